@@ -1,0 +1,86 @@
+"""`masques dev`, `masques asset …` and the like: Dagster's own commands, with everything set.
+
+Here: what Dagster needs to be told, and handing over to it.
+Not here: any definition.
+A re-run is Dagster's matter: it keeps the history in `.dagster/` of the checkout.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from masques_pipelines.settings import project_root
+
+MODULE: Final = "masques_pipelines.definitions"
+_HANDED_OVER: Final = {
+    "asset": "List, materialize or wipe assets: masques asset materialize --select '*'.",
+    "definitions": "Check that the code location loads: masques definitions validate.",
+    "dev": "Start the UI on http://127.0.0.1:3000 with its daemon: schedules and sensors run.",
+    "instance": "Look at the Dagster instance of this checkout.",
+    "job": "List or execute jobs: masques job execute -j ledger_sync_job.",
+    "run": "List or delete runs.",
+    "schedule": "List, start or stop schedules.",
+    "sensor": "List, start or stop sensors.",
+}
+# These take the code location from the environment. `dev` and `definitions` read pyproject.toml;
+# told the module as well, `dev` would give the location another name.
+_NEED_MODULE: Final = ("asset", "job")
+_LOCATION_OPTIONS: Final = {"-m", "--module-name", "-f", "--python-file", "-w", "--workspace"}
+
+
+def dagster_arguments(arguments: Sequence[str]) -> list[str]:
+    """Returns the whole command line that runs Dagster."""
+    return [sys.executable, "-m", "dagster", *arguments]
+
+
+def dagster_environment(arguments: Sequence[str]) -> dict[str, str]:
+    """Returns the environment that Dagster needs for a command, what is set already first."""
+    # Schedules and sensors of a plain checkout need a home; dagster.yaml keeps all its files in
+    # .dagster/. Telemetry must be off before dagster.yaml is read. The classic commands are marked
+    # as superseded by `dg`, which ignores dagster.yaml without a home and asks the network.
+    defaults = {
+        "DAGSTER_HOME": str(project_root()),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+        "PYTHONWARNINGS": "ignore:Function `",
+    }
+    if arguments and arguments[0] in _NEED_MODULE and not _LOCATION_OPTIONS & set(arguments):
+        defaults["DAGSTER_MODULE_NAME"] = MODULE
+    return {**defaults, **os.environ}
+
+
+def run_dagster(arguments: Sequence[str]) -> "subprocess.Popen[str]":
+    """Starts a Dagster command whose output is read line by line by the caller."""
+    return subprocess.Popen(  # noqa: S603 - this interpreter, fixed arguments
+        dagster_arguments(arguments),
+        cwd=project_root(),
+        env=dagster_environment(arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+    )
+
+
+def _hand_over(arguments: Sequence[str]) -> None:
+    os.chdir(project_root())
+    os.execve(sys.executable, dagster_arguments(arguments), dagster_environment(arguments))  # noqa: S606 - this interpreter
+
+
+def _command(name: str, help_text: str) -> click.Command:
+    @click.command(
+        name=name,
+        help=help_text,
+        context_settings={"ignore_unknown_options": True, "help_option_names": []},
+    )
+    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    def handed_over(arguments: tuple[str, ...]) -> None:
+        _hand_over([name, *arguments])
+
+    return handed_over
+
+
+COMMANDS: Final = tuple(_command(name, text) for name, text in _HANDED_OVER.items())

@@ -1,0 +1,88 @@
+"""`masques demo`: the jobs on packaged data, and what they made.
+
+Here: running each part's job through Dagster and showing the results.
+Not here: the parts (demo_<part>.py), the jobs (defs/), anything that only a demo would do to tables.
+A re-run brings nothing new: the packaged data does not grow, so no row is written.
+"""
+
+import re
+import time
+from collections.abc import Iterable
+from typing import Final
+
+import click
+
+from masques_pipelines.commands import demo_ledger
+from masques_pipelines.commands.dagster_handover import run_dagster
+from masques_pipelines.commands.opened import opened_warehouse
+from masques_pipelines.errors import PermanentError
+from masques_pipelines.settings import read_settings
+from masques_pipelines.warehouse.sql_files import sql
+
+PARTS: Final = (demo_ledger.PART,)
+# Dagster's console line: "<time> - dagster - INFO - <job> - <run> - <pid> - <step> - <text>".
+_LOG_LINE: Final = re.compile(
+    r" - dagster - (?P<level>[A-Z]+) - (?P<job>\w+) - (?P<run>[0-9a-f-]{36}) - (?P<rest>.*)$"
+)
+_SHOWN_EVENTS: Final = ("STEP_START", "STEP_SUCCESS", "STEP_FAILURE", "STEP_UP_FOR_RETRY")
+
+
+@click.command()
+def demo() -> None:
+    """Build the ClickHouse copy from packaged data and show what is in it."""
+    settings = read_settings()
+    started_s = time.monotonic()
+    for part in PARTS:
+        click.echo(part.prepare(settings))
+        click.echo(f"job        {part.job}, through Dagster (this takes some seconds to start)")
+        _run_job(part.job)
+    with opened_warehouse(settings, "demo") as warehouse:
+        click.echo(f"warehouse  {warehouse.description}")
+        click.echo(
+            "\nThe tables (SELECT name, engine FROM system.tables WHERE database = 'masques'):"
+        )
+        click.echo(warehouse.text(sql("queries/demo/tables")), nl=False)
+        for part in PARTS:
+            for title, query in part.shows:
+                click.echo(f"\n{title}:")
+                click.echo(warehouse.text(sql(query)), nl=False)
+    click.echo(f"\nDone in {time.monotonic() - started_s:.0f} s. Run it again: no row is written.")
+    click.echo(
+        "Next:  masques dev                                 the Dagster UI, schedules running\n"
+        "       masques asset materialize --select '*'      the same from the command line\n"
+        '       masques sql "SELECT * FROM masques.transactions LIMIT 3" --format Vertical\n'
+        "       README.md                                   your own ledger and ClickHouse server"
+    )
+
+
+def _run_job(job: str) -> None:
+    """Runs a job to its end, showing its steps; raises when it failed."""
+    process = run_dagster(["job", "execute", "-m", "masques_pipelines.definitions", "-j", job])
+    lines: list[str] = []
+    with process:
+        for line in process.stdout or ():
+            lines.append(line.rstrip())
+            shown = _condensed(lines[-1])
+            if shown:
+                click.echo(f"           {shown}")
+    if process.returncode:
+        raise PermanentError(f"{job} failed:\n" + "\n".join(_failure_lines(lines)))
+
+
+def _condensed(line: str) -> str | None:
+    """Returns what a person watching wants to see of one line of Dagster's log, if anything."""
+    match = _LOG_LINE.search(line)
+    if match is None:
+        return None
+    parts = [part.strip() for part in match["rest"].split(" - ")]
+    if len(parts) < 2:
+        return None
+    if any(event in parts for event in _SHOWN_EVENTS):
+        return parts[-1]
+    return parts[-1] if match["level"] == "INFO" else None
+
+
+def _failure_lines(lines: Iterable[str]) -> list[str]:
+    """Returns the lines that tell why: Dagster's failure text, else the end of the output."""
+    kept = [line for line in lines if "Failure" in line or "Error" in line]
+    return (kept or list(lines))[-5:]

@@ -1,0 +1,49 @@
+"""The root asset: the schema, brought up to date by the migration op.
+
+Here: the op and the asset that is made of it; every table asset depends on that.
+Not here: what migrating means (warehouse/migrations.py).
+A re-run applies what is due, which is usually nothing and takes three small queries.
+"""
+
+import time
+from typing import Final
+
+import dagster as dg
+
+from masques_pipelines.defs.failures import RETRY_POLICY, explained_failures
+from masques_pipelines.defs.resources import WarehouseResource
+from masques_pipelines.warehouse.migrations import migrate, migration_files
+
+SCHEMA_MIGRATIONS: Final = dg.AssetKey(["masques_ops", "schema_migrations"])
+
+
+@dg.op(retry_policy=RETRY_POLICY)
+def apply_migrations(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> None:
+    """Applies every file of `sql/` that is due, in order."""
+    started_s = time.monotonic()
+    with explained_failures():
+        applied = migrate(warehouse.open(context), report=context.log.info)
+        newest = migration_files()[-1]
+    context.add_output_metadata(
+        {
+            "applied": len(applied),
+            "applied_files": ", ".join(applied) or "none",
+            "schema_version": newest.version,
+            "duration_s": round(time.monotonic() - started_s, 3),
+        }
+    )
+
+
+@dg.graph_asset(
+    key=SCHEMA_MIGRATIONS,
+    group_name="schema",
+    kinds={"clickhouse", "sql"},
+    owners=["team:payments"],
+    description=(
+        "The schema of the three databases, as the numbered files of sql/ make it. Refuses edited "
+        "or missing files and live tables that differ from their definition."
+    ),
+)
+def schema_migrations() -> None:
+    """Brings the schema up to date."""
+    return apply_migrations()  # type: ignore[no-any-return]  # an op called in a graph is a node

@@ -1,0 +1,109 @@
+"""Dagster's handles on the warehouse and the ledger.
+
+Here: resources without any field. Settings are read from the environment when a run first needs
+them: a field would show in the UI, password and all.
+Not here: what opening means (warehouse/opening.py, ledger/packaged.py).
+A re-run opens anew. Both stay open to the end of the run: opening an embedded warehouse takes
+0.3 s, registering with TigerBeetle 0.6 s.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+from pydantic import PrivateAttr
+
+from masques_pipelines.ledger.chart import Chart, read_chart
+from masques_pipelines.ledger.packaged import open_settings_ledger
+from masques_pipelines.ledger.sources.protocol import LedgerSource
+from masques_pipelines.settings import read_settings
+from masques_pipelines.warehouse.opening import open_warehouse
+from masques_pipelines.warehouse.warehouse import Origin, Warehouse
+
+StepContext = dg.OpExecutionContext | dg.AssetExecutionContext | dg.AssetCheckExecutionContext
+
+
+class _RunScoped(dg.ConfigurableResource[Any]):
+    """Keeps what it opens until the run ends."""
+
+    _stack: contextlib.ExitStack | None = PrivateAttr(default=None)
+
+    @contextlib.contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["_RunScoped"]:
+        """Yields itself; what was opened meanwhile is closed with the run."""
+        del context
+        with contextlib.ExitStack() as stack:
+            self._stack = stack
+            try:
+                yield self
+            finally:
+                self._stack = None
+
+    def _opened(self) -> contextlib.ExitStack:
+        if self._stack is None:
+            raise RuntimeError("the resource is used outside of a run")
+        return self._stack
+
+
+class WarehouseResource(_RunScoped):
+    """The ClickHouse of MASQUES_CLICKHOUSE_URL."""
+
+    _warehouse: Warehouse | None = PrivateAttr(default=None)
+
+    def open(self, context: StepContext) -> Warehouse:
+        """Returns the open warehouse, asking in the name of the step.
+
+        Raises:
+            SettingError, WarehouseBusyError, WarehouseTransientError, WarehousePermanentError:
+                as open_warehouse.
+        """
+        step = context if isinstance(context, dg.OpExecutionContext) else _step_of(context)
+        origin = Origin(run_id=step.run.run_id, asset_key=_asset_of(step), job=step.run.job_name)
+        if self._warehouse is None:
+            stack = self._opened()
+            self._warehouse = stack.enter_context(
+                open_warehouse(read_settings(), origin=origin, on_wait=context.log.info)
+            )
+            stack.callback(setattr, self, "_warehouse", None)
+        return self._warehouse.for_origin(origin)
+
+
+class LedgerResource(_RunScoped):
+    """The ledger of MASQUES_LEDGER_URL and its chart."""
+
+    _source: LedgerSource | None = PrivateAttr(default=None)
+
+    def open(self) -> LedgerSource:
+        """Returns the open ledger.
+
+        Raises:
+            SettingError, LedgerUnavailableError, LedgerRefusedError: as open_settings_ledger.
+        """
+        if self._source is None:
+            stack = self._opened()
+            self._source = stack.enter_context(open_settings_ledger(read_settings()))
+            stack.callback(setattr, self, "_source", None)
+        return self._source
+
+    def chart(self) -> Chart:
+        """Returns the chart of the settings.
+
+        Raises:
+            SettingError, ChartError: as read_settings and read_chart.
+        """
+        return read_chart(read_settings().ledger_chart)
+
+
+def _step_of(
+    context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext,
+) -> dg.OpExecutionContext:
+    return context.op_execution_context
+
+
+def _asset_of(step: dg.OpExecutionContext) -> str:
+    """Returns the key of the asset or check that a step makes, '' for a plain op."""
+    keys = step.selected_asset_keys if step.has_assets_def else ()
+    checks = step.selected_asset_check_keys if step.has_assets_def else ()
+    names = [key.to_user_string() for key in keys] or [check.to_user_string() for check in checks]
+    return ",".join(sorted(names))

@@ -1,0 +1,65 @@
+"""Jobs and the schedules that run them.
+
+Here: one job and one schedule for each line of business. A job starts with the root asset.
+Not here: assets (one file per table), sensors (sensors.py), concurrency (dagster.yaml).
+A re-run of a job is always safe: see each asset.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+import dagster as dg
+
+from masques_pipelines.defs.migrations import SCHEMA_MIGRATIONS
+
+UNFINISHED: Final = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+)
+# A run that claims to be unfinished for longer than dagster.yaml lets any run live is a dead one
+# (a killed command-line run stays STARTED for ever); it must not stop the schedule.
+UNFINISHED_AGE_MAX: Final = timedelta(hours=4)
+
+
+def with_root(group: str) -> dg.AssetSelection:
+    """Selects the root asset and one group, so that a new table needs no edit here."""
+    return dg.AssetSelection.assets(SCHEMA_MIGRATIONS) | dg.AssetSelection.groups(group)
+
+
+def steady_schedule(job_name: str, cron_schedule: str) -> dg.ScheduleDefinition:
+    """Returns a schedule in UTC that skips a tick while the job's last run is unfinished.
+
+    Without the skip a long back-fill would pile up a queue of runs that have nothing left to do.
+    """
+
+    @dg.schedule(
+        name=f"{job_name.removesuffix('_job')}_schedule",
+        job_name=job_name,
+        cron_schedule=cron_schedule,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )
+    def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        unfinished = context.instance.get_runs(
+            filters=dg.RunsFilter(
+                job_name=job_name,
+                statuses=list(UNFINISHED),
+                created_after=context.scheduled_execution_time - UNFINISHED_AGE_MAX,
+            ),
+            limit=1,
+        )
+        if unfinished:
+            return dg.SkipReason(f"run {unfinished[0].run_id} of {job_name} is not finished yet")
+        return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())
+
+    return tick
+
+
+ledger_sync_job = dg.define_asset_job(
+    "ledger_sync_job",
+    selection=with_root("ledger"),
+    description="Brings accounts and transactions up to the ledger's newest event.",
+)
+ledger_sync_schedule = steady_schedule("ledger_sync_job", "*/5 * * * *")

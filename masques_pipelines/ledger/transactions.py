@@ -1,0 +1,181 @@
+"""Filling masques.transactions from the ledger's change events.
+
+Here: one sync from the cursor in the target to the ledger's newest event.
+Not here: the cursor rules (reader.py), the meaning of the bytes (the inlet's view in SQL), Dagster.
+A re-run resumes at the newest row that is no expiry. What is there already is dropped by the view,
+by its time, so a run that was killed anywhere, or an insert that was sent twice, leaves no trace.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import numpy as np
+
+from masques_pipelines.errors import PermanentError
+from masques_pipelines.ledger.binding import bind_ledger
+from masques_pipelines.ledger.chart import Chart, load_chart
+from masques_pipelines.ledger.reader import BATCH_EVENTS, EventReader, read_ahead
+from masques_pipelines.ledger.records import CHANGE_EVENT_DTYPE, Records, timestamps_ns
+from masques_pipelines.ledger.sources.protocol import LedgerSource
+from masques_pipelines.warehouse.sql_files import sql
+from masques_pipelines.warehouse.warehouse import Warehouse
+
+INLET: Final = "masques_ops.change_events_inlet"
+INLET_COLUMNS: Final = tuple(CHANGE_EVENT_DTYPE.names or ())
+REPORT_EVERY_S: Final = 5.0
+# The table drops rows after 7 years; one day less than that is surely still there.
+_RETENTION: Final = timedelta(days=7 * 365 - 1)
+
+
+class SyncIncompleteError(PermanentError):
+    """The table does not hold what was read: something else writes to it or removed rows."""
+
+
+@dataclass(frozen=True)
+class TransactionsSync:
+    """What one sync did.
+
+    Attributes:
+        rows_written: Events that were not there before.
+        rows_total: Events in the table now.
+        events_read: Events that the ledger returned, trailing expiries of the last run among them.
+        pages: Replies of the ledger.
+        watermark_ns: Ledger time up to which the table is complete, nanoseconds since 1970.
+        newest_event_ns: Ledger time of the newest event, 0 when there is none.
+        lag_s: Seconds from watermark_ns to now, by this machine's clock.
+        duration_s: How long it took.
+    """
+
+    rows_written: int
+    rows_total: int
+    events_read: int
+    pages: int
+    watermark_ns: int
+    newest_event_ns: int
+    lag_s: float
+    duration_s: float
+
+    @property
+    def rows_per_s(self) -> float:
+        """Events read and inserted per second."""
+        return self.events_read / self.duration_s if self.duration_s else 0.0
+
+
+def sync_transactions(
+    warehouse: Warehouse,
+    source: LedgerSource,
+    chart: Chart,
+    *,
+    report: Callable[[str], None] = lambda _line: None,
+    batch_events: int = BATCH_EVENTS,
+) -> TransactionsSync:
+    """Brings masques.transactions up to the ledger's newest event.
+
+    Args:
+        warehouse: The target; nothing else may write to it meanwhile.
+        source: The ledger.
+        chart: What its numbers mean.
+        report: Called with one line of progress every REPORT_EVERY_S on a long back-fill.
+        batch_events: Events per insert: the control of memory.
+
+    Raises:
+        LedgerBindingError: The warehouse is a copy of another ledger.
+        ChartError: The chart contradicts the one that rows were written with.
+        SyncIncompleteError: The table does not hold exactly what was read.
+        LedgerUnavailableError, LedgerRefusedError, PageError: From the source.
+        WarehouseTransientError, WarehousePermanentError: From the warehouse.
+    """
+    started_s = time.monotonic()
+    load_chart(warehouse, chart)
+    bind_ledger(warehouse, source)
+    cursor_ns = read_cursor(warehouse)
+    total_before, _ = _total(warehouse)
+    progress = _Progress(report, cursor_ns=cursor_ns)
+    events_read = pages = watermark_ns = 0
+    recent_events = 0
+    horizon_ns = int((datetime.now(UTC) - _RETENTION).timestamp()) * 10**9
+    reader = EventReader(source, cursor_ns=cursor_ns)
+    for batch in read_ahead(reader.batches(batch_events)):
+        for piece in _by_month(batch.events):
+            warehouse.insert_rowbinary(INLET, INLET_COLUMNS, piece.tobytes())
+        events_read += len(batch.events)
+        recent_events += int((timestamps_ns(batch.events) > horizon_ns).sum())
+        pages += batch.pages
+        watermark_ns = batch.ledger_time_ns
+        if len(batch.events):
+            progress.add(batch.events, ledger_time_ns=batch.ledger_time_ns)
+    _verify(warehouse, after_ns=max(cursor_ns, horizon_ns), expected=recent_events)
+    rows_total, newest_event_ns = _total(warehouse)
+    return TransactionsSync(
+        rows_written=rows_total - total_before,
+        rows_total=rows_total,
+        events_read=events_read,
+        pages=pages,
+        watermark_ns=watermark_ns,
+        newest_event_ns=newest_event_ns,
+        lag_s=max(0.0, time.time() - watermark_ns / 1e9),
+        duration_s=time.monotonic() - started_s,
+    )
+
+
+def read_cursor(warehouse: Warehouse) -> int:
+    """Returns the time of the newest event that is no expiry, nanoseconds; 0 when there is none."""
+    rows = warehouse.rows(sql("queries/ledger/cursor"))
+    return int(rows[0][0]) if rows else 0
+
+
+def _by_month(events: Records) -> Iterator[Records]:
+    """Cuts events at month edges: one part is written whole or not at all, several are not."""
+    if len(events) == 0:
+        return
+    seconds = (timestamps_ns(events) // 10**9).astype("datetime64[s]")
+    months = seconds.astype("datetime64[M]").astype(np.int64)
+    edges = [0, *(np.flatnonzero(np.diff(months)) + 1).tolist(), len(events)]
+    for start, end in itertools.pairwise(edges):
+        yield events[start:end]
+
+
+def _verify(warehouse: Warehouse, *, after_ns: int, expected: int) -> None:
+    """Raises unless the table holds, after the cursor, exactly the events that were read."""
+    events, times = warehouse.row(sql("queries/ledger/events_after"), {"after_ns": after_ns})
+    if events != times or events != expected:
+        raise SyncIncompleteError(
+            f"masques.transactions holds {events} rows with {times} distinct times after "
+            f"{after_ns}, and the ledger has {expected} events there: another writer is at work or "
+            "rows were removed; find and stop it, then run the sync again"
+        )
+
+
+def _total(warehouse: Warehouse) -> tuple[int, int]:
+    total, newest_ns = warehouse.row(sql("queries/ledger/transactions_total"))
+    return int(total), int(newest_ns) if total else 0
+
+
+class _Progress:
+    """Says every few seconds how far a long back-fill is."""
+
+    def __init__(self, report: Callable[[str], None], *, cursor_ns: int) -> None:
+        self._report = report
+        self._started_s = self._said_s = time.monotonic()
+        self._first_ns = cursor_ns
+        self._events = 0
+
+    def add(self, events: Records, *, ledger_time_ns: int) -> None:
+        self._events += len(events)
+        times = timestamps_ns(events)
+        self._first_ns = self._first_ns or int(times[0])
+        now_s = time.monotonic()
+        if now_s - self._said_s < REPORT_EVERY_S:
+            return
+        self._said_s = now_s
+        elapsed_s = now_s - self._started_s
+        done_ns, left_ns = int(times[-1]) - self._first_ns, ledger_time_ns - int(times[-1])
+        left_s = elapsed_s * left_ns / done_ns if done_ns > 0 else 0.0
+        self._report(
+            f"{self._events:,} events, {self._events / elapsed_s:,.0f} per s, "
+            f"{left_ns / 1e9:,.0f} s of ledger time behind, about {left_s:,.0f} s to go"
+        )

@@ -1,0 +1,234 @@
+"""The embedded warehouse: who may open it, and how the engine is started.
+
+Here: the lock that lets one process at a time open a chDB folder, the engine's options and limits,
+and the folder of temporary insert files with its sweep.
+Not here: queries (connection.py) and server addresses (opening.py).
+A re-run takes the lock anew: the kernel frees it when its holder dies, however it dies. Insert
+files that a killed process left are removed under the lock.
+
+Why an own lock: the engine's answer to a second process is one generic error, the same as for a
+damaged folder, so it cannot be waited upon (research on chDB 4.4.0).
+"""
+
+import contextlib
+import fcntl
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NoReturn
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from masques_pipelines.warehouse.errors import WarehouseBusyError, WarehousePermanentError, one_line
+
+LOCK_TIMEOUT_S: Final = 600.0
+LOCK_POLL_S: Final = 0.1
+LOCK_SAY_EVERY_S: Final = 10.0
+
+# Without limits the engine takes 0.9 of the machine's memory and a 5 GB mark cache. It counts the
+# whole process, about 300 MB before the first row.
+ENGINE_OPTIONS: Final = {
+    "max_server_memory_usage": "2000000000",
+    "mark_cache_size": "67108864",
+    "background_pool_size": "2",
+}
+SESSION_SETTINGS: Final = {
+    "max_memory_usage": "1600000000",
+    "max_bytes_before_external_group_by": "400000000",
+    "max_bytes_before_external_sort": "400000000",
+}
+
+# An embedded engine forgets when a view was last refreshed, so every open would run every
+# refreshable view at once. Only a configuration file can stop that; the options above cannot.
+_CONFIG_XML: Final = """<clickhouse>
+  <user_directories><users_xml><path>{users_path}</path></users_xml></user_directories>
+</clickhouse>
+"""
+_USERS_XML: Final = """<clickhouse>
+  <profiles><default>
+    <stop_refreshable_materialized_views_on_startup>1</stop_refreshable_materialized_views_on_startup>
+  </default></profiles>
+  <users><default>
+    <password></password><profile>default</profile><quota>default</quota>
+    <networks><ip>::/0</ip></networks>
+  </default></users>
+  <quotas><default></default></quotas>
+</clickhouse>
+"""
+
+
+@dataclass
+class _Hold:
+    """This process's hold on one warehouse folder, shared by all its clients."""
+
+    descriptor: int
+    users: int = 0
+
+
+@dataclass
+class _Holds:
+    by_folder: dict[Path, _Hold] = field(default_factory=dict)
+    guard: threading.Lock = field(default_factory=threading.Lock)
+
+
+_HOLDS: Final = _Holds()
+
+
+@contextlib.contextmanager
+def open_embedded(
+    folder: Path, *, lock_timeout_s: float, on_wait: Callable[[str], None]
+) -> Iterator[Client]:
+    """Opens the engine on a folder, waiting for another process to let go of it.
+
+    Args:
+        folder: The engine's data; made when it is not there.
+        lock_timeout_s: Longest wait for another process, 0 to not wait at all.
+        on_wait: Called with one line every LOCK_SAY_EVERY_S while waiting.
+
+    Raises:
+        WarehouseBusyError: Another process still holds the folder; the text names it.
+        WarehousePermanentError: The engine cannot open the folder.
+    """
+    folder = Path(os.path.realpath(folder))
+    side = side_folder(folder)
+    _make_folders(folder, side)
+    with _held(folder, lock_timeout_s=lock_timeout_s, on_wait=on_wait):
+        client = _start(folder, side)
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+def side_folder(folder: Path) -> Path:
+    """Returns the folder beside the engine's data: lock, configuration, insert files."""
+    return folder.with_name(folder.name + ".engine")
+
+
+def inserts_folder(folder: Path) -> Path:
+    """Returns where the driver's temporary insert files of this warehouse live."""
+    return side_folder(Path(os.path.realpath(folder))) / "inserts"
+
+
+@contextlib.contextmanager
+def temporary_files_in(folder: Path) -> Iterator[None]:
+    """Makes the driver write its insert file there: it asks `tempfile` and takes no folder itself.
+
+    In the system's folder a killed insert would leave its page for ever, and the folder may be too
+    small or in memory.
+    """
+    with _TEMPORARY_FILES:
+        before = tempfile.tempdir
+        tempfile.tempdir = str(folder)
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
+
+
+_TEMPORARY_FILES: Final = threading.Lock()
+
+
+def _make_folders(folder: Path, side: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (side / "inserts").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WarehousePermanentError(
+            f"{folder}: the warehouse folder cannot be made ({error.strerror}): "
+            "give MASQUES_HOME or MASQUES_CLICKHOUSE_URL a folder that this user may write"
+        ) from error
+
+
+@contextlib.contextmanager
+def _held(folder: Path, *, lock_timeout_s: float, on_wait: Callable[[str], None]) -> Iterator[None]:
+    """Holds the folder for this process; further clients of the process share the hold."""
+    with _HOLDS.guard:
+        hold = _HOLDS.by_folder.get(folder)
+        if hold is None:
+            descriptor = _lock(folder, lock_timeout_s=lock_timeout_s, on_wait=on_wait)
+            hold = _HOLDS.by_folder[folder] = _Hold(descriptor)
+            _sweep(inserts_folder(folder))
+        hold.users += 1
+    try:
+        yield
+    finally:
+        with _HOLDS.guard:
+            hold.users -= 1
+            if hold.users == 0:
+                del _HOLDS.by_folder[folder]
+                os.close(hold.descriptor)
+
+
+def _lock(folder: Path, *, lock_timeout_s: float, on_wait: Callable[[str], None]) -> int:
+    path = side_folder(folder) / "lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        started_s = said_s = time.monotonic()
+        while not _try_lock(descriptor):
+            now_s = time.monotonic()
+            holder = os.pread(descriptor, 400, 0).decode("utf-8", "replace") or "another process"
+            if now_s - started_s >= lock_timeout_s:
+                _refuse(folder, holder)
+            if now_s - said_s >= LOCK_SAY_EVERY_S:
+                on_wait(f"waiting for {folder}: in use by {holder} ({now_s - started_s:.0f} s)")
+                said_s = now_s
+            time.sleep(LOCK_POLL_S)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, _this_process().encode(), 0)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _refuse(folder: Path, holder: str) -> NoReturn:
+    raise WarehouseBusyError(
+        f"{folder}: the warehouse is in use by {holder}: wait for it to end, stop it, "
+        "or use a ClickHouse server (MASQUES_CLICKHOUSE_URL), which serves many"
+    )
+
+
+def _this_process() -> str:
+    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]
+    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+    return f"process {os.getpid()} ({command}) since {since}"
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what killed inserts left. Safe under the lock: no other process is inserting."""
+    for leftover in folder.iterdir():
+        leftover.unlink(missing_ok=True)
+
+
+def _start(folder: Path, side: Path) -> Client:
+    config_path, users_path = side / "config.xml", side / "users.xml"
+    users_path.write_text(_USERS_XML, encoding="utf-8")
+    config_path.write_text(_CONFIG_XML.format(users_path=users_path), encoding="utf-8")
+    try:
+        return clickhouse_connect.get_client(
+            interface="chdb",
+            path=str(folder),
+            settings=SESSION_SETTINGS,
+            chdb_options={**ENGINE_OPTIONS, "config-file": str(config_path)},
+        )
+    except ClickHouseError as error:
+        raise WarehousePermanentError(
+            f"{folder}: the embedded engine cannot open it ({one_line(str(error))}): if a newer "
+            "engine wrote it or it is damaged, move it away; the next run builds it again"
+        ) from error

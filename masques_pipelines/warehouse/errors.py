@@ -1,0 +1,105 @@
+"""Which ClickHouse errors pass by themselves, and which a person must mend.
+
+Here: the error types of the warehouse, the codes that are transient, each with its reason, and the
+one translation from the driver's exceptions.
+Not here: retrying (retry.py) or connecting (connection.py).
+A re-run does nothing: the functions are pure.
+
+Source of the codes: ClickHouse `src/Common/ErrorCodes.cpp`.
+"""
+
+import re
+from typing import Final
+
+from clickhouse_connect.driver.exceptions import ClickHouseError, Error, OperationalError
+
+from masques_pipelines.errors import MasquesError, PermanentError, TransientError
+
+TRANSIENT_CODES: Final[dict[int, str]] = {
+    159: "TIMEOUT_EXCEEDED: the server was too busy to finish in time",
+    202: "TOO_MANY_SIMULTANEOUS_QUERIES: the server is at its limit of queries",
+    203: "NO_FREE_CONNECTION: the server's own pool is used up",
+    209: "SOCKET_TIMEOUT: a line between servers was slow",
+    210: "NETWORK_ERROR: a line between servers was cut",
+    225: "NO_ZOOKEEPER: the keeper of a replicated table is away",
+    236: "ABORTED: the server is shutting down or stopped the query",
+    242: "TABLE_IS_READ_ONLY: a replica lost its keeper and will find it again",
+    243: "NOT_ENOUGH_SPACE: merges may free some",
+    252: "TOO_MANY_PARTS: merges are behind and catch up",
+    279: "ALL_CONNECTION_TRIES_FAILED: no replica answered",
+    285: "TOO_FEW_LIVE_REPLICAS: a quorum is not there yet",
+    286: "UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE: the last write is still spreading",
+    319: "UNKNOWN_STATUS_OF_INSERT: the keeper went away at the commit",
+    364: "PART_IS_TEMPORARILY_LOCKED: another operation holds the part",
+    425: "SYSTEM_ERROR: the operating system refused for now",
+    439: "CANNOT_SCHEDULE_TASK: no free thread",
+    473: "DEADLOCK_AVOIDED: a lock could not be taken in time",
+    745: "SERVER_OVERLOADED: the server sheds load",
+    999: "KEEPER_EXCEPTION: the keeper failed a request",
+}
+
+# A query over its own limit fails the same way again; one that met a full server may not.
+_MEMORY_LIMIT_EXCEEDED: Final = 241
+_SERVER_MEMORY: Final = re.compile(r"\(total\) memory limit|server memory", re.IGNORECASE)
+
+# What a proxy or load balancer in front of the server answers while the server is away.
+_TRANSIENT_HTTP_STATUS: Final = re.compile(r"\b(?:status|code|HTTP)\D{0,12}(429|502|503|504)\b")
+
+_CREDENTIALS: Final = re.compile(r"(?<=://)[^/@\s]+@")
+_TEXT_LENGTH_MAX: Final = 600
+
+
+class WarehouseTransientError(TransientError):
+    """ClickHouse could not serve the call now; `code` is its error code, None for the transport."""
+
+    def __init__(self, text: str, *, code: int | None = None) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class WarehousePermanentError(PermanentError):
+    """ClickHouse refused the call and will again; `code` is its error code, if it named one."""
+
+    def __init__(self, text: str, *, code: int | None = None) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class WarehouseBusyError(TransientError):
+    """Another process holds the embedded warehouse."""
+
+
+def translate(error: ClickHouseError, *, what: str) -> MasquesError:
+    """Returns the transient or permanent error that says in one line what failed and why.
+
+    Args:
+        error: What the driver raised.
+        what: The thing that was tried, for the beginning of the text.
+    """
+    code = getattr(error, "code", None)
+    text = f"{what}: {one_line(str(error))}"
+    return (
+        WarehouseTransientError(text, code=code)
+        if is_transient(error, code)
+        else WarehousePermanentError(text, code=code)
+    )
+
+
+def is_transient(error: ClickHouseError, code: int | None) -> bool:
+    """Says whether the same call may succeed later."""
+    if code in TRANSIENT_CODES:
+        return True
+    if code == _MEMORY_LIMIT_EXCEEDED:
+        return bool(_SERVER_MEMORY.search(str(error)))
+    if code is not None:
+        return False
+    if isinstance(error, OperationalError):
+        return True  # the transport: refused, reset, timed out
+    return isinstance(error, Error) and bool(_TRANSIENT_HTTP_STATUS.search(str(error)))
+
+
+def one_line(text: str) -> str:
+    """Returns an error text without credentials, stack trace and line breaks, cut to fit a log."""
+    text = text.split("Stack trace", 1)[0]
+    text = _CREDENTIALS.sub("***@", " ".join(text.split()))
+    return text if len(text) <= _TEXT_LENGTH_MAX else text[:_TEXT_LENGTH_MAX] + " …"

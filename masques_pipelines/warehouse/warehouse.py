@@ -1,0 +1,208 @@
+"""One open ClickHouse: queries, commands and inserts, each tagged, bounded and retried.
+
+Here: the calls that the rest of the project makes on a warehouse, and the tag they carry.
+Not here: opening one (opening.py, embedded.py), and any SQL of a table.
+A re-run of any call is safe: reads change nothing, and every insert of this project goes to a
+target that ignores what it already holds. It must: over HTTP the driver itself sends an insert
+again when the line is cut, committed or not.
+"""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeVar
+
+import pandas as pd
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from masques_pipelines.warehouse.errors import translate
+from masques_pipelines.warehouse.retry import with_retries
+
+# A page is a batch already; a server's own batching would only postpone its errors.
+INSERT_SETTINGS: Final = {"async_insert": 0}
+
+Result = TypeVar("Result")
+Parameters = Mapping[str, Any]
+_SQL_SHOWN_LENGTH: Final = 80
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Who asks: goes into each query's `log_comment`, so that system.query_log joins to runs.
+
+    Attributes:
+        run_id: Dagster's run, '' outside of one.
+        asset_key: The asset or check being made, slash-separated, '' outside of one.
+        job: Dagster's job, or the command on the command line.
+    """
+
+    run_id: str = ""
+    asset_key: str = ""
+    job: str = ""
+
+    def log_comment(self) -> str:
+        """Returns the tag as one JSON object with the keys run_id, asset_key and job."""
+        return json.dumps(
+            {"run_id": self.run_id, "asset_key": self.asset_key, "job": self.job},
+            separators=(",", ":"),
+        )
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """An open ClickHouse, embedded or a server.
+
+    Attributes:
+        client: The driver's client; one call at a time.
+        description: Names the warehouse in messages, without its password.
+        cluster: The cluster's name when migrations run their cluster form, else None.
+        origin: Who asks.
+        insert_scope: Entered around each insert (the embedded engine's insert files).
+    """
+
+    client: Client = field(repr=False)
+    description: str
+    cluster: str | None = None
+    origin: Origin = Origin()
+    insert_scope: Callable[[], contextlib.AbstractContextManager[None]] = field(
+        default=contextlib.nullcontext, repr=False
+    )
+
+    def for_origin(self, origin: Origin) -> "Warehouse":
+        """Returns the same warehouse asking in another's name."""
+        return replace(self, origin=origin)
+
+    def command(self, sql: str, parameters: Parameters | None = None, **settings: Any) -> None:
+        """Runs one statement that returns nothing; it may be sent twice.
+
+        Raises:
+            WarehouseTransientError, WarehousePermanentError: as everywhere in this class.
+        """
+        self._call(
+            sql,
+            lambda: self.client.command(
+                sql, parameters=_bound(parameters), settings=self._tagged(settings)
+            ),
+        )
+
+    def rows(self, sql: str, parameters: Parameters | None = None) -> list[tuple[Any, ...]]:
+        """Returns all rows of a SELECT. Times below a microsecond need toUnixTimestamp64Nano."""
+        result = self._call(
+            sql,
+            lambda: self.client.query(
+                sql, parameters=_bound(parameters), settings=self._tagged({})
+            ),
+        )
+        return [tuple(row) for row in result.result_rows]
+
+    def records(self, sql: str, parameters: Parameters | None = None) -> list[dict[str, Any]]:
+        """Returns all rows of a SELECT as dictionaries by column name."""
+        result = self._call(
+            sql,
+            lambda: self.client.query(
+                sql, parameters=_bound(parameters), settings=self._tagged({})
+            ),
+        )
+        return [dict(row) for row in result.named_results()]
+
+    def row(self, sql: str, parameters: Parameters | None = None) -> tuple[Any, ...]:
+        """Returns the one row of a SELECT; ValueError when there are more or none."""
+        rows = self.rows(sql, parameters)
+        if len(rows) != 1:
+            raise ValueError(f"{_shown(sql)} gave {len(rows)} rows, expected one")
+        return rows[0]
+
+    def scalar(self, sql: str, parameters: Parameters | None = None) -> Any:
+        """Returns the one value of a SELECT; ValueError when there is not exactly one row."""
+        return self.row(sql, parameters)[0]
+
+    def frame(self, sql: str, parameters: Parameters | None = None) -> pd.DataFrame:
+        """Returns a SELECT as a DataFrame, exact to the nanosecond and the last decimal.
+
+        Times are aware (UTC), ids uuid.UUID, money decimal.Decimal. Without rows the frame still
+        has its columns (the driver alone gives none).
+        """
+        result: pd.DataFrame = self._call(
+            sql,
+            lambda: self.client.query_df(
+                sql, parameters=_bound(parameters), settings=self._tagged({}), tz_mode="aware"
+            ),
+        )
+        if len(result.columns) == 0:
+            described = self.rows(f"DESCRIBE TABLE ({sql.rstrip().rstrip(';')})", parameters)
+            return pd.DataFrame(columns=pd.Index([str(row[0]) for row in described]))
+        return result
+
+    def text(self, sql: str, *, fmt: str = "PrettyCompactMonoBlock") -> str:
+        """Returns the result of one statement as text in one of ClickHouse's output formats."""
+        settings = self._tagged(
+            {"output_format_pretty_color": 0, "output_format_pretty_row_numbers": 0}
+        )
+        answer = self._call(sql, lambda: self.client.raw_query(sql, fmt=fmt, settings=settings))
+        return answer.decode("utf-8", "replace")
+
+    def insert_rows(
+        self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], **settings: Any
+    ) -> None:
+        """Inserts Python rows as one block; it may be sent twice."""
+        block = [list(row) for row in rows]
+        if not block:
+            return
+        self._insert(
+            table,
+            lambda: self.client.insert(
+                table, block, column_names=list(columns), settings=self._insert_settings(settings)
+            ),
+        )
+
+    def insert_rowbinary(
+        self, table: str, columns: Sequence[str], data: bytes, **settings: Any
+    ) -> None:
+        """Inserts bytes that already are RowBinary as one block; it may be sent twice."""
+        if not data:
+            return
+        self._insert(
+            table,
+            lambda: self.client.raw_insert(
+                table,
+                column_names=list(columns),
+                insert_block=data,
+                fmt="RowBinary",
+                settings=self._insert_settings(settings),
+            ),
+        )
+
+    def _insert(self, table: str, send: Callable[[], object]) -> None:
+        def scoped() -> object:
+            with self.insert_scope():
+                return send()
+
+        self._call(f"INSERT INTO {table}", scoped)
+
+    def _call(self, sql: str, send: Callable[[], Result]) -> Result:
+        def attempt() -> Result:
+            try:
+                return send()
+            except ClickHouseError as error:
+                raise translate(error, what=f"{self.description}: {_shown(sql)}") from error
+
+        return with_retries(attempt)
+
+    def _tagged(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        return {"log_comment": self.origin.log_comment(), **settings}
+
+    def _insert_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        return self._tagged({**INSERT_SETTINGS, **settings})
+
+
+def _bound(parameters: Parameters | None) -> dict[str, Any] | None:
+    return dict(parameters) if parameters else None
+
+
+def _shown(sql: str) -> str:
+    """Returns the beginning of a statement, enough to find it, comments left out."""
+    lines = (line for line in sql.splitlines() if not line.lstrip().startswith("--"))
+    text = " ".join(" ".join(lines).split())
+    return text if len(text) <= _SQL_SHOWN_LENGTH else text[:_SQL_SHOWN_LENGTH] + "…"

@@ -1,0 +1,1 @@
+SELECT name, engine FROM system.tables WHERE database = 'masques' ORDER BY name

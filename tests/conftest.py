@@ -1,0 +1,58 @@
+"""Fixtures that open the real embedded engine.
+
+Here: one engine for the whole test process (it allows one folder at a time, and every reopening
+leaks threads), emptied for each test.
+Not here: servers and fakes (tests/support).
+A re-run starts in new temporary folders.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from masques_pipelines.settings import VARIABLES, Settings, read_settings
+from masques_pipelines.warehouse.migrations import migrate
+from masques_pipelines.warehouse.opening import open_warehouse
+from masques_pipelines.warehouse.schema import DATABASES
+from masques_pipelines.warehouse.warehouse import Origin, Warehouse
+
+SMALL_CAPTURE = Path(__file__).parent / "data" / "captures" / "small"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_settings_from_outside() -> None:
+    """Blanks every setting, so that neither the shell nor a developer's .env reaches a test."""
+    for name in VARIABLES:
+        os.environ[name] = ""
+
+
+@pytest.fixture(scope="session")
+def engine_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings of the test process's engine, which stays open to the end."""
+    settings = read_settings({"MASQUES_HOME": str(tmp_path_factory.mktemp("home"))})
+    with open_warehouse(settings, origin=Origin(job="tests")):
+        yield settings
+
+
+@pytest.fixture
+def empty_warehouse(engine_settings: Settings) -> Iterator[Warehouse]:
+    """A warehouse without any of our databases."""
+    with open_warehouse(engine_settings, origin=Origin(job="tests")) as opened:
+        for database in DATABASES:
+            opened.command(f"DROP DATABASE IF EXISTS {database} SYNC")
+        yield opened
+
+
+@pytest.fixture
+def warehouse(empty_warehouse: Warehouse) -> Warehouse:
+    """A warehouse with the whole schema and no rows."""
+    migrate(empty_warehouse)
+    return empty_warehouse
+
+
+@pytest.fixture
+def small_capture() -> Path:
+    """A capture of a real server: 2,120 events, 122 accounts, and the server's own balances."""
+    return SMALL_CAPTURE

@@ -1,0 +1,58 @@
+"""Settings: defaults, blanks, and one line for each bad value."""
+
+from pathlib import Path
+
+import pytest
+
+from masques_pipelines.errors import SettingError
+from masques_pipelines.settings import project_root, read_settings
+
+
+def test_defaults_lie_in_the_checkout() -> None:
+    settings = read_settings({})
+
+    assert settings.home == project_root() / "var"
+    assert settings.clickhouse_url == f"chdb://{project_root()}/var/warehouse"
+    assert settings.landing_url == f"{project_root()}/var/landing"
+    assert (settings.ledger_url, settings.ledger_chart, settings.clickhouse_cluster) == (
+        None,
+        None,
+        None,
+    )
+
+
+def test_a_blank_value_means_unset_as_in_a_copied_env_example() -> None:
+    assert read_settings({"MASQUES_LEDGER_URL": " ", "MASQUES_HOME": ""}) == read_settings({})
+
+
+def test_a_relative_home_is_the_same_folder_from_wherever_the_command_runs() -> None:
+    assert read_settings({"MASQUES_HOME": "data"}).home == project_root() / "data"
+
+
+def test_a_home_with_a_space_makes_a_url_that_opens_it(tmp_path: Path) -> None:
+    settings = read_settings({"MASQUES_HOME": str(tmp_path / "my data")})
+    assert settings.clickhouse_url.endswith("/my%20data/warehouse")
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        # A misspelt name would be ignored and the default used in its place.
+        ({"MASQUES_LEDGR_URL": "x"}, "MASQUES_LEDGR_URL: there is no such setting; known are"),
+        ({"MASQUES_LEDGER_CHART": "/nowhere/chart.yaml"}, "MASQUES_LEDGER_CHART: /nowhere"),
+        # The name goes into a system table query and a keeper path.
+        ({"MASQUES_CLICKHOUSE_CLUSTER": "a'b"}, 'MASQUES_CLICKHOUSE_CLUSTER: "a\'b" is no'),
+    ],
+)
+def test_a_bad_value_is_one_line_that_names_the_variable(
+    environ: dict[str, str], message: str
+) -> None:
+    with pytest.raises(SettingError) as raised:
+        read_settings(environ)
+    assert str(raised.value).startswith(message)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_password_is_not_in_the_representation() -> None:
+    settings = read_settings({"MASQUES_CLICKHOUSE_URL": "http://me:secret@host:8123"})
+    assert "secret" not in repr(settings)

@@ -1,0 +1,45 @@
+"""Which errors are worth another attempt."""
+
+import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError, ProgrammingError
+
+from masques_pipelines.warehouse.errors import (
+    WarehousePermanentError,
+    WarehouseTransientError,
+    one_line,
+    translate,
+)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DatabaseError("too many queries", code=202),
+        DatabaseError("keeper away", code=999),
+        # The server as a whole was full: another query's fault.
+        DatabaseError("Code: 241. DB::Exception: (total) memory limit exceeded", code=241),
+        OperationalError("connection refused"),  # the transport has no code
+        DatabaseError("HTTP driver received HTTP status 503, server response: <html>"),
+    ],
+)
+def test_passing_errors_are_transient(error: DatabaseError) -> None:
+    assert isinstance(translate(error, what="x"), WarehouseTransientError)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DatabaseError("no such table", code=60),
+        # The query alone is too large: it will be next time.
+        DatabaseError("Code: 241. DB::Exception: Query memory limit exceeded", code=241),
+        ProgrammingError("wrong parameters"),
+        DatabaseError("HTTP driver received HTTP status 404"),
+    ],
+)
+def test_lasting_errors_are_permanent(error: DatabaseError) -> None:
+    assert isinstance(translate(error, what="x"), WarehousePermanentError)
+
+
+def test_the_text_is_one_line_without_credentials_or_trace() -> None:
+    text = one_line("failed at\nhttp://me:secret@host:8123/ ok. Stack trace: 0. frame")
+    assert text == "failed at http://***@host:8123/ ok."
