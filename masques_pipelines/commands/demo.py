@@ -1,7 +1,7 @@
 """`masques demo`: the jobs on packaged data, and what they made.
 
 Here: running each part's job through Dagster and showing the results.
-Not here: the parts (demo_<part>.py), the jobs (defs/), anything that only a demo would do to tables.
+Not here: the parts (demo_<part>.py), the jobs (defs/), and what only a demo would do.
 A re-run brings nothing new: the packaged data does not grow, so no row is written.
 """
 
@@ -20,6 +20,9 @@ from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.sql_files import sql
 
 PARTS: Final = (demo_ledger.PART,)
+TABLES_TITLE: Final = (
+    "The tables (SELECT name, engine FROM system.tables WHERE database = 'masques')"
+)
 # Dagster's console line: "<time> - dagster - INFO - <job> - <run> - <pid> - <step> - <text>".
 _LOG_LINE: Final = re.compile(
     r" - dagster - (?P<level>[A-Z]+) - (?P<job>\w+) - (?P<run>[0-9a-f-]{36}) - (?P<rest>.*)$"
@@ -38,9 +41,7 @@ def demo() -> None:
         _run_job(part.job)
     with opened_warehouse(settings, "demo") as warehouse:
         click.echo(f"warehouse  {warehouse.description}")
-        click.echo(
-            "\nThe tables (SELECT name, engine FROM system.tables WHERE database = 'masques'):"
-        )
+        click.echo(f"\n{TABLES_TITLE}:")
         click.echo(warehouse.text(sql("queries/demo/tables")), nl=False)
         for part in PARTS:
             for title, query in part.shows:

@@ -1,4 +1,4 @@
-"""The demo's ledger: a packaged capture of a real TigerBeetle server, or the ledger of the settings.
+"""The demo's ledger: a packaged capture of a real server, unless the settings name a ledger.
 
 Here: the part's job and what it shows.
 Not here: laying down the capture (ledger/packaged.py).

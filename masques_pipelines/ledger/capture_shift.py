@@ -42,9 +42,7 @@ _EVENT_TIMES: Final = (
 )
 _RECORDS_PER_CHUNK: Final = 8192
 
-# What meta.json may say of times. Anything else that it says of them would be wrong after the
-# move, so a key is kept only when it is none of these or is moved with the rest.
-_META_TIMES: Final = ("first_timestamp", "last_timestamp", "ledger_time_ns")
+# What meta.json may hold that is no longer true of the copy, and that the copy can do without.
 _META_DROPPED: Final = ("live_polls", "sha256", "taken_at")
 
 
@@ -147,9 +145,11 @@ def _shifted(times_ns: Any, difference_ns: int) -> Any:
 
 def _shifted_meta(capture: Capture, difference_ns: int) -> dict[str, Any]:
     meta = {key: value for key, value in capture.meta.items() if key not in _META_DROPPED}
-    for key in _META_TIMES:
-        if int(meta.get(key, 0)):
-            meta[key] = str(int(meta[key]) + difference_ns)
+    times_ns = capture.change_events["timestamp"]
+    meta["first_timestamp"] = str(int(times_ns[0]) + difference_ns)
+    meta["last_timestamp"] = str(int(times_ns[-1]) + difference_ns)
+    if "ledger_time_ns" in meta:
+        meta["ledger_time_ns"] = str(int(meta["ledger_time_ns"]) + difference_ns)
     if "accounts_read_at" in meta:
         meta["accounts_read_at"] = [
             {
@@ -158,5 +158,5 @@ def _shifted_meta(capture: Capture, difference_ns: int) -> dict[str, Any]:
             }
             for reading in capture.accounts_read_at
         ]
-    meta["shifted_by_ns"] = str(difference_ns + int(meta.get("shifted_by_ns", 0)))
+    meta["shifted_by_ns"] = str(difference_ns)
     return meta

@@ -268,12 +268,19 @@ def _write_accounts(
             return
         file.write(page.data)
         contents.fence_ns = page.ledger_time_ns
-        contents.readings.append(AccountsReading(len(accounts), page.ledger_time_ns))
+        _add_reading(contents.readings, AccountsReading(len(accounts), page.ledger_time_ns))
         _count(contents.accounts_by_code, accounts["code"])
         _count(contents.accounts_by_ledger, accounts["ledger"])
         count += len(accounts)
         progress("accounts", count)
         timestamp_min = int(accounts["timestamp"][-1]) + 1
+
+
+def _add_reading(readings: list[AccountsReading], new: AccountsReading) -> None:
+    """Adds a reply; pages of one ledger time (those of a capture) count as one reply."""
+    if readings and readings[-1].ledger_time_ns == new.ledger_time_ns:
+        new = AccountsReading(readings.pop().count + new.count, new.ledger_time_ns)
+    readings.append(new)
 
 
 def _write_change_events(

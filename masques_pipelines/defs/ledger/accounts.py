@@ -39,7 +39,7 @@ def accounts(
         done = sync_accounts(
             warehouse.open(context), ledger.open(), ledger.chart(), report=context.log.info
         )
-    context.log.info(f"{done.rows_written:,} rows written, {done.rows_total:,} accounts in all")
+    context.log.info("%d rows written, %d accounts in all", done.rows_written, done.rows_total)
     return dg.MaterializeResult(
         metadata={
             **table_metadata(

@@ -42,7 +42,7 @@ def transactions(
         done = sync_transactions(
             warehouse.open(context), ledger.open(), ledger.chart(), report=context.log.info
         )
-    context.log.info(f"{done.rows_written:,} rows written, {done.rows_total:,} transactions in all")
+    context.log.info("%d rows written, %d transactions in all", done.rows_written, done.rows_total)
     return dg.MaterializeResult(
         metadata={
             **table_metadata(

@@ -1,7 +1,8 @@
 """Opening the ledger that MASQUES_LEDGER_URL names.
 
 Here: the meaning of that URL, and the one function that opens a ledger by it.
-Not here: reading (one module per kind of source), and what stands in for an unset URL (packaged.py).
+Not here: reading (one module per kind of source), and what stands in for an unset URL
+(ledger/packaged.py).
 A re-run opens anew; nothing is kept.
 """
 
@@ -18,6 +19,8 @@ from masques_pipelines.ledger.sources.capture import CaptureSource
 from masques_pipelines.ledger.sources.protocol import LedgerSource, parse_cluster_id
 from masques_pipelines.ledger.sources.tigerbeetle import (
     ADDRESSES_MAX,
+    CALL_TIMEOUT_S,
+    OPEN_TIMEOUT_S,
     Address,
     Bounds,
     TigerBeetleSource,
@@ -29,7 +32,6 @@ TIMEOUT_S_MAX: Final = 3600.0
 _VARIABLE: Final = "MASQUES_LEDGER_URL"
 _TIGERBEETLE_FORM: Final = "tigerbeetle://10.0.0.1:3000,10.0.0.2:3000/?cluster_id=7"
 _CAPTURE_FORM: Final = "capture:///absolute/folder"
-_TIMEOUTS: Final = ("timeout_s", "open_timeout_s")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +81,7 @@ def _open_tigerbeetle(url: _Url) -> LedgerSource:
             f"{_VARIABLE}: remove the path {url.path!r}: a cluster has none, as in "
             f"{_TIGERBEETLE_FORM}"
         )
-    options = _options(url.query, known=("cluster_id", *_TIMEOUTS))
+    options = _options(url.query, known=("cluster_id", "timeout_s", "open_timeout_s"))
     if "cluster_id" not in options:
         raise SettingError(
             f"{_VARIABLE}: cluster_id is missing; write it as in {_TIGERBEETLE_FORM}"
@@ -88,8 +90,11 @@ def _open_tigerbeetle(url: _Url) -> LedgerSource:
         cluster_id = parse_cluster_id(options["cluster_id"])
     except ValueError as error:
         raise SettingError(f"{_VARIABLE}: cluster_id: {error}") from error
-    timeouts = {name: _seconds(name, options[name]) for name in _TIMEOUTS if name in options}
-    return TigerBeetleSource(cluster_id, _addresses(url.authority), bounds=Bounds(**timeouts))
+    bounds = Bounds(
+        open_timeout_s=_seconds(options, "open_timeout_s", default_s=OPEN_TIMEOUT_S),
+        timeout_s=_seconds(options, "timeout_s", default_s=CALL_TIMEOUT_S),
+    )
+    return TigerBeetleSource(cluster_id, _addresses(url.authority), bounds=bounds)
 
 
 def _addresses(authority: str) -> list[Address]:
@@ -146,7 +151,10 @@ def _options(query: str, *, known: tuple[str, ...]) -> dict[str, str]:
     return options
 
 
-def _seconds(name: str, text: str) -> float:
+def _seconds(options: dict[str, str], name: str, *, default_s: float) -> float:
+    if name not in options:
+        return default_s
+    text = options[name]
     seconds = float(text) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) else math.nan
     if not 0 < seconds <= TIMEOUT_S_MAX:
         raise SettingError(
