@@ -1,9 +1,11 @@
 """Filling masques.transactions from the ledger's change events.
 
 Here: one sync from the cursor in the target to the ledger's newest event.
-Not here: the cursor rules (reader.py), the meaning of the bytes (the inlet's view in SQL), Dagster.
+Not here: the cursor rules (reader.py), the meaning of the bytes (the inlet's view in SQL), what is
+sealed of them (seals.py), Dagster.
 A re-run resumes at the newest row that is no expiry. What is there already is dropped by the view,
 by its time, so a run that was killed anywhere, or an insert that was sent twice, leaves no trace.
+Against a server the lease keeps a second writer out; embedded, the warehouse's lock does.
 """
 
 import itertools
@@ -20,11 +22,15 @@ from masques_pipelines.ledger.binding import bind_ledger
 from masques_pipelines.ledger.chart import Chart, load_chart
 from masques_pipelines.ledger.reader import BATCH_EVENTS, EventReader, read_ahead
 from masques_pipelines.ledger.records import CHANGE_EVENT_DTYPE, Records, timestamps_ns
+from masques_pipelines.ledger.seals import Sealer, newest_seal, write_seals
 from masques_pipelines.ledger.sources.protocol import LedgerSource
+from masques_pipelines.warehouse.lease import Lease, writer_lease
 from masques_pipelines.warehouse.sql_files import sql
 from masques_pipelines.warehouse.warehouse import Warehouse
 
 INLET: Final = "masques_ops.change_events_inlet"
+# Whoever writes masques.transactions holds this lease.
+LEASE: Final = "ledger"
 INLET_COLUMNS: Final = tuple(CHANGE_EVENT_DTYPE.names or ())
 # Skip indexes are built when parts merge: while a part is one batch, reading it whole is as quick.
 INSERT_SETTINGS: Final = {"materialize_skip_indexes_on_insert": 0}
@@ -49,6 +55,7 @@ class TransactionsSync:
         watermark_ns: Ledger time up to which the table is complete, nanoseconds since 1970.
         newest_event_ns: Ledger time of the newest event, 0 when there is none.
         lag_s: Seconds from watermark_ns to now, by this machine's clock.
+        seal: Digest that vouches for everything up to the newest transfer; "" when nothing is sealed.
         duration_s: How long it took.
     """
 
@@ -58,6 +65,7 @@ class TransactionsSync:
     pages: int
     watermark_ns: int
     newest_event_ns: int
+    seal: str
     lag_s: float
     duration_s: float
 
@@ -88,24 +96,38 @@ def sync_transactions(
         LedgerBindingError: The warehouse is a copy of another ledger.
         ChartError: The chart contradicts the one that rows were written with.
         SyncIncompleteError: The table does not hold exactly what was read.
+        LeaseBusyError, LeaseLostError: Another process writes to the same server.
         LedgerUnavailableError, LedgerRefusedError, PageError: From the source.
         WarehouseTransientError, WarehousePermanentError: From the warehouse.
     """
+    with writer_lease(warehouse, LEASE, on_wait=report) as lease:
+        return _sync(warehouse, source, chart, lease, report=report, batch_events=batch_events)
+
+
+def _sync(
+    warehouse: Warehouse,
+    source: LedgerSource,
+    chart: Chart,
+    lease: Lease,
+    *,
+    report: Callable[[str], None],
+    batch_events: int,
+) -> TransactionsSync:
     started_s = time.monotonic()
     load_chart(warehouse, chart)
     bind_ledger(warehouse, source)
-    cursor_ns = read_cursor(warehouse)
+    sealer = Sealer(newest_seal(warehouse))
+    # What was written and not sealed is read again; the view drops what is there already.
+    cursor_ns = min(read_cursor(warehouse), sealer.sealed_to_ns)
     total_before, _ = _total(warehouse)
     progress = _Progress(report, cursor_ns=cursor_ns)
     events_read = pages = watermark_ns = 0
     recent_events = 0
-    horizon_ns = int((datetime.now(UTC) - _RETENTION).timestamp()) * 10**9
+    horizon_ns = retention_horizon_ns()
     reader = EventReader(source, cursor_ns=cursor_ns)
     for batch in read_ahead(reader.batches(batch_events)):
-        for piece in _by_month(batch.events):
-            warehouse.insert_rowbinary(
-                INLET, INLET_COLUMNS, piece.tobytes(), **INSERT_SETTINGS
-            )
+        insert_events(warehouse, lease, batch.events)
+        write_seals(warehouse, sealer.add(batch.events))
         events_read += len(batch.events)
         recent_events += int((timestamps_ns(batch.events) > horizon_ns).sum())
         pages += batch.pages
@@ -114,7 +136,7 @@ def sync_transactions(
             progress.add(batch.events, ledger_time_ns=batch.ledger_time_ns)
     _verify(warehouse, after_ns=max(cursor_ns, horizon_ns), expected=recent_events)
     rows_total, newest_event_ns = _total(warehouse)
-    return TransactionsSync(
+    done = TransactionsSync(
         rows_written=rows_total - total_before,
         rows_total=rows_total,
         events_read=events_read,
@@ -122,8 +144,27 @@ def sync_transactions(
         watermark_ns=watermark_ns,
         newest_event_ns=newest_event_ns,
         lag_s=max(0.0, time.time() - watermark_ns / 1e9),
+        seal=sealer.digest,
         duration_s=time.monotonic() - started_s,
     )
+    _record(warehouse, source, done)
+    return done
+
+
+def insert_events(
+    warehouse: Warehouse, lease: Lease, events: Records, *, inlet: str = INLET
+) -> None:
+    """Sends events into an inlet, each month as one part."""
+    for piece in _by_month(events):
+        lease.hold()
+        warehouse.insert_rowbinary(
+            inlet, INLET_COLUMNS, piece.tobytes(), **INSERT_SETTINGS, **lease.insert_settings
+        )
+
+
+def retention_horizon_ns() -> int:
+    """Returns a time after which no row was removed for its age, nanoseconds since 1970."""
+    return int((datetime.now(UTC) - _RETENTION).timestamp()) * 10**9
 
 
 def read_cursor(warehouse: Warehouse) -> int:
@@ -152,6 +193,33 @@ def _verify(warehouse: Warehouse, *, after_ns: int, expected: int) -> None:
             f"{after_ns}, and the ledger has {expected} events there: another writer is at work or "
             "rows were removed; find and stop it, then run the sync again"
         )
+
+
+def _record(warehouse: Warehouse, source: LedgerSource, done: TransactionsSync) -> None:
+    """Notes how far the table is complete: proofs go no further."""
+    warehouse.insert_rows(
+        "masques_ops.ledger_syncs",
+        [
+            "watermark_ns",
+            "newest_event_ns",
+            "events_read",
+            "rows_written",
+            "rows_total",
+            "source",
+            "recorded_at",
+        ],
+        [
+            [
+                done.watermark_ns,
+                done.newest_event_ns,
+                done.events_read,
+                done.rows_written,
+                done.rows_total,
+                source.description,
+                datetime.now(UTC),
+            ]
+        ],
+    )
 
 
 def _total(warehouse: Warehouse) -> tuple[int, int]:
