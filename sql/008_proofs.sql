@@ -133,6 +133,12 @@ SELECT
     t.pending_id AS pending_id,
     t.timeout_s AS timeout_s,
     t.flags AS flags,
+    t.code AS code,
+    t.trace_id AS trace_id,
+    t.span_id AS span_id,
+    t.resource_type AS resource_type,
+    t.resource_id AS resource_id,
+    t.attributes AS attributes,
     toInt256(intExp10(
         18 - if(startsWith(t.currency, 'ledger_'), 0, transform(t.ledger, scales.1, scales.2, 0))))
         AS unit,
