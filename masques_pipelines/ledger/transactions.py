@@ -55,7 +55,7 @@ class TransactionsSync:
         watermark_ns: Ledger time up to which the table is complete, nanoseconds since 1970.
         newest_event_ns: Ledger time of the newest event, 0 when there is none.
         lag_s: Seconds from watermark_ns to now, by this machine's clock.
-        seal: Digest that vouches for everything up to the newest transfer; "" when nothing is sealed.
+        seal: Digest that vouches for all up to the newest transfer; "" when nothing is sealed.
         duration_s: How long it took.
     """
 
@@ -104,7 +104,7 @@ def sync_transactions(
         return _sync(warehouse, source, chart, lease, report=report, batch_events=batch_events)
 
 
-def _sync(
+def _sync(  # noqa: PLR0913 - the arguments of the public function, and the lease
     warehouse: Warehouse,
     source: LedgerSource,
     chart: Chart,

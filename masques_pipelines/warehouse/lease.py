@@ -162,9 +162,7 @@ def _wait_and_take(
 ) -> None:
     started_s = said_s = time.monotonic()
     while True:
-        newest = max(
-            _listed(warehouse, lease.name), key=lambda held: held.number, default=_NOBODY
-        )
+        newest = max(_listed(warehouse, lease.name), key=lambda held: held.number, default=_NOBODY)
         is_free = newest.deadline_ms <= _server_ms(warehouse)
         if is_free and lease._take(warehouse, newest.number + 1):  # noqa: SLF001 - its maker
             return

@@ -5,10 +5,10 @@ Not here: what a change of a balance is (the view masques_ops.balance_changes), 
 that proofs start from (checkpoints.py).
 A re-run proves anew from the newest checkpoint, so that its cost does not grow with history.
 
-An account's balances held at the exact ledger time of its reading, so they must equal the sum of its
-events up to that time; writers do not have to stop. An import may land behind a reading: then the
-events hold what the balances did not yet show. That is told by flag 256, and a new reading settles
-it.
+An account's balances held at the exact ledger time of its reading, so they must equal the sum of
+its events up to that time; writers do not have to stop. An import may land behind a reading: then
+the events hold what the balances did not yet show. That is told by flag 256, and a new reading
+settles it.
 """
 
 from collections.abc import Callable

@@ -42,14 +42,16 @@ def prove_chain(
         findings.append(f"the kept digest {kept_digest} is not in the chain: it was replaced")
     removed_ns = removed_until_ns(warehouse)
     # A batch that retention has begun to eat cannot be recomputed any more.
-    checked = [
-        seal for seal in seals if seal.from_ns >= removed_ns and seal.to_ns > rows_after_ns
-    ]
+    checked = [seal for seal in seals if seal.from_ns >= removed_ns and seal.to_ns > rows_after_ns]
     findings += _changed_batches(warehouse, checked)
     findings += _unsealed(warehouse, seals[-1].to_ns if seals else 0)
     findings += _contradictions(warehouse, max(rows_after_ns, removed_ns))
     head = seals[-1].digest if seals else ""
-    numbers = {"seals": len(seals), "seals_recomputed": len(checked), "seal": head}
+    numbers: dict[str, int | float | str] = {
+        "seals": len(seals),
+        "seals_recomputed": len(checked),
+        "seal": head,
+    }
     if findings:
         shown = tuple(findings[:_FINDINGS_MAX])
         return Proof(NAME, "fails", f"{len(findings)} findings", shown, numbers)

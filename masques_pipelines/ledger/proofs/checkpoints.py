@@ -54,7 +54,7 @@ def advance_checkpoint(
 
 
 def renew_checkpoints(warehouse: Warehouse) -> None:
-    """Drops all checkpoints and the account history; the next proof starts from zero and writes new.
+    """Drops all checkpoints and the account history; the next proof writes them anew from zero.
 
     For when a checkpoint itself was damaged: `masques verify --full` tells.
     """

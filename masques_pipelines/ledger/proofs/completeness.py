@@ -29,9 +29,7 @@ def prove_completeness(warehouse: Warehouse, *, from_beginning: bool = False) ->
     if not sent == there == times:
         findings.append(f"{sent:,} events were sent, {there:,} rows with {times:,} times are there")
     money = Money(warehouse)
-    for ledger, *sums in warehouse.rows(
-        sql("queries/proofs/sealed_sums"), {"base_ns": base_ns}
-    ):
+    for ledger, *sums in warehouse.rows(sql("queries/proofs/sealed_sums"), {"base_ns": base_ns}):
         for kind, was_sent, is_there in (("posted", *sums[:2]), ("held", *sums[2:])):
             if was_sent != is_there:
                 findings.append(
@@ -68,9 +66,7 @@ def find_staleness(warehouse: Warehouse) -> Proof:
         findings.append(f"the newest sync ended {lag_s:,.0f} s behind the clock")
     if findings:
         return Proof(FRESH_NAME, "fails", findings[0], tuple(findings), numbers, is_warning=True)
-    return Proof(
-        FRESH_NAME, "holds", f"synced {age_s:,} s ago", numbers=numbers, is_warning=True
-    )
+    return Proof(FRESH_NAME, "holds", f"synced {age_s:,} s ago", numbers=numbers, is_warning=True)
 
 
 def find_unknown_numbers(warehouse: Warehouse) -> Proof:

@@ -36,5 +36,7 @@ def prove_history(warehouse: Warehouse) -> Proof:
         for name, kept, added, by_day in zip(_BALANCES, checkpoint, events, days, strict=True)
         if not kept == added == by_day
     )
-    summary = f"{len(rows)} accounts or more: run `masques verify --full --renew` to write both anew"
+    summary = (
+        f"{len(rows)} accounts or more: run `masques verify --full --renew` to write both anew"
+    )
     return Proof(NAME, "fails", summary, findings[:20], numbers)

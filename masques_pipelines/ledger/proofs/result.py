@@ -62,14 +62,14 @@ class Money:
         return f"{DECIMALS.scaleb(decimal.Decimal(int(raw)), -scale):f} {asset}"
 
 
-def record_proofs(warehouse: Warehouse, proofs: list[Proof]) -> None:
+def record_proofs(warehouse: Warehouse, proofs: Mapping[str, Proof]) -> None:
     """Notes how proofs ended in masques_ops.proofs."""
     recorded_at = datetime.now(UTC)
     warehouse.insert_rows(
         "masques_ops.proofs",
         ["proof", "outcome", "detail", "recorded_at"],
         [
-            [proof.name, proof.outcome, "\n".join((proof.summary, *proof.findings)), recorded_at]
-            for proof in proofs
+            [name, proof.outcome, "\n".join((proof.summary, *proof.findings)), recorded_at]
+            for name, proof in proofs.items()
         ],
     )
