@@ -18,7 +18,7 @@ from masques_pipelines.warehouse.errors import WarehousePermanentError, Warehous
 from masques_pipelines.warehouse.migrations import make_plan, migrate
 from masques_pipelines.warehouse.opening import open_warehouse
 from masques_pipelines.warehouse.warehouse import Origin, Warehouse
-from tests.support.http_front import Front, http_front
+from tests.support.http_front import FaultKind, Front, http_front
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_queries_are_tagged_and_inserts_synchronous(
 
 @pytest.mark.parametrize("kind", ["drop_before", "drop_after", "truncate"])
 def test_a_line_that_breaks_at_an_insert_loses_and_doubles_nothing(
-    server: Warehouse, front: Front, small_capture: Path, kind: str
+    server: Warehouse, front: Front, small_capture: Path, kind: FaultKind
 ) -> None:
     # drop_after: the insert is in, its answer is lost, and the driver itself sends it again.
     front.inject(kind, match=f"INSERT INTO {INLET}", times=1 if kind == "truncate" else 2)
@@ -92,7 +92,7 @@ def test_a_line_that_breaks_at_an_insert_loses_and_doubles_nothing(
     ],
 )
 def test_a_passing_error_is_tried_again(
-    server: Warehouse, front: Front, kind: str, options: dict[str, int]
+    server: Warehouse, front: Front, kind: FaultKind, options: dict[str, int]
 ) -> None:
     front.inject(kind, match="INSERT INTO masques.identities", times=2, **options)
     server.insert_rows("masques.identities", ["display_name"], [["once"]])

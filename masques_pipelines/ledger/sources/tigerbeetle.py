@@ -63,7 +63,6 @@ EVENTS_COMPARED_MIN: Final = 1000
 OPEN_TIMEOUT_S: Final = 5.0
 # One call, its second attempt included. A rolling upgrade of a cluster takes about 5 s.
 CALL_TIMEOUT_S: Final = 30.0
-ATTEMPTS_PER_CALL: Final = 2
 # Sessions outlive their clients: 64 short runs elsewhere evict the session that was idle longest.
 EVICTIONS_PER_CALL_MAX: Final = 3
 # Ctrl-C is seen between slices, also where a wait on a lock cannot be interrupted.
@@ -287,7 +286,7 @@ class TigerBeetleSource:
     def _probe(self, open_timeout_s: float) -> None:
         operation = self._library.bindings.Operation.LOOKUP_ACCOUNTS
         account_1 = (1).to_bytes(16, "little")
-        self._ask(operation, account_1, what="a greeting", timeout_s=open_timeout_s, attempts=1)
+        self._ask(operation, account_1, what="a greeting", timeout_s=open_timeout_s)
 
     def _transfers_between(self, timestamp_min: int, timestamp_max: int) -> Page:
         operation = self._library.bindings.Operation.QUERY_TRANSFERS
@@ -339,7 +338,6 @@ class TigerBeetleSource:
                 filter_of_limit(asked),
                 what=f"a page of {what}",
                 timeout_s=self._timeout_s,
-                attempts=ATTEMPTS_PER_CALL,
             )
             if call.status != statuses.TOO_MUCH_DATA:
                 return Page(data=call.data, ledger_time_ns=call.ledger_time_ns)
@@ -351,14 +349,18 @@ class TigerBeetleSource:
             # Raised by the library before anything is sent; the smaller limit holds from now on.
             self._limits[operation] = asked // 2
 
-    def _ask(
-        self, operation: int, payload: bytes, *, what: str, timeout_s: float, attempts: int
-    ) -> "_Call":
-        """Returns an answered call whose status is OK or TOO_MUCH_DATA."""
+    def _ask(self, operation: int, payload: bytes, *, what: str, timeout_s: float) -> "_Call":
+        """Returns an answered call whose status is OK or TOO_MUCH_DATA.
+
+        A session that has answered before gets half of the time, a new one the rest. A session that
+        starts new gets all of it: its library reconnects by itself, and a short time cut in two
+        might never be enough to register.
+        """
         statuses = self._library.bindings.PacketStatus
         deadline_s = time.monotonic() + timeout_s
-        attempts_left, evictions_left = attempts, EVICTIONS_PER_CALL_MAX
+        evictions_left = EVICTIONS_PER_CALL_MAX
         with self._used_by_this_call():
+            attempts_left = 2 if self._session is not None else 1
             while attempts_left:
                 wait_s = (deadline_s - time.monotonic()) / attempts_left
                 call = self._ask_once(operation, payload, wait_s=wait_s)
