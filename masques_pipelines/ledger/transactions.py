@@ -100,7 +100,7 @@ def sync_transactions(
     horizon_ns = int((datetime.now(UTC) - _RETENTION).timestamp()) * 10**9
     reader = EventReader(source, cursor_ns=cursor_ns)
     for batch in read_ahead(reader.batches(batch_events)):
-        for piece in _by_month(batch.events):
+        for piece in by_month(batch.events):
             warehouse.insert_rowbinary(INLET, INLET_COLUMNS, piece.tobytes())
         events_read += len(batch.events)
         recent_events += int((timestamps_ns(batch.events) > horizon_ns).sum())
@@ -128,8 +128,12 @@ def read_cursor(warehouse: Warehouse) -> int:
     return int(rows[0][0]) if rows else 0
 
 
-def _by_month(events: Records) -> Iterator[Records]:
-    """Cuts events at month edges: one part is written whole or not at all, several are not."""
+def by_month(events: Records) -> Iterator[Records]:
+    """Cuts ascending events at month edges (UTC), where the table's partitions end.
+
+    One part is written whole or not at all; a block that spans two partitions is two parts, and a
+    kill can leave the later one without the earlier.
+    """
     if len(events) == 0:
         return
     seconds = (timestamps_ns(events) // 10**9).astype("datetime64[s]")
