@@ -32,7 +32,8 @@ from masques_pipelines.ledger.sources.protocol import (
     LedgerSource,
     LedgerUnavailableError,
 )
-from masques_pipelines.ledger.sources.tigerbeetle import Address, Bounds, TigerBeetleSource
+from masques_pipelines.ledger.sources.tigerbeetle import Bounds, TigerBeetleSource
+from masques_pipelines.ledger.sources.tigerbeetle_address import Address
 from tests.support.captures import balances_of, folded, without_unused
 from tests.support.tigerbeetle_load import EXPIRED, LedgerLoad, crowd_out_older_sessions
 from tests.support.tigerbeetle_server import (
@@ -454,6 +455,21 @@ class TestFailingInMidUse:
         reader.join()
         assert pages == [pages[0]]
         assert source.change_events(0).data == pages[0].data
+
+    def test_a_close_ends_the_wait_of_another_thread(
+        self, server: TigerBeetleServer, source: LedgerSource
+    ) -> None:
+        server.pause()
+        try:
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                reading = pool.submit(source.change_events, 0)
+                time.sleep(0.3)
+                with _fails_within(seconds=3):
+                    source.close()
+                    with pytest.raises(RuntimeError, match="is closed"):
+                        reading.result()
+        finally:
+            server.resume()
 
     def test_a_closed_source_is_closed(self, server: TigerBeetleServer) -> None:
         source = open_ledger(server.url)

@@ -18,13 +18,12 @@ from masques_pipelines.errors import SettingError
 from masques_pipelines.ledger.sources.capture import CaptureSource
 from masques_pipelines.ledger.sources.protocol import LedgerSource, parse_cluster_id
 from masques_pipelines.ledger.sources.tigerbeetle import (
-    ADDRESSES_MAX,
     CALL_TIMEOUT_S,
     OPEN_TIMEOUT_S,
-    Address,
     Bounds,
     TigerBeetleSource,
 )
+from masques_pipelines.ledger.sources.tigerbeetle_address import ADDRESSES_MAX, Address
 
 # Registering with a cluster takes about 0.6 s: less would never end well. And past an hour, a
 # typing mistake is likelier than patience.

@@ -1,6 +1,8 @@
 """A capture is written whole or not at all, and agrees with itself while the ledger goes on."""
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +17,11 @@ from masques_pipelines.ledger.capture_writer import (
 )
 from masques_pipelines.ledger.records import Records
 from masques_pipelines.ledger.sources.capture import CaptureSource
-from masques_pipelines.ledger.sources.protocol import LedgerUnavailableError, Page
+from masques_pipelines.ledger.sources.protocol import (
+    LedgerRefusedError,
+    LedgerUnavailableError,
+    Page,
+)
 from tests.support.captures import (
     accounts_at,
     events_at,
@@ -226,8 +232,23 @@ def test_a_folder_that_exists_is_refused_untouched(small_capture: Path, tmp_path
 def test_what_a_killed_capture_left_is_refused_and_kept(
     small_capture: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "copy.part").mkdir()
+    # The process ends, as by kill -9, when all but meta.json is written.
+    code = (
+        "import os, sys; from pathlib import Path;"
+        "from masques_pipelines.ledger.capture_writer import write_capture;"
+        "from masques_pipelines.ledger.sources.capture import CaptureSource;"
+        "write_capture(CaptureSource(Path(sys.argv[1])), Path(sys.argv[2]),"
+        " progress=lambda name, count: name == 'transfers' and os._exit(9))"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", code, small_capture, tmp_path / "copy"], check=False
+    )
+    assert killed.returncode == 9
 
+    with pytest.raises(LedgerRefusedError, match=r"copy: there is no such folder"):
+        CaptureSource(tmp_path / "copy")
+    with pytest.raises(LedgerRefusedError, match=r"copy\.part/meta\.json: there is no such file"):
+        CaptureSource(tmp_path / "copy.part")
     with pytest.raises(CaptureFolderError, match=r"copy\.part: a capture is being written there"):
         write_capture(CaptureSource(small_capture), tmp_path / "copy")
 

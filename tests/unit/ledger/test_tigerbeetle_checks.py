@@ -16,16 +16,15 @@ from masques_pipelines.ledger.records import (
 )
 from masques_pipelines.ledger.sources.protocol import LedgerUnavailableError
 from masques_pipelines.ledger.sources.tigerbeetle import (
-    Address,
     Bounds,
     TigerBeetleSource,
     check_events_are_transfers,
-    resolve,
 )
+from masques_pipelines.ledger.sources.tigerbeetle_address import Address, resolve
 from tests.support.captures import plain_bytes
 
 
-def test_importing_the_source_loads_nothing_native() -> None:
+def test_importing_the_source_does_not_load_the_client() -> None:
     code = (
         "import sys, masques_pipelines.ledger.sources.opening;"
         "print([name for name in sys.modules if name.split('.')[0] == 'tigerbeetle'])"
