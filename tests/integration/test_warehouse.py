@@ -199,7 +199,8 @@ def test_an_unreachable_server_is_a_clear_error_within_seconds() -> None:
         open_warehouse(settings, origin=Origin()),
     ):
         pass
-    assert str(raised.value).startswith("http://127.0.0.1:9: cannot connect (is MASQUES_CLICKHOUSE_URL")
+    text = str(raised.value)
+    assert text.startswith("http://127.0.0.1:9: cannot connect (is MASQUES_CLICKHOUSE_URL")
     assert "secret" not in str(raised.value)
 
 
