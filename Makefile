@@ -21,11 +21,12 @@ demo: $(VENV)/.ready ## Build the ClickHouse copy from a packaged ledger and sho
 test: $(VENV)/.ready-dev ## Run all tests
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/.ready-dev ## Check style, types and layers
+lint: $(VENV)/.ready-dev ## Check style, types, layers, and that importing does nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/definitions/test_code_location.py -k fresh_process
 
 format: $(VENV)/.ready-dev ## Format the code
 	$(BIN)/ruff check --fix .

@@ -5,6 +5,7 @@ Not here: what a command does (commands/, one file each).
 A re-run of any command is safe; see each.
 """
 
+import logging
 import os
 import sys
 from typing import Final
@@ -38,6 +39,8 @@ for _command in dagster_handover.COMMANDS:
 
 def main() -> None:
     """Runs the command line; an error that a person can mend is one line on stderr, exit code 1."""
+    # The attempts of a retry would bury that line; the last one's reason is in it.
+    logging.disable(logging.WARNING)
     try:
         masques()
     except MasquesError as error:

@@ -11,12 +11,14 @@ this way instead of 3 s in a process of its own.
 import dagster as dg
 
 from masques_pipelines import defs as package
+from masques_pipelines.defs import schedules
 from masques_pipelines.defs.resources import LedgerResource, WarehouseResource
 
-defs = dg.Definitions.merge(
-    dg.load_definitions_from_package_module(package),
-    dg.Definitions(
-        resources={"warehouse": WarehouseResource(), "ledger": LedgerResource()},
-        executor=dg.in_process_executor,
-    ),
+defs = dg.Definitions(
+    assets=dg.load_assets_from_package_module(package),
+    asset_checks=dg.load_asset_checks_from_package_module(package),
+    jobs=schedules.JOBS,
+    schedules=schedules.SCHEDULES,
+    resources={"warehouse": WarehouseResource(), "ledger": LedgerResource()},
+    executor=dg.in_process_executor,
 )

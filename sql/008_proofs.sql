@@ -256,32 +256,6 @@ CREATE TABLE IF NOT EXISTS masques_ops.transactions_rebuilt AS masques.transacti
 CREATE MATERIALIZED VIEW IF NOT EXISTS masques_ops.transactions_from_rebuild
 TO masques_ops.transactions_rebuilt
 AS
-WITH
-    (
-        SELECT
-            (
-                arrayPushBack(groupArray(l.ledger), 0),
-                arrayPushBack(groupArray(l.asset), 'ledger_0'),
-                arrayPushBack(groupArray(l.scale), 0)
-            )
-        FROM masques_ops.chart_ledgers AS l
-    ) AS ledgers,
-    (
-        SELECT
-            (
-                arrayPushBack(groupArray(c.code), 0),
-                arrayPushBack(groupArray(c.transaction_type), 'code_0')
-            )
-        FROM masques_ops.chart_transfer_codes AS c
-    ) AS codes,
-    (
-        SELECT
-            (
-                arrayPushBack(groupArray(r.code), 0),
-                arrayPushBack(groupArray(r.resource_type), 'type_0')
-            )
-        FROM masques_ops.chart_resource_types AS r
-    ) AS resources
 SELECT
     reinterpretAsUUID(bitOr(bitShiftLeft(e.transfer_id, 64), bitShiftRight(e.transfer_id, 64)))
         AS transaction_id,
@@ -293,18 +267,15 @@ SELECT
         bitOr(bitShiftLeft(e.credit_account_id, 64), bitShiftRight(e.credit_account_id, 64)))
         AS credit_account_id,
     reinterpret(
-        toInt256(e.transfer_amount)
-            * toInt256(intExp10(18 - transform(e.ledger, ledgers.1, ledgers.3, 0))),
+        toInt256(e.transfer_amount) * toInt256(intExp10(18 - ifNull(ledgers.scale, 0))),
         'Decimal(76, 18)') AS amount,
-    transform(e.ledger, ledgers.1, ledgers.2, concat('ledger_', toString(e.ledger))) AS currency,
-    transform(
-        e.transfer_code, codes.1, codes.2, concat('code_', toString(e.transfer_code)))
+    coalesce(nullIf(ledgers.asset, ''), concat('ledger_', toString(e.ledger))) AS currency,
+    coalesce(nullIf(codes.transaction_type, ''), concat('code_', toString(e.transfer_code)))
         AS transaction_type,
-    if(e.transfer_user_data_32 = 0, '',
-        transform(
-            toUInt8(bitShiftRight(e.transfer_user_data_32, 24)), resources.1, resources.2,
-            concat('type_', toString(bitShiftRight(e.transfer_user_data_32, 24)))))
-        AS resource_type,
+    multiIf(
+        e.transfer_user_data_32 = 0, '',
+        ifNull(resources.resource_type, '') != '', resources.resource_type,
+        concat('type_', toString(bitShiftRight(e.transfer_user_data_32, 24)))) AS resource_type,
     if(e.transfer_user_data_32 = 0, '', toString(bitAnd(e.transfer_user_data_32, 16777215)))
         AS resource_id,
     transform(e.type, [1, 3, 4], ['pending', 'voided', 'expired'], 'posted') AS status,
@@ -330,13 +301,17 @@ SELECT
     e.transfer_flags AS flags,
     e.transfer_timeout AS timeout_s
 FROM masques_ops.rebuild_inlet AS e
+LEFT JOIN masques_ops.chart_ledgers AS ledgers ON ledgers.ledger = e.ledger
+LEFT JOIN masques_ops.chart_transfer_codes AS codes ON codes.code = e.transfer_code
+LEFT JOIN masques_ops.chart_resource_types AS resources
+    ON resources.code = toUInt8(bitShiftRight(e.transfer_user_data_32, 24))
 WHERE fromUnixTimestamp64Nano(toInt64(e.timestamp), 'UTC') NOT IN
 (
     SELECT t.timestamp
     FROM masques_ops.transactions_rebuilt AS t
-    WHERE t.timestamp >=
+    WHERE t.timestamp IN
     (
-        SELECT fromUnixTimestamp64Nano(toInt64(min(b.timestamp)), 'UTC')
+        SELECT fromUnixTimestamp64Nano(toInt64(b.timestamp), 'UTC')
         FROM masques_ops.rebuild_inlet AS b
     )
 );

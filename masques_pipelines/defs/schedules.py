@@ -63,3 +63,6 @@ ledger_sync_job = dg.define_asset_job(
     description="Brings accounts and transactions up to the ledger's newest event.",
 )
 ledger_sync_schedule = steady_schedule("ledger_sync_job", "*/5 * * * *")
+
+JOBS: Final = (ledger_sync_job,)
+SCHEDULES: Final = (ledger_sync_schedule,)

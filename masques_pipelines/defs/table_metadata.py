@@ -65,7 +65,10 @@ def column_schema(table: str) -> dg.TableSchema:
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
-                name, kind, constraints=dg.TableColumnConstraints(nullable="Nullable(" in kind)
+                name,
+                kind,
+                description=declared.comments.get(name),
+                constraints=dg.TableColumnConstraints(nullable="Nullable(" in kind),
             )
             for name, kind in declared.columns.items()
         ],

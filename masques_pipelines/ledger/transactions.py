@@ -155,7 +155,7 @@ def insert_events(
     warehouse: Warehouse, lease: Lease, events: Records, *, inlet: str = INLET
 ) -> None:
     """Sends events into an inlet, each month as one part."""
-    for piece in _by_month(events):
+    for piece in by_month(events):
         lease.hold()
         warehouse.insert_rowbinary(
             inlet, INLET_COLUMNS, piece.tobytes(), **INSERT_SETTINGS, **lease.insert_settings
@@ -173,8 +173,12 @@ def read_cursor(warehouse: Warehouse) -> int:
     return int(rows[0][0]) if rows else 0
 
 
-def _by_month(events: Records) -> Iterator[Records]:
-    """Cuts events at month edges: one part is written whole or not at all, several are not."""
+def by_month(events: Records) -> Iterator[Records]:
+    """Cuts ascending events at month edges (UTC), where the table's partitions end.
+
+    One part is written whole or not at all; a block that spans two partitions is two parts, and a
+    kill can leave the later one without the earlier.
+    """
     if len(events) == 0:
         return
     seconds = (timestamps_ns(events) // 10**9).astype("datetime64[s]")

@@ -46,6 +46,9 @@ _SERVER_MEMORY: Final = re.compile(r"\(total\) memory limit|server memory", re.I
 # What a proxy or load balancer in front of the server answers while the server is away.
 _TRANSIENT_HTTP_STATUS: Final = re.compile(r"\b(?:status|code|HTTP)\D{0,12}(429|502|503|504)\b")
 
+# urllib3 wraps the reason twice; only the innermost tells a person something.
+_TRANSPORT_REASON: Final = re.compile(r"Caused by \w+\((?:.*: )?(?P<reason>[^:]+?)['\")]*\)")
+
 _CREDENTIALS: Final = re.compile(r"(?<=://)[^/@\s]+@")
 _TEXT_LENGTH_MAX: Final = 600
 
@@ -102,5 +105,8 @@ def is_transient(error: ClickHouseError, code: int | None) -> bool:
 def one_line(text: str) -> str:
     """Returns an error text without credentials, stack trace and line breaks, cut to fit a log."""
     text = text.split("Stack trace", 1)[0]
+    transport = _TRANSPORT_REASON.search(text)
+    if transport:
+        text = transport["reason"]
     text = _CREDENTIALS.sub("***@", " ".join(text.split()))
     return text if len(text) <= _TEXT_LENGTH_MAX else text[:_TEXT_LENGTH_MAX] + " …"

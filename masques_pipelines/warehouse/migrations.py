@@ -38,6 +38,7 @@ _RECORD: Final = "masques_ops.schema_migrations"
 _DATABASES_VERSION: Final = 1
 _RECORD_VERSION: Final = 7
 _DIFFERENCES_SHOWN: Final = 10
+_REPLICATED_DATABASES: Final = ("Replicated", "Shared")
 
 
 class MigrationError(PermanentError):
@@ -133,7 +134,7 @@ def make_plan(warehouse: Warehouse, files: Sequence[MigrationFile] | None = None
     return Plan(
         pending=tuple(pending),
         half_applied=tuple(half_applied),
-        refusals=tuple(_refusals(known, recorded)),
+        refusals=(*_refusals(known, recorded), *_cluster_refusals(warehouse)),
         drift=tuple(_drift(warehouse, declared_schema(), live, pending)),
     )
 
@@ -229,6 +230,26 @@ def _refusals(known: Sequence[MigrationFile], recorded: dict[int, Recorded]) -> 
                 f"{file.name}: was edited after it was applied at {entry.recorded_at}; restore it "
                 "and put the change into a new file"
             )
+    return found
+
+
+def _cluster_refusals(warehouse: Warehouse) -> list[str]:
+    """Finds what would make the cluster form take effect on one node only, without an error."""
+    if warehouse.cluster is None:
+        return []
+    rows = warehouse.rows(sql("queries/schema/cluster"))
+    clusters = [str(name) for what, name, _ in rows if what == "cluster"]
+    found = [
+        f"{name}: is a database of engine {engine}, which carries nothing to other replicas; "
+        "move it away, or unset MASQUES_CLICKHOUSE_CLUSTER"
+        for what, name, engine in rows
+        if what == "database" and engine not in _REPLICATED_DATABASES
+    ]
+    if warehouse.cluster not in clusters:
+        found.append(
+            f"MASQUES_CLICKHOUSE_CLUSTER: the server knows no cluster {warehouse.cluster!r}, only "
+            f"{', '.join(clusters) or 'none'}; give a name from system.clusters"
+        )
     return found
 
 

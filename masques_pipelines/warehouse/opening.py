@@ -145,6 +145,8 @@ def _connect(url: str) -> tuple[Client, str]:
                 **options,
             )
         except ClickHouseError as error:
-            raise translate(error, what=f"{description}: cannot connect") from error
+            raise translate(
+                error, what=f"{description}: cannot connect (is {_VARIABLE} right, the server up?)"
+            ) from error
 
     return with_retries(connect), description

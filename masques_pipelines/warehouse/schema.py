@@ -44,6 +44,7 @@ class ObjectSchema:
         settings: Table settings that the definition names.
         refresh: When a refreshable view runs, '' for other objects.
         columns: Each column's type with its default, in order, by name.
+        comments: What a column means, by name; a difference here is no drift.
         indices: Each skip index, by name.
         query: What a view selects, as the engine prints it.
     """
@@ -55,6 +56,7 @@ class ObjectSchema:
     settings: str
     refresh: str
     columns: Mapping[str, str]
+    comments: Mapping[str, str]
     indices: Mapping[str, str]
     query: str
 
@@ -77,13 +79,23 @@ class Declared:
 def live_schema(warehouse: Warehouse) -> dict[str, ObjectSchema]:
     """Returns every object of the three databases as it is now, by `database.name`."""
     columns: dict[str, dict[str, str]] = {}
-    for name, column, kind, default_kind, default in warehouse.rows(sql("queries/schema/columns")):
+    comments: dict[str, dict[str, str]] = {}
+    for name, column, kind, default_kind, default, comment in warehouse.rows(
+        sql("queries/schema/columns")
+    ):
         columns.setdefault(name, {})[column] = f"{kind} {default_kind} {default}".strip()
+        if comment:
+            comments.setdefault(name, {})[column] = comment
     indices: dict[str, dict[str, str]] = {}
     for name, index, kind, expression, granularity in warehouse.rows(sql("queries/schema/indices")):
         indices.setdefault(name, {})[index] = f"{kind} of {expression} GRANULARITY {granularity}"
     return {
-        row["name"]: _object(row, columns.get(row["name"], {}), indices.get(row["name"], {}))
+        row["name"]: _object(
+            row,
+            columns=columns.get(row["name"], {}),
+            comments=comments.get(row["name"], {}),
+            indices=indices.get(row["name"], {}),
+        )
         for row in warehouse.records(sql("queries/schema/tables"))
     }
 
@@ -147,7 +159,11 @@ def differences(
 
 
 def _object(
-    row: Mapping[str, Any], columns: Mapping[str, str], indices: Mapping[str, str]
+    row: Mapping[str, Any],
+    *,
+    columns: Mapping[str, str],
+    comments: Mapping[str, str],
+    indices: Mapping[str, str],
 ) -> ObjectSchema:
     engine_full = str(row["engine_full"])
     ttl, settings = _TTL.search(engine_full), _SETTINGS.search(engine_full)
@@ -160,6 +176,7 @@ def _object(
         settings=_named_settings(settings[1] if settings else ""),
         refresh=refresh[1] if refresh else "",
         columns=columns,
+        comments=comments,
         indices=indices,
         query=str(row["as_select"]),
     )

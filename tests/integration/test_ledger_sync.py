@@ -19,6 +19,7 @@ from masques_pipelines.ledger.sources.capture import CaptureSource
 from masques_pipelines.ledger.sources.protocol import LedgerSource
 from masques_pipelines.ledger.transactions import SyncIncompleteError, sync_transactions
 from masques_pipelines.warehouse.warehouse import Warehouse
+from tests.support.balances import NO_BALANCES, folded_balances, snapshot_balances
 from tests.support.memory_ledger import MemoryLedger, account, event
 
 SCALES = {1: 6, 2: 11, 3: 9}
@@ -71,51 +72,20 @@ def test_the_balances_of_every_account_equal_the_servers(
     warehouse: Warehouse, small: CaptureSource, chart: Chart, expected: dict[str, Any]
 ) -> None:
     done = sync_accounts(warehouse, small, chart)
-    rows = warehouse.rows(
-        "SELECT account_id, debits_pending, debits_posted, credits_pending, credits_posted "
-        "FROM masques.accounts FINAL"
-    )
-    assert {row[0]: row[1:] for row in rows} == expected_balances(expected)
+    assert snapshot_balances(warehouse) == expected_balances(expected)
     assert (done.rows_written, done.rows_total, done.accounts_read) == (122, 122, 122)
-
-
-FOLD = """
-WITH holds AS
-(
-    SELECT transaction_id, amount FROM masques.transactions WHERE event_type = 'two_phase_pending'
-)
-SELECT
-    account_id, sum(pending_debits), sum(posted_debits), sum(pending_credits), sum(posted_credits)
-FROM
-(
-    SELECT
-        arrayJoin([(t.debit_account_id, 1), (t.credit_account_id, 0)]) AS side,
-        side.1 AS account_id,
-        multiIf(t.event_type = 'two_phase_pending', t.amount,
-            t.event_type = 'single_phase', toDecimal256(0, 18), -h.amount) AS pending,
-        if(t.event_type IN ('single_phase', 'two_phase_posted'), t.amount, toDecimal256(0, 18))
-            AS posted,
-        if(side.2 = 1, pending, toDecimal256(0, 18)) AS pending_debits,
-        if(side.2 = 1, posted, toDecimal256(0, 18)) AS posted_debits,
-        if(side.2 = 0, pending, toDecimal256(0, 18)) AS pending_credits,
-        if(side.2 = 0, posted, toDecimal256(0, 18)) AS posted_credits
-    FROM masques.transactions AS t
-    LEFT JOIN holds AS h ON h.transaction_id = t.pending_id
-)
-GROUP BY account_id
-"""
 
 
 def test_folding_the_events_gives_the_servers_balances(
     warehouse: Warehouse, small: CaptureSource, chart: Chart, expected: dict[str, Any]
 ) -> None:
     sync_transactions(warehouse, small, chart)
-    folded = {row[0]: tuple(row[1:]) for row in warehouse.rows(FOLD)}
-    zero = (Decimal(0),) * 4
+    folded = folded_balances(warehouse)
 
     # An account without any event is in no row of the fold.
     assert {
-        account_id: folded.get(account_id, zero) for account_id in expected_balances(expected)
+        account_id: folded.get(account_id, NO_BALANCES)
+        for account_id in expected_balances(expected)
     } == expected_balances(expected)
     assert set(folded) <= set(expected_balances(expected))
 

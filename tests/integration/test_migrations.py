@@ -233,3 +233,15 @@ def test_refreshable_views_do_not_run_when_the_embedded_engine_opens(
     # Made in this process it waits for its hour; what matters is that it has not run.
     assert status != "Running"
     assert warehouse.scalar("SELECT count() FROM masques.reputation_scores") == 0
+
+
+def test_a_cluster_that_the_server_does_not_know_is_refused(empty_warehouse: Warehouse) -> None:
+    with pytest.raises(MigrationError, match="the server knows no cluster 'main', only"):
+        migrate(replace(empty_warehouse, cluster="main"))
+    assert listing(empty_warehouse) == []
+
+
+def test_databases_of_a_single_server_are_not_taken_for_a_cluster(warehouse: Warehouse) -> None:
+    # CREATE DATABASE IF NOT EXISTS would pass them by, and nothing would be replicated.
+    refusals = make_plan(replace(warehouse, cluster="main")).refusals
+    assert refusals[0].startswith("masques: is a database of engine Atomic, which carries nothing")

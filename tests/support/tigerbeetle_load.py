@@ -6,6 +6,7 @@ Not here: reading (the sources do that), and any server but one that a test star
 A re-run with the same seed writes the same ids and amounts; only the ledger's times differ.
 """
 
+import concurrent.futures
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,12 +22,16 @@ ESCROW_HOLD, ESCROW_RELEASE, ADJUSTMENT, CLOSE, MIGRATION = 7, 8, 9, 10, 11
 
 SINGLE_PHASE, PENDING, POSTED, VOIDED, EXPIRED = 0, 1, 2, 3, 4
 
+# clients_max of TigerBeetle's configuration.
+SESSIONS_MAX: Final = 64
 # A development server takes 253 at once.
 BATCH_MAX: Final = 200
 # Longer than any test: only hold_until_expiry makes holds that expire.
 HOLD_TIMEOUT_S: Final = 3600
 PER_ROUND: Final = 60
 FIRST_DEPOSIT: Final = 1_000_000
+# An agent with less gets a deposit before anything else happens, so that a load never ends.
+POOR: Final = 1000
 
 _F = tb.TransferFlags
 _EVENT_TYPE_OF_FLAG: Final = (
@@ -183,6 +188,9 @@ class LedgerLoad:
 
     def _some_business(self) -> list[tb.Transfer]:
         book = self._random.choice(self._books)
+        poorest = min(book.agents, key=book.spendable.__getitem__)
+        if book.spendable[poorest] < POOR:
+            return [self._deposit_to_spend(book, poorest)]
         kinds: tuple[Callable[[_Book], list[tb.Transfer]], ...] = (
             self._don,
             self._don,
@@ -234,12 +242,15 @@ class LedgerLoad:
             (DEPOSIT, REFUND, SETTLEMENT, ESCROW_HOLD, ADJUSTMENT, MIGRATION)
         )
         if code == DEPOSIT:
-            deposit = self._deposit(book, self._random.randint(1, 10**9))
-            book.spendable[deposit.credit_account_id] += deposit.amount
-            return [deposit]
+            return [self._deposit_to_spend(book, self._random.choice(book.agents))]
         agent, amount = self._spend(book)
         target = book.escrow if code == ESCROW_HOLD else book.treasury
         return [self._transfer(book, agent, target, amount, code)]
+
+    def _deposit_to_spend(self, book: _Book, agent: int) -> tb.Transfer:
+        deposit = self._deposit(book, self._random.randint(POOR, 10**9), agent=agent)
+        book.spendable[agent] += deposit.amount
+        return deposit
 
     def _deposit(self, book: _Book, amount: int, *, agent: int | None = None) -> tb.Transfer:
         agent = agent or self._random.choice(book.agents)
@@ -248,9 +259,7 @@ class LedgerLoad:
     def _spend(self, book: _Book, *, parts: int = 1) -> tuple[int, int]:
         """Returns an agent and an amount that it can pay `parts` times."""
         agent = self._random.choice(book.agents)
-        amount = self._random.randint(1, max(1, book.spendable[agent] // (4 * parts)))
-        if book.spendable[agent] < amount * parts:
-            raise RuntimeError("the load has spent all its money: deposit more at the start")
+        amount = self._random.randint(1, book.spendable[agent] // (4 * parts))
         book.spendable[agent] -= amount * parts
         return agent, amount
 
@@ -302,3 +311,18 @@ class LedgerLoad:
     def _take_id(self) -> int:
         self._next_id += 1
         return self._next_id
+
+
+def crowd_out_older_sessions(address: str, cluster_id: int) -> None:
+    """Registers as many new sessions as a cluster keeps: those that were there before are evicted.
+
+    All at once, since each registration takes about 0.6 s.
+    """
+
+    def register() -> None:
+        with tb.ClientSync(cluster_id=cluster_id, replica_addresses=address) as client:
+            client.lookup_accounts([1])
+
+    with concurrent.futures.ThreadPoolExecutor(SESSIONS_MAX) as pool:
+        for done in [pool.submit(register) for _ in range(SESSIONS_MAX)]:
+            done.result()

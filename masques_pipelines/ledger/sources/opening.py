@@ -18,15 +18,16 @@ from masques_pipelines.errors import SettingError
 from masques_pipelines.ledger.sources.capture import CaptureSource
 from masques_pipelines.ledger.sources.protocol import LedgerSource, parse_cluster_id
 from masques_pipelines.ledger.sources.tigerbeetle import (
-    ADDRESSES_MAX,
     CALL_TIMEOUT_S,
     OPEN_TIMEOUT_S,
-    Address,
     Bounds,
     TigerBeetleSource,
 )
+from masques_pipelines.ledger.sources.tigerbeetle_address import ADDRESSES_MAX, Address
 
-# An hour: past it, a typing mistake is likelier than patience.
+# Registering with a cluster takes about 0.6 s: less would never end well. And past an hour, a
+# typing mistake is likelier than patience.
+TIMEOUT_S_MIN: Final = 1.0
 TIMEOUT_S_MAX: Final = 3600.0
 
 _VARIABLE: Final = "MASQUES_LEDGER_URL"
@@ -156,10 +157,10 @@ def _seconds(options: dict[str, str], name: str, *, default_s: float) -> float:
         return default_s
     text = options[name]
     seconds = float(text) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) else math.nan
-    if not 0 < seconds <= TIMEOUT_S_MAX:
+    if not TIMEOUT_S_MIN <= seconds <= TIMEOUT_S_MAX:
         raise SettingError(
-            f"{_VARIABLE}: {name} is {text[:60]!r}, not a number of seconds above 0 and up to "
-            f"{TIMEOUT_S_MAX:g}"
+            f"{_VARIABLE}: {name} is {text[:60]!r}, not a number of seconds from "
+            f"{TIMEOUT_S_MIN:g} to {TIMEOUT_S_MAX:g}"
         )
     return seconds
 

@@ -1,9 +1,9 @@
 """Raw pages from a TigerBeetle cluster, through the official client's shared library.
 
-Here: sessions of the library with a deadline on every call, names resolved to addresses, and the
-checks that a page must pass before anyone sees it.
-Not here: anything native at import (the library is loaded when a cluster is opened), any writing to
-a ledger, or the meaning of the bytes (records.py).
+Here: what is asked of a cluster, what happens when it does not answer, and the checks that a page
+must pass before anyone sees it.
+Not here: sessions of the library (tigerbeetle_session.py), addresses (tigerbeetle_address.py),
+anything native at import, any writing to a ledger, or the meaning of the bytes (records.py).
 A re-run opens a new session; a cluster keeps nothing of the one before but its place among 64.
 
 Why not the official client's methods: they wait for ever (server down, wrong cluster id, a peer
@@ -11,21 +11,14 @@ that is no TigerBeetle), they have no change events, and they drop the reply's l
 """
 
 import contextlib
-import ctypes
-import importlib.metadata
-import ipaddress
-import itertools
 import logging
 import math
 import os
-import re
-import socket
 import struct
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -54,6 +47,19 @@ from masques_pipelines.ledger.sources.protocol import (
     check_range,
     parse_cluster_id,
 )
+from masques_pipelines.ledger.sources.tigerbeetle_address import (
+    ADDRESSES_MAX,
+    RESOLVE_TIMEOUT_S,
+    Address,
+    connection_trial,
+    resolve,
+)
+from masques_pipelines.ledger.sources.tigerbeetle_session import (
+    VERSIONS_PAGE,
+    Call,
+    Session,
+    load_library,
+)
 
 # Change events of each source that are compared with the public query_transfers: about a page,
 # and not only the first one, since a reader may ask for a single event first.
@@ -63,86 +69,10 @@ EVENTS_COMPARED_MIN: Final = 1000
 OPEN_TIMEOUT_S: Final = 5.0
 # One call, its second attempt included. A rolling upgrade of a cluster takes about 5 s.
 CALL_TIMEOUT_S: Final = 30.0
-ATTEMPTS_PER_CALL: Final = 2
 # Sessions outlive their clients: 64 short runs elsewhere evict the session that was idle longest.
 EVICTIONS_PER_CALL_MAX: Final = 3
-# Ctrl-C is seen between slices, also where a wait on a lock cannot be interrupted.
-WAIT_SLICE_S: Final = 0.2
-RESOLVE_TIMEOUT_S: Final = 5.0
-CONNECT_TRIAL_TIMEOUT_S: Final = 0.5
-
-# constants.port and constants.replicas_max of TigerBeetle's source.
-DEFAULT_PORT: Final = 3001
-ADDRESSES_MAX: Final = 6
-
-_VERSIONS_PAGE: Final = "docs/tigerbeetle-versions.md"
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Address:
-    """One replica's address as a person writes it; the library takes only IP addresses.
-
-    Attributes:
-        host: A name, an IPv4 address, or an IPv6 address without brackets.
-        port: 1 to 65535.
-    """
-
-    host: str
-    port: int = DEFAULT_PORT
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Reads `host:port`, `host`, `[ipv6]:port`, `[ipv6]`, or a port alone (on this machine).
-
-        Raises:
-            ValueError: The text is none of these; it says what is wrong, and not more of the text
-                than the part that is.
-        """
-        if re.fullmatch(r"[0-9]+", text):  # TigerBeetle's own short form
-            return cls("127.0.0.1", _port(text))
-        match = re.fullmatch(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::(.*))?", text)
-        if match is None:
-            raise ValueError("an address is host:port or [ipv6]:port")
-        bracketed, plain, port_text = match.groups()
-        port = DEFAULT_PORT if port_text is None else _port(port_text)
-        if bracketed is not None:
-            return cls(_ipv6(bracketed), port)
-        if not re.fullmatch(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_.])?", plain):
-            raise ValueError(f"{plain!r} is no host name" if "@" not in plain else "it holds an @")
-        # A resolver would read 10.1 as 10.0.0.1, and 3000 as 0.0.11.184.
-        if re.fullmatch(r"[0-9.]+", plain) and not _is_ip(plain):
-            raise ValueError(f"{plain!r} is no IPv4 address")
-        return cls(plain, port)
-
-
-def _port(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
-        raise ValueError(f"port {text[:20]!r} is no number from 1 to 65535")
-    return int(text)
-
-
-def _ipv6(text: str) -> str:
-    try:
-        address = ipaddress.IPv6Address(text)
-    except ValueError as error:
-        raise ValueError(f"{text!r} in brackets is no IPv6 address") from error
-    if address.scope_id is not None:
-        raise ValueError(f"{text!r} has a zone (%), which the TigerBeetle client cannot use")
-    # The library refuses ::ffff:10.0.0.1, and means 10.0.0.1 by it.
-    return str(address.ipv4_mapped or address)
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 @dataclass(frozen=True)
@@ -203,9 +133,9 @@ class TigerBeetleSource:
         self._process_id = os.getpid()
         self._in_use = threading.Lock()
         self._closed = False
-        self._session: _Session | None = None
+        self._session: Session | None = None
         self._events_to_compare = EVENTS_COMPARED_MIN
-        self._library = _library()
+        self._library = load_library()
         operations = self._library.bindings.Operation
         self._limits = {
             int(operations.GET_CHANGE_EVENTS): bounds.change_events_per_page,
@@ -287,7 +217,7 @@ class TigerBeetleSource:
     def _probe(self, open_timeout_s: float) -> None:
         operation = self._library.bindings.Operation.LOOKUP_ACCOUNTS
         account_1 = (1).to_bytes(16, "little")
-        self._ask(operation, account_1, what="a greeting", timeout_s=open_timeout_s, attempts=1)
+        self._ask(operation, account_1, what="a greeting", timeout_s=open_timeout_s)
 
     def _transfers_between(self, timestamp_min: int, timestamp_max: int) -> Page:
         operation = self._library.bindings.Operation.QUERY_TRANSFERS
@@ -339,27 +269,31 @@ class TigerBeetleSource:
                 filter_of_limit(asked),
                 what=f"a page of {what}",
                 timeout_s=self._timeout_s,
-                attempts=ATTEMPTS_PER_CALL,
             )
             if call.status != statuses.TOO_MUCH_DATA:
                 return Page(data=call.data, ledger_time_ns=call.ledger_time_ns)
             if asked == 1:
                 raise LedgerRefusedError(
                     f"{self.description}: one record of {what} is too much for a reply: "
-                    f"this client ({self.release}) and the cluster do not fit; see {_VERSIONS_PAGE}"
+                    f"this client ({self.release}) and the cluster do not fit; see {VERSIONS_PAGE}"
                 )
             # Raised by the library before anything is sent; the smaller limit holds from now on.
             self._limits[operation] = asked // 2
 
-    def _ask(
-        self, operation: int, payload: bytes, *, what: str, timeout_s: float, attempts: int
-    ) -> "_Call":
-        """Returns an answered call whose status is OK or TOO_MUCH_DATA."""
+    def _ask(self, operation: int, payload: bytes, *, what: str, timeout_s: float) -> Call:
+        """Returns an answered call whose status is OK or TOO_MUCH_DATA.
+
+        A session that has answered before gets half of the time, a new one the rest. A session that
+        starts new gets all of it: its library reconnects by itself, and a short time cut in two
+        might never be enough to register.
+        """
         statuses = self._library.bindings.PacketStatus
         deadline_s = time.monotonic() + timeout_s
-        attempts_left, evictions_left = attempts, EVICTIONS_PER_CALL_MAX
+        evictions_left = EVICTIONS_PER_CALL_MAX
         with self._used_by_this_call():
+            attempts_left = 2 if self._session is not None else 1
             while attempts_left:
+                self._check_open()  # again: a close in another thread ends the wait
                 wait_s = (deadline_s - time.monotonic()) / attempts_left
                 call = self._ask_once(operation, payload, wait_s=wait_s)
                 if call is None:
@@ -383,17 +317,17 @@ class TigerBeetleSource:
                         f"{self.description}: the session was evicted again and again: more than "
                         "64 clients share the cluster; end some of them and try again"
                     )
+        trials = ", ".join(f"{address} {connection_trial(address)}" for address in self._addresses)
         raise LedgerUnavailableError(
             f"no TigerBeetle of cluster {self._cluster_id} at "
             f"{','.join(map(str, self._addresses))} answered {what} within {timeout_s:g} s: it is "
-            f"unreachable, or the cluster id is wrong ({self._connection_trials()}): "
+            f"unreachable, or the cluster id is wrong ({trials}): "
             "check the addresses, the cluster id, and that the server runs"
         )
 
     @contextlib.contextmanager
     def _used_by_this_call(self) -> Iterator[None]:
-        if self._closed:
-            raise RuntimeError(f"{self.description} is closed")
+        self._check_open()
         if os.getpid() != self._process_id:
             # The library's thread does not cross a fork: the child would hang and its parent abort.
             raise LedgerRefusedError(
@@ -408,7 +342,11 @@ class TigerBeetleSource:
         finally:
             self._in_use.release()
 
-    def _ask_once(self, operation: int, payload: bytes, *, wait_s: float) -> "_Call | None":
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError(f"{self.description} is closed")
+
+    def _ask_once(self, operation: int, payload: bytes, *, wait_s: float) -> Call | None:
         """Returns the answered call, or None when no answer came in time.
 
         A session with any other outcome than OK or TOO_MUCH_DATA is never used again.
@@ -418,7 +356,7 @@ class TigerBeetleSource:
         try:
             if self._session is None:
                 addresses = resolve(self._addresses, timeout_s=min(wait_s, RESOLVE_TIMEOUT_S))
-                self._session = _Session(self._library, self._cluster_id, addresses)
+                self._session = Session(self._library, self._cluster_id, addresses)
             remaining_s = wait_s - (time.monotonic() - started_s)
             call = self._session.ask(operation, payload, wait_s=remaining_s)
         except BaseException:  # Ctrl-C among them: the call is still outstanding
@@ -442,75 +380,18 @@ class TigerBeetleSource:
             return LedgerRefusedError(
                 f"{self.description}: the cluster{known} is older than this client "
                 f"({self.release}) and refuses it: pip install tigerbeetle=={wanted}, "
-                f"or upgrade the cluster; see {_VERSIONS_PAGE}"
+                f"or upgrade the cluster; see {VERSIONS_PAGE}"
             )
         if status == statuses.CLIENT_RELEASE_TOO_LOW:
             return LedgerRefusedError(
                 f"{self.description}: this client ({self.release}) is older than the cluster"
-                f"{known} still serves: pip install tigerbeetle=={wanted}; see {_VERSIONS_PAGE}"
+                f"{known} still serves: pip install tigerbeetle=={wanted}; see {VERSIONS_PAGE}"
             )
         return LedgerRefusedError(
             f"{self.description}: the client library ({self.release}) refused the request with "
             f"{statuses(status).name}: it is of a release that this project does not know; "
-            f"see {_VERSIONS_PAGE}"
+            f"see {VERSIONS_PAGE}"
         )
-
-    def _connection_trials(self) -> str:
-        """Says of each address whether anything listens there; the library does not."""
-        return ", ".join(f"{address} {_connection_trial(address)}" for address in self._addresses)
-
-
-def _connection_trial(address: Address) -> str:
-    try:
-        with socket.create_connection((address.host, address.port), CONNECT_TRIAL_TIMEOUT_S):
-            return "accepts connections"
-    except ConnectionRefusedError:
-        return "refuses connections"
-    except TimeoutError:
-        return "does not answer"
-    except OSError as error:
-        return f"fails with {error.strerror or error}"
-
-
-def resolve(addresses: Sequence[Address], *, timeout_s: float = RESOLVE_TIMEOUT_S) -> str:
-    """Returns the addresses in the form that the library takes: IPs and ports, commas between.
-
-    A name with several addresses gives its first one, an IPv4 address before an IPv6 one: the
-    library counts the addresses as the cluster's replicas.
-
-    Raises:
-        LedgerUnavailableError: A name has no address, or none was found in time.
-    """
-    deadline_s = time.monotonic() + timeout_s
-    return ",".join(
-        str(address if _is_ip(address.host) else _resolved(address, deadline_s=deadline_s))
-        for address in addresses
-    )
-
-
-def _resolved(address: Address, *, deadline_s: float) -> Address:
-    """Asks the resolver on a thread of its own, since a lookup has no deadline."""
-    found: list[str] = []
-    problems: list[str] = ["no answer from the resolver"]
-
-    def look_up() -> None:
-        try:
-            infos = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            problems[0] = getattr(error, "strerror", None) or str(error)
-            return
-        infos.sort(key=lambda info: info[0] != socket.AF_INET)
-        found.extend(str(info[4][0]) for info in infos)
-
-    thread = threading.Thread(target=look_up, name="resolve ledger address", daemon=True)
-    thread.start()
-    thread.join(max(0.0, deadline_s - time.monotonic()))
-    if not found:
-        raise LedgerUnavailableError(
-            f"the ledger's host {address.host} has no address ({problems[0]}): "
-            "check the name, or give its IP address"
-        )
-    return Address(found[0], address.port)
 
 
 def _check_not_after(records: Records, *, timestamp_max: int, origin: str) -> None:
@@ -562,7 +443,7 @@ def check_events_are_transfers(events: Records, transfers: Records, *, origin: s
         raise PageError(
             f"{origin}: the transfer of time {int(missed['timestamp'][0])} has no change event: "
             "a ledger that was written by a release before 0.16.29 cannot be copied whole; "
-            f"see {_VERSIONS_PAGE}"
+            f"see {VERSIONS_PAGE}"
         )
     for event_field, transfer_field in _TRANSFER_FIELDS_OF_EVENT:
         _check_equal(events, event_field, transfers[transfer_field], origin=origin)
@@ -574,7 +455,7 @@ def check_events_are_transfers(events: Records, transfers: Records, *, origin: s
 
 _UNKNOWN_LAYOUT: Final = (
     "the layout of change events in this release is unknown, nothing of it was used; "
-    f"see {_VERSIONS_PAGE}"
+    f"see {VERSIONS_PAGE}"
 )
 
 
@@ -586,171 +467,3 @@ def _check_equal(events: Records, name: str, expected: Any, *, origin: str) -> N
             f"{origin}: {name} of record {row} (time {int(events['timestamp'][row])}) is not what "
             f"query_transfers says: {_UNKNOWN_LAYOUT}"
         )
-
-
-@dataclass
-class _Call:
-    """One packet, with everything that the library may read or write until it is answered."""
-
-    packet: Any
-    payload: Any
-    answered: threading.Event = field(default_factory=threading.Event)
-    status: int = -1
-    data: bytes = b""
-    ledger_time_ns: int = 0
-
-
-# Calls that the library holds, by the packet's user_data. A call that timed out stays here, alive,
-# until the library lets go of it: it is answered late, or by CLIENT_SHUTDOWN at the latest.
-_CALLS: Final[dict[int, _Call]] = {}
-_CALL_NUMBERS: Final = itertools.count(1)
-# Clients that the library ended by itself (eviction): its thread may still hold their addresses.
-_ENDED_CLIENTS: Final[list[Any]] = []
-
-
-def _on_completion(
-    _context: int | None, packet: Any, ledger_time_ns: int, data_address: int | None, size: int
-) -> None:
-    """Runs on a thread of the library; the reply is valid only until it returns."""
-    call = _CALLS.pop(packet[0].user_data)
-    call.status = packet[0].status
-    call.ledger_time_ns = ledger_time_ns
-    if data_address and size:
-        call.data = ctypes.string_at(data_address, size)
-    call.answered.set()
-
-
-class _Session:
-    """One client of the library. Its owner never uses it again once a call has not ended well."""
-
-    def __init__(self, library: "_Library", cluster_id: int, addresses: str) -> None:
-        self._bindings = library.bindings
-        library.log.start_session()
-        client = self._bindings.CClient()
-        cluster = (ctypes.c_uint8 * 16)(*cluster_id.to_bytes(16, "little"))
-        text = addresses.encode("ascii")
-        status = self._bindings.tb_client_init(
-            ctypes.byref(client), ctypes.byref(cluster), text, len(text), None, library.callback
-        )
-        if status != self._bindings.InitStatus.SUCCESS:
-            name = self._bindings.InitStatus(status).name
-            raise LedgerRefusedError(
-                f"the TigerBeetle client cannot start for {addresses} ({name}): on Linux it needs "
-                "io_uring, which a container's seccomp profile may forbid, and free file handles"
-            )
-        self._client = client
-        # Also at exit: the library must not call into an interpreter that is going down.
-        self._deinit = weakref.finalize(
-            self, _deinit, self._bindings, client, process_id=os.getpid()
-        )
-
-    def ask(self, operation: int, payload: bytes, *, wait_s: float) -> _Call | None:
-        """Returns the answered call, or None when no answer came within that time."""
-        # Eight-byte items, since the library reads the filter in place and aligned.
-        words = (ctypes.c_uint64 * (len(payload) // 8)).from_buffer_copy(payload)
-        number = next(_CALL_NUMBERS)
-        packet = self._bindings.CPacket(
-            user_data=number,
-            data=ctypes.cast(words, ctypes.c_void_p),
-            data_size=len(payload),
-            user_tag=0,
-            operation=operation,
-            status=0,
-        )
-        call = _CALLS[number] = _Call(packet=packet, payload=words)
-        status = self._bindings.tb_client_submit(ctypes.byref(self._client), ctypes.byref(packet))
-        if status != self._bindings.ClientStatus.OK:  # evicted since the last call
-            del _CALLS[number]
-            call.status = self._bindings.PacketStatus.CLIENT_SHUTDOWN
-            return call
-        deadline_s = time.monotonic() + wait_s
-        while not call.answered.wait(min(WAIT_SLICE_S, max(0.0, deadline_s - time.monotonic()))):
-            if time.monotonic() >= deadline_s:
-                return None
-        return call
-
-    def close(self) -> None:
-        """Ends the client; what is outstanding is answered with CLIENT_SHUTDOWN."""
-        self._deinit()
-
-
-def _deinit(bindings: Any, client: Any, *, process_id: int) -> None:
-    if os.getpid() != process_id:  # a fork has the memory, and not the thread to stop
-        return
-    if bindings.tb_client_deinit(ctypes.byref(client)) != bindings.ClientStatus.OK:
-        _ENDED_CLIENTS.append(client)
-
-
-class _LibraryLog(logging.Filter):
-    """Lets each warning of a session pass once, and remembers the cluster's release.
-
-    A client that finds no server says so three times a second. The release is nowhere but in the
-    log. A filter, because a handler would keep the warnings from Python's handler of last resort.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cluster_release: str | None = None
-        self._said: set[str] = set()
-
-    def start_session(self) -> None:
-        self.cluster_release = None
-        self._said.clear()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        line = re.sub(r"[0-9]{20,}: ", "", record.getMessage())  # the client's own random id
-        match = re.search(r"session evicted: .*\(cluster_release=([0-9.]+)", line)
-        if match:
-            self.cluster_release = match[1]
-        is_new = line not in self._said
-        self._said.add(line)
-        return is_new
-
-
-@dataclass(frozen=True)
-class _Library:
-    """The loaded shared library. The callback lives as long as the process: threads call it."""
-
-    bindings: Any
-    callback: Any
-    log: _LibraryLog
-    release: str
-
-
-_LOADED: Final[list[_Library]] = []
-_LOADING: Final = threading.Lock()
-
-
-def _library() -> _Library:
-    """Loads the library at its first use in this process."""
-    with _LOADING:
-        if not _LOADED:
-            _LOADED.append(_load())
-        return _LOADED[0]
-
-
-def _load() -> _Library:
-    try:
-        release = importlib.metadata.version("tigerbeetle")
-        import tigerbeetle  # noqa: PLC0415 - it loads the shared library
-        from tigerbeetle import bindings  # noqa: PLC0415
-    except Exception as error:  # it raises errors of its own while being imported
-        raise LedgerRefusedError(
-            f"the TigerBeetle client library cannot be loaded ({type(error).__name__}: {error}): "
-            f"install it with pip install tigerbeetle on a platform it is built for; "
-            f"see {_VERSIONS_PAGE}"
-        ) from error
-    library_logger = logging.getLogger("tigerbeetle")
-    if library_logger.level == logging.NOTSET:
-        library_logger.setLevel(logging.WARNING)
-    # At import the client asks for every debug line. Each is a call into Python by the library's
-    # thread, under a lock that a fork would find taken for ever.
-    tigerbeetle.configure_logging(debug=library_logger.level == logging.DEBUG)
-    log = _LibraryLog()
-    library_logger.addFilter(log)
-    return _Library(
-        bindings=bindings,
-        callback=bindings.OnCompletion(_on_completion),
-        log=log,
-        release=release,
-    )

@@ -43,3 +43,12 @@ def test_lasting_errors_are_permanent(error: DatabaseError) -> None:
 def test_the_text_is_one_line_without_credentials_or_trace() -> None:
     text = one_line("failed at\nhttp://me:secret@host:8123/ ok. Stack trace: 0. frame")
     assert text == "failed at http://***@host:8123/ ok."
+
+
+def test_of_a_transport_error_only_the_reason_is_told() -> None:
+    text = one_line(
+        "Error HTTPConnectionPool(host='h', port=9): Max retries exceeded with url: /?query_id=1 "
+        "(Caused by NewConnectionError(\"HTTPConnection(host='h', port=9): Failed to establish a "
+        'new connection: [Errno 111] Connection refused")) executing HTTP request attempt 1'
+    )
+    assert text == "[Errno 111] Connection refused"

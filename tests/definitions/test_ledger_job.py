@@ -1,0 +1,84 @@
+"""The ledger sync job, run by Dagster in this process on the packaged capture."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from masques_pipelines.definitions import defs
+from masques_pipelines.settings import Settings
+from masques_pipelines.warehouse.schema import declared_schema
+from masques_pipelines.warehouse.warehouse import Warehouse
+
+
+@pytest.fixture
+def environment(
+    monkeypatch: pytest.MonkeyPatch, empty_warehouse: Warehouse, engine_settings: Settings
+) -> Settings:
+    """The test process's warehouse, emptied, as the environment names it."""
+    del empty_warehouse
+    monkeypatch.setenv("MASQUES_HOME", str(engine_settings.home))
+    return engine_settings
+
+
+def run(**tags: str) -> dg.ExecuteInProcessResult:
+    return defs.resolve_job_def("ledger_sync_job").execute_in_process(
+        tags=tags, raise_on_error=False
+    )
+
+
+def metadata(result: dg.ExecuteInProcessResult, table: str) -> dict[str, object]:
+    (event,) = (
+        event
+        for event in result.get_asset_materialization_events()
+        if event.asset_key == dg.AssetKey(["masques", table])
+    )
+    return {name: value.value for name, value in event.materialization.metadata.items()}
+
+
+def test_the_job_reports_what_it_did(environment: Settings, empty_warehouse: Warehouse) -> None:
+    result = run()
+    assert result.success
+    found = metadata(result, "transactions")
+
+    assert (found["rows_written"], found["dagster/row_count"]) == (2120, 2120)
+    assert found["pages"] == 2  # one of 2,120 events and the empty one
+    assert str(found["watermark"]).endswith(" UTC")
+    assert 0 <= float(str(found["lag_s"])) < 3600  # re-dated to when it was laid down
+    assert float(str(found["rows_per_s"])) > 0
+    columns = found["dagster/column_schema"]
+    assert isinstance(columns, dg.TableSchema)
+    assert [column.name for column in columns.columns] == list(
+        declared_schema().objects["masques.transactions"].columns
+    )
+    assert metadata(result, "accounts")["rows_written"] == 122
+    # The events reach past the balances' ledger time.
+    assert empty_warehouse.scalar(
+        "SELECT max(timestamp) >= (SELECT max(snapshot_at) FROM masques.accounts) "
+        "FROM masques.transactions"
+    )
+
+
+def test_a_second_run_writes_no_row(environment: Settings) -> None:
+    run()
+    again = run()
+    assert again.success
+    assert metadata(again, "transactions")["rows_written"] == 0
+    assert metadata(again, "accounts")["rows_written"] == 0
+
+
+def test_a_failure_is_one_line_and_not_retried_when_that_cannot_help(
+    environment: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MASQUES_LEDGER_URL", f"capture://{tmp_path}/nothing")
+    result = run()
+
+    assert not result.success
+    failures = [event for event in result.all_node_events if event.is_step_failure]
+    assert [event.step_key for event in failures] == ["masques__accounts"]
+    failure = failures[0].step_failure_data.user_failure_data
+    assert failure is not None
+    assert failure.description is not None
+    assert f"{tmp_path}/nothing: there is no such folder" in failure.description
+    assert "\n" not in failure.description
+    assert not [event for event in result.all_node_events if event.is_step_up_for_retry]
