@@ -19,7 +19,7 @@ FROM
     UNION ALL
     SELECT m.ledger, m.debits_pending, m.debits_posted, m.credits_pending, m.credits_posted
     FROM masques_ops.balance_changes(base_ns = {base_ns:UInt64}, until_ns = {until_ns:UInt64}) AS m
-    LEFT JOIN readings AS r ON r.account_id = m.account_id
+    INNER JOIN readings AS r ON r.account_id = m.account_id
     WHERE m.at_ns > r.read_ns
 )
 GROUP BY ledger
