@@ -20,14 +20,14 @@ ORDER BY (recorded_at, watermark_ns)
 TTL toDate(recorded_at) + INTERVAL 1 YEAR;
 
 -- One row for each batch of events that was synced: what the ledger sent, in numbers and as a digest
--- that is chained to the one before. A batch ends with a transfer, since an import can still land
--- behind an expiry. Two different rows of one sequence number are a fork, which `masques verify`
--- reports; an insert that was sent twice leaves one row.
+-- that is chained to the one before. No batch has events of two months, and none reaches past the
+-- newest transfer: an import can still land behind an expiry. Two different rows of one sequence
+-- number are a fork, which `masques verify` reports; an insert that was sent twice leaves one row.
 CREATE TABLE IF NOT EXISTS masques_ops.ledger_seals
 (
     sequence UInt64 COMMENT '1 and up',
     from_ns UInt64 COMMENT 'the events are later than this: to_ns of the seal before, 0 at first',
-    to_ns UInt64 COMMENT 'ledger time of the last event, which is no expiry',
+    to_ns UInt64 COMMENT 'ledger time of the last event',
     events UInt64,
     posted Map(UInt32, UInt256) COMMENT 'raw amount posted, by ledger',
     held Map(UInt32, UInt256) COMMENT 'raw amount of new holds, by ledger',

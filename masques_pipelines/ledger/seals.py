@@ -22,6 +22,7 @@ from masques_pipelines.ledger.records import (
     CHANGE_EVENT_DTYPE,
     EVENT_TYPE_EXPIRED,
     Records,
+    by_month,
     timestamps_ns,
 )
 from masques_pipelines.warehouse.sql_files import sql
@@ -108,15 +109,12 @@ class Sealer:
         transfers = np.flatnonzero(waiting["type"] != EVENT_TYPE_EXPIRED)
         settled = int(transfers[-1]) + 1 if len(transfers) else 0
         self._waiting = waiting[settled:].copy()
-        seals = []
-        start = 0
-        while start < settled:
-            # A seal ends with a transfer: the last one that fits, else the first that does not.
-            fit = transfers[(transfers >= start) & (transfers < start + SEAL_EVENTS_MAX)]
-            end = int(fit[-1] if len(fit) else transfers[transfers >= start][0]) + 1
-            seals.append(self._seal(waiting[start:end]))
-            start = end
-        return seals
+        # What is settled may be cut anywhere; at month edges, so that a month can be rebuilt.
+        return [
+            self._seal(month[start : start + SEAL_EVENTS_MAX])
+            for month in by_month(waiting[:settled])
+            for start in range(0, len(month), SEAL_EVENTS_MAX)
+        ]
 
     def _seal(self, events: Records) -> Seal:
         before = self._newest

@@ -8,20 +8,22 @@ by its time, so a run that was killed anywhere, or an insert that was sent twice
 Against a server the lease keeps a second writer out; embedded, the warehouse's lock does.
 """
 
-import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
-
-import numpy as np
 
 from masques_pipelines.errors import PermanentError
 from masques_pipelines.ledger.binding import bind_ledger
 from masques_pipelines.ledger.chart import Chart, load_chart
 from masques_pipelines.ledger.reader import BATCH_EVENTS, EventReader, read_ahead
-from masques_pipelines.ledger.records import CHANGE_EVENT_DTYPE, Records, timestamps_ns
+from masques_pipelines.ledger.records import (
+    CHANGE_EVENT_DTYPE,
+    Records,
+    by_month,
+    timestamps_ns,
+)
 from masques_pipelines.ledger.seals import Sealer, newest_seal, write_seals
 from masques_pipelines.ledger.sources.protocol import LedgerSource
 from masques_pipelines.warehouse.lease import Lease, writer_lease
@@ -171,21 +173,6 @@ def read_cursor(warehouse: Warehouse) -> int:
     """Returns the time of the newest event that is no expiry, nanoseconds; 0 when there is none."""
     rows = warehouse.rows(sql("queries/ledger/cursor"))
     return int(rows[0][0]) if rows else 0
-
-
-def by_month(events: Records) -> Iterator[Records]:
-    """Cuts ascending events at month edges (UTC), where the table's partitions end.
-
-    One part is written whole or not at all; a block that spans two partitions is two parts, and a
-    kill can leave the later one without the earlier.
-    """
-    if len(events) == 0:
-        return
-    seconds = (timestamps_ns(events) // 10**9).astype("datetime64[s]")
-    months = seconds.astype("datetime64[M]").astype(np.int64)
-    edges = [0, *(np.flatnonzero(np.diff(months)) + 1).tolist(), len(events)]
-    for start, end in itertools.pairwise(edges):
-        yield events[start:end]
 
 
 def _verify(warehouse: Warehouse, *, after_ns: int, expected: int) -> None:

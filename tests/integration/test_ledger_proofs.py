@@ -11,7 +11,7 @@ import pytest
 from masques_pipelines.ledger.accounts import sync_accounts
 from masques_pipelines.ledger.chart import Chart, read_chart
 from masques_pipelines.ledger.proofs import all_proofs
-from masques_pipelines.ledger.proofs.all_proofs import prove_all, prove_after_sync
+from masques_pipelines.ledger.proofs.all_proofs import prove_after_sync, prove_all
 from masques_pipelines.ledger.proofs.balances import prove_balances, prove_balances_reading_again
 from masques_pipelines.ledger.proofs.chain import prove_chain
 from masques_pipelines.ledger.proofs.checkpoints import advance_checkpoint, renew_checkpoints
@@ -83,70 +83,92 @@ def test_every_proof_holds_from_a_checkpoint_and_from_the_beginning(synced: Ware
 BROKEN_ROWS = [
     (
         # One millionth more on one payment: no sum is right any more.
-        "UPDATE amount = amount + toDecimal256('0.000001', 18) WHERE transaction_id IN (SELECT "
-        "transaction_id FROM masques.transactions WHERE event_type = 'single_phase' AND ledger = 1 "
-        "ORDER BY timestamp LIMIT 1)",
+        (
+            "UPDATE amount = amount + toDecimal256('0.000001', 18) WHERE transaction_id IN (SELECT "
+            "transaction_id FROM masques.transactions WHERE event_type = 'single_phase' AND ledger = 1 "
+            "ORDER BY timestamp LIMIT 1)"
+        ),
         {"balance_proof", "untampered", "completeness"},
     ),
     (
         # Less than the ledger's smallest unit: a rounding would hide it.
-        "UPDATE amount = amount + toDecimal256('0.0000000001', 18) WHERE transaction_id IN (SELECT "
-        "transaction_id FROM masques.transactions WHERE event_type = 'single_phase' AND ledger = 1 "
-        "ORDER BY timestamp LIMIT 1)",
+        (
+            "UPDATE amount = amount + toDecimal256('0.0000000001', 18) WHERE transaction_id IN (SELECT "
+            "transaction_id FROM masques.transactions WHERE event_type = 'single_phase' AND ledger = 1 "
+            "ORDER BY timestamp LIMIT 1)"
+        ),
         {"balance_proof", "untampered", "completeness"},
     ),
     (
         # The same money to another account: every total is right.
-        "UPDATE credit_account_id = debit_account_id WHERE transaction_id IN (SELECT "
-        "transaction_id FROM masques.transactions WHERE event_type = 'single_phase' "
-        "ORDER BY timestamp LIMIT 1)",
+        (
+            "UPDATE credit_account_id = debit_account_id WHERE transaction_id IN (SELECT "
+            "transaction_id FROM masques.transactions WHERE event_type = 'single_phase' "
+            "ORDER BY timestamp LIMIT 1)"
+        ),
         {"balance_proof", "untampered"},
     ),
     (
         # No money at all: only the seal knows.
-        "UPDATE trace_id = repeat('a', 32) WHERE transaction_id IN (SELECT transaction_id "
-        "FROM masques.transactions WHERE trace_id != '' ORDER BY timestamp LIMIT 1)",
+        (
+            "UPDATE trace_id = repeat('a', 32) WHERE transaction_id IN (SELECT transaction_id "
+            "FROM masques.transactions WHERE trace_id != '' ORDER BY timestamp LIMIT 1)"
+        ),
         {"untampered"},
     ),
     (
         # A word that the number does not give.
-        "UPDATE transaction_type = 'refund' WHERE transaction_id IN (SELECT transaction_id "
-        "FROM masques.transactions WHERE code = 3 ORDER BY timestamp LIMIT 1)",
+        (
+            "UPDATE transaction_type = 'refund' WHERE transaction_id IN (SELECT transaction_id "
+            "FROM masques.transactions WHERE code = 3 ORDER BY timestamp LIMIT 1)"
+        ),
         {"untampered"},
     ),
     (
-        "UPDATE status = 'voided' WHERE transaction_id IN (SELECT transaction_id "
-        "FROM masques.transactions WHERE event_type = 'single_phase' ORDER BY timestamp LIMIT 1)",
+        (
+            "UPDATE status = 'voided' WHERE transaction_id IN (SELECT transaction_id "
+            "FROM masques.transactions WHERE event_type = 'single_phase' ORDER BY timestamp LIMIT 1)"
+        ),
         {"untampered"},
     ),
     (
-        "UPDATE resource_type = 'api' WHERE transaction_id IN (SELECT transaction_id "
-        "FROM masques.transactions WHERE resource_type = 'masque' ORDER BY timestamp LIMIT 1)",
+        (
+            "UPDATE resource_type = 'api' WHERE transaction_id IN (SELECT transaction_id "
+            "FROM masques.transactions WHERE resource_type = 'masque' ORDER BY timestamp LIMIT 1)"
+        ),
         {"untampered"},
     ),
     (
-        "DELETE WHERE transaction_id IN (SELECT transaction_id FROM masques.transactions "
-        "WHERE event_type = 'single_phase' ORDER BY timestamp LIMIT 1 OFFSET 700)",
+        (
+            "DELETE WHERE transaction_id IN (SELECT transaction_id FROM masques.transactions "
+            "WHERE event_type = 'single_phase' ORDER BY timestamp LIMIT 1 OFFSET 700)"
+        ),
         {"balance_proof", "untampered", "completeness"},
     ),
     (
         # A hold that is gone, while its post, void or expiry is there.
-        "DELETE WHERE event_type = 'two_phase_pending' AND transaction_id IN (SELECT pending_id "
-        "FROM masques.transactions WHERE event_type = 'two_phase_posted' ORDER BY timestamp LIMIT 1)",
+        (
+            "DELETE WHERE event_type = 'two_phase_pending' AND transaction_id IN (SELECT pending_id "
+            "FROM masques.transactions WHERE event_type = 'two_phase_posted' ORDER BY timestamp LIMIT 1)"
+        ),
         {"balance_proof", "untampered", "completeness", "hold_lifecycle"},
     ),
     (
         # A post above its hold: the same raw amount is then missing in the balances.
-        "UPDATE amount = amount + 1000000 WHERE transaction_id IN (SELECT transaction_id "
-        "FROM masques.transactions WHERE event_type = 'two_phase_posted' AND ledger = 1 "
-        "ORDER BY timestamp LIMIT 1)",
+        (
+            "UPDATE amount = amount + 1000000 WHERE transaction_id IN (SELECT transaction_id "
+            "FROM masques.transactions WHERE event_type = 'two_phase_posted' AND ledger = 1 "
+            "ORDER BY timestamp LIMIT 1)"
+        ),
         {"balance_proof", "untampered", "completeness", "hold_lifecycle"},
     ),
     (
         # A void of another amount than was held.
-        "UPDATE amount = amount * 2 WHERE transaction_id IN (SELECT transaction_id "
-        "FROM masques.transactions WHERE event_type = 'two_phase_voided' AND amount > 0 "
-        "ORDER BY timestamp LIMIT 1)",
+        (
+            "UPDATE amount = amount * 2 WHERE transaction_id IN (SELECT transaction_id "
+            "FROM masques.transactions WHERE event_type = 'two_phase_voided' AND amount > 0 "
+            "ORDER BY timestamp LIMIT 1)"
+        ),
         {"untampered", "hold_lifecycle"},
     ),
 ]
@@ -209,8 +231,10 @@ def test_a_failed_balance_proof_names_account_and_amounts(synced: Warehouse) -> 
     proofs = prove_all(synced)
 
     assert proofs[all_proofs.BALANCES].findings == (
-        f"account {account_id}: credits posted {credits_posted:.11f} BTC, its events add up to "
-        f"{credits_posted - 1_000_000:.11f} BTC (difference 1000000.00000000000 BTC)",
+        (
+            f"account {account_id}: credits posted {credits_posted:.11f} BTC, its events add up to "
+            f"{credits_posted - 1_000_000:.11f} BTC (difference 1000000.00000000000 BTC)"
+        ),
     )
     assert proofs[all_proofs.TRIAL_BALANCE].outcome == "fails"
     assert "difference -1000000.00000000000 BTC" in proofs[all_proofs.TRIAL_BALANCE].findings[0]
