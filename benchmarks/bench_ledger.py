@@ -5,8 +5,8 @@ own, and the memory of long back-fills.
 Not here: anything that a test relies on.
 A re-run measures anew, in temporary folders.
 
-With a TigerBeetle binary (TIGERBEETLE_BIN, or tigerbeetle on PATH) a server is started on loopback and
-loaded; without one the packaged capture is tiled to as many events.
+With a TigerBeetle binary (TIGERBEETLE_BIN, or tigerbeetle on PATH) a server is started on loopback
+and loaded; without one the packaged capture is tiled to as many events.
 
 (a) reading    draining all change events, nothing else
 (b) inserting  the events lie in memory; inserting them as the sync does
@@ -82,6 +82,7 @@ class TiledLedger:
     def change_events(
         self, timestamp_min: int, timestamp_max: int = 0, limit: int | None = None
     ) -> Page:
+        """Returns change events of that closed range, as LedgerSource does."""
         number = max(0, (timestamp_min - self._start) // self._span)
         limit = limit or CHANGE_EVENTS_PER_PAGE_MAX
         parts: list[Records] = []
@@ -258,6 +259,7 @@ class Load:
     events: int
 
     def write(self) -> None:
+        """Writes them all."""
         rng = np.random.default_rng(1)
         with tb.ClientSync(cluster_id=self.cluster_id, replica_addresses=self.address) as client:
             client.create_accounts(
@@ -293,10 +295,12 @@ def ledger_url(events: int) -> Iterator[str]:
         return
     from tests.support.tigerbeetle_server import running_server  # noqa: PLC0415 - needs a binary
 
-    with tempfile.TemporaryDirectory(prefix="bench-ledger-") as folder:
-        with running_server(Path(folder), binary=Path(named), development=False) as server:
-            Load(server.address, server.cluster_id, events).write()
-            yield server.url
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-ledger-") as folder,
+        running_server(Path(folder), binary=Path(named), development=False) as server,
+    ):
+        Load(server.address, server.cluster_id, events).write()
+        yield server.url
 
 
 def table(rows: list[tuple[str, ...]]) -> str:

@@ -11,13 +11,14 @@ chart says. So it proves that the table holds what was sent, and a rebuild does 
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
 
+from masques_pipelines.ledger.reader import Batch
 from masques_pipelines.ledger.records import (
     CHANGE_EVENT_DTYPE,
     EVENT_TYPE_EXPIRED,
@@ -55,6 +56,7 @@ CANONICAL_DTYPE: Final = np.dtype(
 )
 _POSTED_TYPES: Final = (0, 2)
 _HELD_TYPES: Final = (1,)
+_HALVES: Final = (("low", 0), ("high", 64))
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,11 @@ class Sealer:
         """The newest seal's digest, which vouches for the whole chain; "" when there is none."""
         return self._newest.digest if self._newest else ""
 
+    def sealed(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, list[Seal]]]:
+        """Yields each batch with the seals that it completes."""
+        for batch in batches:
+            yield batch, self.add(batch.events)
+
     def add(self, events: Records) -> list[Seal]:
         """Takes events as the reader hands them out; returns the seals that this completes.
 
@@ -103,18 +110,26 @@ class Sealer:
         """
         if len(events) == 0:
             return []
-        later = events[timestamps_ns(events) > self.sealed_to_ns]
-        waiting = np.concatenate([self._waiting, later]) if len(self._waiting) else later
-        waiting = waiting[np.argsort(timestamps_ns(waiting), kind="stable")]
+        waiting = self._sorted_with_waiting(events)
         transfers = np.flatnonzero(waiting["type"] != EVENT_TYPE_EXPIRED)
         settled = int(transfers[-1]) + 1 if len(transfers) else 0
-        self._waiting = waiting[settled:].copy()
+        self._waiting = waiting[settled:].copy()  # a view would keep the whole batch in memory
         # What is settled may be cut anywhere; at month edges, so that a month can be rebuilt.
         return [
             self._seal(month[start : start + SEAL_EVENTS_MAX])
             for month in by_month(waiting[:settled])
             for start in range(0, len(month), SEAL_EVENTS_MAX)
         ]
+
+    def _sorted_with_waiting(self, events: Records) -> Records:
+        """Returns what is not sealed yet, by time. Most batches are that already: no copy then."""
+        if int(timestamps_ns(events).min()) <= self.sealed_to_ns:
+            events = events[timestamps_ns(events) > self.sealed_to_ns]
+        waiting = np.concatenate([self._waiting, events]) if len(self._waiting) else events
+        times = timestamps_ns(waiting)
+        if (times[1:] > times[:-1]).all():
+            return waiting
+        return waiting[np.argsort(times, kind="stable")]
 
     def _seal(self, events: Records) -> Seal:
         before = self._newest
@@ -173,15 +188,16 @@ def write_seals(warehouse: Warehouse, seals: list[Seal]) -> None:
 
 def _sums(events: Records, types: tuple[int, ...]) -> dict[int, int]:
     """Returns the raw amounts of those event types, added up exactly, by ledger."""
-    chosen = events[np.isin(events["type"], types)]
+    chosen = np.isin(events["type"], types)
+    ledgers = events["ledger"][chosen]
+    halves = [(events["transfer_amount"][half][chosen], shift) for half, shift in _HALVES]
     sums: dict[int, int] = {}
-    for ledger in np.unique(chosen["ledger"]).tolist():
-        amounts = chosen["transfer_amount"][chosen["ledger"] == ledger]
-        # Halves of 32 bits add up in 64 bits for up to 2^32 events.
-        total = 0
-        for half, shift in (("low", 0), ("high", 64)):
-            words = amounts[half]
-            total += int((words & 0xFFFFFFFF).sum(dtype=np.uint64)) << shift
-            total += int((words >> 32).sum(dtype=np.uint64)) << (shift + 32)
-        sums[ledger] = total
+    for ledger in np.unique(ledgers).tolist():
+        is_its = ledgers == ledger
+        # Words of 32 bits add up in 64 bits for up to 2^32 events.
+        sums[ledger] = sum(
+            int((words[is_its] >> word & 0xFFFFFFFF).sum(dtype=np.uint64)) << (shift + word)
+            for words, shift in halves
+            for word in (0, 32)
+        )
     return sums

@@ -127,9 +127,10 @@ def _sync(  # noqa: PLR0913 - the arguments of the public function, and the leas
     recent_events = 0
     horizon_ns = retention_horizon_ns()
     reader = EventReader(source, cursor_ns=cursor_ns)
-    for batch in read_ahead(reader.batches(batch_events)):
+    # Sealing is done ahead too, by the thread that waits for the ledger.
+    for batch, seals in read_ahead(sealer.sealed(reader.batches(batch_events))):
         insert_events(warehouse, lease, batch.events)
-        write_seals(warehouse, sealer.add(batch.events))
+        write_seals(warehouse, seals)
         events_read += len(batch.events)
         recent_events += int((timestamps_ns(batch.events) > horizon_ns).sum())
         pages += batch.pages

@@ -1,4 +1,4 @@
-"""Faults at random moments: after each, the next run gives the table that no fault would have given.
+"""Faults at random moments: after each, the next run gives the table of no fault at all.
 
 Real processes, killed with kill -9; the whole table compared each time, by a digest over every
 column of every row. `MASQUES_TEST_SEED` repeats a run.
@@ -10,7 +10,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -229,30 +229,41 @@ def test_a_full_disk_and_a_user_who_stops_the_run_leave_no_trace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # What the engine and Python raise in the middle of an insert, before or after it took effect.
-    for number, (fault, is_after) in enumerate(
-        [(OSError(28, "No space left on device"), False), (KeyboardInterrupt(), True),
-         (OSError(28, "No space left on device"), True), (KeyboardInterrupt(), False)]
-    ):  # fmt: skip
-        size = cuts()[number]
+    faults: list[tuple[BaseException, bool]] = [
+        (OSError(28, "No space left on device"), False),
+        (KeyboardInterrupt(), True),
+        (OSError(28, "No space left on device"), True),
+        (KeyboardInterrupt(), False),
+    ]
+    for size, (fault, is_after) in zip(cuts(), faults, strict=False):
         ledger = ledger_of(small_capture_path, size)
-        real, calls = Warehouse.insert_rowbinary, []
-
-        def failing(
-            self: Warehouse, table: str, *args: object, _real: object = real, **kwargs: object
-        ) -> None:
-            calls.append(table)
-            if len(calls) == 2 and not is_after:  # noqa: B023 - called within this round
-                raise fault  # noqa: B023
-            real(self, table, *args, **kwargs)  # type: ignore[arg-type]  # passed through  # noqa: B023
-            if len(calls) == 2:  # noqa: B023
-                raise fault  # noqa: B023
-
         with monkeypatch.context() as patch:
-            patch.setattr(Warehouse, "insert_rowbinary", failing)
+            patch.setattr(
+                Warehouse,
+                "insert_rowbinary",
+                _failing_at_second(Warehouse.insert_rowbinary, fault, is_after=is_after),
+            )
             with pytest.raises(type(fault)):
                 sync_transactions(warehouse, ledger, read_chart(None), batch_events=40)
         sync_transactions(warehouse, ledger, read_chart(None), batch_events=40)
         assert digest(warehouse) == undisturbed[size]
+
+
+def _failing_at_second(
+    real: Callable[..., None], fault: BaseException, *, is_after: bool
+) -> Callable[..., None]:
+    """Returns the same call, which raises at its second time, before or after it took effect."""
+    calls: list[str] = []
+
+    def failing(self: Warehouse, table: str, *args: object, **kwargs: object) -> None:
+        calls.append(table)
+        if len(calls) == 2 and not is_after:
+            raise fault
+        real(self, table, *args, **kwargs)
+        if len(calls) == 2:
+            raise fault
+
+    return failing
 
 
 def test_two_writers_write_every_event_once(

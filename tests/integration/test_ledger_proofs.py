@@ -79,96 +79,58 @@ def test_every_proof_holds_from_a_checkpoint_and_from_the_beginning(synced: Ware
     )
 
 
+def of_first(condition: str, *, offset: int = 0) -> str:
+    """Returns the condition that picks one row of the transactions."""
+    return (
+        "WHERE (transaction_id, event_type) IN (SELECT transaction_id, event_type "
+        f"FROM masques.transactions WHERE {condition} ORDER BY timestamp LIMIT 1 OFFSET {offset})"
+    )
+
+
+PAYMENT = "event_type = 'single_phase' AND ledger = 1"
+POST = "event_type = 'two_phase_posted' AND ledger = 1"
+OF_A_MASQUE = "resource_type = 'masque'"
+ITS_HOLD = f"transaction_id IN (SELECT pending_id FROM masques.transactions WHERE {POST})"
 # Each way to break one row, and the proofs that must not hold any more.
 BROKEN_ROWS = [
     (
         # One millionth more on one payment: no sum is right any more.
-        (
-            "UPDATE amount = amount + toDecimal256('0.000001', 18) WHERE transaction_id IN (SELECT "
-            "transaction_id FROM masques.transactions WHERE event_type = 'single_phase' AND ledger = 1 "
-            "ORDER BY timestamp LIMIT 1)"
-        ),
+        f"UPDATE amount = amount + toDecimal256('0.000001', 18) {of_first(PAYMENT)}",
         {"balance_proof", "untampered", "completeness"},
     ),
     (
         # Less than the ledger's smallest unit: a rounding would hide it.
-        (
-            "UPDATE amount = amount + toDecimal256('0.0000000001', 18) WHERE transaction_id IN (SELECT "
-            "transaction_id FROM masques.transactions WHERE event_type = 'single_phase' AND ledger = 1 "
-            "ORDER BY timestamp LIMIT 1)"
-        ),
+        f"UPDATE amount = amount + toDecimal256('0.0000000001', 18) {of_first(PAYMENT)}",
         {"balance_proof", "untampered", "completeness"},
     ),
     (
         # The same money to another account: every total is right.
-        (
-            "UPDATE credit_account_id = debit_account_id WHERE transaction_id IN (SELECT "
-            "transaction_id FROM masques.transactions WHERE event_type = 'single_phase' "
-            "ORDER BY timestamp LIMIT 1)"
-        ),
+        f"UPDATE credit_account_id = debit_account_id {of_first(PAYMENT)}",
         {"balance_proof", "untampered"},
     ),
+    # No money at all: only the seal knows.
+    (f"UPDATE trace_id = repeat('a', 32) {of_first(PAYMENT)}", {"untampered"}),
+    # A word that the number does not give.
+    (f"UPDATE transaction_type = 'refund' {of_first('code = 3')}", {"untampered"}),
+    (f"UPDATE status = 'voided' {of_first(PAYMENT)}", {"untampered"}),
+    (f"UPDATE resource_type = 'api' {of_first(OF_A_MASQUE)}", {"untampered"}),
     (
-        # No money at all: only the seal knows.
-        (
-            "UPDATE trace_id = repeat('a', 32) WHERE transaction_id IN (SELECT transaction_id "
-            "FROM masques.transactions WHERE trace_id != '' ORDER BY timestamp LIMIT 1)"
-        ),
-        {"untampered"},
-    ),
-    (
-        # A word that the number does not give.
-        (
-            "UPDATE transaction_type = 'refund' WHERE transaction_id IN (SELECT transaction_id "
-            "FROM masques.transactions WHERE code = 3 ORDER BY timestamp LIMIT 1)"
-        ),
-        {"untampered"},
-    ),
-    (
-        (
-            "UPDATE status = 'voided' WHERE transaction_id IN (SELECT transaction_id "
-            "FROM masques.transactions WHERE event_type = 'single_phase' ORDER BY timestamp LIMIT 1)"
-        ),
-        {"untampered"},
-    ),
-    (
-        (
-            "UPDATE resource_type = 'api' WHERE transaction_id IN (SELECT transaction_id "
-            "FROM masques.transactions WHERE resource_type = 'masque' ORDER BY timestamp LIMIT 1)"
-        ),
-        {"untampered"},
-    ),
-    (
-        (
-            "DELETE WHERE transaction_id IN (SELECT transaction_id FROM masques.transactions "
-            "WHERE event_type = 'single_phase' ORDER BY timestamp LIMIT 1 OFFSET 700)"
-        ),
+        f"DELETE {of_first(PAYMENT, offset=400)}",
         {"balance_proof", "untampered", "completeness"},
     ),
     (
-        # A hold that is gone, while its post, void or expiry is there.
-        (
-            "DELETE WHERE event_type = 'two_phase_pending' AND transaction_id IN (SELECT pending_id "
-            "FROM masques.transactions WHERE event_type = 'two_phase_posted' ORDER BY timestamp LIMIT 1)"
-        ),
+        # A hold that is gone, while its post is there.
+        f"DELETE {of_first(ITS_HOLD)}",
         {"balance_proof", "untampered", "completeness", "hold_lifecycle"},
     ),
     (
-        # A post above its hold: the same raw amount is then missing in the balances.
-        (
-            "UPDATE amount = amount + 1000000 WHERE transaction_id IN (SELECT transaction_id "
-            "FROM masques.transactions WHERE event_type = 'two_phase_posted' AND ledger = 1 "
-            "ORDER BY timestamp LIMIT 1)"
-        ),
+        # A post above its hold.
+        f"UPDATE amount = amount + 1000000 {of_first(POST)}",
         {"balance_proof", "untampered", "completeness", "hold_lifecycle"},
     ),
     (
         # A void of another amount than was held.
-        (
-            "UPDATE amount = amount * 2 WHERE transaction_id IN (SELECT transaction_id "
-            "FROM masques.transactions WHERE event_type = 'two_phase_voided' AND amount > 0 "
-            "ORDER BY timestamp LIMIT 1)"
-        ),
+        "UPDATE amount = amount * 2 " + of_first("event_type = 'two_phase_voided' AND amount > 0"),
         {"untampered", "hold_lifecycle"},
     ),
 ]

@@ -1,4 +1,4 @@
-"""Rows derived anew from the ledger: after the chart learned a ledger, and after a month was lost."""
+"""Rows derived anew from the ledger: the chart learned a ledger, or a month was lost."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -67,8 +67,8 @@ def test_rows_follow_the_chart_after_it_learned_a_ledger(
     findings = prove_all(warehouse)[all_proofs.CHART].findings
     assert findings == (
         (
-            "transactions: 2 rows are older than the chart's entry for ledger_77: run `masques ledger "
-            "rebuild`"
+            "transactions: 2 rows are older than the chart's entry for ledger_77: "
+            "run `masques ledger rebuild`"
         ),
     )
     assert failing(warehouse) == {all_proofs.CHART}

@@ -1,7 +1,7 @@
 """Any ledger, cut into any polls, gives the rows and the seals of one pass.
 
-The ledger here does what the real server does: times ascend, holds expire, and an import may get any
-time after the newest transfer, so also one behind expiries that were read long ago, between two
+The ledger here does what the real server does: times ascend, holds expire, and an import may get
+any time after the newest transfer, so also one behind expiries that were read long ago, between two
 polls or between two pages of one.
 """
 
