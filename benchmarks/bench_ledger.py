@@ -322,10 +322,7 @@ def report(events: int, rounds: int, *, with_memory: bool) -> None:
         for _ in range(rounds):
             for phase in PHASES:
                 found[phase].append(in_own_process(phase, url, events))
-    rates = {
-        phase: max(one["events"] / one["seconds"] for one in found[phase])
-        for phase in PHASES
-    }
+    rates = {phase: max(one["events"] / one["seconds"] for one in found[phase]) for phase in PHASES}
     rows: list[tuple[str, ...]] = [("way", "events per s", "ratio to (c)", "peak MB")]
     for phase in PHASES:
         peak = max(one["peak_mb"] for one in found[phase])

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from masques_pipelines.ledger import transactions
 from masques_pipelines.ledger.accounts import sync_accounts
 from masques_pipelines.ledger.chart import Chart, read_chart
-from masques_pipelines.ledger.proofs import all_proofs
+from masques_pipelines.ledger.proofs import all_proofs, position
 from masques_pipelines.ledger.proofs.all_proofs import prove_after_sync, prove_all
 from masques_pipelines.ledger.proofs.balances import prove_balances, prove_balances_reading_again
 from masques_pipelines.ledger.proofs.chain import prove_chain
@@ -450,3 +451,56 @@ def test_proofs_after_a_sync_look_only_at_what_is_new(
     assert all(proof.holds for proof in again.values())
     assert again[all_proofs.COMPLETENESS].numbers["events"] == 0
     assert again[all_proofs.UNTAMPERED].numbers["seals_recomputed"] == 0
+
+
+def test_proofs_start_at_the_oldest_checkpoint_when_old_events_are_gone(
+    warehouse: Warehouse,
+    ledger: MemoryLedger,
+    chart: Chart,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    everything, accounts = ledger.events, ledger.known_accounts
+    checkpoints = []
+    for cut in (700, 1400, 2120):
+        ledger.events = everything[:cut]
+        ledger.known_accounts = with_balances(accounts, ledger.events)
+        sync_accounts(warehouse, ledger, chart)
+        sync_transactions(warehouse, ledger, chart)
+        assert failing(warehouse) == set()
+        advance_checkpoint(warehouse, events_per_checkpoint=1)
+        checkpoints.append(read_position(warehouse).checkpoint_ns)
+    # Seven years pass, seen from the middle of the second stretch.
+    gone_ns = int(everything["timestamp"][1000])
+    for module in (position, transactions):
+        monkeypatch.setattr(module, "retention_horizon_ns", lambda: gone_ns)
+    edit(
+        warehouse,
+        "ALTER TABLE masques.transactions DELETE WHERE timestamp <= "
+        f"fromUnixTimestamp64Nano(toInt64({gone_ns}), 'UTC')",
+    )
+    assert read_position(warehouse, from_beginning=True).base_ns == checkpoints[1]
+    assert failing(warehouse, from_beginning=True) == set()
+    # Later rows are still watched.
+    edit(
+        warehouse,
+        "ALTER TABLE masques.transactions UPDATE trace_id = repeat('a', 32) WHERE timestamp IN "
+        "(SELECT max(timestamp) FROM masques.transactions WHERE event_type = 'single_phase')",
+    )
+    assert failing(warehouse, from_beginning=True) == {"untampered"}
+
+
+def test_without_a_checkpoint_what_is_gone_cannot_be_proved(
+    synced: Warehouse, ledger: MemoryLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone_ns = int(ledger.events["timestamp"][1000])
+    monkeypatch.setattr(position, "retention_horizon_ns", lambda: gone_ns)
+    edit(
+        synced,
+        "ALTER TABLE masques.transactions DELETE WHERE timestamp <= "
+        f"fromUnixTimestamp64Nano(toInt64({gone_ns}), 'UTC')",
+    )
+    found = outcomes(synced)
+    assert {found["balance_proof"], found["trial_balance"], found["hold_lifecycle"]} == {
+        "inconclusive"
+    }
+    assert (found["completeness"], found["untampered"]) == ("holds", "holds")

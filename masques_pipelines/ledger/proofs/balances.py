@@ -41,14 +41,8 @@ def prove_balances(warehouse: Warehouse, *, from_beginning: bool = False) -> Pro
         "from_ns": position.base_ns,
         "until_ns": position.last_reading_ns,
     }
-    if not position.reaches_readings:
-        return Proof(
-            NAME,
-            "inconclusive",
-            f"the events reach ledger time {position.watermark_ns}, the balances were read at "
-            f"{position.last_reading_ns}: sync the transactions, then prove again",
-            numbers=numbers,
-        )
+    if position.obstacle:
+        return Proof(NAME, "inconclusive", position.obstacle, numbers=numbers)
     rows = warehouse.records(
         sql("queries/proofs/balance_differences"),
         {"base_ns": position.base_ns, "until_ns": position.until_ns},

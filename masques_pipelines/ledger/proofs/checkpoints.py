@@ -65,7 +65,7 @@ def renew_checkpoints(warehouse: Warehouse) -> None:
 
 def _due_ns(warehouse: Warehouse, position: Position, events_per_checkpoint: int) -> int | None:
     """Returns the time for a new checkpoint: proved by all readings, and settled."""
-    if position.accounts == 0 or not position.reaches_readings:
+    if position.accounts == 0 or position.obstacle:
         return None
     newest_ns = min(position.first_reading_ns, position.settled_ns)
     if newest_ns <= position.checkpoint_ns:

@@ -23,7 +23,8 @@ LAG_MAX_S: Final = 60.0
 
 def prove_completeness(warehouse: Warehouse, *, from_beginning: bool = False) -> Proof:
     """Compares counts and sums with what the source sent, and accounts with their reading."""
-    base_ns = read_position(warehouse, from_beginning=from_beginning).base_ns
+    position = read_position(warehouse, from_beginning=from_beginning)
+    base_ns = max(position.base_ns, position.removed_ns)
     sent, there, times = warehouse.row(sql("queries/proofs/sealed_counts"), {"base_ns": base_ns})
     findings = []
     if not sent == there == times:

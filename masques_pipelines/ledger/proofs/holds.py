@@ -20,8 +20,10 @@ OVERDUE_NAME: Final = "no open hold is past its timeout"
 def prove_holds(warehouse: Warehouse, *, from_beginning: bool = False) -> Proof:
     """Looks for holds with two ends, ends without a hold, and posts above their hold."""
     position = read_position(warehouse, from_beginning=from_beginning)
-    rows = warehouse.records(sql("queries/proofs/hold_violations"), {"base_ns": position.base_ns})
     numbers = {"from_ns": position.base_ns}
+    if position.removed_ns and not position.base_ns:  # holds may have been removed for their age
+        return Proof(NAME, "inconclusive", str(position.obstacle), numbers=numbers)
+    rows = warehouse.records(sql("queries/proofs/hold_violations"), {"base_ns": position.base_ns})
     if not rows:
         return Proof(NAME, "holds", "open, posted, voided or expired, each once", numbers=numbers)
     money = Money(warehouse)

@@ -24,6 +24,7 @@ class Position:
         last_reading_ns: The latest.
         accounts: Accounts known.
         checkpoint_ns: The newest checkpoint, whether or not proofs start from it.
+        removed_ns: Events up to here may have been removed for their age.
     """
 
     base_ns: int
@@ -33,11 +34,23 @@ class Position:
     last_reading_ns: int
     accounts: int
     checkpoint_ns: int
+    removed_ns: int
 
     @property
-    def reaches_readings(self) -> bool:
-        """Whether the events go at least as far as the balances."""
-        return self.watermark_ns >= self.last_reading_ns
+    def obstacle(self) -> str | None:
+        """Why nothing can be proved from here yet, and what to do; None when it can."""
+        if self.removed_ns and not self.base_ns:
+            return (
+                f"events before ledger time {self.removed_ns} were removed for their age and no "
+                "checkpoint was made before: what they held cannot be proved here; compare with "
+                "the ledger itself"
+            )
+        if self.watermark_ns < self.last_reading_ns:
+            return (
+                f"the events reach ledger time {self.watermark_ns}, the balances were read at "
+                f"{self.last_reading_ns}: sync the transactions, then prove again"
+            )
+        return None
 
     @property
     def until_ns(self) -> int:
@@ -55,7 +68,8 @@ def read_position(warehouse: Warehouse, *, from_beginning: bool = False) -> Posi
     """
     found = warehouse.records(sql("queries/proofs/position"))[0]
     checkpoint_ns = int(found["checkpoint_ns"])
-    base_ns = _oldest_base(warehouse)
+    removed_ns = removed_until_ns(warehouse)
+    base_ns = _oldest_base(warehouse, removed_ns)
     return Position(
         base_ns=base_ns if from_beginning else max(checkpoint_ns, base_ns),
         settled_ns=max(int(found["settled_ns"]), checkpoint_ns),
@@ -64,6 +78,7 @@ def read_position(warehouse: Warehouse, *, from_beginning: bool = False) -> Posi
         last_reading_ns=int(found["last_reading_ns"]),
         accounts=int(found["accounts"]),
         checkpoint_ns=checkpoint_ns,
+        removed_ns=removed_ns,
     )
 
 
@@ -74,8 +89,7 @@ def removed_until_ns(warehouse: Warehouse) -> int:
     return 0 if int(first_event_ns) > horizon_ns else horizon_ns
 
 
-def _oldest_base(warehouse: Warehouse) -> int:
-    removed_ns = removed_until_ns(warehouse)
+def _oldest_base(warehouse: Warehouse, removed_ns: int) -> int:
     if removed_ns == 0:
         return 0
     rows = warehouse.rows(sql("queries/proofs/base_retained"), {"horizon_ns": removed_ns})

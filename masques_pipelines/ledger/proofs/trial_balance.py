@@ -27,14 +27,8 @@ def prove_trial_balance(warehouse: Warehouse, *, from_beginning: bool = False) -
     """
     position = read_position(warehouse, from_beginning=from_beginning)
     numbers = {"at_ns": position.last_reading_ns, "accounts": position.accounts}
-    if not position.reaches_readings:
-        return Proof(
-            NAME,
-            "inconclusive",
-            f"the events reach ledger time {position.watermark_ns}, the balances were read at "
-            f"{position.last_reading_ns}: sync the transactions, then prove again",
-            numbers=numbers,
-        )
+    if position.obstacle:
+        return Proof(NAME, "inconclusive", position.obstacle, numbers=numbers)
     rows = warehouse.records(
         sql("queries/proofs/trial_balance"),
         {"base_ns": position.base_ns, "until_ns": position.last_reading_ns},
