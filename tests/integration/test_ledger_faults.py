@@ -193,6 +193,9 @@ def test_a_killed_server_and_a_resent_insert_leave_no_trace(
         server, ledger_of(small_capture_path, sizes[4]), read_chart(None), batch_events=80
     )
     assert digest(server) == undisturbed[sizes[4]]
+    refused = next(one for one in front.requests(INLET) if one["code"] == 216)
+    ids = [one["query_id"] for one in front.requests(INLET)]
+    assert ids.count(refused["query_id"]) == 2  # our own retry carries it too
 
     for name in ("WAIT_FIRST_S", "WAIT_MAX_S", "JITTER_S"):
         monkeypatch.setattr(retry, name, 0.01)
