@@ -49,7 +49,8 @@ def demo() -> None:
                 click.echo(warehouse.text(sql(query)), nl=False)
     click.echo(f"\nDone in {time.monotonic() - started_s:.0f} s. Run it again: no row is written.")
     click.echo(
-        "Next:  masques dev                                 the Dagster UI, schedules running\n"
+        "Next:  source .venv/bin/activate\n"
+        "       masques dev                                 the Dagster UI, schedules running\n"
         "       masques asset materialize --select '*'      the same from the command line\n"
         '       masques sql "SELECT * FROM masques.transactions LIMIT 3" --format Vertical\n'
         "       README.md                                   your own ledger and ClickHouse server"
