@@ -36,7 +36,7 @@ dev: $(VENV)/.ready ## Start the Dagster UI, its schedules and sensors
 	$(BIN)/masques dev
 
 bench: $(VENV)/.ready-dev ## Measure, as ratios within one run
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@for file in $(wildcard benchmarks/bench_*.py); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 lock: $(VENV)/.ready-dev ## Resolve the pinned versions anew, for all platforms
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -30,7 +30,7 @@ _LOG_LINE: Final = re.compile(
 _SHOWN_EVENTS: Final = ("STEP_START", "STEP_SUCCESS", "STEP_FAILURE", "STEP_UP_FOR_RETRY")
 
 
-@click.command()
+@click.command(short_help="Build the copy from packaged data and show it.")
 def demo() -> None:
     """Build the ClickHouse copy from packaged data and show what is in it."""
     settings = read_settings()
