@@ -7,7 +7,7 @@ A re-run brings nothing new: the packaged data does not grow, so no row is writt
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 import click
@@ -27,6 +27,8 @@ TABLES_TITLE: Final = (
 _LOG_LINE: Final = re.compile(
     r" - dagster - (?P<level>[A-Z]+) - (?P<job>\w+) - (?P<run>[0-9a-f-]{36}) - (?P<rest>.*)$"
 )
+_FAILURE_LINE: Final = re.compile(r"^dagster\S*\.Failure: (?P<reason>.*)$")
+_SHOWN_LEVELS: Final = ("INFO", "WARNING", "ERROR")
 _SHOWN_EVENTS: Final = ("STEP_START", "STEP_SUCCESS", "STEP_FAILURE", "STEP_UP_FOR_RETRY")
 
 
@@ -68,7 +70,7 @@ def _run_job(job: str) -> None:
             if shown:
                 click.echo(f"           {shown}")
     if process.returncode:
-        raise PermanentError(f"{job} failed:\n" + "\n".join(_failure_lines(lines)))
+        raise PermanentError(f"{job} failed: " + "\n".join(_failure_lines(lines)))
 
 
 def _condensed(line: str) -> str | None:
@@ -81,10 +83,10 @@ def _condensed(line: str) -> str | None:
         return None
     if any(event in parts for event in _SHOWN_EVENTS):
         return parts[-1]
-    return parts[-1] if match["level"] == "INFO" else None
+    return parts[-1] if match["level"] in _SHOWN_LEVELS else None
 
 
-def _failure_lines(lines: Iterable[str]) -> list[str]:
-    """Returns the lines that tell why: Dagster's failure text, else the end of the output."""
-    kept = [line for line in lines if "Failure" in line or "Error" in line]
-    return (kept or list(lines))[-5:]
+def _failure_lines(lines: Sequence[str]) -> list[str]:
+    """Returns what Dagster gives as the reason, else the end of its output."""
+    reasons = [match["reason"] for line in lines if (match := _FAILURE_LINE.match(line))]
+    return reasons[-1:] or list(lines[-5:])

@@ -38,7 +38,7 @@ def transactions(
 
     A hold and its post are two rows: sum the views of masques_marts, never this table.
     """
-    with explained_failures():
+    with explained_failures(context):
         done = sync_transactions(
             warehouse.open(context), ledger.open(), ledger.chart(), report=context.log.info
         )
