@@ -2,15 +2,20 @@
 
 Here: the command group.
 Not here: reading a ledger (ledger/).
-A re-run of `capture` needs a new folder: a capture is never overwritten.
+A re-run of `capture` needs a new folder: a capture is never overwritten. A re-run of `rebuild`
+starts over and ends with the same rows.
 """
 
+import re
 from pathlib import Path
 
 import click
 
+from masques_pipelines.commands.opened import opened_warehouse
 from masques_pipelines.ledger.capture_writer import write_capture
-from masques_pipelines.ledger.packaged import ledger_url
+from masques_pipelines.ledger.chart import read_chart
+from masques_pipelines.ledger.packaged import ledger_url, open_settings_ledger
+from masques_pipelines.ledger.rebuild import Month, rebuild_transactions
 from masques_pipelines.ledger.sources.opening import open_ledger
 from masques_pipelines.settings import read_settings
 
@@ -44,3 +49,38 @@ def capture(folder: Path, url: str | None) -> None:
             "says at which time each of them held",
             err=True,
         )
+
+
+def _month(_context: click.Context, _parameter: click.Parameter, text: str | None) -> Month | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"([0-9]{4})-(0[1-9]|1[0-2])", text)
+    if match is None:
+        raise click.BadParameter(f"{text!r} is no month: write it as 2026-11")
+    return Month(int(match[1]), int(match[2]))
+
+
+@ledger.command()
+@click.option("--ledger", "ledger_number", type=int, help="Only months with events of this ledger.")
+@click.option("--month", callback=_month, help="Only this month, as in 2026-11.")
+def rebuild(ledger_number: int | None, month: Month | None) -> None:
+    """Derive transactions anew from the ledger and swap them in, month by month.
+
+    For when the chart has learned a ledger or a code, or a month was lost or damaged.
+    """
+    if ledger_number is not None and month is not None:
+        raise click.UsageError("give --ledger or --month, not both")
+    settings = read_settings()
+    with (
+        opened_warehouse(settings, "ledger rebuild") as warehouse,
+        open_settings_ledger(settings) as source,
+    ):
+        done = rebuild_transactions(
+            warehouse,
+            source,
+            read_chart(settings.ledger_chart),
+            ledger=ledger_number,
+            month=month,
+            report=click.echo,
+        )
+    click.echo(f"{len(done)} months, {sum(done.values()):,} rows; now run: masques verify --full")

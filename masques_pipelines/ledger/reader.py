@@ -17,7 +17,7 @@ import queue
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -136,13 +136,16 @@ class EventReader:
         return records_of(page.data, CHANGE_EVENT_DTYPE, origin=self._source.description)
 
 
-def read_ahead(batches: Iterator[Batch], *, ahead: int = BATCHES_AHEAD) -> Iterator[Batch]:
+Item = TypeVar("Item")
+
+
+def read_ahead(batches: Iterator[Item], *, ahead: int = BATCHES_AHEAD) -> Iterator[Item]:
     """Yields the batches while a thread reads the next ones.
 
     An error of the reading is raised here, after the batches before it. When the consumer stops
     early the thread ends with the batch that it is reading.
     """
-    ready: queue.Queue[Batch | BaseException | None] = queue.Queue(maxsize=ahead)
+    ready: queue.Queue[Item | BaseException | None] = queue.Queue(maxsize=ahead)
     is_stopped = threading.Event()
     thread = threading.Thread(
         target=_fill, args=(batches, ready, is_stopped), name="ledger-reader", daemon=True
@@ -159,13 +162,13 @@ def read_ahead(batches: Iterator[Batch], *, ahead: int = BATCHES_AHEAD) -> Itera
 
 
 def _fill(
-    batches: Iterator[Batch],
-    ready: "queue.Queue[Batch | BaseException | None]",
+    batches: Iterator[Item],
+    ready: "queue.Queue[Item | BaseException | None]",
     is_stopped: threading.Event,
 ) -> None:
     """Puts every batch, then None or the error that ended the reading."""
 
-    def put(item: Batch | BaseException | None) -> None:
+    def put(item: Item | BaseException | None) -> None:
         while not is_stopped.is_set():
             with contextlib.suppress(queue.Full):
                 ready.put(item, timeout=0.1)

@@ -9,6 +9,8 @@ Source of the layouts: TigerBeetle 0.17.9, `src/tigerbeetle.zig` and `src/state_
 tried on a real server. All integers are little-endian; a u128 is its low 64 bits, then its high.
 """
 
+import itertools
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -142,6 +144,21 @@ def records_of(data: bytes, dtype: np.dtype[Any], *, origin: str) -> Records:
 def timestamps_ns(records: Records) -> TimestampsNs:
     """Returns each record's ledger time in nanoseconds since 1970, as UInt64."""
     return np.asarray(records["timestamp"], dtype=np.uint64)
+
+
+def by_month(events: Records) -> Iterator[Records]:
+    """Cuts ascending events at month edges (UTC), where the table's partitions end.
+
+    One part is written whole or not at all; a block that spans two partitions is two parts, and a
+    kill can leave the later one without the earlier.
+    """
+    if len(events) == 0:
+        return
+    seconds = (timestamps_ns(events) // 10**9).astype("datetime64[s]")
+    months = seconds.astype("datetime64[M]").astype(np.int64)
+    edges = [0, *(np.flatnonzero(np.diff(months)) + 1).tolist(), len(events)]
+    for start, end in itertools.pairwise(edges):
+        yield events[start:end]
 
 
 def check_change_events(events: Records, *, timestamp_min: int, origin: str) -> None:

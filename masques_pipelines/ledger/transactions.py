@@ -1,31 +1,41 @@
 """Filling masques.transactions from the ledger's change events.
 
 Here: one sync from the cursor in the target to the ledger's newest event.
-Not here: the cursor rules (reader.py), the meaning of the bytes (the inlet's view in SQL), Dagster.
+Not here: the cursor rules (reader.py), the meaning of the bytes (the inlet's view in SQL), what is
+sealed of them (seals.py), Dagster.
 A re-run resumes at the newest row that is no expiry. What is there already is dropped by the view,
 by its time, so a run that was killed anywhere, or an insert that was sent twice, leaves no trace.
+Against a server the lease keeps a second writer out; embedded, the warehouse's lock does.
 """
 
-import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
-
-import numpy as np
 
 from masques_pipelines.errors import PermanentError
 from masques_pipelines.ledger.binding import bind_ledger
 from masques_pipelines.ledger.chart import Chart, load_chart
 from masques_pipelines.ledger.reader import BATCH_EVENTS, EventReader, read_ahead
-from masques_pipelines.ledger.records import CHANGE_EVENT_DTYPE, Records, timestamps_ns
+from masques_pipelines.ledger.records import (
+    CHANGE_EVENT_DTYPE,
+    Records,
+    by_month,
+    timestamps_ns,
+)
+from masques_pipelines.ledger.seals import Sealer, newest_seal, write_seals
 from masques_pipelines.ledger.sources.protocol import LedgerSource
+from masques_pipelines.warehouse.lease import Lease, writer_lease
 from masques_pipelines.warehouse.sql_files import sql
 from masques_pipelines.warehouse.warehouse import Warehouse
 
 INLET: Final = "masques_ops.change_events_inlet"
+# Whoever writes masques.transactions holds this lease.
+LEASE: Final = "ledger"
 INLET_COLUMNS: Final = tuple(CHANGE_EVENT_DTYPE.names or ())
+# Skip indexes are built when parts merge: while a part is one batch, reading it whole is as quick.
+INSERT_SETTINGS: Final = {"materialize_skip_indexes_on_insert": 0}
 REPORT_EVERY_S: Final = 5.0
 # The table drops rows after 7 years; one day less than that is surely still there.
 _RETENTION: Final = timedelta(days=7 * 365 - 1)
@@ -47,6 +57,7 @@ class TransactionsSync:
         watermark_ns: Ledger time up to which the table is complete, nanoseconds since 1970.
         newest_event_ns: Ledger time of the newest event, 0 when there is none.
         lag_s: Seconds from watermark_ns to now, by this machine's clock.
+        seal: Digest that vouches for all up to the newest transfer; "" when nothing is sealed.
         duration_s: How long it took.
     """
 
@@ -56,6 +67,7 @@ class TransactionsSync:
     pages: int
     watermark_ns: int
     newest_event_ns: int
+    seal: str
     lag_s: float
     duration_s: float
 
@@ -86,22 +98,39 @@ def sync_transactions(
         LedgerBindingError: The warehouse is a copy of another ledger.
         ChartError: The chart contradicts the one that rows were written with.
         SyncIncompleteError: The table does not hold exactly what was read.
+        LeaseBusyError, LeaseLostError: Another process writes to the same server.
         LedgerUnavailableError, LedgerRefusedError, PageError: From the source.
         WarehouseTransientError, WarehousePermanentError: From the warehouse.
     """
+    with writer_lease(warehouse, LEASE, on_wait=report) as lease:
+        return _sync(warehouse, source, chart, lease, report=report, batch_events=batch_events)
+
+
+def _sync(  # noqa: PLR0913 - the arguments of the public function, and the lease
+    warehouse: Warehouse,
+    source: LedgerSource,
+    chart: Chart,
+    lease: Lease,
+    *,
+    report: Callable[[str], None],
+    batch_events: int,
+) -> TransactionsSync:
     started_s = time.monotonic()
     load_chart(warehouse, chart)
     bind_ledger(warehouse, source)
-    cursor_ns = read_cursor(warehouse)
+    sealer = Sealer(newest_seal(warehouse))
+    # What was written and not sealed is read again; the view drops what is there already.
+    cursor_ns = min(read_cursor(warehouse), sealer.sealed_to_ns)
     total_before, _ = _total(warehouse)
     progress = _Progress(report, cursor_ns=cursor_ns)
     events_read = pages = watermark_ns = 0
     recent_events = 0
-    horizon_ns = int((datetime.now(UTC) - _RETENTION).timestamp()) * 10**9
+    horizon_ns = retention_horizon_ns()
     reader = EventReader(source, cursor_ns=cursor_ns)
-    for batch in read_ahead(reader.batches(batch_events)):
-        for piece in by_month(batch.events):
-            warehouse.insert_rowbinary(INLET, INLET_COLUMNS, piece.tobytes())
+    # Sealing is done ahead too, by the thread that waits for the ledger.
+    for batch, seals in read_ahead(sealer.sealed(reader.batches(batch_events))):
+        insert_events(warehouse, lease, batch.events)
+        write_seals(warehouse, seals)
         events_read += len(batch.events)
         recent_events += int((timestamps_ns(batch.events) > horizon_ns).sum())
         pages += batch.pages
@@ -110,7 +139,7 @@ def sync_transactions(
             progress.add(batch.events, ledger_time_ns=batch.ledger_time_ns)
     _verify(warehouse, after_ns=max(cursor_ns, horizon_ns), expected=recent_events)
     rows_total, newest_event_ns = _total(warehouse)
-    return TransactionsSync(
+    done = TransactionsSync(
         rows_written=rows_total - total_before,
         rows_total=rows_total,
         events_read=events_read,
@@ -118,29 +147,33 @@ def sync_transactions(
         watermark_ns=watermark_ns,
         newest_event_ns=newest_event_ns,
         lag_s=max(0.0, time.time() - watermark_ns / 1e9),
+        seal=sealer.digest,
         duration_s=time.monotonic() - started_s,
     )
+    _record(warehouse, source, done)
+    return done
+
+
+def insert_events(
+    warehouse: Warehouse, lease: Lease, events: Records, *, inlet: str = INLET
+) -> None:
+    """Sends events into an inlet, each month as one part."""
+    for piece in by_month(events):
+        lease.hold()
+        warehouse.insert_rowbinary(
+            inlet, INLET_COLUMNS, piece.tobytes(), **INSERT_SETTINGS, **lease.insert_settings
+        )
+
+
+def retention_horizon_ns() -> int:
+    """Returns a time after which no row was removed for its age, nanoseconds since 1970."""
+    return int((datetime.now(UTC) - _RETENTION).timestamp()) * 10**9
 
 
 def read_cursor(warehouse: Warehouse) -> int:
     """Returns the time of the newest event that is no expiry, nanoseconds; 0 when there is none."""
     rows = warehouse.rows(sql("queries/ledger/cursor"))
     return int(rows[0][0]) if rows else 0
-
-
-def by_month(events: Records) -> Iterator[Records]:
-    """Cuts ascending events at month edges (UTC), where the table's partitions end.
-
-    One part is written whole or not at all; a block that spans two partitions is two parts, and a
-    kill can leave the later one without the earlier.
-    """
-    if len(events) == 0:
-        return
-    seconds = (timestamps_ns(events) // 10**9).astype("datetime64[s]")
-    months = seconds.astype("datetime64[M]").astype(np.int64)
-    edges = [0, *(np.flatnonzero(np.diff(months)) + 1).tolist(), len(events)]
-    for start, end in itertools.pairwise(edges):
-        yield events[start:end]
 
 
 def _verify(warehouse: Warehouse, *, after_ns: int, expected: int) -> None:
@@ -152,6 +185,33 @@ def _verify(warehouse: Warehouse, *, after_ns: int, expected: int) -> None:
             f"{after_ns}, and the ledger has {expected} events there: another writer is at work or "
             "rows were removed; find and stop it, then run the sync again"
         )
+
+
+def _record(warehouse: Warehouse, source: LedgerSource, done: TransactionsSync) -> None:
+    """Notes how far the table is complete: proofs go no further."""
+    warehouse.insert_rows(
+        "masques_ops.ledger_syncs",
+        [
+            "watermark_ns",
+            "newest_event_ns",
+            "events_read",
+            "rows_written",
+            "rows_total",
+            "source",
+            "recorded_at",
+        ],
+        [
+            [
+                done.watermark_ns,
+                done.newest_event_ns,
+                done.events_read,
+                done.rows_written,
+                done.rows_total,
+                source.description,
+                datetime.now(UTC),
+            ]
+        ],
+    )
 
 
 def _total(warehouse: Warehouse) -> tuple[int, int]:

@@ -21,6 +21,7 @@ TRANSIENT_CODES: Final[dict[int, str]] = {
     203: "NO_FREE_CONNECTION: the server's own pool is used up",
     209: "SOCKET_TIMEOUT: a line between servers was slow",
     210: "NETWORK_ERROR: a line between servers was cut",
+    216: "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING: the same insert, sent before the line was cut",
     225: "NO_ZOOKEEPER: the keeper of a replicated table is away",
     236: "ABORTED: the server is shutting down or stopped the query",
     242: "TABLE_IS_READ_ONLY: a replica lost its keeper and will find it again",

@@ -83,6 +83,7 @@ def open_warehouse(
             description=description,
             cluster=settings.clickhouse_cluster,
             origin=origin,
+            is_server=True,
         )
 
 

@@ -9,6 +9,7 @@ again when the line is cut, committed or not.
 
 import contextlib
 import json
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
@@ -60,6 +61,7 @@ class Warehouse:
         cluster: The cluster's name when migrations run their cluster form, else None.
         origin: Who asks.
         insert_scope: Entered around each insert (the embedded engine's insert files).
+        is_server: Whether other processes may write to it at the same time (see lease.py).
     """
 
     client: Client = field(repr=False)
@@ -69,6 +71,7 @@ class Warehouse:
     insert_scope: Callable[[], contextlib.AbstractContextManager[None]] = field(
         default=contextlib.nullcontext, repr=False
     )
+    is_server: bool = False
 
     def for_origin(self, origin: Origin) -> "Warehouse":
         """Returns the same warehouse asking in another's name."""
@@ -150,10 +153,11 @@ class Warehouse:
         block = [list(row) for row in rows]
         if not block:
             return
+        sent_settings = self._insert_settings(settings)
         self._insert(
             table,
             lambda: self.client.insert(
-                table, block, column_names=list(columns), settings=self._insert_settings(settings)
+                table, block, column_names=list(columns), settings=sent_settings
             ),
         )
 
@@ -163,6 +167,7 @@ class Warehouse:
         """Inserts bytes that already are RowBinary as one block; it may be sent twice."""
         if not data:
             return
+        sent_settings = self._insert_settings(settings)
         self._insert(
             table,
             lambda: self.client.raw_insert(
@@ -170,7 +175,7 @@ class Warehouse:
                 column_names=list(columns),
                 insert_block=data,
                 fmt="RowBinary",
-                settings=self._insert_settings(settings),
+                settings=sent_settings,
             ),
         )
 
@@ -194,7 +199,10 @@ class Warehouse:
         return {"log_comment": self.origin.log_comment(), **settings}
 
     def _insert_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        return self._tagged({**INSERT_SETTINGS, **settings})
+        # One id for all attempts of an insert: a server refuses the second (code 216) for as long
+        # as the first is still running, and two at once could pass a view's guard together.
+        own = {"query_id": str(uuid.uuid4())} if self.is_server else {}
+        return self._tagged({**INSERT_SETTINGS, **own, **settings})
 
 
 def _bound(parameters: Parameters | None) -> dict[str, Any] | None:

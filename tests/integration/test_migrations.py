@@ -174,8 +174,9 @@ def test_a_statement_that_fails_is_named_with_its_file(empty_warehouse: Warehous
             "ALTER TABLE masques.transactions MODIFY SETTING fsync_after_insert = 0",
             (
                 "masques.transactions: settings is fsync_after_insert = 0, "
-                "fsync_part_directory = 1, "
-                "declared fsync_after_insert = 1, fsync_part_directory = 1"
+                "fsync_part_directory = 1, min_bytes_for_wide_part = 67108864, "
+                "declared fsync_after_insert = 1, fsync_part_directory = 1, "
+                "min_bytes_for_wide_part = 67108864"
             ),
         ),
         ("DROP TABLE masques.identities", "masques.identities: is missing"),

@@ -70,6 +70,7 @@ class TigerBeetleServer:
         development: Small caches, 32 KiB requests and 1016 change events a page at most.
         host: The loopback address that it listens on.
         port: The port that it listens on.
+        cache_grid: Memory of a server that is no development one; its own default is 1 GiB.
     """
 
     binary: Path
@@ -78,6 +79,7 @@ class TigerBeetleServer:
     development: bool = True
     host: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
+    cache_grid: str = "256MiB"
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -113,7 +115,7 @@ class TigerBeetleServer:
         command = [str(self.binary), "start", f"--addresses={self.address}"]
         command += self._development_flag()
         if not self.development:
-            command.append("--cache-grid=256MiB")  # the default is 1 GB
+            command.append(f"--cache-grid={self.cache_grid}")
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, str(self.data_file)],
@@ -182,11 +184,17 @@ def running_server(
     cluster_id: int = CLUSTER_ID,
     development: bool = True,
     host: str = "127.0.0.1",
+    cache_grid: str = "256MiB",
 ) -> Iterator[TigerBeetleServer]:
     """Runs a new, empty cluster of one replica; its files are removed at the end."""
     folder.mkdir(parents=True, exist_ok=True)
     server = TigerBeetleServer(
-        binary=binary, folder=folder, cluster_id=cluster_id, development=development, host=host
+        binary=binary,
+        folder=folder,
+        cluster_id=cluster_id,
+        development=development,
+        host=host,
+        cache_grid=cache_grid,
     )
     try:
         server.format()

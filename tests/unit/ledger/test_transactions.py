@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from masques_pipelines.ledger.records import timestamps_ns
-from masques_pipelines.ledger.transactions import by_month
+from masques_pipelines.ledger.records import by_month, timestamps_ns
 from tests.support.memory_ledger import MemoryLedger, event
 
 SEPTEMBER_END = 1_790_812_799_999_999_999  # 2026-09-30 23:59:59.999999999 UTC

@@ -1,0 +1,124 @@
+"""Checkpoints: proven balances of all accounts at one ledger time, from which proofs go on.
+
+Here: writing a checkpoint after a proof, with the account history up to it, and pruning old ones.
+Not here: the proof (balances.py).
+A re-run writes nothing when little has happened since the newest checkpoint. A checkpoint counts
+when its row in masques_ops.balance_checkpoints is there, which is written last; what a killed run
+left of one is dropped by the next.
+"""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from masques_pipelines.ledger.proofs.position import Position, read_position
+from masques_pipelines.ledger.transactions import LEASE
+from masques_pipelines.warehouse.lease import writer_lease
+from masques_pipelines.warehouse.sql_files import sql
+from masques_pipelines.warehouse.warehouse import Warehouse
+
+# Proofs look at no more events than these, or at a day's.
+EVENTS_PER_CHECKPOINT: Final = 1_000_000
+_DAY_NS: Final = 86_400 * 10**9
+_STEPS: Final = ("checkpoint_balances", "checkpoint_holds", "account_days")
+_TABLES: Final = ("checkpoint_balances", "checkpoint_holds")
+# A batch of days may span the 7 years of retention; partitions of account_days are years.
+_SETTINGS: Final = {"max_partitions_per_insert_block": 200}
+
+
+def advance_checkpoint(
+    warehouse: Warehouse, *, events_per_checkpoint: int = EVENTS_PER_CHECKPOINT
+) -> int | None:
+    """Writes a checkpoint when one is due; call it right after the balance proof held.
+
+    Returns:
+        Its ledger time, or None when none was due.
+
+    Raises:
+        LeaseBusyError, LeaseLostError: Another process writes to the same server.
+    """
+    if _due_ns(warehouse, read_position(warehouse), events_per_checkpoint) is None:
+        return None
+    with writer_lease(warehouse, LEASE) as lease:
+        position = read_position(warehouse)  # another process may have written one meanwhile
+        checkpoint_ns = _due_ns(warehouse, position, events_per_checkpoint)
+        if checkpoint_ns is None:
+            return None
+        _drop_unfinished(warehouse)
+        bounds = {"base_ns": position.checkpoint_ns, "checkpoint_ns": checkpoint_ns}
+        for step in _STEPS:
+            lease.hold()
+            warehouse.command(sql(f"transforms/proofs/{step}"), bounds, **_SETTINGS)
+        _record(warehouse, checkpoint_ns, base_ns=position.checkpoint_ns)
+        _prune(warehouse)
+    return checkpoint_ns
+
+
+def renew_checkpoints(warehouse: Warehouse) -> None:
+    """Drops all checkpoints and the account history; the next proof writes them anew from zero.
+
+    For when a checkpoint itself was damaged: `masques verify --full` tells.
+    """
+    with writer_lease(warehouse, LEASE):
+        for table in ("balance_checkpoints", *_STEPS):
+            warehouse.command(f"TRUNCATE TABLE masques_ops.{table}")
+
+
+def _due_ns(warehouse: Warehouse, position: Position, events_per_checkpoint: int) -> int | None:
+    """Returns the time for a new checkpoint: proved by all readings, and settled."""
+    if position.accounts == 0 or position.obstacle:
+        return None
+    newest_ns = min(position.first_reading_ns, position.settled_ns)
+    if newest_ns <= position.checkpoint_ns:
+        return None
+    if newest_ns // _DAY_NS > position.checkpoint_ns // _DAY_NS:
+        return newest_ns
+    events = warehouse.scalar(
+        sql("queries/proofs/events_between"),
+        {"base_ns": position.checkpoint_ns, "until_ns": newest_ns},
+    )
+    return newest_ns if events >= events_per_checkpoint else None
+
+
+def _record(warehouse: Warehouse, checkpoint_ns: int, *, base_ns: int) -> None:
+    accounts, holds = warehouse.row(
+        sql("queries/proofs/checkpoint_counts"), {"checkpoint_ns": checkpoint_ns}
+    )
+    warehouse.insert_rows(
+        "masques_ops.balance_checkpoints",
+        ["checkpoint_ns", "base_ns", "accounts", "open_holds", "state", "recorded_at"],
+        [[checkpoint_ns, base_ns, int(accounts), int(holds), "proven", datetime.now(UTC)]],
+    )
+
+
+def _drop_unfinished(warehouse: Warehouse) -> None:
+    """Drops what a killed run left: parts of a checkpoint that was never recorded."""
+    for table in _TABLES:
+        for (partition,) in warehouse.rows(
+            sql("queries/proofs/unrecorded_partitions"), {"table": table}
+        ):
+            _drop_partition(warehouse, table, int(partition))
+
+
+def _prune(warehouse: Warehouse) -> None:
+    """Keeps the two newest checkpoints, and the last of each month for when events grow too old."""
+    for row in warehouse.records(sql("queries/proofs/prunable_checkpoints")):
+        for table in _TABLES:
+            _drop_partition(warehouse, table, int(row["checkpoint_ns"]))
+        warehouse.insert_rows(
+            "masques_ops.balance_checkpoints",
+            ["checkpoint_ns", "base_ns", "accounts", "open_holds", "state", "recorded_at"],
+            [
+                [
+                    row["checkpoint_ns"],
+                    row["base_ns"],
+                    row["accounts"],
+                    row["open_holds"],
+                    "pruned",
+                    datetime.now(UTC),
+                ]
+            ],
+        )
+
+
+def _drop_partition(warehouse: Warehouse, table: str, checkpoint_ns: int) -> None:
+    warehouse.command(f"ALTER TABLE masques_ops.{table} DROP PARTITION {checkpoint_ns}")

@@ -1,0 +1,166 @@
+"""Deriving rows anew from the ledger: whole months, swapped in as a whole.
+
+Here: which months are due, reading one from the ledger, and the swap.
+Not here: deriving a row (SQL: the view of masques_ops.rebuild_inlet says the same as the sync's).
+A re-run starts over: rows stand in masques_ops.transactions_rebuilt until a month is complete, and
+change place with the month's old rows in one step. Seals stay: they are of what the ledger sent.
+
+When: the chart has learned a ledger or a code whose rows are there already, or a month was lost or
+damaged. Balances need none of it: the next sync of accounts writes what has another currency now.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from masques_pipelines.errors import PermanentError
+from masques_pipelines.ledger.binding import bind_ledger
+from masques_pipelines.ledger.chart import Chart, load_chart
+from masques_pipelines.ledger.reader import BATCH_EVENTS, EventReader, read_ahead
+from masques_pipelines.ledger.records import Records, timestamps_ns
+from masques_pipelines.ledger.sources.protocol import LedgerSource
+from masques_pipelines.ledger.transactions import LEASE, insert_events, retention_horizon_ns
+from masques_pipelines.warehouse.lease import Lease, writer_lease
+from masques_pipelines.warehouse.sql_files import sql
+from masques_pipelines.warehouse.warehouse import Warehouse
+
+INLET: Final = "masques_ops.rebuild_inlet"
+
+
+class RebuildError(PermanentError):
+    """A month cannot be derived anew; its rows are as they were."""
+
+
+@dataclass(frozen=True)
+class Month:
+    """A month of ledger time, UTC."""
+
+    year: int
+    month: int
+
+    def __str__(self) -> str:
+        return f"{self.year:04}-{self.month:02}"
+
+    @property
+    def partition(self) -> int:
+        """The partition of masques.transactions."""
+        return self.year * 100 + self.month
+
+    @property
+    def following(self) -> "Month":
+        """The month after this one."""
+        return Month(self.year + self.month // 12, self.month % 12 + 1)
+
+    @property
+    def start_ns(self) -> int:
+        """The month's first moment, nanoseconds since 1970."""
+        return int(datetime(self.year, self.month, 1, tzinfo=UTC).timestamp()) * 10**9
+
+    @classmethod
+    def of(cls, time_ns: int) -> "Month":
+        """Returns the month of a ledger time."""
+        moment = datetime.fromtimestamp(time_ns // 10**9, UTC)
+        return cls(moment.year, moment.month)
+
+
+def rebuild_transactions(  # noqa: PLR0913 - what to rebuild, beside sync_transactions' own
+    warehouse: Warehouse,
+    source: LedgerSource,
+    chart: Chart,
+    *,
+    ledger: int | None = None,
+    month: Month | None = None,
+    report: Callable[[str], None] = lambda _line: None,
+) -> dict[Month, int]:
+    """Derives rows anew from the ledger and swaps them in, month by month.
+
+    Args:
+        warehouse: The target; nothing else may write to it meanwhile.
+        source: The ledger that it is a copy of.
+        chart: What its numbers mean now.
+        ledger: Only the months that have events of this ledger.
+        month: Only this month.
+        report: Called with one line for each month.
+
+    Returns:
+        The rows of each month that was swapped in.
+
+    Raises:
+        RebuildError: The ledger holds fewer events of a month than were synced.
+        As sync_transactions.
+    """
+    with writer_lease(warehouse, LEASE, on_wait=report) as lease:
+        load_chart(warehouse, chart)
+        bind_ledger(warehouse, source)
+        done: dict[Month, int] = {}
+        newest_ns = int(warehouse.scalar(sql("queries/ledger/newest_known")))
+        for due in [month] if month else _months(warehouse, ledger):
+            done[due] = _rebuild(warehouse, source, lease, due, newest_ns=newest_ns)
+            report(f"{due}: {done[due]:,} rows swapped in")
+    return done
+
+
+def _months(warehouse: Warehouse, ledger: int | None) -> list[Month]:
+    if ledger is not None:
+        rows = warehouse.rows(sql("queries/ledger/months_of_ledger"), {"ledger": ledger})
+        return [Month(int(partition) // 100, int(partition) % 100) for (partition,) in rows]
+    first_ns, newest_ns = warehouse.row(sql("queries/ledger/span_known"))
+    months: list[Month] = []
+    if int(newest_ns):
+        last = Month.of(int(newest_ns))
+        months.append(Month.of(int(first_ns)))
+        while months[-1] != last:
+            months.append(months[-1].following)
+    return months
+
+
+def _rebuild(
+    warehouse: Warehouse, source: LedgerSource, lease: Lease, month: Month, *, newest_ns: int
+) -> int:
+    """Rebuilds one month up to the newest event known: what is newer is the sync's to write."""
+    warehouse.command("TRUNCATE TABLE masques_ops.transactions_rebuilt")
+    end_ns = min(month.following.start_ns, newest_ns + 1)
+    horizon_ns = retention_horizon_ns()
+    read = expected = 0
+    for events in _events(source, month.start_ns, end_ns):
+        insert_events(warehouse, lease, events, inlet=INLET)
+        read += len(events)
+        expected += int((timestamps_ns(events) > horizon_ns).sum())
+    sealed = int(
+        warehouse.scalar(
+            sql("queries/ledger/events_sealed_within"),
+            {"start_ns": month.start_ns, "end_ns": end_ns},
+        )
+    )
+    if read < sealed:
+        raise RebuildError(
+            f"{month}: {source.description} has {read:,} events, and at least {sealed:,} were "
+            "synced: this ledger has lost some; the rows stay as they are"
+        )
+    rows, times = warehouse.row(sql("queries/ledger/rebuilt_rows"), {"horizon_ns": horizon_ns})
+    if not rows == times == expected:
+        raise RebuildError(
+            f"{month}: {expected:,} events were read and {rows:,} rows with {times:,} times came "
+            "of them: another writer is at work; the rows stay as they are"
+        )
+    lease.hold()
+    warehouse.command(
+        f"ALTER TABLE masques.transactions REPLACE PARTITION {month.partition} "
+        "FROM masques_ops.transactions_rebuilt"
+    )
+    warehouse.command("TRUNCATE TABLE masques_ops.transactions_rebuilt")
+    return int(rows)
+
+
+def _events(source: LedgerSource, start_ns: int, end_ns: int) -> Iterator[Records]:
+    """Yields the ledger's events from start_ns to before end_ns."""
+    if start_ns >= end_ns:
+        return
+    batches = read_ahead(EventReader(source, cursor_ns=start_ns - 1).batches(BATCH_EVENTS))
+    for batch in batches:
+        times = timestamps_ns(batch.events)
+        yield batch.events[times < end_ns]
+        # Batches ascend but for late imports, which come before the next transfer.
+        if len(times) and int(times.min()) >= end_ns:
+            break

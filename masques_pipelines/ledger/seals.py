@@ -1,0 +1,203 @@
+"""Sealing what the ledger sent: a digest of each batch of events, chained to the batch before.
+
+Here: the canonical form of an event, the seals of a run, and reading and writing them.
+Not here: recomputing the chain from the tables (proofs/chain.py).
+A re-run goes on from the newest seal; a batch that a killed run wrote and did not seal is read from
+the ledger once more.
+
+The digest is taken of the ledger's own bytes, before ClickHouse sees them, and of nothing that the
+chart says. So it proves that the table holds what was sent, and a rebuild does not change it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+
+from masques_pipelines.ledger.reader import Batch
+from masques_pipelines.ledger.records import (
+    CHANGE_EVENT_DTYPE,
+    EVENT_TYPE_EXPIRED,
+    Records,
+    by_month,
+    timestamps_ns,
+)
+from masques_pipelines.warehouse.sql_files import sql
+from masques_pipelines.warehouse.warehouse import Warehouse
+
+# A seal of more would make the recomputing of one batch large.
+SEAL_EVENTS_MAX: Final = 200_000
+
+_U128: Final = CHANGE_EVENT_DTYPE["transfer_id"]
+# What a row of masques.transactions keeps of an event, in this order, without padding;
+# sql/queries/proofs/seal_digests.sql puts the same bytes together.
+CANONICAL_DTYPE: Final = np.dtype(
+    [
+        ("timestamp", "<u8"),
+        ("transfer_timestamp", "<u8"),
+        ("transfer_id", _U128),
+        ("debit_account_id", _U128),
+        ("credit_account_id", _U128),
+        ("transfer_amount", _U128),
+        ("transfer_pending_id", _U128),
+        ("transfer_user_data_128", _U128),
+        ("transfer_user_data_64", "<u8"),
+        ("transfer_user_data_32", "<u4"),
+        ("transfer_timeout", "<u4"),
+        ("ledger", "<u4"),
+        ("transfer_code", "<u2"),
+        ("transfer_flags", "<u2"),
+        ("type", "u1"),
+    ]
+)
+_POSTED_TYPES: Final = (0, 2)
+_HELD_TYPES: Final = (1,)
+_HALVES: Final = (("low", 0), ("high", 64))
+
+
+@dataclass(frozen=True)
+class Seal:
+    """One row of masques_ops.ledger_seals; see there for the units."""
+
+    sequence: int
+    from_ns: int
+    to_ns: int
+    events: int
+    posted: Mapping[int, int]
+    held: Mapping[int, int]
+    events_digest: str
+    previous_digest: str
+    digest: str = ""
+
+    def computed_digest(self) -> str:
+        """Returns the SHA-256 over everything else in the row, hex."""
+        content = asdict(replace(self, digest=""))
+        for name in ("posted", "held"):
+            content[name] = sorted((ledger, str(sum_)) for ledger, sum_ in content[name].items())
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+class Sealer:
+    """Seals the events of one run in the order of time, from the newest seal on."""
+
+    def __init__(self, newest: Seal | None) -> None:
+        self._newest = newest
+        self._waiting: Records = np.empty(0, CHANGE_EVENT_DTYPE)
+
+    @property
+    def sealed_to_ns(self) -> int:
+        """Ledger time up to which all events are sealed; 0 when none is."""
+        return self._newest.to_ns if self._newest else 0
+
+    @property
+    def digest(self) -> str:
+        """The newest seal's digest, which vouches for the whole chain; "" when there is none."""
+        return self._newest.digest if self._newest else ""
+
+    def sealed(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, list[Seal]]]:
+        """Yields each batch with the seals that it completes."""
+        for batch in batches:
+            yield batch, self.add(batch.events)
+
+    def add(self, events: Records) -> list[Seal]:
+        """Takes events as the reader hands them out; returns the seals that this completes.
+
+        Expiries after the newest transfer wait for the next one: an import may land before them.
+        """
+        if len(events) == 0:
+            return []
+        waiting = self._sorted_with_waiting(events)
+        transfers = np.flatnonzero(waiting["type"] != EVENT_TYPE_EXPIRED)
+        settled = int(transfers[-1]) + 1 if len(transfers) else 0
+        self._waiting = waiting[settled:].copy()  # a view would keep the whole batch in memory
+        # What is settled may be cut anywhere; at month edges, so that a month can be rebuilt.
+        return [
+            self._seal(month[start : start + SEAL_EVENTS_MAX])
+            for month in by_month(waiting[:settled])
+            for start in range(0, len(month), SEAL_EVENTS_MAX)
+        ]
+
+    def _sorted_with_waiting(self, events: Records) -> Records:
+        """Returns what is not sealed yet, by time. Most batches are that already: no copy then."""
+        if int(timestamps_ns(events).min()) <= self.sealed_to_ns:
+            events = events[timestamps_ns(events) > self.sealed_to_ns]
+        waiting = np.concatenate([self._waiting, events]) if len(self._waiting) else events
+        times = timestamps_ns(waiting)
+        if (times[1:] > times[:-1]).all():
+            return waiting
+        return waiting[np.argsort(times, kind="stable")]
+
+    def _seal(self, events: Records) -> Seal:
+        before = self._newest
+        seal = Seal(
+            sequence=before.sequence + 1 if before else 1,
+            from_ns=self.sealed_to_ns,
+            to_ns=int(timestamps_ns(events)[-1]),
+            events=len(events),
+            posted=_sums(events, _POSTED_TYPES),
+            held=_sums(events, _HELD_TYPES),
+            events_digest=events_digest(events),
+            previous_digest=before.digest if before else "",
+        )
+        self._newest = replace(seal, digest=seal.computed_digest())
+        return self._newest
+
+
+def events_digest(events: Records) -> str:
+    """Returns the SHA-256 over the canonical form of events in the order of time, hex."""
+    canonical = np.empty(len(events), dtype=CANONICAL_DTYPE)
+    for name in CANONICAL_DTYPE.names or ():
+        canonical[name] = events[name]
+    return hashlib.sha256(canonical.data).hexdigest()
+
+
+def newest_seal(warehouse: Warehouse) -> Seal | None:
+    """Returns the seal with the highest sequence number, None when nothing is sealed."""
+    records = warehouse.records(sql("queries/ledger/newest_seal"))
+    return seal_of(records[0]) if records else None
+
+
+def seal_of(record: Mapping[str, Any]) -> Seal:
+    """Returns a row of masques_ops.ledger_seals as a seal."""
+    return Seal(
+        sequence=int(record["sequence"]),
+        from_ns=int(record["from_ns"]),
+        to_ns=int(record["to_ns"]),
+        events=int(record["events"]),
+        posted={int(ledger): int(sum_) for ledger, sum_ in record["posted"].items()},
+        held={int(ledger): int(sum_) for ledger, sum_ in record["held"].items()},
+        events_digest=str(record["events_digest"]),
+        previous_digest=str(record["previous_digest"]),
+        digest=str(record["digest"]),
+    )
+
+
+def write_seals(warehouse: Warehouse, seals: list[Seal]) -> None:
+    """Appends seals; one that was sent twice counts once."""
+    sealed_at = datetime.now(UTC)
+    rows = [{**asdict(seal), "sealed_at": sealed_at} for seal in seals]
+    if rows:
+        warehouse.insert_rows(
+            "masques_ops.ledger_seals", list(rows[0]), [list(row.values()) for row in rows]
+        )
+
+
+def _sums(events: Records, types: tuple[int, ...]) -> dict[int, int]:
+    """Returns the raw amounts of those event types, added up exactly, by ledger."""
+    chosen = np.isin(events["type"], types)
+    ledgers = events["ledger"][chosen]
+    halves = [(events["transfer_amount"][half][chosen], shift) for half, shift in _HALVES]
+    sums: dict[int, int] = {}
+    for ledger in np.unique(ledgers).tolist():
+        is_its = ledgers == ledger
+        # Words of 32 bits add up in 64 bits for up to 2^32 events.
+        sums[ledger] = sum(
+            int((words[is_its] >> word & 0xFFFFFFFF).sum(dtype=np.uint64)) << (shift + word)
+            for words, shift in halves
+            for word in (0, 32)
+        )
+    return sums
