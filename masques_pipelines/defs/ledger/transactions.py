@@ -122,7 +122,7 @@ def ledger_proofs(
     context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource, ledger: LedgerResource
 ) -> Iterator[dg.AssetCheckResult]:
     """Proves the two tables from each other and from what the ledger sent."""
-    with explained_failures():
+    with explained_failures(context):
         proofs = all_proofs.prove_after_sync(
             warehouse.open(context), ledger.open(), ledger.chart(), report=context.log.info
         )
