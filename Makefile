@@ -36,7 +36,7 @@ dev: $(VENV)/.ready ## Start the Dagster UI, its schedules and sensors
 	$(BIN)/masques dev
 
 bench: $(VENV)/.ready-dev ## Measure, as ratios within one run
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@for file in $(wildcard benchmarks/bench_*.py); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 bench-ledger: $(VENV)/.ready-dev ## Measure the ledger sync: speed, memory (ARGS="--memory --events N")
 	$(BIN)/python benchmarks/bench_ledger.py $(ARGS)
@@ -61,7 +61,8 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	    { echo "Python 3.11 or later is needed; give it as: make PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	    { echo "python3 lacks venv or pip: install them (Debian: python3-venv)"; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+	@echo "Making the environment in $(VENV) (a minute or two) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
 	    -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
 	    --no-build-isolation -e .
@@ -69,7 +70,8 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@touch $@
 
 $(VENV)/.ready-dev: requirements-dev.lock $(VENV)/.ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+	@echo "Adding what tests and checks need …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
 	    -r requirements-dev.lock
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib || true
 	@touch $@

@@ -17,14 +17,14 @@ from masques_pipelines.settings import project_root
 
 MODULE: Final = "masques_pipelines.definitions"
 _HANDED_OVER: Final = {
-    "asset": "List, materialize or wipe assets: masques asset materialize --select '*'.",
-    "definitions": "Check that the code location loads: masques definitions validate.",
-    "dev": "Start the UI on http://127.0.0.1:3000 with its daemon: schedules and sensors run.",
-    "instance": "Look at the Dagster instance of this checkout.",
-    "job": "List or execute jobs: masques job execute -j ledger_sync_job.",
-    "run": "List or delete runs.",
-    "schedule": "List, start or stop schedules.",
-    "sensor": "List, start or stop sensors.",
+    "asset": "Dagster: asset materialize --select '*'.",
+    "definitions": "Dagster: definitions validate.",
+    "dev": "Dagster's UI on http://127.0.0.1:3000, schedules and sensors running.",
+    "instance": "Dagster: instance info.",
+    "job": "Dagster: job execute -j ledger_sync_job.",
+    "run": "Dagster: list or delete runs.",
+    "schedule": "Dagster: list, start or stop schedules.",
+    "sensor": "Dagster: list, start or stop sensors.",
 }
 # These take the code location from the environment. `dev` and `definitions` read pyproject.toml;
 # told the module as well, `dev` would give the location another name.
@@ -74,6 +74,7 @@ def _command(name: str, help_text: str) -> click.Command:
     @click.command(
         name=name,
         help=help_text,
+        short_help=help_text,
         context_settings={"ignore_unknown_options": True, "help_option_names": []},
     )
     @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)

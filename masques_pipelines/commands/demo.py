@@ -7,7 +7,7 @@ A re-run brings nothing new: the packaged data does not grow, so no row is writt
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 import click
@@ -27,10 +27,12 @@ TABLES_TITLE: Final = (
 _LOG_LINE: Final = re.compile(
     r" - dagster - (?P<level>[A-Z]+) - (?P<job>\w+) - (?P<run>[0-9a-f-]{36}) - (?P<rest>.*)$"
 )
+_FAILURE_LINE: Final = re.compile(r"^dagster\S*\.Failure: (?P<reason>.*)$")
+_SHOWN_LEVELS: Final = ("INFO", "WARNING", "ERROR")
 _SHOWN_EVENTS: Final = ("STEP_START", "STEP_SUCCESS", "STEP_FAILURE", "STEP_UP_FOR_RETRY")
 
 
-@click.command()
+@click.command(short_help="Build the copy from packaged data and show it.")
 def demo() -> None:
     """Build the ClickHouse copy from packaged data and show what is in it."""
     settings = read_settings()
@@ -49,7 +51,8 @@ def demo() -> None:
                 click.echo(warehouse.text(sql(query)), nl=False)
     click.echo(f"\nDone in {time.monotonic() - started_s:.0f} s. Run it again: no row is written.")
     click.echo(
-        "Next:  masques dev                                 the Dagster UI, schedules running\n"
+        "Next:  source .venv/bin/activate\n"
+        "       masques dev                                 the Dagster UI, schedules running\n"
         "       masques asset materialize --select '*'      the same from the command line\n"
         '       masques sql "SELECT * FROM masques.transactions LIMIT 3" --format Vertical\n'
         "       README.md                                   your own ledger and ClickHouse server"
@@ -67,7 +70,7 @@ def _run_job(job: str) -> None:
             if shown:
                 click.echo(f"           {shown}")
     if process.returncode:
-        raise PermanentError(f"{job} failed:\n" + "\n".join(_failure_lines(lines)))
+        raise PermanentError(f"{job} failed: " + "\n".join(_failure_lines(lines)))
 
 
 def _condensed(line: str) -> str | None:
@@ -80,10 +83,10 @@ def _condensed(line: str) -> str | None:
         return None
     if any(event in parts for event in _SHOWN_EVENTS):
         return parts[-1]
-    return parts[-1] if match["level"] == "INFO" else None
+    return parts[-1] if match["level"] in _SHOWN_LEVELS else None
 
 
-def _failure_lines(lines: Iterable[str]) -> list[str]:
-    """Returns the lines that tell why: Dagster's failure text, else the end of the output."""
-    kept = [line for line in lines if "Failure" in line or "Error" in line]
-    return (kept or list(lines))[-5:]
+def _failure_lines(lines: Sequence[str]) -> list[str]:
+    """Returns what Dagster gives as the reason, else the end of its output."""
+    reasons = [match["reason"] for line in lines if (match := _FAILURE_LINE.match(line))]
+    return reasons[-1:] or list(lines[-5:])

@@ -14,7 +14,7 @@ from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.sql_files import split_statements
 
 
-@click.command()
+@click.command(short_help="Run a query and show its result.")
 @click.argument("query")
 @click.option(
     "--format",

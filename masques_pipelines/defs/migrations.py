@@ -21,7 +21,7 @@ SCHEMA_MIGRATIONS: Final = dg.AssetKey(["masques_ops", "schema_migrations"])
 def apply_migrations(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> None:
     """Applies every file of `sql/` that is due, in order."""
     started_s = time.monotonic()
-    with explained_failures():
+    with explained_failures(context):
         applied = migrate(warehouse.open(context), report=context.log.info)
         newest = migration_files()[-1]
     context.add_output_metadata(

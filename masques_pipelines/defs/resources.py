@@ -14,14 +14,13 @@ from typing import Any
 import dagster as dg
 from pydantic import PrivateAttr
 
+from masques_pipelines.defs.failures import StepContext
 from masques_pipelines.ledger.chart import Chart, read_chart
 from masques_pipelines.ledger.packaged import open_settings_ledger
 from masques_pipelines.ledger.sources.protocol import LedgerSource
 from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.opening import open_warehouse
 from masques_pipelines.warehouse.warehouse import Origin, Warehouse
-
-StepContext = dg.OpExecutionContext | dg.AssetExecutionContext | dg.AssetCheckExecutionContext
 
 
 class _RunScoped(dg.ConfigurableResource[Any]):

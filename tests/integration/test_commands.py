@@ -78,6 +78,11 @@ def test_the_demo_builds_the_copy_and_a_second_one_writes_no_row(tmp_path: Path)
     assert "0 rows written, 122 accounts in all" in second.stdout
 
 
+def test_a_demo_that_fails_gives_the_reason_on_one_line(tmp_path: Path) -> None:
+    line = failed(tmp_path, "demo", MASQUES_LEDGER_URL="capture:///nowhere")
+    assert line.startswith("masques: ledger_sync_job failed: /nowhere: there is no such folder")
+
+
 def test_migrate_plans_applies_and_checks(tmp_path: Path) -> None:
     assert "due      003_ledger.sql" in masques(tmp_path, "migrate", "--plan").stdout
     assert masques(tmp_path, "migrate", "--check").returncode == 1

@@ -35,7 +35,7 @@ def accounts(
 
     A row is written only when something of the account changed; read it with FINAL.
     """
-    with explained_failures():
+    with explained_failures(context):
         done = sync_accounts(
             warehouse.open(context), ledger.open(), ledger.chart(), report=context.log.info
         )

@@ -48,7 +48,7 @@ def transactions(
 
     A hold and its post are two rows: sum the views of masques_marts, never this table.
     """
-    with explained_failures():
+    with explained_failures(context):
         done = sync_transactions(
             warehouse.open(context), ledger.open(), ledger.chart(), report=context.log.info
         )
@@ -122,7 +122,7 @@ def ledger_proofs(
     context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource, ledger: LedgerResource
 ) -> Iterator[dg.AssetCheckResult]:
     """Proves the two tables from each other and from what the ledger sent."""
-    with explained_failures():
+    with explained_failures(context):
         proofs = all_proofs.prove_after_sync(
             warehouse.open(context), ledger.open(), ledger.chart(), report=context.log.info
         )
