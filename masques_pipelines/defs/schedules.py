@@ -63,3 +63,10 @@ ledger_sync_job = dg.define_asset_job(
     description="Brings accounts and transactions up to the ledger's newest event.",
 )
 ledger_sync_schedule = steady_schedule("ledger_sync_job", "*/5 * * * *")
+
+settlement_ingestion_job = dg.define_asset_job(
+    "settlement_ingestion_job",
+    selection=with_root("settlement"),
+    description="Brings settlements up to the head of every rail that is on.",
+)
+settlement_ingestion_schedule = steady_schedule("settlement_ingestion_job", "*/10 * * * *")
