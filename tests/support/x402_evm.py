@@ -45,6 +45,7 @@ class Payments:
     def __post_init__(self) -> None:
         self._signers: list[FacilitatorWeb3Signer] = []
         self._client = x402ClientSync()
+        self._client.set_spend_controls(False)
         register_exact_evm_client(self._client, Account.from_key(BUYER_KEY))
         self.facilitator = self.new_facilitator()
 
