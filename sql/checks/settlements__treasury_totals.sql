@@ -2,11 +2,14 @@
 WITH folded AS
 (
     SELECT
-        argMax(tuple(rail, network, currency, direction, status, amount), revision) AS newest,
-        newest.1 AS rail, newest.2 AS network, newest.3 AS currency, newest.4 AS direction,
-        newest.5 AS status, newest.6 AS amount
-    FROM masques.settlements
-    GROUP BY settlement_id
+        newest.1 AS rail, newest.2 AS currency, newest.3 AS direction, newest.4 AS status,
+        newest.5 AS amount
+    FROM
+    (
+        SELECT argMax(tuple(rail, currency, direction, status, amount), revision) AS newest
+        FROM masques.settlements
+        GROUP BY settlement_id
+    )
 )
 SELECT
     rail,

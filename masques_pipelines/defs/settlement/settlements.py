@@ -49,7 +49,7 @@ OVERDUE_AFTER_S: Final = 3_600
 )
 def settlements(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows only the bare name here
     """Payments on Lightning, Solana and Base: one row for each revision of a settlement.
 
     The newest revision speaks: read masques_marts.settlements_current, and sum that view only.
