@@ -41,6 +41,7 @@ _KEPT: Final = frozenset(
     }
 )  # fmt: skip
 _HARMLESS: Final = re.compile(r"[\w.:+ -]{0,100}")
+_HARMLESS_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 _DROPPED: Final = "[dropped]"
 _CHALLENGE: Final = re.compile(r'(?P<name>\w+)\s*=\s*"(?P<value>[^"]*)"')
 
@@ -94,7 +95,7 @@ def harmless(line: str) -> str:
 def _kept(value: Any, *, is_known: bool = True) -> Any:
     if isinstance(value, dict):
         return {
-            (name if _HARMLESS.fullmatch(name) else _DROPPED): _kept(each, is_known=name in _KEPT)
+            (name if _HARMLESS_NAME.fullmatch(name) else _DROPPED): _kept(each, is_known=name in _KEPT)
             for name, each in value.items()
         }
     if isinstance(value, list):
