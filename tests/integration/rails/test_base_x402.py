@@ -1,5 +1,8 @@
 """Base with the real x402 SDK on a real chain: what the gate announces, and what the chain decides."""
 
+import base64
+import json
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +12,7 @@ from masques_pipelines.rails import identity
 from tests.integration.rails.conftest import NETWORK, Polls
 from tests.support.anvil import TREASURY, USDC, Anvil
 from tests.support.x402_evm import BUYER, FACILITATOR, RESOURCE, Payments
+from tests.support.x402_http import buy, facilitator_app, served, shop_app
 
 ZERO = Decimal(0)
 
@@ -83,6 +87,38 @@ def test_a_payment_through_the_facilitator_is_pending_then_confirmed(
     }
     assert int(rows[3]["timestamp"].timestamp()) == int(block["timestamp"], 16)
     assert polls.findings() == []
+
+
+def test_a_buyer_pays_a_resource_server_over_http_and_the_journal_matches(
+    polls: Polls, payments: Payments, chain: Anvil
+) -> None:
+    noted: list[dict[str, str]] = []
+    with (
+        served(facilitator_app(payments.facilitator)) as facilitator_url,
+        served(shop_app(facilitator_url, "$0.012345", noted.append)) as shop_url,
+    ):
+        status, body = buy(f"{shop_url}/data")
+    assert (status, body) == (200, {"weather": "fine"})
+    # The gate keeps what went over the line: header form, signature and all.
+    payments.write({"recorded_at": time.time(), "headers": noted[0]})
+    polls.poll()
+    chain.finalize()
+    polls.poll()
+
+    answer = json.loads(base64.b64decode(noted[0]["PAYMENT-RESPONSE"]))
+    assert answer["success"]
+    rows = polls.history()
+    assert [(r["status"], r["finality"], r["tx_hash"]) for r in rows] == [
+        ("pending", "", answer["transaction"]),
+        ("pending", "latest", answer["transaction"]),
+        ("confirmed", "finalized", answer["transaction"]),
+    ]
+    assert rows[-1]["amount"] == Decimal("0.012345")
+    assert rows[-1]["attributes"]["facilitator_said"] == "success"  # one row with its journal
+    assert rows[-1]["attributes"]["resource"] == f"{shop_url}/data"
+    signed = json.loads(base64.b64decode(noted[0]["PAYMENT-SIGNATURE"]))
+    stored = polls.warehouse.text("SELECT * FROM masques.settlements", fmt="JSONEachRow")
+    assert signed["payload"]["signature"][2:] not in stored
 
 
 def test_settlement_pending_confirms_later(
