@@ -75,7 +75,7 @@ class RailSettings:
         assets: `address:symbol:decimals` of each token that counts as money.
         finality: The rail's own word for what decides.
         start: First block or slot to read, or None: from now on.
-        secret_file: File of the bearer token, or of the macaroon.
+        credential_file: File of the bearer token, or of the macaroon.
         tls_cert_file: The node's certificate, when no authority signed it.
     """
 
@@ -85,7 +85,7 @@ class RailSettings:
     assets: tuple[str, ...] = ()
     finality: str = ""
     start: int | None = None
-    secret_file: Path | None = None
+    credential_file: Path | None = None
     tls_cert_file: Path | None = None
 
 
@@ -182,13 +182,13 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         lightning=RailSettings(
             url=_text(values, "MASQUES_LND_URL"),
             network=_one_of(values, "MASQUES_LND_NETWORK", _LIGHTNING_NETWORKS),
-            secret_file=_file(values, "MASQUES_LND_MACAROON_FILE"),
+            credential_file=_file(values, "MASQUES_LND_MACAROON_FILE"),
             tls_cert_file=_file(values, "MASQUES_LND_TLS_CERT_FILE"),
         ),
     )
 
 
-def _chain_settings(
+def _chain_settings(  # noqa: PLR0913 - what differs between two chains, by name
     values: Mapping[str, str],
     prefix: str,
     *,
@@ -222,7 +222,7 @@ def _chain_settings(
         assets=listed,
         finality=_one_of(values, f"{prefix}_FINALITY", finalities),
         start=None if start_text is None else int(start_text),
-        secret_file=_file(values, f"{prefix}_BEARER_FILE"),
+        credential_file=_file(values, f"{prefix}_BEARER_FILE"),
     )
 
 

@@ -42,6 +42,8 @@ NAME: Final = "base"
 CURSOR_VERSION: Final = 1
 # One fetch is one insert: some thousand blocks keep it small and a restart cheap.
 BLOCKS_PER_FETCH: Final = 10_000
+# The last argument of eth_getBlockByNumber: without the transactions.
+HEADER_ONLY: Final = False
 Block = Mapping[str, Any]
 
 
@@ -150,13 +152,12 @@ class BaseRail:
         Raises:
             RailUnavailableError: The node does not have it: it is behind.
         """
-        found = self._rpc.call(
-            "eth_getBlockByNumber", hex(block) if isinstance(block, int) else block, False
-        )
+        number = hex(block) if isinstance(block, int) else block
+        found = self._rpc.call("eth_getBlockByNumber", number, HEADER_ONLY)
         if not isinstance(found, dict) or "number" not in found:
             raise RailUnavailableError(
-                f"{self.description}: it does not have block {block}: the node is behind or does not "
-                "know this tag; the next run tries again"
+                f"{self.description}: it does not have block {block}: the node is behind or does "
+                "not know this tag; the next run tries again"
             )
         return found
 
@@ -178,9 +179,9 @@ class BaseRail:
         head = int(self._rpc.call("eth_blockNumber"), 16)
         if head < int(final["number"], 16):
             raise RailUnavailableError(
-                f"{self.description}: its newest block {head} is older than its {self._config.finality} "
-                f"block {int(final['number'], 16)}: several nodes answer under this address; the "
-                "next run tries again"
+                f"{self.description}: its newest block {head} is older than its "
+                f"{self._config.finality} block {int(final['number'], 16)}: several nodes "
+                "answer under this address; the next run tries again"
             )
         return Window(final=final, head=head)
 
@@ -206,7 +207,8 @@ class BaseRail:
             raise RailRefusedError(
                 f"{self.description}: block {anchor['number']} was {anchor['hash']} when it was "
                 f"{self._config.finality} and is another now: this is another chain, or a "
-                "reorganisation below the finality; see docs/rails.md, 'When a chain contradicts itself'"
+                "reorganisation below the finality; see docs/rails.md, 'When a chain contradicts "
+                "itself'"
             )
         return dict(cursor)
 
@@ -261,15 +263,16 @@ class BaseRail:
         window.count("receipts_disagree")
         if receipt is None or int(receipt["blockNumber"], 16) <= window.final_number:
             raise RailUnavailableError(
-                f"{self.description}: a log and its receipt disagree about their block: several nodes "
-                "answer under this address, or a reorganisation is going on; the next run tries again"
+                f"{self.description}: a log and its receipt disagree about their block: several "
+                "nodes answer under this address, or a reorganisation is going on; the next run "
+                "tries again"
             )
         return False
 
     def observe(self, window: Window, receipts: Sequence[Mapping[str, Any]]) -> list[Observation]:
         """Turns receipts into observations of the window, and returns them."""
         numbers = sorted({int(receipt["blockNumber"], 16) for receipt in receipts})
-        headers = self._rpc.batch("eth_getBlockByNumber", [[hex(n), False] for n in numbers])
+        headers = self._rpc.batch("eth_getBlockByNumber", [[hex(n), HEADER_ONLY] for n in numbers])
         times_s = {
             number: int(header["timestamp"], 16)
             for number, header in zip(numbers, headers, strict=True)
@@ -280,8 +283,8 @@ class BaseRail:
             number = int(receipt["blockNumber"], 16)
             if number not in times_s:
                 raise RailUnavailableError(
-                    f"{self.description}: it answered a receipt of block {number} and does not have "
-                    "the block: the node is behind; the next run tries again"
+                    f"{self.description}: it answered a receipt of block {number} and does not "
+                    "have the block: the node is behind; the next run tries again"
                 )
             made.extend(self._payments(window, receipt, times_s[number]))
         window.observations.extend(made)

@@ -56,6 +56,8 @@ class OpenOnBase:
             if each.settlement_id in self._window.seen:
                 continue
             said = self._of_receipt(each, receipts.get(each.latest.tx_hash))
+            if each.settlement_id in self._window.seen:
+                continue  # its transaction was read just now
             said = said or self._of_vanished(each, receipts) or self._of_deadline(each)
             if said is not None:
                 self._window.observations.append(said)
@@ -126,7 +128,10 @@ class OpenOnBase:
         latest, deadline_s = each.latest, each.deadline_s
         if deadline_s is None or self._final_s <= deadline_s or latest.block_hash:
             return None
-        if latest.timestamp_ns < self._since_s * 10**9:
+        is_used = _has_nonce(latest) and self._is_used(latest)
+        was_read = latest.timestamp_ns >= self._since_s * 10**9
+        # An authorization that is unused after its end was never paid, read or not.
+        if not was_read and (is_used or not _has_nonce(latest)):
             if latest.failure_reason == "before_scan_start":
                 return None
             return replace(
@@ -134,7 +139,7 @@ class OpenOnBase:
             )
         reason = "transaction_not_found"
         if _has_nonce(latest):
-            reason = "authorization_canceled" if self._is_used(latest) else "authorization_expired"
+            reason = "authorization_canceled" if is_used else "authorization_expired"
         return self._failed(each, reason, timestamp_ns=deadline_s * 10**9)
 
     def _is_used(self, latest: Observation) -> bool:
@@ -143,7 +148,7 @@ class OpenOnBase:
         answer = self._rpc.call("eth_call", {"to": latest.asset, "data": data}, "latest")
         return int(answer, 16) == 1
 
-    def _failed(
+    def _failed(  # noqa: PLR0913 - the fields of one record, by name
         self,
         each: OpenSettlement,
         reason: str,

@@ -81,9 +81,9 @@ class LogReader:
             outside = [log for log in logs if not first <= int(log["blockNumber"], 16) <= upto]
             if outside:
                 raise RailUnavailableError(
-                    f"{self.rpc.node.description}: eth_getLogs for blocks {first} to {upto} answered "
-                    f"a log of block {int(outside[0]['blockNumber'], 16)}: the node's index is "
-                    "damaged; the next run tries again"
+                    f"{self.rpc.node.description}: eth_getLogs for blocks {first} to {upto} "
+                    f"answered a log of block {int(outside[0]['blockNumber'], 16)}: the "
+                    "node's index is damaged; the next run tries again"
                 )
             yield from logs
             if upto - first + 1 == self.size:
@@ -95,8 +95,8 @@ class LogReader:
         self.refusals += 1
         if asked <= 1:
             raise RailUnavailableError(
-                f"{error}: the node refuses even one block: ask the provider for a plan whose limits "
-                "allow it, or give MASQUES_BASE_RPC_URL another node"
+                f"{error}: the node refuses even one block: ask the provider for a plan whose "
+                "limits allow it, or give MASQUES_BASE_RPC_URL another node"
             ) from error
         allowed = suggested_size(error.message)
         if allowed is not None and 1 <= allowed < asked:

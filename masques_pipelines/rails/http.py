@@ -9,6 +9,7 @@ Providers' addresses carry keys in their paths: only scheme, host and port ever 
 
 import logging
 import random
+import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -112,8 +113,8 @@ class HttpNode:
             problem = f"HTTP {answer.status_code}" + ("" if parsed is not None else " without JSON")
             self._obey(answer)
         raise RailUnavailableError(
-            f"{self.description}: {problem} at each of {ATTEMPTS_MAX} attempts: see whether the node "
-            "is up and within its limits; the next run goes on where this one stopped"
+            f"{self.description}: {problem} at each of {ATTEMPTS_MAX} attempts: see whether the "
+            "node is up and within its limits; the next run goes on where this one stopped"
         )
 
     def _pause(self, attempt: int, problem: str) -> None:
@@ -162,8 +163,8 @@ class JsonRpc:
                 raise error
             problem = f"{method}: {error.message}"
         raise RailUnavailableError(
-            f"{self.node.description}: {problem} at each of {ATTEMPTS_MAX} attempts: see whether the "
-            "node is within its limits; the next run goes on where this one stopped"
+            f"{self.node.description}: {problem} at each of {ATTEMPTS_MAX} attempts: see whether "
+            "the node is within its limits; the next run goes on where this one stopped"
         )
 
     def batch(self, method: str, params: Sequence[Sequence[Any]]) -> list[Any]:
@@ -237,8 +238,6 @@ def open_node(
     description = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
     verify: Any = True
     if ca_file is not None:
-        import ssl
-
         try:
             verify = ssl.create_default_context(cafile=str(ca_file))
         except (OSError, ssl.SSLError) as error:

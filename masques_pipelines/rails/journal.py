@@ -1,4 +1,4 @@
-"""The gate's journal: what it asked a facilitator, what it was answered, which invoices it gave out.
+"""The gate's journal: what it asked a facilitator and was answered, which invoices it gave out.
 
 Here: reading the files of `<landing>/settlement_journal/` from where the last run stopped.
 Not here: what a line means (journal_messages.py).

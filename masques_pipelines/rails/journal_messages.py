@@ -4,9 +4,9 @@ Here: from a line to an announced payment, and what may be kept of a line that c
 Not here: files and cursors (journal.py).
 A re-run reads the same: the functions are pure.
 
-Macaroons, preimages, signatures and signed transactions are bearer secrets. None leaves this module:
-an announced payment has no field for them, and of an unreadable line only the values of names that
-are known to be harmless are kept.
+Macaroons, preimages, signatures and signed transactions are bearer secrets. None leaves this
+module: an announced payment has no field for them, and of an unreadable line only the values of
+names that are known to be harmless are kept.
 """
 
 import base64
@@ -36,8 +36,8 @@ _KEPT: Final = frozenset(
         "accepted", "accepts", "amount", "amount_msat", "asset", "authorization", "errorReason",
         "event", "from", "headers", "http_status", "isValid", "invalidReason", "maxAmountRequired",
         "maxTimeoutSeconds", "network", "nonce", "payTo", "payer", "payload", "paymentPayload",
-        "paymentRequirements", "protocol", "recorded_at", "request", "response", "scheme", "success",
-        "to", "transaction_id", "validAfter", "validBefore", "value", "x402Version",
+        "paymentRequirements", "protocol", "recorded_at", "request", "response", "scheme",
+        "success", "to", "transaction_id", "validAfter", "validBefore", "value", "x402Version",
     }
 )  # fmt: skip
 _HARMLESS: Final = re.compile(r"[\w.:+ -]{0,100}")
@@ -61,6 +61,17 @@ class Known:
 
     assets: Mapping[tuple[str, str], Asset]
     lightning_network: str
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What of a message was found before its payment: when, which step, where, and for what."""
+
+    at: datetime
+    event: str
+    network: str
+    asset: Asset
+    required: Mapping[str, Any]
 
 
 def announced(line: str, known: Known) -> Observation | None:
@@ -95,7 +106,9 @@ def harmless(line: str) -> str:
 def _kept(value: Any, *, is_known: bool = True) -> Any:
     if isinstance(value, dict):
         return {
-            (name if _HARMLESS_NAME.fullmatch(name) else _DROPPED): _kept(each, is_known=name in _KEPT)
+            (name if _HARMLESS_NAME.fullmatch(name) else _DROPPED): _kept(
+                each, is_known=name in _KEPT
+            )
             for name, each in value.items()
         }
     if isinstance(value, list):
@@ -128,22 +141,16 @@ def _x402(
     asset = known.assets.get((network, _address(network, _text(required, "asset"))))
     if asset is None:
         raise LineError("unknown:asset" if network else "missing:network")
-    base = _common(record, at, event, network, asset, required, payload)
+    base = _common(record, _Asked(at, event, network, asset, required), payload)
     base = _with_outcome(base, event, response)
     if network.startswith("solana:"):
         return _on_solana(base, event, payload, required)
     return _on_base(base, event, payload, asset.decimals)
 
 
-def _common(
-    record: Mapping[str, Any],
-    at: datetime,
-    event: str,
-    network: str,
-    asset: Asset,
-    required: Mapping[str, Any],
-    payload: Mapping[str, Any],
-) -> Observation:
+def _common(record: Mapping[str, Any], asked: _Asked, payload: Mapping[str, Any]) -> Observation:
+    at, event, network = asked.at, asked.event, asked.network
+    asset, required = asked.asset, asked.required
     amount = required.get("amount", required.get("maxAmountRequired"))
     timeout_s = int(required.get("maxTimeoutSeconds") or 0)
     attributes = {

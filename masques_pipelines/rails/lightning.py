@@ -31,6 +31,8 @@ PAGE: Final = 100
 # Pages of new invoices in one fetch; the rest waits for the next.
 PAGES_PER_FETCH: Final = 50
 OPEN_MAX: Final = 1_000
+# LND answers a bad macaroon with HTTP 500 and one of these words.
+_REFUSALS: Final = ("macaroon", "permission denied", "verification")
 # CAIP-2 ids of the chains under the node: the first 16 bytes of their genesis hashes.
 CAIP2: Final[Mapping[str, str]] = {
     "mainnet": "bip122:000000000019d6689c085ae165831e93",
@@ -113,10 +115,10 @@ class LightningRail:
             return {}
         said = str(answer.get("message", "")) if isinstance(answer, dict) else ""
         text = f"{self.description}: {path.split('/')[2]}: HTTP {status}"
-        if any(word in said.lower() for word in ("macaroon", "permission denied", "verification")):
+        if any(word in said.lower() for word in _REFUSALS):
             raise RailRefusedError(
-                f"{text}: it refuses the macaroon: give MASQUES_LND_MACAROON_FILE one that may read "
-                "invoices, offchain and info"
+                f"{text}: it refuses the macaroon: give MASQUES_LND_MACAROON_FILE one that may "
+                "read invoices, offchain and info"
             )
         raise RailUnavailableError(
             f"{text}: the node may be locked or starting; the next run tries again"
@@ -128,8 +130,9 @@ class LightningRail:
         chains = [each.get("network") for each in info.get("chains") or ()]
         if self._chain not in chains:
             raise RailRefusedError(
-                f"{self.description}: the node is on {', '.join(map(str, chains)) or 'no network'}, "
-                f"and MASQUES_LND_NETWORK is {self._chain}: give MASQUES_LND_URL a node of that one"
+                f"{self.description}: the node is on "
+                f"{', '.join(map(str, chains)) or 'no network'}, and MASQUES_LND_NETWORK is "
+                f"{self._chain}: give MASQUES_LND_URL a node of that one"
             )
         self._pubkey = str(info.get("identity_pubkey", ""))
         return int(info.get("best_header_timestamp") or 0)

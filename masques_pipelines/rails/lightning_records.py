@@ -116,7 +116,7 @@ def of_payment(payment: Mapping[str, Any], *, network: str, pubkey: str) -> list
     ]
 
 
-def _incoming(
+def _incoming(  # noqa: PLR0913 - the fields of one record, by name
     payment_hash: str,
     network: str,
     pubkey: str,

@@ -122,22 +122,24 @@ def _with_recordings(settings: Settings, name: str) -> RailSettings:
         url=f"recording://{quote(str(recording))}",
         treasury=packaged.TREASURY.get(name, ()),
         start=packaged.START.get(name),
-        secret_file=None,
+        credential_file=None,
         tls_cert_file=None,
     )
 
 
 def _headers(configured: RailSettings, name: str) -> dict[str, str]:
-    if configured.secret_file is None:
+    if configured.credential_file is None:
         return {}
     variable = "MASQUES_LND_MACAROON_FILE" if name == lightning.NAME else "…_BEARER_FILE"
-    secret = _secret(configured.secret_file, variable)
+    secret = _secret(configured.credential_file, variable)
     if name == lightning.NAME:
         return {"Grpc-Metadata-macaroon": secret.hex()}
     try:
         return {"Authorization": f"Bearer {secret.decode('ascii').strip()}"}
     except UnicodeDecodeError as error:
-        raise SettingError(f"{configured.secret_file}: it holds no token (not ASCII)") from error
+        raise SettingError(
+            f"{configured.credential_file}: it holds no token (not ASCII)"
+        ) from error
 
 
 def _secret(path: Path, variable: str) -> bytes:

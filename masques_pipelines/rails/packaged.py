@@ -66,7 +66,7 @@ def _folder(settings: Settings) -> Path:
 
 
 def _moved_line(line: dict[str, Any], difference_s: int) -> dict[str, Any]:
-    """Returns a line of the journal with its times moved; signatures are not kept in the package."""
+    """Returns a line of the journal with its times moved."""
     moved = {**line, "recorded_at": line["recorded_at"] + difference_s}
     payload = (line.get("request") or {}).get("paymentPayload", {}).get("payload", {})
     signed = payload.get("authorization")

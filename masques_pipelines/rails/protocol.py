@@ -24,7 +24,7 @@ UNATTRIBUTED: Final = uuid.UUID(int=0)
 
 Status = Literal["pending", "confirmed", "failed", "unknown"]
 Direction = Literal["in", "out"]
-# Who says it: an intent is the gate's journal, which can only announce a payment; the chain decides.
+# Who says it: the chain decides; an intent (the gate's journal) can only announce.
 Source = Literal["intent", "chain"]
 Cursor = Mapping[str, Any]
 

@@ -173,8 +173,8 @@ class SolanaRail:
         floor = int(cursor["floor"])
         if floor > seen.final_slot:
             raise RailUnavailableError(
-                f"{self.description}: its {self._config.finality} slot is {seen.final_slot} and was "
-                f"{floor} before: the node is behind; the next run tries again"
+                f"{self.description}: its {self._config.finality} slot is {seen.final_slot} and "
+                f"was {floor} before: the node is behind; the next run tries again"
             )
         return floor
 
@@ -190,8 +190,8 @@ class SolanaRail:
                 page = self._rpc.call("getSignaturesForAddress", account.address, options)
                 if not isinstance(page, list):
                     raise RailUnavailableError(
-                        f"{self.description}: getSignaturesForAddress answered no list: see whether "
-                        "it is a Solana node with history; the next run tries again"
+                        f"{self.description}: getSignaturesForAddress answered no list: see "
+                        "whether it is a Solana node with history; the next run tries again"
                     )
                 found.extend({**each, "account": account} for each in page if each["slot"] >= floor)
                 if not page or page[-1]["slot"] < floor or page[-1]["signature"] == before:

@@ -137,7 +137,7 @@ def _ends(info: Mapping[str, Any]) -> tuple[Any, Any]:
     return info.get("source"), info.get("destination")
 
 
-def _sides(
+def _sides(  # noqa: PLR0913 - the parts of one transaction
     moved: list[Mapping[str, Any]],
     before: Mapping[int, Mapping[str, Any]],
     after: Mapping[int, Mapping[str, Any]],

@@ -11,7 +11,7 @@ import pytest
 
 from masques_pipelines.defs.resources import WarehouseResource
 from masques_pipelines.defs.settlement import settlements as module
-from masques_pipelines.settings import Settings
+from masques_pipelines.settings import Settings, read_settings
 from masques_pipelines.warehouse.warehouse import Warehouse
 from tests.support.bolt11 import challenge, line_of
 from tests.support.fake_lnd import MACAROON, FakeLnd, payment_hash, running_lnd
@@ -104,8 +104,6 @@ def test_an_announcement_that_nobody_decided_is_overdue(
     lnd: FakeLnd, engine_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MASQUES_LND_URL", "")  # nobody looks
-    from masques_pipelines.settings import read_settings
-
     settings = read_settings()
     line_of(settings, challenge(payment_hash("lost"), 1000, NOW_S))
     result, checks = run()

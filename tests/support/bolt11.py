@@ -41,7 +41,9 @@ def l402_token(payment_hash: str) -> str:
 
 def challenge(payment_hash: str, msat: int, at_s: int) -> dict[str, Any]:
     """Returns the journal line of a 402 answer."""
-    text = f'L402 macaroon="{l402_token(payment_hash)}", invoice="{invoice(payment_hash, msat, at_s)}"'
+    text = (
+        f'L402 macaroon="{l402_token(payment_hash)}", invoice="{invoice(payment_hash, msat, at_s)}"'
+    )
     return {"recorded_at": at_s, "event": "challenge", "headers": {"WWW-Authenticate": text}}
 
 

@@ -177,9 +177,7 @@ class FakeLnd:
                 each
                 for index, each in sorted(self.invoices.items())
                 if index > int(query.get("index_offset", "0"))
-                and (
-                    query.get("pending_only") != "true" or each["state"] in ("OPEN", "ACCEPTED")
-                )
+                and (query.get("pending_only") != "true" or each["state"] in ("OPEN", "ACCEPTED"))
             ][: int(query.get("num_max_invoices", "100"))]
             return 200, {
                 "invoices": chosen,

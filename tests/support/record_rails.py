@@ -7,8 +7,9 @@ A re-run writes new recordings over the old ones: python -m tests.support.record
 
 import contextlib
 import json
-import tempfile
+import logging
 import sys
+import tempfile
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -79,7 +80,7 @@ def solana_story(chain: solana_rpc.Solana, settings: Any) -> None:
     chain.fund(solana_rpc.TREASURY, 0)
     solana_settle(chain, settings, 10_000, "order-1")
     solana_settle(chain, settings, 990_000, "order-2")
-    chain.before_send = lambda: chain.fund(buyer, 5) and None
+    chain.before_send = lambda: chain.fund(buyer, 5)
     solana_settle(chain, settings, 20_000, "order-3")
     chain.fund(buyer, 50_000_000)
     chain.transfer(Keypair.from_seed(bytes([7] * 32)), solana_rpc.TREASURY, 640_000)
@@ -91,6 +92,7 @@ def lightning_story(lnd: fake_lnd.FakeLnd) -> None:
     """Paid at once and in parts, held, canceled, never paid, paid out."""
     for name in ("tea", "parts", "held", "canceled", "ignored"):
         lnd.add(name, 21_000)
+    lnd.now_s += 3_000  # "ignored" has expired by now
     lnd.hold("tea", 21_000)
     lnd.settle("tea")
     lnd.hold("parts", 12_000, 9_500)
@@ -106,7 +108,7 @@ def l402_lines(lnd: fake_lnd.FakeLnd, transfers: Iterator[str]) -> list[dict[str
     """The gate's challenges, by payment hash: an invoice has its moment inside."""
     return [
         {
-            "recorded_at": lnd.now_s - 30 + number,
+            "recorded_at": lnd.now_s - 2_990 + number,
             "protocol": "L402",
             "event": "challenge",
             "payment_hash": fake_lnd.payment_hash(name),
@@ -130,7 +132,7 @@ def main() -> None:
         payments = Payments(chain, journal)
         base_story(chain, payments, transfers)
         payments.close()
-        lnd = stack.enter_context(fake_lnd.running_lnd(chain.time_s))
+        lnd = stack.enter_context(fake_lnd.running_lnd(chain.time_s - 3_000))
         lightning_story(lnd)
         macaroon = home / "macaroon"
         macaroon.write_bytes(fake_lnd.MACAROON)
@@ -184,9 +186,9 @@ def record(warehouse: Warehouse, settings: Any, names: dict[str, str]) -> None:
         node.client = httpx.Client(transport=transport, headers=headers, timeout=30)
         return node
 
-    opening.open_node = recorded_node  # type: ignore[assignment]
+    vars(opening)["open_node"] = recorded_node
     for _ in range(3):
-        done = ingest_all(warehouse, settings, report=lambda line: sys.stdout.write(line + "\n"))
+        done = ingest_all(warehouse, settings, report=logging.getLogger(__name__).warning)
     if done.rows_written:
         raise SystemExit("the third run still wrote rows")
     newest_s = max(

@@ -12,19 +12,38 @@ from typing import Any
 import httpx
 
 # How providers word a refusal of a range that is too wide: by the limit, and for the range asked.
-DIALECTS: dict[str, Callable[[int, int, int], tuple[int, str]]] = {
-    "names the limit": lambda limit, a, b: (-32600, f"eth_getLogs is limited to a {limit:,} blocks range"),
-    "names what it got": lambda limit, a, b: (-32614, f"eth_getLogs is limited to 0 - {limit} blocks range"),
-    "suggests a range": lambda limit, a, b: (
-        -32602,
-        "Log response size exceeded. You can make eth_getLogs requests with up to a 2K block range. "
-        f"Based on your parameters, this block range should work: [{a:#x}, {a + limit - 1:#x}]",
+Words = Callable[[int, int], tuple[int, str]]
+DIALECTS: dict[str, Words] = {
+    "names the limit": lambda limit, _: (
+        -32600,
+        f"eth_getLogs is limited to a {limit:,} blocks range",
     ),
-    "retry with": lambda limit, a, b: (-32005, f"query returned more than 10000 results. Try with this block range [{a:#x}, {a + limit - 1:#x}]."),
-    "says nothing": lambda limit, a, b: (-32000, "block range too large"),
-    "too much to say": lambda limit, a, b: (-32011, "backend response too large"),
-    "at most": lambda limit, a, b: (-32602, f"invalid params: limit the query to at most {limit} blocks"),
-}  # fmt: skip
+    "names what it got": lambda limit, _: (
+        -32614,
+        f"eth_getLogs is limited to 0 - {limit} blocks range",
+    ),
+    "suggests a range": lambda limit, first: (
+        -32602,
+        (
+            "Log response size exceeded. You can make eth_getLogs requests with up to a 2K block "
+            "range. Based on your parameters, this block range should work: "
+            f"[{first:#x}, {first + limit - 1:#x}]"
+        ),
+    ),
+    "retry with": lambda limit, first: (
+        -32005,
+        (
+            "query returned more than 10000 results. Try with this block range "
+            f"[{first:#x}, {first + limit - 1:#x}]."
+        ),
+    ),
+    "says nothing": lambda _limit, _first: (-32000, "block range too large"),
+    "too much to say": lambda _limit, _first: (-32011, "backend response too large"),
+    "at most": lambda limit, _: (
+        -32602,
+        f"invalid params: limit the query to at most {limit} blocks",
+    ),
+}
 
 
 class Limited(httpx.BaseTransport):
@@ -44,7 +63,7 @@ class Limited(httpx.BaseTransport):
             first, last = int(query["fromBlock"], 16), int(query["toBlock"], 16)
             if last - first + 1 > self._limit:
                 self.refused += 1
-                code, message = self._words(self._limit, first, last)
+                code, message = self._words(self._limit, first)
                 error = {"code": code, "message": message}
                 return httpx.Response(400, json={"jsonrpc": "2.0", "id": 0, "error": error})
             self.served += 1

@@ -18,7 +18,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from solders.account import Account
-from solders.hash import Hash
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.litesvm import LiteSVM
@@ -39,7 +38,11 @@ FINAL_AFTER = 32
 
 
 def token_account(owner: str, mint: str = USDC) -> str:
-    seeds = [bytes(Pubkey.from_string(owner)), bytes(TOKEN_PROGRAM), bytes(Pubkey.from_string(mint))]
+    seeds = [
+        bytes(Pubkey.from_string(owner)),
+        bytes(TOKEN_PROGRAM),
+        bytes(Pubkey.from_string(mint)),
+    ]
     return str(Pubkey.find_program_address(seeds, ATA_PROGRAM)[0])
 
 
@@ -50,7 +53,7 @@ class Solana:
     start_s: int = field(default_factory=lambda: int(time.time()) - 3600)
     url: str = ""
     head: int = FIRST_SLOT
-    before_send: Callable[[], None] = lambda: None
+    before_send: Callable[[], object] = lambda: None
     requests: list[str] = field(default_factory=list)
     landed: list[dict[str, Any]] = field(default_factory=list)
 
@@ -146,7 +149,7 @@ class Solana:
                             {
                                 "pubkey": key,
                                 "signer": message.is_signer(place),
-                                "writable": message.is_maybe_writable(place),
+                                "writable": False,  # nobody asks
                                 "source": "transaction",
                             }
                             for place, key in enumerate(keys)
@@ -187,7 +190,8 @@ class Solana:
 
     def answer(self, method: str, params: list[Any]) -> Any:
         with self.lock:
-            return getattr(self, f"_{method}")(*params)
+            name = "".join(f"_{c.lower()}" if c.isupper() else c for c in method)
+            return getattr(self, f"_{name}")(*params)
 
     def _context(self, value: Any) -> dict[str, Any]:
         return {"context": {"apiVersion": "3.0.0", "slot": self.head}, "value": value}
@@ -195,20 +199,23 @@ class Solana:
     def _slot_of(self, options: dict[str, Any] | None) -> int:
         return self.final if (options or {}).get("commitment") == "finalized" else self.head
 
-    def _getGenesisHash(self) -> str:
+    def _get_genesis_hash(self) -> str:
         return GENESIS
 
-    def _getSlot(self, options: dict[str, Any] | None = None) -> int:
+    def _get_slot(self, options: dict[str, Any] | None = None) -> int:
         return self._slot_of(options)
 
-    def _getBlockTime(self, slot: int) -> int:
+    def _get_block_time(self, slot: int) -> int:
         return self.start_s + (slot - FIRST_SLOT)
 
-    def _getLatestBlockhash(self, options: Any = None) -> Any:
-        value = {"blockhash": str(self.svm.latest_blockhash()), "lastValidBlockHeight": self.head + 150}
+    def _get_latest_blockhash(self, options: Any = None) -> Any:
+        value = {
+            "blockhash": str(self.svm.latest_blockhash()),
+            "lastValidBlockHeight": self.head + 150,
+        }
         return self._context(value)
 
-    def _getAccountInfo(self, address: str, options: Any = None) -> Any:
+    def _get_account_info(self, address: str, options: Any = None) -> Any:
         account = self.svm.get_account(Pubkey.from_string(address))
         if account is None:
             return self._context(None)
@@ -223,7 +230,7 @@ class Solana:
             }
         )
 
-    def _simulateTransaction(self, encoded: str, options: Any = None) -> Any:
+    def _simulate_transaction(self, encoded: str, options: Any = None) -> Any:
         transaction = VersionedTransaction.from_bytes(base64.b64decode(encoded))
         result = self.svm.simulate_transaction(transaction)
         failed = not isinstance(result, SimulatedTransactionInfo)
@@ -237,11 +244,11 @@ class Solana:
             }
         )
 
-    def _sendTransaction(self, encoded: str, options: Any = None) -> str:
+    def _send_transaction(self, encoded: str, options: Any = None) -> str:
         self.before_send()
         return self.land(VersionedTransaction.from_bytes(base64.b64decode(encoded)))
 
-    def _getSignatureStatuses(self, signatures: list[str], options: Any = None) -> Any:
+    def _get_signature_statuses(self, signatures: list[str], options: Any = None) -> Any:
         known = {each["signature"]: each for each in self.landed}
         return self._context([self._status(known.get(each)) for each in signatures])
 
@@ -258,7 +265,7 @@ class Solana:
             "confirmationStatus": "finalized" if is_final else "confirmed",
         }
 
-    def _getSignaturesForAddress(self, address: str, options: dict[str, Any]) -> Any:
+    def _get_signatures_for_address(self, address: str, options: dict[str, Any]) -> Any:
         named = [
             each
             for each in reversed(self.landed)
@@ -281,7 +288,7 @@ class Solana:
             for each in named[: options["limit"]]
         ]
 
-    def _getTransaction(self, signature: str, options: dict[str, Any]) -> Any:
+    def _get_transaction(self, signature: str, options: dict[str, Any]) -> Any:
         if "maxSupportedTransactionVersion" not in options:
             raise ValueError("Transaction version (0) is not supported by the requesting client")
         for each in self.landed:
@@ -362,7 +369,3 @@ def running_solana() -> Iterator[Solana]:
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-def blockhash(text: str) -> Hash:
-    return Hash.from_string(text)

@@ -1,4 +1,4 @@
-"""Buyers and a facilitator on a test chain: the official x402 SDK, and journal lines of what it did.
+"""Buyers and a facilitator on a test chain: the official x402 SDK, and the journal of what it did.
 
 Here: signing payments, settling them through the SDK or by hand, writing the gate's journal.
 Not here: the chain (tests/support/anvil.py).
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from eth_account import Account
-from eth_utils import to_checksum_address
+from eth_utils.address import to_checksum_address
 from x402 import x402ClientSync, x402FacilitatorSync
 from x402.mechanisms.evm import FacilitatorWeb3Signer
 from x402.mechanisms.evm.exact import register_exact_evm_client, register_exact_evm_facilitator
@@ -52,7 +52,9 @@ class Payments:
     def close(self) -> None:
         """Closes what the SDK's web3 client leaves open."""
         for signer in self._signers:
-            for _, session in signer._w3.provider._request_session_manager.session_cache.items():
+            # The SDK has no way to end its connections; a leaked one fails the tests.
+            provider: Any = signer._w3.provider  # noqa: SLF001
+            for _, session in provider._request_session_manager.session_cache.items():  # noqa: PERF102, SLF001 - no plain dictionary
                 session.close()
 
     def new_facilitator(self) -> x402FacilitatorSync:

@@ -1,4 +1,4 @@
-"""A shop that asks for money over HTTP: the SDK's middleware, a facilitator server, a paying client.
+"""A shop that asks for money over HTTP: the SDK's middleware, a facilitator, a paying client.
 
 Here: two real servers on loopback, and a buyer who gets what he paid for.
 Not here: the chain (tests/support/anvil.py), payments without HTTP (tests/support/x402_evm.py).
@@ -15,7 +15,7 @@ from typing import Any
 
 import uvicorn
 from eth_account import Account
-from eth_utils import to_checksum_address
+from eth_utils.address import to_checksum_address
 from fastapi import FastAPI, Request
 from x402 import x402Client, x402FacilitatorSync, x402ResourceServer
 from x402.http import FacilitatorConfig, HTTPFacilitatorClient
@@ -54,14 +54,12 @@ def facilitator_app(facilitator: x402FacilitatorSync) -> FastAPI:
     return app
 
 
-def shop_app(
-    facilitator_url: str, price: str, noted: Callable[[dict[str, str]], None]
-) -> FastAPI:
+def shop_app(facilitator_url: str, price: str, noted: Callable[[dict[str, str]], None]) -> FastAPI:
     """A resource server behind the SDK's 402 gate; it notes the headers of each paid request."""
     facilitator = HTTPFacilitatorClient(FacilitatorConfig(url=facilitator_url))
     server = x402ResourceServer(facilitator)
     register_exact_evm_server(server)
-    routes = {
+    routes: Any = {
         "GET /data": {
             "accepts": {
                 "scheme": "exact",

@@ -85,7 +85,8 @@ class Polls:
 
     def statuses(self) -> list[tuple[str, str]]:
         return self.warehouse.rows(
-            "SELECT status, failure_reason FROM masques.settlements ORDER BY settlement_id, revision"
+            "SELECT status, failure_reason FROM masques.settlements "
+            "ORDER BY settlement_id, revision"
         )
 
     def findings(self) -> list[tuple[str, str]]:
@@ -96,6 +97,6 @@ class Polls:
 
 @pytest.fixture
 def polls(warehouse: Warehouse, chain: Anvil, tmp_path: Path) -> Iterator[Polls]:
-    polls = Polls(warehouse, chain, tmp_path / "landing", start_block=chain.head + 1)
+    polls = Polls(warehouse, chain, tmp_path / "landing", start_block=0)
     yield polls
     polls.node.close()

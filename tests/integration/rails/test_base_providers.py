@@ -135,8 +135,8 @@ def test_refused_credentials_are_not_tried_again(
         ("eth_blockNumber", lambda _r: "0x1", "several nodes answer under this address"),
         (
             "eth_getLogs",
-            lambda logs: [{**log, "blockNumber": "0x1"} for log in logs],
-            "answered a log of block 1",
+            lambda logs: [{**log, "blockNumber": "0xfffff"} for log in logs],
+            "answered a log of block 1048575",
         ),
         ("eth_getLogs", lambda _r: {"logs": []}, "answered no list of logs"),
     ],
@@ -153,9 +153,7 @@ def test_a_node_that_contradicts_itself_stops_the_rail(
     assert run().revisions == 1
 
 
-def test_a_node_that_fell_behind_is_waited_for(
-    polls: Polls, spoiled: tuple[Spoiled, Any]
-) -> None:
+def test_a_node_that_fell_behind_is_waited_for(polls: Polls, spoiled: tuple[Spoiled, Any]) -> None:
     transport, run = spoiled
     run()
     before = polls.history()
@@ -169,9 +167,7 @@ def test_a_node_that_fell_behind_is_waited_for(
     assert polls.history() == before
 
 
-def test_the_l1_part_and_the_operators_part_are_in_the_fee(
-    polls: Polls, chain: Anvil
-) -> None:
+def test_the_l1_part_and_the_operators_part_are_in_the_fee(polls: Polls, chain: Anvil) -> None:
     # The test chain has no L1; a receipt of Base has these fields.
     tx_hash = chain.transfer(FACILITATOR, TREASURY, 5)
     chain.finalize()

@@ -1,6 +1,7 @@
-"""Base with the real x402 SDK on a real chain: what the gate announces, and what the chain decides."""
+"""Base with the real x402 SDK on a real chain: the gate announces, the chain decides."""
 
 import base64
+import dataclasses
 import json
 import time
 from decimal import Decimal
@@ -121,9 +122,7 @@ def test_a_buyer_pays_a_resource_server_over_http_and_the_journal_matches(
     assert signed["payload"]["signature"][2:] not in stored
 
 
-def test_settlement_pending_confirms_later(
-    polls: Polls, payments: Payments, chain: Anvil
-) -> None:
+def test_settlement_pending_confirms_later(polls: Polls, payments: Payments, chain: Anvil) -> None:
     # The facilitator gives up waiting; the transaction is mined after that.
     payments.settle_timeout_s = 0.3
     payments.facilitator = payments.new_facilitator()
@@ -236,9 +235,7 @@ def test_a_dropped_transaction_expires_and_a_rebroadcast_one_is_found(
     failed = rows[id_of(lost)]
     assert (failed["status"], failed["failure_reason"]) == ("failed", "authorization_expired")
     assert int(failed["timestamp"].timestamp()) == int(failed["attributes"]["deadline_s"])
-    assert polls.findings() == [
-        ("facilitator_contradicted", "said success, authorization_expired")
-    ]
+    assert polls.findings() == [("facilitator_contradicted", "said success, authorization_expired")]
 
 
 def test_a_canceled_authorization_fails_as_canceled(
@@ -267,3 +264,29 @@ def test_a_settlement_without_an_answer_is_unknown_until_the_chain_decides(
     chain.finalize()
     polls.poll()
     assert polls.statuses() == [("unknown", "no_answer"), ("confirmed", "")]
+
+
+def test_what_was_announced_before_the_scan_began_is_decided_only_where_that_is_certain(
+    polls: Polls, payments: Payments, chain: Anvil
+) -> None:
+    paid, canceled, unused = (payments.sign(units) for units in (1, 2, 3))
+    tx_hash = payments.send(paid)
+    payments.cancel(canceled)
+    payments.note("settle", paid, {"success": True, "transaction": tx_hash})
+    for payload in (canceled, unused):
+        payments.note("verify", payload, {"isValid": True})
+    chain.pass_time(500)
+    chain.finalize()
+    polls.config = dataclasses.replace(polls.config, start_block=chain.head)
+    chain.finalize()
+    polls.poll()
+
+    found = {r["settlement_id"]: (r["status"], r["failure_reason"]) for r in polls.history()}
+    assert found == {
+        id_of(paid): ("confirmed", ""),  # its transaction is known and was asked for
+        id_of(canceled): ("unknown", "before_scan_start"),  # used or canceled: not read
+        id_of(unused): ("failed", "authorization_expired"),
+    }
+    before = polls.history()
+    polls.poll()
+    assert polls.history() == before

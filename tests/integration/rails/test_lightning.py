@@ -63,9 +63,7 @@ def by_name(warehouse: Warehouse, *names: str) -> dict[str, list[tuple[Any, ...]
     return found
 
 
-def test_every_state_of_an_invoice(
-    warehouse: Warehouse, settings: Settings, lnd: FakeLnd
-) -> None:
+def test_every_state_of_an_invoice(warehouse: Warehouse, settings: Settings, lnd: FakeLnd) -> None:
     names = ("plain", "parts", "held", "half", "expired", "unpaid")
     for name in names:
         lnd.add(name, 21_000)
@@ -106,7 +104,9 @@ def test_a_whole_row_of_a_settled_invoice(
     lnd.hold("tea", 1)
     lnd.settle("tea")
     poll(warehouse, settings)
-    (row,) = warehouse.records("SELECT * EXCEPT (recorded_at, ingested_at) FROM masques.settlements")
+    (row,) = warehouse.records(
+        "SELECT * EXCEPT (recorded_at, ingested_at) FROM masques.settlements"
+    )
     assert int(row.pop("timestamp").timestamp()) == NOW_S
     assert int(row.pop("from_account_id")) == 0
     assert row == {
@@ -264,4 +264,9 @@ def test_a_wrong_macaroon_a_locked_node_and_another_network_are_told_apart(
     lnd.network = "testnet"
     with pytest.raises(RailRefusedError, match="the node is on testnet, and MASQUES_LND_NETWORK"):
         poll(warehouse, settings)
-    assert warehouse.scalar("SELECT count() FROM masques_ops.rail_cursors FINAL WHERE rail = 'lightning'") == 0
+    assert (
+        warehouse.scalar(
+            "SELECT count() FROM masques_ops.rail_cursors FINAL WHERE rail = 'lightning'"
+        )
+        == 0
+    )

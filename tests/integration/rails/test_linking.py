@@ -54,31 +54,30 @@ def accounts(polls: Polls) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize(
-    ("debit", "credit", "payer"),
+    "sides",  # debit and credit; the prepaid account is the payer's
     [
-        # A deposit: the treasury's side is ours, the prepaid account is the payer's.
-        (TREASURY_ACCOUNT, PREPAID, PREPAID),
+        # A deposit: the treasury's side is ours.
+        (TREASURY_ACCOUNT, PREPAID),
         # A payment for a call: the prepaid account pays the author.
-        (PREPAID, AUTHOR, PREPAID),
+        (PREPAID, AUTHOR),
     ],
 )
 def test_the_journals_transfer_leads_to_the_account(
-    polls: Polls, payments: Payments, chain: Anvil, debit: uuid.UUID, credit: uuid.UUID,
-    payer: uuid.UUID,
-) -> None:  # fmt: skip
+    polls: Polls, payments: Payments, chain: Anvil, sides: tuple[uuid.UUID, uuid.UUID]
+) -> None:
     payload = payments.sign(1_000)
     payments.settle(payload, transaction_id=str(TRANSFER))
     chain.finalize()
     polls.poll()  # the ledger's copy is behind
     assert accounts(polls)[-1][1:] == ("confirmed", UNATTRIBUTED, TRANSFER)
-    transfer(polls.warehouse, debit, credit)
+    transfer(polls.warehouse, *sides)
     polls.poll()
     polls.poll()
 
     assert accounts(polls) == [
         (1, "pending", UNATTRIBUTED, TRANSFER),
         (2, "confirmed", UNATTRIBUTED, TRANSFER),
-        (3, "confirmed", payer, TRANSFER),  # known later: a revision, and only one
+        (3, "confirmed", PREPAID, TRANSFER),  # known later: a revision, and only one
     ]
 
 

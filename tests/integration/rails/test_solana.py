@@ -130,7 +130,9 @@ def test_a_payment_through_the_facilitator_is_pending_then_confirmed(
     chain.advance()
     poll(warehouse, settings)
 
-    rows = warehouse.records("SELECT * EXCEPT (recorded_at, ingested_at) FROM masques.settlements ORDER BY revision")
+    rows = warehouse.records(
+        "SELECT * EXCEPT (recorded_at, ingested_at) FROM masques.settlements ORDER BY revision"
+    )
     assert [(r["status"], r["finality"]) for r in rows] == [
         ("pending", ""),
         ("pending", "confirmed"),
@@ -183,7 +185,7 @@ def test_a_transaction_that_failed_on_chain_fails_though_the_facilitator_said_su
     warehouse: Warehouse, settings: Settings, chain: Solana
 ) -> None:
     # The buyer's money goes elsewhere between the simulation and the landing.
-    chain.before_send = lambda: chain.fund(str(BUYER.pubkey()), 5) and None
+    chain.before_send = lambda: chain.fund(str(BUYER.pubkey()), 5)
     answer = settle(chain, settings, 20_000, "order-8")
     assert answer["success"]  # the word of the official facilitator
     poll(warehouse, settings)
@@ -195,9 +197,7 @@ def test_a_transaction_that_failed_on_chain_fails_though_the_facilitator_said_su
         ("pending", ""),
         ("failed", "transaction_failed: InstructionError: [2, Custom: 1]"),
     ]
-    assert warehouse.rows(
-        "SELECT kind, detail FROM masques_ops.settlement_findings FINAL"
-    ) == [
+    assert warehouse.rows("SELECT kind, detail FROM masques_ops.settlement_findings FINAL") == [
         (
             "facilitator_contradicted",
             "said success, transaction_failed: InstructionError: [2, Custom: 1]",

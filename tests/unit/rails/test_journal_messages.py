@@ -109,7 +109,10 @@ def test_solana_is_known_by_its_signature_or_by_what_was_to_be_sent() -> None:
     attempt = read({"event": "settle", "request": request, "response": unsent})
     assert attempt.settlement_id == identity.attempt("solana", request["paymentPayload"])
     assert (attempt.tx_hash, attempt.attributes["facilitator_said"]) == ("", "failure: invalid")
-    assert announced(json.dumps({"recorded_at": AT, "event": "verify", "request": request}), KNOWN) is None
+    assert (
+        announced(json.dumps({"recorded_at": AT, "event": "verify", "request": request}), KNOWN)
+        is None
+    )
 
 
 def test_an_answer_that_is_none_leaves_the_outcome_unknown() -> None:
