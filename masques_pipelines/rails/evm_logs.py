@@ -28,8 +28,9 @@ _SUGGESTED_RANGE: Final = re.compile(
 )
 _LIMITS: Final = (
     re.compile(
-        r"(?:limited to|at most|up to|maximum(?: is)?(?: set to)?|max(?:imum)?(?: of)?|exceeds?"
-        r"(?: the)?(?: limit(?: of)?)?|within)\D{0,24}?(?:0\s*-\s*)?([\d,]+)\s*(?:-?\s*blocks?|$)",
+        r"(?:limited to|at most|up to|over|maximum(?: is)?(?: set to)?|max(?:imum)?(?: of)?"
+        r"|exceeds?(?: the)?(?: limit(?: of)?)?|within)"
+        r"\D{0,24}?(?:0\s*-\s*)?([\d,]+)\s*(?:-?\s*blocks?|range|$)",
         re.IGNORECASE,
     ),
     re.compile(r"([\d,]+)[\s-]*block(?:s)?\s*(?:range|limit)", re.IGNORECASE),

@@ -44,7 +44,7 @@ class _Progress:
     observations: list[Observation] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     notes: dict[str, int] = field(default_factory=dict)
-    left: int = BYTES_PER_FETCH
+    left: int = field(default_factory=lambda: BYTES_PER_FETCH)
 
 
 class JournalRail:
