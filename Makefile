@@ -37,7 +37,7 @@ dev: $(VENV)/.ready ## Start the Dagster UI, its schedules and sensors
 bench: $(VENV)/.ready-dev ## Measure, as ratios within one run
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
-bench-rails: $(VENV)/.ready-dev $(VENV)/.ready-anvil ## Measure a back-fill of Base: calls, seconds
+bench-rails: $(VENV)/.ready-dev ## Measure a back-fill of Base: calls, seconds
 	$(BIN)/python benchmarks/bench_rails.py
 
 lock: $(VENV)/.ready-dev ## Resolve the pinned versions anew, for all platforms

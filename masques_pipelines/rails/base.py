@@ -127,6 +127,7 @@ class BaseRail:
         self._check_chain()
         window = self._window()
         start = self._start(cursor, window)
+        refused_before = self._logs.refusals
         last = min(window.head, start["next"] + BLOCKS_PER_FETCH - 1)
         open_now = {each.settlement_id: each for each in self._open_settlements()}
         self._scan(window, start["next"], last, open_now)
@@ -143,7 +144,7 @@ class BaseRail:
             position=done,
             behind=window.head - done,
             refused=window.refused,
-            notes={**window.notes, "ranges_refused": self._logs.refusals},
+            notes={**window.notes, "ranges_refused": self._logs.refusals - refused_before},
         )
 
     def header(self, block: int | str) -> Block:

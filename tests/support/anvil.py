@@ -116,8 +116,12 @@ class Anvil:
 
 
 @contextlib.contextmanager
-def running_anvil() -> Iterator[Anvil]:
-    """Starts a chain with the id of Base and the token in place; ends it with the context."""
+def running_anvil(*more: str) -> Iterator[Anvil]:
+    """Starts a chain with the id of Base and the token in place; ends it with the context.
+
+    Args:
+        more: Further arguments of anvil.
+    """
     binary = anvil_binary()
     if binary is None:
         pytest.skip("ANVIL IS MISSING: run `make .venv/.ready-anvil` (needs npm or PyPI's Node)")
@@ -126,7 +130,7 @@ def running_anvil() -> Iterator[Anvil]:
         port = free.getsockname()[1]
     arguments = ["--chain-id", "8453", "--network", "optimism", "--slots-in-an-epoch", "4"]
     process = subprocess.Popen(
-        [str(binary), "--host", "127.0.0.1", "--port", str(port), *arguments, "--silent"],
+        [str(binary), "--host", "127.0.0.1", "--port", str(port), *arguments, *more, "--silent"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
