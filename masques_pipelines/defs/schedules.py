@@ -64,5 +64,12 @@ ledger_sync_job = dg.define_asset_job(
 )
 ledger_sync_schedule = steady_schedule("ledger_sync_job", "*/5 * * * *")
 
-JOBS: Final = (ledger_sync_job,)
-SCHEDULES: Final = (ledger_sync_schedule,)
+settlement_ingestion_job = dg.define_asset_job(
+    "settlement_ingestion_job",
+    selection=with_root("settlement"),
+    description="Brings settlements up to the head of every rail that is on.",
+)
+settlement_ingestion_schedule = steady_schedule("settlement_ingestion_job", "*/10 * * * *")
+
+JOBS: Final = (ledger_sync_job, settlement_ingestion_job)
+SCHEDULES: Final = (ledger_sync_schedule, settlement_ingestion_schedule)
