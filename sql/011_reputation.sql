@@ -47,7 +47,7 @@ ORDER BY (loaded_at, model_version);
 INSERT INTO masques_ops.reputation_models
 SELECT
     'beta-1', toDateTime64(0, 6, 'UTC'), 30, 90, 0.40, 0.35, 0.25, 10, 0.5, 1.645, 1, 5, 50, 0.5,
-    0.2, 0.01, 0.1, 7, [toUUID('7c0b54f5-7e21-5d0f-8b0c-0c6d3a1c5b1e')],
+    0.2, 0.01, 0.1, 7, [toUUID('b66f28e4-5f35-5b02-84a3-df8135e0a8ed')],
     ['treasury', 'platform_fee', 'escrow'],
     ['masque_session', 'api_call', 'escrow_hold', 'escrow_release'],
     ['fee', 'refund', 'settlement']
@@ -89,21 +89,23 @@ CREATE TABLE IF NOT EXISTS masques_ops.payer_clusters
     party_id UUID COMMENT 'the identity that owns the account, or the account when nobody does',
     funder_id UUID COMMENT 'whose money came first',
     cluster_id UUID COMMENT 'where that money came from in the end',
-    funded_at DateTime64(9, 'UTC') COMMENT 'ledger time of the first funding'
+    funded_at_ns Int64 COMMENT 'ledger time of the first funding, nanoseconds since 1970'
 )
 ENGINE = /*cluster:Replicated*/ReplacingMergeTree
 ORDER BY party_id;
 
--- Who is who, by identity and by account. A new row is written when something of it changed.
+-- Who is who. Every account has a row; an identity only when it is not simply its own cluster. A new
+-- row is written when something of it changed.
 CREATE TABLE IF NOT EXISTS masques_ops.reputation_parties
 (
-    party_id UUID COMMENT 'an identity or an account',
+    is_account UInt8,
+    party_id UUID COMMENT 'the account, or the identity',
     known_from DateTime64(6, 'UTC'),
     cluster_id UUID COMMENT 'the payer cluster; zero for an account of the platform',
     shared_ids Array(UInt64) COMMENT 'hashes of external ids that other identities have too'
 )
 ENGINE = /*cluster:Replicated*/MergeTree
-ORDER BY (party_id, known_from);
+ORDER BY (is_account, party_id, known_from);
 
 -- What a reference of a reputation event proves. A new row is written when something of it changed.
 CREATE TABLE IF NOT EXISTS masques_ops.reputation_references
@@ -159,7 +161,8 @@ FROM
 -- the platform is the zero id: the platform is no counterparty.
 CREATE VIEW IF NOT EXISTS masques_ops.reputation_payments AS
 WITH
-    (SELECT m.model FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m) AS model,
+    assumeNotNull(
+        (SELECT m.model FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m)) AS model,
     toUUID('00000000-0000-0000-0000-000000000000') AS nobody,
     posted AS
     (
@@ -233,7 +236,8 @@ ASOF LEFT JOIN rates AS rate ON rate.currency = p.currency AND p.timestamp >= ra
 -- What the references of recent events prove, as known now.
 CREATE VIEW IF NOT EXISTS masques_ops.reputation_references_now AS
 WITH
-    (SELECT m.model FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m) AS model,
+    assumeNotNull(
+        (SELECT m.model FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m)) AS model,
     toUUID('00000000-0000-0000-0000-000000000000') AS nobody,
     -- A day more than what the oldest anchor looks at.
     references AS
@@ -292,7 +296,8 @@ WHERE l.id != nobody AND (l.kind != 'transaction' OR p.transfer_id != nobody);
 -- funder, and behind that the wallet whose settlement first arrived, when one is known.
 CREATE VIEW IF NOT EXISTS masques_ops.reputation_parties_now AS
 WITH
-    (SELECT m.model FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m) AS model,
+    assumeNotNull(
+        (SELECT m.model FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m)) AS model,
     toUUID('00000000-0000-0000-0000-000000000000') AS nobody,
     wallets AS
     (
@@ -333,18 +338,18 @@ WITH
     -- An account stands for its owner. The platform's accounts belong to no cluster.
     parties AS
     (
-        SELECT account_id AS party_id, party_id AS owner_id,
-            has(model.platform_account_types, account_type) AS is_platform
-        FROM masques_ops.account_owners
+        SELECT 1 AS is_account, o.account_id AS party_id, o.party_id AS owner_id,
+            has(model.platform_account_types, o.account_type) AS is_platform
+        FROM masques_ops.account_owners AS o
         UNION ALL
-        SELECT DISTINCT identity_id, identity_id, 0
+        SELECT DISTINCT 0, identity_id, identity_id, 0
         FROM masques.identities
         UNION ALL
-        SELECT DISTINCT party_id, party_id, 0
-        FROM masques_ops.account_owners
-        WHERE party_id != account_id
+        SELECT DISTINCT 0, o.party_id, o.party_id, 0
+        FROM masques_ops.account_owners AS o
     )
 SELECT
+    p.is_account AS is_account,
     p.party_id AS party_id,
     if(funded.party_id = p.owner_id, funded.cluster_id, p.owner_id) AS funder_id,
     multiIf(
@@ -356,7 +361,7 @@ FROM parties AS p
 LEFT ANY JOIN masques_ops.payer_clusters AS funded ON funded.party_id = p.owner_id
 LEFT ANY JOIN wallets AS w ON w.party_id = funder_id
 LEFT ANY JOIN shared AS s ON s.party_id = p.owner_id
-GROUP BY party_id, funder_id;
+GROUP BY is_account, party_id, funder_id;
 
 -- Each event of the window once, with what its reference proves and what it therefore weighs before
 -- it ages. An event that came twice counts once; of copies that disagree the earliest speaks.
@@ -370,7 +375,8 @@ GROUP BY party_id, funder_id;
 -- The counterparty is the other side of the reference where it names one; else the one reported.
 CREATE VIEW IF NOT EXISTS masques_ops.reputation_evidence AS
 WITH
-    (SELECT m.model FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m)
+    assumeNotNull(
+        (SELECT m.model FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m))
         AS model,
     toUUID('00000000-0000-0000-0000-000000000000') AS nobody,
     {as_of:DateTime64(9, 'UTC')} AS as_of,
@@ -441,19 +447,13 @@ WITH
         ORDER BY reference_key DESC, known_from DESC
         LIMIT 1 BY reference_key
     ),
-    -- Most parties are their own cluster and share nothing; only the others are looked up.
     parties AS
     (
         SELECT party_id, cluster_id, shared_ids
-        FROM
-        (
-            SELECT party_id, cluster_id, shared_ids
-            FROM masques_ops.reputation_parties
-            WHERE known_from <= {known_at:DateTime64(9, 'UTC')}
-            ORDER BY party_id DESC, known_from DESC
-            LIMIT 1 BY party_id
-        )
-        WHERE (cluster_id != party_id AND cluster_id != nobody) OR notEmpty(shared_ids)
+        FROM masques_ops.reputation_parties
+        WHERE is_account = 0 AND known_from <= {known_at:DateTime64(9, 'UTC')}
+        ORDER BY party_id DESC, known_from DESC
+        LIMIT 1 BY party_id
     ),
     referring AS
     (
@@ -473,7 +473,8 @@ WITH
             r.payee_id AS payee_id,
             r.usd AS usd,
             r.kept_share AS kept_share,
-            state != '' AND identity_id != nobody AND identity_id IN (payer_id, payee_id) AS is_side,
+            state != '' AND identity_id != nobody
+                AND (identity_id = payer_id OR identity_id = payee_id) AS is_side,
             multiIf(
                 is_side AND identity_id = payer_id AND payee_id != nobody, payee_id,
                 is_side AND identity_id = payee_id AND payer_id != nobody, payer_id,
@@ -542,7 +543,8 @@ FROM acquainted;
 -- round in a circle. Refunds count back.
 CREATE VIEW IF NOT EXISTS masques_ops.reputation_spending AS
 WITH
-    (SELECT m.model FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m)
+    assumeNotNull(
+        (SELECT m.model FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m))
         AS model,
     toUUID('00000000-0000-0000-0000-000000000000') AS nobody,
     {as_of:DateTime64(9, 'UTC')} AS as_of,
@@ -557,7 +559,7 @@ WITH
     (
         SELECT party_id, cityHash64(cluster_id) AS cluster_key, cluster_id = nobody AS is_platform
         FROM masques_ops.reputation_parties
-        WHERE known_from <= {known_at:DateTime64(9, 'UTC')}
+        WHERE is_account = 1 AND known_from <= {known_at:DateTime64(9, 'UTC')}
         ORDER BY party_id DESC, known_from DESC
         LIMIT 1 BY party_id
     ),
@@ -619,7 +621,8 @@ GROUP BY cluster_key;
 -- is cap_least, and more for a cluster that bought elsewhere, by the logarithm of the USD.
 CREATE VIEW IF NOT EXISTS masques_ops.reputation_capped AS
 WITH
-    (SELECT m.model FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m)
+    assumeNotNull(
+        (SELECT m.model FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m))
         AS model,
     weighed AS
     (
@@ -688,7 +691,8 @@ LEFT ANY JOIN masques_ops.reputation_spending(
 -- today's weight times 2 ^ (anchor / half-life), so no event is read thrice.
 CREATE VIEW IF NOT EXISTS masques_ops.reputation_scores_at AS
 WITH
-    (SELECT m.model FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m)
+    assumeNotNull(
+        (SELECT m.model FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m))
         AS model,
     {as_of:DateTime64(9, 'UTC')} AS as_of,
     model.share_task_quality * model.share_task_quality
@@ -775,7 +779,8 @@ FROM masques_ops.reputation_scores_at(
 -- identity the effects add up to overall_score less the prior.
 CREATE VIEW IF NOT EXISTS masques_ops.reputation_contributions_at AS
 WITH
-    (SELECT m.model FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m)
+    assumeNotNull(
+        (SELECT m.model FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m))
         AS model,
     contributing AS
     (
