@@ -11,7 +11,14 @@ from typing import Final
 
 import click
 
-from masques_pipelines.commands import dagster_handover, demo, ledger, migrate, query
+from masques_pipelines.commands import (
+    dagster_handover,
+    demo,
+    ledger,
+    migrate,
+    query,
+    reputation,
+)
 from masques_pipelines.errors import MasquesError
 
 EXIT_FAILED: Final = 1
@@ -31,6 +38,7 @@ masques.add_command(demo.demo)
 masques.add_command(migrate.migrate)
 masques.add_command(ledger.ledger)
 masques.add_command(query.sql)
+masques.add_command(reputation.reputation)
 for _command in dagster_handover.COMMANDS:
     masques.add_command(_command)
 

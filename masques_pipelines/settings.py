@@ -23,6 +23,7 @@ VARIABLES: Final = (
     "MASQUES_LEDGER_URL",
     "MASQUES_LEDGER_CHART",
     "MASQUES_LANDING_URL",
+    "MASQUES_REPUTATION_MODEL",
 )
 
 _PREFIX: Final = "MASQUES_"
@@ -42,6 +43,7 @@ class Settings:
         ledger_url: Where the ledger is read from, or None: the packaged capture, laid down in home.
         ledger_chart: The chart of ledgers and codes, or None: the packaged one.
         landing_url: Where producers drop files.
+        reputation_model: The parameters of the reputation model, or None: the packaged ones.
     """
 
     home: Path
@@ -50,6 +52,7 @@ class Settings:
     ledger_url: str | None
     ledger_chart: Path | None
     landing_url: str = field(repr=False)
+    reputation_model: Path | None = None
 
 
 def project_root() -> Path:
@@ -89,6 +92,12 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
             f"MASQUES_LEDGER_CHART: {chart} is not a file: "
             "give the path of a chart.yaml, or unset it to use the packaged chart"
         )
+    model = _path(values, "MASQUES_REPUTATION_MODEL")
+    if model is not None and not model.is_file():
+        raise SettingError(
+            f"MASQUES_REPUTATION_MODEL: {model} is not a file: "
+            "give the path of a model.yaml, or unset it to use the packaged model"
+        )
     return Settings(
         home=home,
         clickhouse_url=_text(values, "MASQUES_CLICKHOUSE_URL")
@@ -97,6 +106,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         ledger_url=_text(values, "MASQUES_LEDGER_URL"),
         ledger_chart=chart,
         landing_url=_text(values, "MASQUES_LANDING_URL") or str(home / "landing"),
+        reputation_model=model,
     )
 
 

@@ -123,6 +123,16 @@ CREATE TABLE IF NOT EXISTS masques_ops.reputation_references
 ENGINE = /*cluster:Replicated*/MergeTree
 ORDER BY (reference_key, known_from);
 
+-- The keys that each identity was seen with.
+CREATE TABLE IF NOT EXISTS masques_ops.identity_keys
+(
+    identity_id UUID,
+    key String COMMENT 'attribute key_id or public_key of the identity',
+    seen_at DateTime64(9, 'UTC') COMMENT 'updated_at of the first version that had it'
+)
+ENGINE = /*cluster:Replicated*/ReplacingMergeTree
+ORDER BY (identity_id, key);
+
 -- Whose each account is. An account's owner and type never change in the ledger.
 CREATE VIEW IF NOT EXISTS masques_ops.account_owners AS
 SELECT

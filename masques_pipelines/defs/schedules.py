@@ -63,3 +63,10 @@ ledger_sync_job = dg.define_asset_job(
     description="Brings accounts and transactions up to the ledger's newest event.",
 )
 ledger_sync_schedule = steady_schedule("ledger_sync_job", "*/5 * * * *")
+
+reputation_aggregation_job = dg.define_asset_job(
+    "reputation_aggregation_job",
+    selection=dg.AssetSelection.assets(SCHEMA_MIGRATIONS, ["masques", "reputation_scores"]),
+    description="Derives signals, and computes every identity's score anew.",
+)
+reputation_aggregation_schedule = steady_schedule("reputation_aggregation_job", "20 * * * *")

@@ -124,7 +124,5 @@ def load_model(warehouse: Warehouse, model: Model) -> bool:
         )
     if rows and rows[-1][0] == model.version:
         return False
-    warehouse.insert_rows(
-        MODELS, COLUMNS, [[model.version, datetime.now(UTC), *model.row()]]
-    )
+    warehouse.insert_rows(MODELS, COLUMNS, [[model.version, datetime.now(UTC), *model.row()]])
     return True

@@ -80,14 +80,20 @@ def test_the_newcomer(warehouse: Warehouse) -> None:
 def veteran(world: World) -> None:
     for n in range(120):
         # 40 clients, three tasks each: no client reaches its cap.
-        paid_event(world, ident(f"client {n % 40}"), (n + 0.5) * 0.75,
-                   delta=-1.0 if n % 20 == 0 else 1.0)
+        paid_event(
+            world, ident(f"client {n % 40}"), (n + 0.5) * 0.75, delta=-1.0 if n % 20 == 0 else 1.0
+        )
     for n in range(60):
         paid_event(world, ident(f"client {n % 40}"), (n + 0.5) * 1.5, category="economic")
     for n in range(20):
         world.events.append(
-            Event(SUBJECT, ago((n + 0.5) * 4.5), "identity_hygiene", counterparty=str(PLATFORM),
-                  reference_type="attestation")
+            Event(
+                SUBJECT,
+                ago((n + 0.5) * 4.5),
+                "identity_hygiene",
+                counterparty=str(PLATFORM),
+                reference_type="attestation",
+            )
         )
 
 
@@ -119,9 +125,7 @@ def test_the_sybil(warehouse: Warehouse) -> None:
     boss = ident("boss")
     for n in range(50):
         wallet = ident(f"wallet {n}")
-        world.transfers.append(
-            world_funding(world, boss, wallet, ago(20 - n / 100))
-        )
+        world.transfers.append(world_funding(world, boss, wallet, ago(20 - n / 100)))
         for k in range(10):
             paid_event(world, wallet, 10 * (n * 10 + k + 0.5) / 500)
     for n in range(8):
@@ -133,13 +137,12 @@ def test_the_sybil(warehouse: Warehouse) -> None:
     assert score.lower == pytest.approx(0.303, abs=6e-4)
 
 
-def world_funding(
-    world: World, payer: uuid.UUID, payee: uuid.UUID, at: datetime
-) -> "object":
+def world_funding(world: World, payer: uuid.UUID, payee: uuid.UUID, at: datetime) -> "object":
     from tests.support.reputation_world import Transfer
 
-    return Transfer(uuid.uuid4(), at, world.account(payer), world.account(payee), Decimal(5),
-                    "adjustment")
+    return Transfer(
+        uuid.uuid4(), at, world.account(payer), world.account(payee), Decimal(5), "adjustment"
+    )
 
 
 def test_the_sybil_that_is_the_subject_itself(warehouse: Warehouse) -> None:

@@ -246,9 +246,7 @@ def sql_scores(
     return {row[0]: Score(*row[1:]) for row in rows}
 
 
-def python_scores(
-    world: World, as_of: datetime, model: Model = MODEL
-) -> dict[uuid.UUID, Score]:
+def python_scores(world: World, as_of: datetime, model: Model = MODEL) -> dict[uuid.UUID, Score]:
     """The scores by plain Python."""
     return _Reference(world, model).scores(as_of)
 
@@ -585,6 +583,10 @@ def days(span: timedelta) -> float:
 
 
 def clamp(value: float, low: float, high: float) -> float:
-    return low if math.isnan(value) and low == 0 else 0.0 if math.isnan(value) else min(
-        high, max(low, value)
+    return (
+        low
+        if math.isnan(value) and low == 0
+        else 0.0
+        if math.isnan(value)
+        else min(high, max(low, value))
     )
