@@ -53,18 +53,28 @@ def explanation_lines(
     lines = [
         f"identity   {identity}",
         f"as of      {score['computed_at']} UTC, model {score['model_version']}",
-        f"score      {score['overall_score']:.4f}, at least {score['score_lower']:.4f} "
-        f"(rank by this), confidence {score['confidence']:.3f}",
-        f"           tasks {score['task_quality_score']:.3f}, "
-        f"economic {score['economic_score']:.3f}, "
-        f"hygiene {score['identity_hygiene_score']:.3f}",
-        f"before     7 days ago {score['score_7d_ago']:.4f}, "
-        f"30 days ago {score['score_30d_ago']:.4f}",
-        f"events     {score['total_events']} in the window, {score['positive_events']} good, "
-        f"{score['negative_events']} bad; {score['excluded_events']} count zero",
+        (
+            f"score      {score['overall_score']:.4f}, at least {score['score_lower']:.4f} "
+            f"(rank by this), confidence {score['confidence']:.3f}"
+        ),
+        (
+            f"           tasks {score['task_quality_score']:.3f}, "
+            f"economic {score['economic_score']:.3f}, "
+            f"hygiene {score['identity_hygiene_score']:.3f}"
+        ),
+        (
+            f"before     7 days ago {score['score_7d_ago']:.4f}, "
+            f"30 days ago {score['score_30d_ago']:.4f}"
+        ),
+        (
+            f"events     {score['total_events']} in the window, {score['positive_events']} good, "
+            f"{score['negative_events']} bad; {score['excluded_events']} count zero"
+        ),
         "",
-        "  effect  category          event                age d  delta  weight  reason         "
-        "cap  counted  cluster   reference",
+        (
+            "  effect  category          event                age d  delta  weight  reason         "
+            "cap  counted  cluster   reference"
+        ),
     ]
     shown = found.contributions[:rows_max]
     lines += [_contribution_line(row) for row in shown]

@@ -37,7 +37,7 @@ def aggregate(
 
     Raises:
         ModelError: The model cannot be used.
-        ScoresNotRefreshedError, WarehousePermanentError, WarehouseTransientError: as refresh_scores.
+        ScoresNotRefreshedError, WarehousePermanentError: As refresh_scores.
     """
     model = read_model(settings.reputation_model)
     if load_model(warehouse, model):

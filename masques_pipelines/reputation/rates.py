@@ -4,8 +4,9 @@ Here: reading `<landing>/exchange_rates/*.{ndjson,jsonl,csv}` and adding what is
 Not here: how a rate is used (sql/011_reputation.sql).
 A re-run adds nothing: a rate is known by its currency and time, and the first one that came stays.
 
-A file has the fields currency, quoted_at (ISO 8601 with a zone, or Z) and usd (the price of one whole
-unit, as text or number, read exactly). A row that cannot be read is counted and named, never guessed.
+A file has the fields currency, quoted_at (ISO 8601 with a zone, or Z) and usd (the price of one
+whole unit, as text or number, read exactly). A row that cannot be read is counted and named, never
+guessed.
 """
 
 import csv

@@ -106,7 +106,7 @@ def distribution(warehouse: Warehouse) -> str:
     counts = {int(tenth): int(identities) for tenth, identities in rows}
     most = max(counts.values(), default=1)
     lines = [
-        f"{tenth / 10:.1f}–{(tenth + 1) / 10:.1f} "
+        f"{tenth / 10:.1f}-{(tenth + 1) / 10:.1f} "
         f"{'█' * round(_BAR_LENGTH * counts.get(tenth, 0) / most)} {counts.get(tenth, 0):,}"
         for tenth in range(10)
     ]

@@ -2,11 +2,13 @@
 
 import random
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
+from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.warehouse import Warehouse
 from tests.support.reputation_world import (
     CATEGORIES,
@@ -17,13 +19,28 @@ from tests.support.reputation_world import (
     Session,
     Settlement,
     World,
+    empty_tables,
     ident,
+    migrated_once,
     python_scores,
     sql_scores,
 )
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SUBJECT = ident("subject")
+
+
+@pytest.fixture(scope="module")
+def migrated(engine_settings: Settings) -> Iterator[Warehouse]:
+    with migrated_once(engine_settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def warehouse(migrated: Warehouse) -> Warehouse:
+    """A warehouse with the whole schema and no rows, without migrating for every test."""
+    empty_tables(migrated)
+    return migrated
 
 
 def ago(days: float) -> datetime:
@@ -125,7 +142,7 @@ def test_the_sybil(warehouse: Warehouse) -> None:
     boss = ident("boss")
     for n in range(50):
         wallet = ident(f"wallet {n}")
-        world.transfers.append(world_funding(world, boss, wallet, ago(20 - n / 100)))
+        world.fund(boss, wallet, ago(20 - n / 100))
         for k in range(10):
             paid_event(world, wallet, 10 * (n * 10 + k + 0.5) / 500)
     for n in range(8):
@@ -137,19 +154,11 @@ def test_the_sybil(warehouse: Warehouse) -> None:
     assert score.lower == pytest.approx(0.303, abs=6e-4)
 
 
-def world_funding(world: World, payer: uuid.UUID, payee: uuid.UUID, at: datetime) -> "object":
-    from tests.support.reputation_world import Transfer
-
-    return Transfer(
-        uuid.uuid4(), at, world.account(payer), world.account(payee), Decimal(5), "adjustment"
-    )
-
-
 def test_the_sybil_that_is_the_subject_itself(warehouse: Warehouse) -> None:
     world = World()
     for n in range(50):
         wallet = ident(f"wallet {n}")
-        world.transfers.append(world_funding(world, SUBJECT, wallet, ago(20 - n / 100)))
+        world.fund(SUBJECT, wallet, ago(20 - n / 100))
         for k in range(10):
             paid_event(world, wallet, 10 * (n * 10 + k + 0.5) / 500)
     for n in range(8):
@@ -171,3 +180,125 @@ def test_the_one_that_turned_bad(warehouse: Warehouse) -> None:
     assert score.month_ago == pytest.approx(0.666, abs=6e-4)
     assert score.week_ago == pytest.approx(0.648, abs=6e-4)
     assert score.overall == pytest.approx(0.569, abs=6e-4)
+
+
+def generated_world(seed: int, identities: int, events: int) -> World:
+    """Everything that the model tells apart, in arbitrary mixtures."""
+    dice = random.Random(seed)
+    world = World()
+    names = [ident(f"agent {seed} {n}") for n in range(identities)]
+    for name in names[: identities * 3 // 4]:
+        shared = f"0xSHARED{dice.randrange(identities)}"
+        world.identities[name] = {"wallet": shared} if dice.random() < 0.1 else {"agent": "7"}
+        if dice.random() < 0.9:
+            world.identities[name] = {"agent": str(names.index(name))}
+    world.rates = [("SOL", ago(days), Decimal(140 + days)) for days in (118, 60, 55, 30, 9, 3)]
+    treasury = world.account(ident("platform"), "treasury")
+    for _ in range(identities // 3):
+        payer, payee = dice.sample(names, 2)
+        world.fund(payer, payee, ago(dice.uniform(100, 119)))
+    for name in dice.sample(names, identities // 5):
+        deposit = world.pay(
+            name,
+            name,
+            ago(dice.uniform(0, 119)),
+            debit=treasury,
+            credit=world.account(name),
+            kind="deposit",
+        )
+        world.settlements.append(
+            Settlement(
+                uuid.uuid4(),
+                ago(dice.uniform(0, 119)),
+                dice.choice(["confirmed", "pending"]),
+                deposit,
+                f"0xWALLET{dice.randrange(identities // 4)}",
+            )
+        )
+    for n in range(events):
+        world.events.append(generated_event(world, dice, names, n))
+    for event in dice.sample(world.events, events // 50):
+        world.events.append(event)
+    return world
+
+
+def generated_event(world: World, dice: random.Random, names: list[uuid.UUID], n: int) -> Event:
+    subject, other = dice.sample(names, 2)
+    at = ago(dice.uniform(-2, 130))
+    kind = dice.choice(["transaction", "session", "request", "settlement", "attestation", ""])
+    reference: uuid.UUID | None = uuid.uuid4()
+    payment = None
+    if kind not in ("attestation", "") and dice.random() < 0.8:
+        payer, payee = (other, subject) if dice.random() < 0.8 else (subject, other)
+        if dice.random() < 0.1:
+            payer = dice.choice(names)
+        payment = world.pay(
+            payer,
+            payee,
+            at - timedelta(seconds=dice.randrange(1, 3600)),
+            dice.choice(["0.0005", "0.004", "1", "20", "0.5"]),
+            kind=dice.choice(["api_call", "masque_session", "fee"]),
+            currency=dice.choice(["USD", "USD", "SOL", "XYZ"]),
+            trace=f"trace {n}",
+            event_type=dice.choice(["single_phase", "single_phase", "two_phase_pending"]),
+        )
+        if dice.random() < 0.15:
+            paid = world.transfers[-1]
+            share = dice.choice([Decimal("0.25"), Decimal(1), Decimal(2)])
+            world.pay(
+                payee,
+                payer,
+                at,
+                str(paid.amount * share),
+                kind="refund",
+                debit=paid.credit,
+                credit=paid.debit,
+                currency=paid.currency,
+                trace=paid.trace,
+            )
+    known = dice.random() < 0.9
+    if kind == "transaction":
+        reference = payment or reference
+    elif kind == "session" and known:
+        world.sessions.append(
+            Session(reference, dice.choice([other, subject]), subject, at, payment)
+        )
+    elif kind == "request" and known:
+        world.requests.append(Request(reference, dice.choice([other, subject]), at, payment))
+    elif kind == "settlement" and known:
+        for revision in range(1, dice.randrange(2, 4)):
+            status = dice.choice(["confirmed", "confirmed", "pending", "failed"])
+            world.settlements.append(
+                Settlement(reference, at, status, payment, "0xpayer", revision, "out")
+            )
+    return Event(
+        subject,
+        at,
+        dice.choice([*CATEGORIES, "gossip"]),
+        dice.choice([1.0, -1.0, 0.3, -0.7, 0.0, 17.0, -17.0, float("nan")]),
+        dice.choice([1.0, 1.0, 0.8, 0.4, 3.0, 0.0, -1.0, float("nan")]),
+        kind,
+        reference if kind not in ("attestation", "") else None,
+        dice.choice([str(other), str(other), "", str(PLATFORM), "somebody", str(subject)]),
+    )
+
+
+def test_the_sql_equals_plain_python_on_thousands_of_cases(warehouse: Warehouse) -> None:
+    world = generated_world(seed=1, identities=2500, events=12_000)
+    world.load(warehouse)
+
+    by_sql, by_python = sql_scores(warehouse, NOW), python_scores(world, NOW)
+    assert len(by_sql) > 2000
+    assert sum(score.overall != 0.5 for score in by_sql.values()) > 1200
+    assert_same(by_sql, by_python)
+
+
+@pytest.mark.parametrize("days", [7, 30])
+def test_the_scores_of_days_ago_are_the_model_at_that_time(warehouse: Warehouse, days: int) -> None:
+    world = generated_world(seed=2, identities=300, events=2000)
+    world.load(warehouse)
+
+    now, then = sql_scores(warehouse, NOW), sql_scores(warehouse, ago(days))
+    for identity, score in now.items():
+        was = score.week_ago if days == 7 else score.month_ago
+        assert was == pytest.approx(then[identity].overall if identity in then else 0.5, abs=1e-9)

@@ -5,10 +5,11 @@ shares no line with the SQL: dictionaries and loops, one event at a time.
 Not here: any test.
 """
 
+import contextlib
 import math
 import uuid
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,7 +17,11 @@ from typing import Any, Final
 
 from masques_pipelines.reputation.facts import write_facts
 from masques_pipelines.reputation.model import Model, read_model
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.settings import Settings
+from masques_pipelines.warehouse.migrations import migrate
+from masques_pipelines.warehouse.opening import open_warehouse
+from masques_pipelines.warehouse.schema import DATABASES
+from masques_pipelines.warehouse.warehouse import Origin, Warehouse
 
 MODEL: Final = read_model(None)
 PLATFORM: Final = MODEL.attestors[0]
@@ -126,6 +131,10 @@ class World:
         )
         return transfer_id
 
+    def fund(self, payer: uuid.UUID, payee: uuid.UUID, timestamp: datetime) -> None:
+        """Records money that pays for nothing."""
+        self.pay(payer, payee, timestamp, "5", credit=self.account(payee), kind="adjustment")
+
     def load(
         self,
         warehouse: Warehouse,
@@ -133,7 +142,7 @@ class World:
         ingested_at: datetime | None = None,
         with_facts: bool = True,
     ) -> None:
-        """Inserts the facts, as if they had come in at ingested_at, and writes down what follows."""
+        """Inserts the facts, as if they came in at ingested_at; writes down what follows."""
         came_in = ingested_at or datetime(2020, 1, 1, tzinfo=UTC)
         for table, columns, rows in self._tables():
             warehouse.insert_rows(
@@ -156,32 +165,87 @@ class World:
         )
         yield (
             "masques.reputation_events",
-            ["event_id", "timestamp", "identity_id", "category", "event_type", "score_delta"]
-            + ["confidence", "reference_type", "reference_id", "attributes"],
             [
-                [e.event_id, e.timestamp, e.identity, e.category, "rated", e.delta, e.confidence]
-                + [e.reference_type, str(e.reference or "")]
-                + [{"counterparty_id": e.counterparty} if e.counterparty else {}]
+                "event_id",
+                "timestamp",
+                "identity_id",
+                "category",
+                "event_type",
+                "score_delta",
+                "confidence",
+                "reference_type",
+                "reference_id",
+                "attributes",
+            ],
+            [
+                [
+                    e.event_id,
+                    e.timestamp,
+                    e.identity,
+                    e.category,
+                    "rated",
+                    e.delta,
+                    e.confidence,
+                    e.reference_type,
+                    str(e.reference or ""),
+                    {"counterparty_id": e.counterparty} if e.counterparty else {},
+                ]
                 for e in self.events
             ],
         )
         yield (
             "masques.transactions",
-            ["transaction_id", "timestamp", "debit_account_id", "credit_account_id", "amount"]
-            + ["currency", "transaction_type", "event_type", "trace_id", "pending_id"],
             [
-                [t.transfer_id, t.timestamp, t.debit, t.credit, t.amount, t.currency, t.kind]
-                + [t.event_type, t.trace, t.hold]
+                "transaction_id",
+                "timestamp",
+                "debit_account_id",
+                "credit_account_id",
+                "amount",
+                "currency",
+                "transaction_type",
+                "event_type",
+                "trace_id",
+                "pending_id",
+            ],
+            [
+                [
+                    t.transfer_id,
+                    t.timestamp,
+                    t.debit,
+                    t.credit,
+                    t.amount,
+                    t.currency,
+                    t.kind,
+                    t.event_type,
+                    t.trace,
+                    t.hold,
+                ]
                 for t in self.transfers
             ],
         )
         yield (
             "masques.settlements",
-            ["settlement_id", "timestamp", "status", "transaction_id", "payer", "revision"]
-            + ["direction", "recorded_at"],
             [
-                [s.settlement_id, s.timestamp, s.status, s.transfer, s.payer, s.revision]
-                + [s.direction, s.timestamp]
+                "settlement_id",
+                "timestamp",
+                "status",
+                "transaction_id",
+                "payer",
+                "revision",
+                "direction",
+                "recorded_at",
+            ],
+            [
+                [
+                    s.settlement_id,
+                    s.timestamp,
+                    s.status,
+                    s.transfer,
+                    s.payer,
+                    s.revision,
+                    s.direction,
+                    s.timestamp,
+                ]
                 for s in self.settlements
             ],
         )
@@ -203,6 +267,27 @@ class World:
             ["currency", "quoted_at", "usd"],
             [list(rate) for rate in self.rates],
         )
+
+
+@contextlib.contextmanager
+def migrated_once(settings: Settings) -> Iterator[Warehouse]:
+    """Opens a warehouse with the whole schema, made anew."""
+    with open_warehouse(settings, origin=Origin(job="tests")) as opened:
+        for database in DATABASES:
+            opened.command(f"DROP DATABASE IF EXISTS {database} SYNC")
+        migrate(opened)
+        yield opened
+
+
+def empty_tables(warehouse: Warehouse) -> None:
+    """Empties every table but the record of migrations and the models."""
+    rows = warehouse.rows(
+        "SELECT database, name FROM system.tables WHERE database IN ('masques', 'masques_ops') "
+        "AND engine LIKE '%MergeTree' AND name NOT IN ('schema_migrations', 'reputation_models') "
+        "AND total_rows > 0"
+    )
+    for database, name in rows:
+        warehouse.command(f"TRUNCATE TABLE {database}.{name}")
 
 
 @dataclass(frozen=True)
@@ -263,6 +348,8 @@ class _Payment:
 class _Reference:
     def __init__(self, world: World, model: Model) -> None:
         self.world, self.model = world, model
+        self.sessions: dict[Any, Session] = {s.session_id: s for s in world.sessions}
+        self.requests: dict[Any, Request] = {r.request_id: r for r in world.requests}
         self.newest = self._newest_settlements()
         self.payments = self._payments()
         self.roots = self._roots()
@@ -374,7 +461,9 @@ class _Reference:
 
     # -- evidence
 
-    def _reference(self, event: Event) -> tuple[str, uuid.UUID, uuid.UUID, _Payment | None]:
+    def _reference(  # noqa: C901, PLR0911, PLR0912 - one branch for each kind of reference
+        self, event: Event
+    ) -> tuple[str, uuid.UUID, uuid.UUID, _Payment | None]:
         """What the reference proves: state, one side, the other side, the payment."""
         kind, ref = event.reference_type, event.reference
         one = other = NOBODY
@@ -383,15 +472,15 @@ class _Reference:
         if kind == "transaction":
             transfer = ref
         elif kind == "session":
-            found = [s for s in self.world.sessions if s.session_id == ref]
-            if not found:
+            session = self.sessions.get(ref)
+            if session is None:
                 return "", NOBODY, NOBODY, None
-            transfer, one, other = found[0].transfer, found[0].identity, found[0].author
+            transfer, one, other = session.transfer, session.identity, session.author
         elif kind == "request":
-            asked = [r for r in self.world.requests if r.request_id == ref]
-            if not asked:
+            request = self.requests.get(ref)
+            if request is None:
                 return "", NOBODY, NOBODY, None
-            transfer, one = asked[0].transfer, asked[0].identity
+            transfer, one = request.transfer, request.identity
         elif kind == "settlement" and ref in self.newest:
             transfer, status = self.newest[ref].transfer, self.newest[ref].status
         else:
@@ -412,7 +501,7 @@ class _Reference:
             return "money", one, other, payment
         return ("settled" if kind == "settlement" else "plain"), one, other, None
 
-    def weigh(self, event: Event) -> tuple[float, Hashable, bool]:
+    def weigh(self, event: Event) -> tuple[float, Hashable, bool]:  # noqa: C901 - one rule a branch
         """Weight before ageing, payer cluster, and whether the platform says it."""
         model = self.model
         state, one, other, payment = self._reference(event)
@@ -522,8 +611,8 @@ class _Reference:
     ) -> dict[uuid.UUID, dict[str, Any]]:
         model = self.model
         spending = self._spending(at)
-        sums: dict[Hashable, list[float]] = defaultdict(lambda: [0.0, 0.0])
-        caps: dict[Hashable, float] = {}
+        # By identity and category, by cluster: good, bad, cap.
+        sums: dict[tuple[uuid.UUID, str], dict[Hashable, list[float]]] = defaultdict(dict)
         counts: dict[uuid.UUID, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
         for event, weight, cluster, is_attested in weighed:
             age = days(at - event.timestamp)
@@ -531,15 +620,13 @@ class _Reference:
                 continue
             delta = clamp(event.delta, -1, 1)
             aged = weight * 2 ** (-age / model.half_life_days)
-            key = (event.identity, event.category, cluster)
-            sums[key][0] += aged * max(delta, 0.0)
-            sums[key][1] += aged * max(-delta, 0.0)
-            spent = spending.get(cluster, 0.0)
-            caps[key] = (
-                model.cap_attestor
-                if is_attested
-                else min(model.cap_most, model.cap_least + math.log2(1 + spent))
-            )
+            cap = model.cap_attestor
+            if not is_attested:
+                spent = spending.get(cluster, 0.0)
+                cap = min(model.cap_most, model.cap_least + math.log2(1 + spent))
+            found = sums[event.identity, event.category].setdefault(cluster, [0.0, 0.0, cap])
+            found[0] += aged * max(delta, 0.0)
+            found[1] += aged * max(-delta, 0.0)
             count = counts[event.identity]
             count[0] += 1
             count[1] += delta > 0
@@ -552,9 +639,9 @@ class _Reference:
             overall = confidence = variance = evidence = 0.0
             for category, share in zip(CATEGORIES, shares, strict=True):
                 good = total = 0.0
-                for key, (r, s) in sums.items():
-                    if key[:2] == (name, category) and r + s > 0:  # type: ignore[index]
-                        counted = min(1.0, caps[key] / (r + s))
+                for r, s, cap in sums.get((name, category), {}).values():
+                    if r + s > 0:
+                        counted = min(1.0, cap / (r + s))
                         good += counted * r
                         total += counted * (r + s)
                 w = model.prior_weight
