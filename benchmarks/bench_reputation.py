@@ -4,8 +4,8 @@ Every figure is of one run on one machine; compare figures within a run only. Gi
 arguments (events), for instance `python benchmarks/bench_reputation.py 1000000 5000000`.
 
 The events: 40% refer to a payment, 15% to a paid session, 10% to a free request, 5% to a
-settlement, 10% are the platform's, 20% refer to nothing; 100,000 identities, 20 payers each, a fifth of all
-identities funded by another one. As many payments as events times 0.55.
+settlement, 10% are the platform's, 20% refer to nothing; 100,000 identities, 20 payers each, a
+fifth of all identities funded by another one. As many payments as events times 0.55.
 """
 
 import subprocess

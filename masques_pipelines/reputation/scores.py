@@ -13,11 +13,13 @@ from datetime import datetime
 from typing import Final
 
 from masques_pipelines.errors import PermanentError
+from masques_pipelines.warehouse.errors import WarehousePermanentError
 from masques_pipelines.warehouse.sql_files import sql
 from masques_pipelines.warehouse.warehouse import Warehouse
 
 VIEW: Final = "masques.reputation_scores_mv"
 MOVERS_SHOWN: Final = 5
+RESTART_S: Final = 0.5
 _RUNNING: Final = ("Running", "RunningOnAnotherReplica")
 _STOPPED: Final = "Disabled"
 _BAR_LENGTH: Final = 30
@@ -126,6 +128,7 @@ class _State:
     last_success_ns: int
     computed_at_ns: int
     now_ns: int
+    has_failed: bool
 
     def is_refreshed_since(self, began_ns: int) -> bool:
         """Says whether a refresh that began after a time has come to its end."""
@@ -148,8 +151,7 @@ def _refresh_and_wait(warehouse: Warehouse) -> None:
         if was_stopped:
             warehouse.command(f"SYSTEM WAIT VIEW {VIEW}")
         if not _state(warehouse).is_refreshed_since(before.now_ns):
-            warehouse.command(f"SYSTEM REFRESH VIEW {VIEW}")
-            warehouse.command(f"SYSTEM WAIT VIEW {VIEW}")
+            _ask(warehouse, had_failed=before.has_failed)
     finally:
         if was_stopped:
             warehouse.command(f"SYSTEM STOP VIEW {VIEW}")
@@ -160,10 +162,28 @@ def _refresh_and_wait(warehouse: Warehouse) -> None:
         )
 
 
+def _ask(warehouse: Warehouse, *, had_failed: bool) -> None:
+    warehouse.command(f"SYSTEM REFRESH VIEW {VIEW}")
+    try:
+        warehouse.command(f"SYSTEM WAIT VIEW {VIEW}")
+    except WarehousePermanentError:
+        if not had_failed:
+            raise
+        # The engine starts a refresh a moment after it is asked, and until then tells the error of
+        # the one before. A second wait can only tell the new one's.
+        time.sleep(RESTART_S)
+        warehouse.command(f"SYSTEM REFRESH VIEW {VIEW}")
+        time.sleep(RESTART_S)
+        warehouse.command(f"SYSTEM WAIT VIEW {VIEW}")
+
+
 def _state(warehouse: Warehouse) -> _State:
     rows = warehouse.rows(sql("queries/reputation/refresh_state"))
     if not rows:
         raise ScoresNotRefreshedError(
             f"{VIEW}: there is no such refreshable view: run `masques migrate --check`"
         )
-    return _State(str(rows[0][0]), *(int(value) for value in rows[0][1:]))
+    status, last_success_ns, computed_at_ns, now_ns, exception = rows[0]
+    return _State(
+        str(status), int(last_success_ns), int(computed_at_ns), int(now_ns), bool(exception)
+    )

@@ -226,7 +226,7 @@ def generated_event(world: World, dice: random.Random, names: list[uuid.UUID], n
     subject, other = dice.sample(names, 2)
     at = ago(dice.uniform(-2, 130))
     kind = dice.choice(["transaction", "session", "request", "settlement", "attestation", ""])
-    reference: uuid.UUID | None = uuid.uuid4()
+    reference = uuid.uuid4()
     payment = None
     if kind not in ("attestation", "") and dice.random() < 0.8:
         payer, payee = (other, subject) if dice.random() < 0.8 else (subject, other)

@@ -5,6 +5,7 @@ SELECT
     (
         SELECT toUnixTimestamp64Nano(max(computed_at)) FROM masques.reputation_scores
     ) AS computed_at_ns,
-    toUnixTimestamp64Nano(now64(9)) AS now_ns
+    toUnixTimestamp64Nano(now64(9)) AS now_ns,
+    exception
 FROM system.view_refreshes
 WHERE database = 'masques' AND view = 'reputation_scores_mv'
