@@ -10,17 +10,21 @@ WITH
         FROM masques_marts.reputation_contributions
         WHERE identity_id = chosen
     )
-SELECT
-    if(number <= 6, toString(number), 'rest') AS event,
-    if(event = 'rest', concat(toString(count()), ' events'), any(event_type)) AS event_type,
-    if(event = 'rest', '', any(reason)) AS reason,
-    if(event = 'rest', '', substring(toString(any(cluster_id)), 1, 8)) AS payer_cluster,
-    if(event = 'rest', NULL, round(any(weight), 3)) AS weight,
-    if(event = 'rest', NULL, round(any(cap), 2)) AS cap,
-    round(sum(effect), 5) AS effect
-FROM effects
-GROUP BY event
+SELECT *
+FROM
+(
+    SELECT
+        if(number <= 6, toString(number), 'rest') AS event,
+        if(event = 'rest', concat(toString(count()), ' events'), any(event_type)) AS event_type,
+        if(event = 'rest', '', any(reason)) AS reason,
+        if(event = 'rest', '', substring(toString(any(cluster_id)), 1, 8)) AS payer_cluster,
+        if(event = 'rest', NULL, round(any(weight), 3)) AS weight,
+        if(event = 'rest', NULL, round(any(cap), 2)) AS cap,
+        round(sum(effect), 5) AS effect
+    FROM effects
+    GROUP BY event
+    UNION ALL
+    SELECT 'sum', 'prior 0.5 + effects', '', '', NULL, NULL, round(0.5 + sum(effect), 5)
+    FROM effects
+)
 ORDER BY event
-UNION ALL
-SELECT 'sum', 'prior 0.5 + effects', '', '', NULL, NULL, round(0.5 + sum(effect), 5)
-FROM effects
