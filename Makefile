@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 export DAGSTER_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format dev bench bench-ledger lock schema clean bench-rails
+.PHONY: help setup demo test lint format dev bench bench-ledger lock schema clean bench-rails bench-reputation
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ bench-ledger: $(VENV)/.ready-dev ## Measure the ledger sync: speed, memory (ARGS
 
 bench-rails: $(VENV)/.ready-dev ## Measure a back-fill of Base: calls, seconds
 	$(BIN)/python benchmarks/bench_rails.py
+
+bench-reputation: $(VENV)/.ready-dev ## Measure a full refresh of the scores at 1, 5 and 20 million events
+	$(BIN)/python benchmarks/bench_reputation.py
 
 lock: $(VENV)/.ready-dev ## Resolve the pinned versions anew, for all platforms
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -12,7 +12,16 @@ from typing import Final
 
 import click
 
-from masques_pipelines.commands import dagster_handover, demo, ledger, migrate, query, rails, verify
+from masques_pipelines.commands import (
+    dagster_handover,
+    demo,
+    ledger,
+    migrate,
+    query,
+    rails,
+    reputation,
+    verify,
+)
 from masques_pipelines.errors import MasquesError
 
 EXIT_FAILED: Final = 1
@@ -34,6 +43,7 @@ masques.add_command(ledger.ledger)
 masques.add_command(query.sql)
 masques.add_command(verify.verify)
 masques.add_command(rails.rails)
+masques.add_command(reputation.reputation)
 for _command in dagster_handover.COMMANDS:
     masques.add_command(_command)
 

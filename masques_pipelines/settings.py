@@ -41,6 +41,7 @@ VARIABLES: Final = (
     "MASQUES_LND_MACAROON_FILE",
     "MASQUES_LND_TLS_CERT_FILE",
     "MASQUES_LND_NETWORK",
+    "MASQUES_REPUTATION_MODEL",
 )
 
 _PREFIX: Final = "MASQUES_"
@@ -105,6 +106,7 @@ class Settings:
         base: The rail Base (any chain of the OP stack).
         solana: The rail Solana.
         lightning: The rail Lightning, an LND node.
+        reputation_model: The parameters of the reputation model, or None: the packaged ones.
     """
 
     home: Path
@@ -116,6 +118,7 @@ class Settings:
     base: RailSettings
     solana: RailSettings
     lightning: RailSettings
+    reputation_model: Path | None = None
 
 
 def project_root() -> Path:
@@ -155,6 +158,12 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
             f"MASQUES_LEDGER_CHART: {chart} is not a file: "
             "give the path of a chart.yaml, or unset it to use the packaged chart"
         )
+    model = _path(values, "MASQUES_REPUTATION_MODEL")
+    if model is not None and not model.is_file():
+        raise SettingError(
+            f"MASQUES_REPUTATION_MODEL: {model} is not a file: "
+            "give the path of a model.yaml, or unset it to use the packaged model"
+        )
     return Settings(
         home=home,
         clickhouse_url=_text(values, "MASQUES_CLICKHOUSE_URL")
@@ -185,6 +194,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
             credential_file=_file(values, "MASQUES_LND_MACAROON_FILE"),
             tls_cert_file=_file(values, "MASQUES_LND_TLS_CERT_FILE"),
         ),
+        reputation_model=model,
     )
 
 

@@ -71,5 +71,16 @@ settlement_ingestion_job = dg.define_asset_job(
 )
 settlement_ingestion_schedule = steady_schedule("settlement_ingestion_job", "*/10 * * * *")
 
-JOBS: Final = (ledger_sync_job, settlement_ingestion_job)
-SCHEDULES: Final = (ledger_sync_schedule, settlement_ingestion_schedule)
+reputation_aggregation_job = dg.define_asset_job(
+    "reputation_aggregation_job",
+    selection=dg.AssetSelection.assets(SCHEMA_MIGRATIONS, ["masques", "reputation_scores"]),
+    description="Derives signals, and computes every identity's score anew.",
+)
+reputation_aggregation_schedule = steady_schedule("reputation_aggregation_job", "20 * * * *")
+
+JOBS: Final = (ledger_sync_job, settlement_ingestion_job, reputation_aggregation_job)
+SCHEDULES: Final = (
+    ledger_sync_schedule,
+    settlement_ingestion_schedule,
+    reputation_aggregation_schedule,
+)
