@@ -74,6 +74,7 @@ def open_warehouse(
                 description=f"chdb://{folder}",
                 origin=origin,
                 insert_scope=functools.partial(embedded.temporary_files_in, inserts),
+                inserts_folder=inserts,
             )
         return
     client, description = _connect(settings.clickhouse_url)

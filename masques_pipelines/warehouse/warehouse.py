@@ -9,8 +9,10 @@ again when the line is cut, committed or not.
 
 import contextlib
 import json
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import pandas as pd
@@ -60,6 +62,8 @@ class Warehouse:
         cluster: The cluster's name when migrations run their cluster form, else None.
         origin: Who asks.
         insert_scope: Entered around each insert (the embedded engine's insert files).
+        inserts_folder: Where the embedded engine reads what `insert_select` sends; None for a
+            server, which takes it as the body of the request.
     """
 
     client: Client = field(repr=False)
@@ -69,6 +73,7 @@ class Warehouse:
     insert_scope: Callable[[], contextlib.AbstractContextManager[None]] = field(
         default=contextlib.nullcontext, repr=False
     )
+    inserts_folder: Path | None = field(default=None, repr=False)
 
     def for_origin(self, origin: Origin) -> "Warehouse":
         """Returns the same warehouse asking in another's name."""
@@ -173,6 +178,31 @@ class Warehouse:
                 settings=self._insert_settings(settings),
             ),
         )
+
+    def insert_select(self, sql: str, pieces: Sequence[bytes], **settings: Any) -> None:
+        """Runs an INSERT … SELECT whose rows come from here; it may be sent twice.
+
+        Args:
+            sql: Reads the rows by the table function `input('name type, …')`, used once.
+            pieces: The rows as RowBinary of that structure, in pieces that follow one another.
+            settings: Of the statement.
+        """
+        tagged = self._insert_settings(settings)
+        if self.inserts_folder is None:
+            self._call(
+                sql,
+                lambda: self.client.command(
+                    f"{sql}\nFORMAT RowBinary", data=b"".join(pieces), settings=tagged
+                ),
+            )
+            return
+        # The embedded engine takes no body. A file of the same rows is the same to it.
+        with tempfile.NamedTemporaryFile(dir=self.inserts_folder, suffix=".rows") as file:
+            file.writelines(pieces)
+            file.flush()
+            path = file.name.replace("\\", "\\\\").replace("'", "\\'")
+            reading = sql.replace("input(", f"file('{path}', 'RowBinary', ", 1)
+            self._call(sql, lambda: self.client.command(reading, settings=tagged))
 
     def _insert(self, table: str, send: Callable[[], object]) -> None:
         def scoped() -> object:
