@@ -5,8 +5,8 @@
 -- and published. A staged table is empty between batches. There is one writer at a time: the lock
 -- of the embedded warehouse, or the lease of the intake on a server.
 --
--- Two rows with one key (key_id, key_part) are duplicates when `content` is equal; else the second
--- is a conflict: the first stays, the other goes to quarantine.
+-- Two rows with one row_key are duplicates when `content` is equal; else the second is a conflict:
+-- the first stays, the other goes to quarantine.
 
 -- Which files were read, and what became of each of their rows: rows_read is blank, loaded,
 -- duplicates and quarantined together. A change is a new row with a later recorded_at: use FINAL.
@@ -37,12 +37,11 @@ ORDER BY (folder, path, version);
 -- Keys of the batch at hand that the table holds already.
 CREATE TABLE IF NOT EXISTS masques_ops.intake_known
 (
-    key_id UUID,
-    key_part String,
+    row_key UUID,
     content FixedString(16)
 )
 ENGINE = /*cluster:Replicated*/MergeTree
-ORDER BY key_id;
+ORDER BY row_key;
 
 -- Rows of the batch at hand whose key came before, in the table or in the batch itself.
 CREATE TABLE IF NOT EXISTS masques_ops.intake_repeats
@@ -98,8 +97,7 @@ CREATE TABLE IF NOT EXISTS masques_ops.api_requests_staged
     payment_status LowCardinality(String),
     trace_id String,
     span_id String,
-    key_id UUID ALIAS request_id,
-    key_part String ALIAS '',
+    row_key UUID ALIAS request_id,
     content FixedString(16) ALIAS sipHash128(
         timestamp, identity_id,
         ifNull(session_id, toUUID('00000000-0000-0000-0000-000000000000')), endpoint, method,
@@ -114,8 +112,7 @@ ORDER BY (chunk_no, line_no);
 
 CREATE VIEW IF NOT EXISTS masques_ops.api_requests_keys AS
 SELECT
-    request_id AS key_id,
-    '' AS key_part,
+    request_id AS row_key,
     sipHash128(
         timestamp, identity_id,
         ifNull(session_id, toUUID('00000000-0000-0000-0000-000000000000')), endpoint, method,
@@ -143,8 +140,7 @@ CREATE TABLE IF NOT EXISTS masques_ops.reputation_events_staged
     reference_type LowCardinality(String),
     reference_id String,
     attributes Map(LowCardinality(String), String),
-    key_id UUID ALIAS event_id,
-    key_part String ALIAS '',
+    row_key UUID ALIAS event_id,
     content FixedString(16) ALIAS sipHash128(
         timestamp, identity_id, category, event_type, score_delta, confidence,
         reference_type, reference_id, attributes),
@@ -155,8 +151,7 @@ ORDER BY (chunk_no, line_no);
 
 CREATE VIEW IF NOT EXISTS masques_ops.reputation_events_keys AS
 SELECT
-    event_id AS key_id,
-    '' AS key_part,
+    event_id AS row_key,
     sipHash128(
         timestamp, identity_id, category, event_type, score_delta, confidence,
         reference_type, reference_id, attributes) AS content
@@ -184,8 +179,7 @@ CREATE TABLE IF NOT EXISTS masques_ops.masque_sessions_staged
     trace_id String,
     author_id UUID,
     transaction_id Nullable(UUID),
-    key_id UUID ALIAS session_id,
-    key_part String ALIAS toString(report),
+    row_key UUID ALIAS reinterpretAsUUID(sipHash128(session_id, toString(report))),
     content FixedString(16) ALIAS sipHash128(
         identity_id, masque_name, masque_version, masque_source, donned_at,
         ifNull(toUnixTimestamp64Nano(doffed_at), -1), ifNull(toString(duration_ms), ''),
@@ -198,8 +192,7 @@ ORDER BY (chunk_no, line_no);
 
 CREATE VIEW IF NOT EXISTS masques_ops.masque_sessions_keys AS
 SELECT
-    session_id AS key_id,
-    toString(report) AS key_part,
+    reinterpretAsUUID(sipHash128(session_id, toString(report))) AS row_key,
     sipHash128(
         identity_id, masque_name, masque_version, masque_source, donned_at,
         ifNull(toUnixTimestamp64Nano(doffed_at), -1), ifNull(toString(duration_ms), ''),
@@ -224,8 +217,7 @@ CREATE TABLE IF NOT EXISTS masques_ops.identities_staged
     status LowCardinality(String),
     status_reason String,
     updated_at DateTime64(9, 'UTC'),
-    key_id UUID ALIAS identity_id,
-    key_part String ALIAS toString(updated_at),
+    row_key UUID ALIAS reinterpretAsUUID(sipHash128(identity_id, updated_at)),
     content FixedString(16) ALIAS sipHash128(
         identity_type, created_at, display_name, attributes, external_ids, status,
         status_reason),
@@ -236,8 +228,7 @@ ORDER BY (chunk_no, line_no);
 
 CREATE VIEW IF NOT EXISTS masques_ops.identities_keys AS
 SELECT
-    identity_id AS key_id,
-    toString(updated_at) AS key_part,
+    reinterpretAsUUID(sipHash128(identity_id, updated_at)) AS row_key,
     sipHash128(
         identity_type, created_at, display_name, attributes, external_ids, status,
         status_reason) AS content

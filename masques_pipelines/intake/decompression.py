@@ -13,7 +13,7 @@ import zstandard
 
 from masques_pipelines.intake.chunks import FileProblemError
 
-BLOCK_BYTES: Final = 1 << 20
+BLOCK_BYTES: Final = 4 << 20
 # zstd cannot be told to stop in the middle of its input: 1 KiB of it makes at most about 32 MiB.
 ZSTD_INPUT_BYTES: Final = 1 << 10
 # Lines with ids of their own do not shrink a hundredfold; these do, and only to fill a disk.

@@ -7,25 +7,28 @@ A re-run of a batch changes nothing: what the tables hold already is found by it
 of quarantine replace themselves. So a kill at any point is repaired by reading the file again.
 """
 
+import contextlib
 import struct
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from masques_pipelines.errors import PermanentError
 from masques_pipelines.intake.chunks import Chunk, FileProblemError, chunk_rows, rowbinary_string
 from masques_pipelines.intake.file_ledger import FAILED, FileResult
+from masques_pipelines.intake.read_ahead import read_ahead
 from masques_pipelines.intake.tables import IntakeTable
 from masques_pipelines.warehouse.sql_files import sql
 from masques_pipelines.warehouse.warehouse import Warehouse
 
 # The engine types a batch at once; Python keeps it until it is done, for the lines of conflicts.
-BATCH_BYTES: Final = 64 << 20
+BATCH_BYTES: Final = 96 << 20
 BATCH_CHUNKS: Final = 1000
+READ_AHEAD: Final = 12
 STAGE_ATTEMPTS: Final = 3
 # One chunk a block: the engine's own block would hold the whole batch, several times over.
-_STAGE_SETTINGS: Final = {"input_format_max_block_size_bytes": 1 << 20}
+_SETTINGS: Final = {"input_format_max_block_size_bytes": 1 << 20}
 
 
 class IntakeIncompleteError(PermanentError):
@@ -60,6 +63,17 @@ class _Batch:
         return self.bytes >= BATCH_BYTES or len(self.chunks) + len(self.ended) >= BATCH_CHUNKS
 
 
+class _Staged(NamedTuple):
+    """What queries/intake/staged_total says of the batch at hand."""
+
+    lines: int
+    lines_sum: int
+    bad: int
+    good: int
+    keys: int
+    rows_there: int
+
+
 class Loader:
     """Loads sources into one table; use it for one run and from one thread.
 
@@ -72,16 +86,19 @@ class Loader:
         warehouse: Warehouse,
         table: IntakeTable,
         *,
+        helper: Warehouse,
         before_batch: Callable[[], None] = lambda: None,
     ) -> None:
         """Makes a loader.
 
         Args:
             warehouse: The target.
+            helper: The same warehouse, opened once more.
             table: The table.
             before_batch: Called before each batch is written: renews the lease.
         """
         self._warehouse = warehouse
+        self._clients = (warehouse, helper)
         self._table = table
         self._before_batch = before_batch
         self.reasons: dict[str, int] = {}
@@ -113,84 +130,106 @@ class Loader:
     def _chunks(self, source: Source) -> Iterator[Chunk]:
         """Yields a source's chunks; a problem of the whole file ends them and is noted."""
         try:
-            yield from source.chunks
+            # Some chunks only: together with the batch they are what Python holds.
+            with contextlib.closing(read_ahead(source.chunks, items_max=READ_AHEAD)) as chunks:
+                yield from chunks
         except FileProblemError as problem:
             source.result.state = FAILED
             source.result.problem = f"{problem.reason}: {problem}"
 
     def _run(self, batch: _Batch) -> list[FileResult]:
         self._before_batch()
-        self._empty()
         if batch.chunks:
-            self._stage(batch)
-            self._find_repeats()
+            self._empty("staged")
+            staged = self._stage(batch)
+            has_repeats = staged.keys < staged.good or staged.rows_there > 0
+            if has_repeats:
+                self._find_repeats()
             for name in self._table.publish:
                 self._warehouse.command(sql(name))
-            self._verify()
-            self._quarantine(batch)
+            self._verify(staged)
+            if staged.bad:
+                self._quarantine_bad()
+            if has_repeats:
+                self._quarantine_conflicts(batch)
+            if any(source.result.attempts > 1 for source, _chunk in batch.chunks):
+                self._resolve()
             self._count(batch)
+            self._empty("staged", "known", "repeats") if has_repeats else self._empty("staged")
         self._quarantine_files(batch)
-        if batch.chunks:
-            self._empty()
         return [source.result for source in batch.ended]
 
-    def _empty(self) -> None:
-        for name in (self._table.names["staged"], "intake_known", "intake_repeats"):
-            self._warehouse.command(f"TRUNCATE TABLE masques_ops.{name}")
+    def _empty(self, *names: str) -> None:
+        for name in names:
+            table = self._names()["staged"] if name == "staged" else f"intake_{name}"
+            self._warehouse.command(f"TRUNCATE TABLE masques_ops.{table}")
 
-    def _stage(self, batch: _Batch) -> None:
+    def _stage(self, batch: _Batch) -> _Staged:
         """Sends the batch. One that was sent twice may be there twice: then it is staged anew."""
-        pieces: list[bytes] = []
-        for number, (source, chunk) in enumerate(batch.chunks):
-            pieces.extend(chunk_rows(number, source.result.source, chunk))
-        wanted = sum(chunk.lines for _source, chunk in batch.chunks)
-        lines = 0
+        rows = [
+            chunk_rows(number, source.result.source, chunk)
+            for number, (source, chunk) in enumerate(batch.chunks)
+        ]
+        chunks = [chunk for _source, chunk in batch.chunks]
+        wanted = sum(chunk.lines for chunk in chunks), sum(chunk.lines_sum for chunk in chunks)
         for _attempt in range(STAGE_ATTEMPTS):
-            self._warehouse.insert_select(sql(self._table.stage), pieces, **_STAGE_SETTINGS)
-            lines, distinct = self._row("queries/intake/staged_total")
-            if lines == distinct == wanted:
-                return
-            self._empty()
+            self._send(rows)
+            staged = _Staged(
+                *self._warehouse.row(sql("queries/intake/staged_total"), self._names())
+            )
+            if (staged.lines, staged.lines_sum) == wanted:
+                return staged
+            self._empty("staged")
         raise IntakeIncompleteError(
-            f"masques_ops.{self._table.name}_staged held {lines} lines of a batch of {wanted}: "
+            f"masques_ops.{self._table.name}_staged did not hold the {wanted[0]} lines of a batch: "
             "another writer is at work; find and stop it, then run the intake again"
         )
 
+    def _send(self, rows: Sequence[Sequence[bytes]]) -> None:
+        """Stages rows through all clients at once: the engine types one stream with one thread."""
+        shares = [rows[n :: len(self._clients)] for n in range(len(self._clients))]
+        with ThreadPoolExecutor(len(self._clients)) as threads:
+            sent = [
+                threads.submit(client.insert_select, sql(self._table.stage), share, **_SETTINGS)
+                for client, share in zip(self._clients, shares, strict=True)
+                if share
+            ]
+        for one in sent:
+            one.result()
+
     def _find_repeats(self) -> None:
+        self._empty("known", "repeats")
         for name in ("find_known", "find_repeats"):
             self._warehouse.command(sql(f"transforms/intake/{name}"), self._names())
 
-    def _verify(self) -> None:
+    def _verify(self, staged: _Staged) -> None:
         """Raises unless every good key of the batch is in the table, once."""
-        keys, rows = self._row("queries/intake/published")
-        if keys != rows:
+        rows = self._warehouse.scalar(sql("queries/intake/published"), self._names())
+        if rows != staged.keys:
             raise IntakeIncompleteError(
-                f"{self._table.target} holds {rows} rows of the {keys} keys of a batch: another "
-                "writer is at work or rows were removed; find and stop it, then run the intake "
-                "again"
+                f"{self._table.target} holds {rows} rows of the {staged.keys} keys of a batch: "
+                "another writer is at work or rows were removed; find and stop it, then run the "
+                "intake again"
             )
 
-    def _quarantine(self, batch: _Batch) -> None:
-        reasons = self._warehouse.rows(sql("queries/intake/bad_reasons"), self._names())
-        for reason, rows in reasons:
+    def _quarantine_bad(self) -> None:
+        for reason, rows in self._warehouse.rows(sql("queries/intake/bad_reasons"), self._names()):
             self.reasons[reason] = self.reasons.get(reason, 0) + int(rows)
-        if reasons:
-            self._warehouse.command(
-                sql("transforms/intake/quarantine_staged"),
-                {**self._names(), "table_name": self._table.name},
-            )
+        self._warehouse.command(sql("transforms/intake/quarantine_staged"), self._all_names())
+
+    def _quarantine_conflicts(self, batch: _Batch) -> None:
         conflicts = self._warehouse.rows(sql("queries/intake/conflicts"))
-        if conflicts:
-            reason = f"conflict:{self._table.key}"
-            self.reasons[reason] = self.reasons.get(reason, 0) + len(conflicts)
-            self._put(
-                (source, int(line_no), reason, line)
-                for source, line_no, line in _lines_at(batch, conflicts)
-            )
-        self._warehouse.command(
-            sql("transforms/intake/resolve_quarantine"),
-            {**self._names(), "table_name": self._table.name},
+        if not conflicts:
+            return
+        reason = f"conflict:{self._table.key}"
+        self.reasons[reason] = self.reasons.get(reason, 0) + len(conflicts)
+        self._put(
+            (source, line_no, reason, line) for source, line_no, line in _lines_at(batch, conflicts)
         )
+
+    def _resolve(self) -> None:
+        """Closes entries of quarantine whose line is good now."""
+        self._warehouse.command(sql("transforms/intake/resolve_quarantine"), self._all_names())
 
     def _quarantine_files(self, batch: _Batch) -> None:
         """Puts files that could not be read to their end into quarantine, as line 0."""
@@ -207,15 +246,17 @@ class Loader:
     def _put(self, rows: Iterable[tuple[str, int, str, bytes]]) -> None:
         """Puts rows into quarantine that are not in the staged table: source, line, reason, raw."""
         table = rowbinary_string(self._table.name.encode())
-        pieces = [
-            table
-            + rowbinary_string(source.encode())
-            + struct.pack("<Q", line_no)
-            + rowbinary_string(reason.encode())
-            + rowbinary_string(raw)
+        sent = [
+            (
+                table,
+                rowbinary_string(source.encode()),
+                struct.pack("<Q", line_no),
+                rowbinary_string(reason.encode()),
+                rowbinary_string(raw),
+            )
             for source, line_no, reason, raw in rows
         ]
-        self._warehouse.insert_select(sql("transforms/intake/quarantine_rows"), pieces)
+        self._warehouse.insert_select(sql("transforms/intake/quarantine_rows"), sent)
 
     def _count(self, batch: _Batch) -> None:
         """Adds the batch's counts to the results of its sources."""
@@ -239,13 +280,11 @@ class Loader:
             result.unknown_fields += int(found["unknown_fields"])
             result.newest_ns = max(result.newest_ns, int(found["newest_ns"]))
 
-    def _row(self, name: str) -> tuple[int, int]:
-        first, second = self._warehouse.row(sql(name), self._names())
-        return int(first), int(second)
-
     def _names(self) -> dict[str, str]:
-        names = self._table.names
-        return {"staged": names["staged"], "keys": names["keys"]}
+        return {"staged": f"{self._table.name}_staged", "keys": f"{self._table.name}_keys"}
+
+    def _all_names(self) -> dict[str, str]:
+        return {**self._names(), "table_name": self._table.name}
 
 
 def _lines_at(
@@ -259,7 +298,3 @@ def _lines_at(
             split_no, lines = int(chunk_no), chunk.data.split(b"\n")
         yield source, int(line_no), lines[int(line_no) - chunk.first_line]
 
-
-def rows_per_s(rows: int, started_s: float) -> float:
-    """Returns how many rows a second since a time of the monotonic clock."""
-    return rows / max(time.monotonic() - started_s, 1e-6)

@@ -80,43 +80,63 @@ def read_blocks(file: BinaryIO) -> Iterator[bytes]:
 
 def ndjson_chunks(blocks: Blocks) -> Iterator[Chunk]:
     """Cuts NDJSON at line feeds. A line beyond LINE_BYTES_MAX is one bad row by itself."""
-    buffer = bytearray()
     line_no = 1
-    is_long = False  # inside a line that is too long, of which the beginning is in the buffer
-    is_first = True
-    for block in blocks:
+    rest: list[bytes] = []  # what follows the last line feed, in pieces
+    rest_bytes = 0
+    is_long = False  # inside a line that is too long, of which the beginning is in the rest
+    for block in _without_bom(blocks):
         data = block
-        if is_first:
-            buffer += data
-            if len(buffer) < len(_BOM):
-                continue
-            data, is_first = bytes(buffer.removeprefix(_BOM)), False
-            buffer.clear()
         if is_long:
             end = data.find(b"\n")
             if end < 0:
                 continue
-            yield Chunk(line_no, bytes(buffer), LINE_TOO_LONG)
-            line_no, is_long, data = line_no + 1, False, data[end + 1 :]
-            buffer.clear()
-        buffer += data
-        if len(buffer) < CHUNK_BYTES:
-            continue
-        cut = buffer.rfind(b"\n")
-        if cut >= 0:
-            chunk = Chunk(line_no, bytes(buffer[:cut]))
+            yield Chunk(line_no, rest[0], LINE_TOO_LONG)
+            line_no, is_long, rest, data = line_no + 1, False, [], data[end + 1 :]
+            rest_bytes = 0
+        cut = data.rfind(b"\n")
+        if cut >= 0 and rest_bytes + len(data) >= CHUNK_BYTES:
+            chunk = Chunk(line_no, b"".join([*rest, memoryview(data)[:cut]]))
             yield chunk
             line_no += chunk.lines
-            del buffer[: cut + 1]
-        elif len(buffer) > LINE_BYTES_MAX:
-            is_long = True
-            del buffer[LONG_LINE_KEPT_BYTES:]
-    if is_first:
-        buffer = bytearray(buffer.removeprefix(_BOM))
+            rest, rest_bytes, data = [], 0, data[cut + 1 :]
+        rest.append(data)
+        rest_bytes += len(data)
+        if rest_bytes > LINE_BYTES_MAX and cut < 0:
+            done, line = _last_line(rest)
+            if done is not None:
+                chunk = Chunk(line_no, done)
+                yield chunk
+                line_no += chunk.lines
+            rest, rest_bytes = [line], len(line)
+            if len(line) > LINE_BYTES_MAX:
+                is_long, rest = True, [line[:LONG_LINE_KEPT_BYTES]]
+    data = b"".join(rest)
     if is_long:
-        yield Chunk(line_no, bytes(buffer), LINE_TOO_LONG)
-    elif buffer:
-        yield Chunk(line_no, bytes(buffer.removesuffix(b"\n")))
+        yield Chunk(line_no, data, LINE_TOO_LONG)
+    elif data:
+        yield Chunk(line_no, data.removesuffix(b"\n"))
+
+
+def _last_line(pieces: list[bytes]) -> tuple[bytes | None, bytes]:
+    """Returns whole lines, None when there are none, and the unfinished one after them."""
+    data = b"".join(pieces)
+    cut = data.rfind(b"\n")
+    return (None, data) if cut < 0 else (data[:cut], data[cut + 1 :])
+
+
+def _without_bom(blocks: Blocks) -> Iterator[bytes]:
+    """Drops a byte order mark, also one that is cut by a block's edge."""
+    head: bytes | None = b""
+    for block in blocks:
+        if head is None:
+            yield block
+            continue
+        head += block
+        if len(head) >= len(_BOM):
+            yield head.removeprefix(_BOM)
+            head = None
+    if head:
+        yield head.removeprefix(_BOM)
 
 
 def batches_chunks(batches: Iterable[pa.RecordBatch], *, first_line: int = 1) -> Iterator[Chunk]:

@@ -43,15 +43,6 @@ class IntakeTable:
         """Name of the statement below sql/ that splits and types lines."""
         return f"transforms/intake/stage_{self.name}"
 
-    @property
-    def names(self) -> dict[str, str]:
-        """The parameters of the statements that all tables share."""
-        return {
-            "table_name": self.name,
-            "staged": f"{self.name}_staged",
-            "keys": f"{self.name}_keys",
-        }
-
 
 TABLES: Final = {
     table.name: table

@@ -1,5 +1,5 @@
--- Keys of the batch that the table holds already.
-INSERT INTO masques_ops.intake_known (key_id, key_part, content)
-SELECT key_id, key_part, content
+-- Keys of the batch that the table holds already, with what it holds.
+INSERT INTO masques_ops.intake_known (row_key, content)
+SELECT row_key, content
 FROM masques_ops.{keys:Identifier}
-WHERE key_id IN (SELECT key_id FROM masques_ops.{staged:Identifier} WHERE reason = '')
+WHERE row_key IN (SELECT row_key FROM masques_ops.{staged:Identifier} WHERE reason = '')

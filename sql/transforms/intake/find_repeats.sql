@@ -4,19 +4,19 @@ INSERT INTO masques_ops.intake_repeats (chunk_no, line_no, source, verdict)
 WITH
     contested AS
     (
-        SELECT key_id, key_part
+        SELECT row_key
         FROM masques_ops.{staged:Identifier}
         WHERE reason = ''
-        GROUP BY key_id, key_part
+        GROUP BY row_key
         HAVING count() > 1
         UNION ALL
-        SELECT key_id, key_part FROM masques_ops.intake_known
+        SELECT row_key FROM masques_ops.intake_known
     ),
     known AS
     (
-        SELECT key_id, key_part, any(content) AS known_content, 1 AS is_known
+        SELECT row_key, any(content) AS known_content, 1 AS is_known
         FROM masques_ops.intake_known
-        GROUP BY key_id, key_part
+        GROUP BY row_key
     ),
     candidates AS
     (
@@ -24,16 +24,15 @@ WITH
             chunk_no,
             line_no,
             source,
-            key_id,
-            key_part,
+            row_key,
             content,
             row_number() OVER in_order AS nth,
             first_value(content) OVER in_order AS first_content
         FROM masques_ops.{staged:Identifier}
-        WHERE reason = '' AND (key_id, key_part) IN (SELECT key_id, key_part FROM contested)
+        WHERE reason = '' AND row_key IN (SELECT row_key FROM contested)
         WINDOW in_order AS
         (
-            PARTITION BY key_id, key_part ORDER BY chunk_no, line_no
+            PARTITION BY row_key ORDER BY chunk_no, line_no
             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
         )
     )
@@ -43,5 +42,5 @@ SELECT
     c.source,
     if(c.content = if(k.is_known = 1, k.known_content, c.first_content), 'duplicate', 'conflict')
 FROM candidates AS c
-LEFT JOIN known AS k ON k.key_id = c.key_id AND k.key_part = c.key_part
+LEFT JOIN known AS k ON k.row_key = c.row_key
 WHERE k.is_known = 1 OR c.nth > 1

@@ -13,9 +13,9 @@ SELECT
 FROM masques_ops.api_requests_staged
 WHERE reason = ''
     AND (chunk_no, line_no) NOT IN (SELECT chunk_no, line_no FROM masques_ops.intake_repeats)
-    AND (key_id, key_part) NOT IN
+    AND row_key NOT IN
     (
-        SELECT key_id, key_part
+        SELECT row_key
         FROM masques_ops.api_requests_keys
-        WHERE key_id IN (SELECT key_id FROM masques_ops.api_requests_staged WHERE reason = '')
+        WHERE row_key IN (SELECT row_key FROM masques_ops.api_requests_staged WHERE reason = '')
     )

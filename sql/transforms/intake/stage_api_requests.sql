@@ -38,26 +38,16 @@ WITH
     toUUIDOrNull(j.identity_id) AS identity_id_read,
     toUUIDOrNull(j.session_id) AS session_id_read,
     toUUIDOrNull(j.transaction_id) AS transaction_id_read,
-    coalesce(
-        toUInt64OrNull(j.tokens_input),
-        toUInt64OrNull(replaceRegexpOne(ifNull(j.tokens_input, ''), '\\.0+$', '')))
-        AS tokens_input_read,
-    coalesce(
-        toUInt64OrNull(j.tokens_output),
-        toUInt64OrNull(replaceRegexpOne(ifNull(j.tokens_output, ''), '\\.0+$', '')))
-        AS tokens_output_read,
-    coalesce(
-        toUInt64OrNull(j.bytes_transferred),
-        toUInt64OrNull(replaceRegexpOne(ifNull(j.bytes_transferred, ''), '\\.0+$', '')))
-        AS bytes_transferred_read,
-    coalesce(
-        toUInt64OrNull(j.duration_ms),
-        toUInt64OrNull(replaceRegexpOne(ifNull(j.duration_ms, ''), '\\.0+$', '')))
-        AS duration_ms_read,
-    coalesce(
-        toUInt64OrNull(j.status_code),
-        toUInt64OrNull(replaceRegexpOne(ifNull(j.status_code, ''), '\\.0+$', '')))
-        AS status_code_read,
+    toUInt64OrNull(
+        if(endsWith(j.tokens_input, '.0'), substring(j.tokens_input, 1, length(j.tokens_input) - 2), j.tokens_input)) AS tokens_input_read,
+    toUInt64OrNull(
+        if(endsWith(j.tokens_output, '.0'), substring(j.tokens_output, 1, length(j.tokens_output) - 2), j.tokens_output)) AS tokens_output_read,
+    toUInt64OrNull(
+        if(endsWith(j.bytes_transferred, '.0'), substring(j.bytes_transferred, 1, length(j.bytes_transferred) - 2), j.bytes_transferred)) AS bytes_transferred_read,
+    toUInt64OrNull(
+        if(endsWith(j.duration_ms, '.0'), substring(j.duration_ms, 1, length(j.duration_ms) - 2), j.duration_ms)) AS duration_ms_read,
+    toUInt64OrNull(
+        if(endsWith(j.status_code, '.0'), substring(j.status_code, 1, length(j.status_code) - 2), j.status_code)) AS status_code_read,
     position(line, '"price_usd"') AS price_at,
     match(substring(line, price_at + 11, 40), '^\\s*:\\s*-?[0-9][0-9.eE+-]{14}')
         OR position(line, '"price_usd"', price_at + 11) > 0 AS price_long,
@@ -69,9 +59,12 @@ WITH
         '') AS price_written,
     if(price_written = '', ifNull(j.price_usd, ''), price_written) AS price_text,
     toDecimal64OrNull(price_text, 6) AS price_usd_read,
-    lower(replaceAll(ifNull(j.trace_id, ''), '-', '')) AS trace_id_hex,
-    if(match(trace_id_hex, '^0*$'), '', leftPad(trace_id_hex, 32, '0')) AS trace_id_read,
-    lower(replaceAll(ifNull(j.span_id, ''), '-', '')) AS span_id_hex,
+    lower(ifNull(j.trace_id, '')) AS trace_id_hex,
+    multiIf(
+        match(trace_id_hex, '^[0-9a-f]{32}$') AND trace_id_hex != repeat('0', 32), trace_id_hex,
+        match(trace_id_hex, '^0*$'), '',
+        leftPad(trace_id_hex, 32, '0')) AS trace_id_read,
+    lower(ifNull(j.span_id, '')) AS span_id_hex,
     if(match(span_id_hex, '^0*$'), '', leftPad(span_id_hex, 16, '0')) AS span_id_read,
     multiIf(
         problem != '', problem,

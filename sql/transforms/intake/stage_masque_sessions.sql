@@ -39,12 +39,13 @@ WITH
         match(j.doffed_at, time_form),
         parseDateTime64BestEffortOrNull(j.doffed_at, 9, 'UTC'),
         NULL) AS doffed_at_read,
-    coalesce(
-        toUInt64OrNull(j.duration_ms),
-        toUInt64OrNull(replaceRegexpOne(ifNull(j.duration_ms, ''), '\\.0+$', '')))
-        AS duration_ms_read,
-    lower(replaceAll(ifNull(j.trace_id, ''), '-', '')) AS trace_id_hex,
-    if(match(trace_id_hex, '^0*$'), '', leftPad(trace_id_hex, 32, '0')) AS trace_id_read,
+    toUInt64OrNull(
+        if(endsWith(j.duration_ms, '.0'), substring(j.duration_ms, 1, length(j.duration_ms) - 2), j.duration_ms)) AS duration_ms_read,
+    lower(ifNull(j.trace_id, '')) AS trace_id_hex,
+    multiIf(
+        match(trace_id_hex, '^[0-9a-f]{32}$') AND trace_id_hex != repeat('0', 32), trace_id_hex,
+        match(trace_id_hex, '^0*$'), '',
+        leftPad(trace_id_hex, 32, '0')) AS trace_id_read,
     multiIf(
         problem != '', problem,
         isNotNull(j.session_id) AND startsWith(trimLeft(line), '{'), '',
