@@ -11,7 +11,7 @@ from typing import Final
 
 import click
 
-from masques_pipelines.commands import dagster_handover, demo, ledger, migrate, query
+from masques_pipelines.commands import dagster_handover, demo, intake, ledger, migrate, query
 from masques_pipelines.errors import MasquesError
 
 EXIT_FAILED: Final = 1
@@ -30,6 +30,7 @@ def masques() -> None:
 masques.add_command(demo.demo)
 masques.add_command(migrate.migrate)
 masques.add_command(ledger.ledger)
+masques.add_command(intake.intake)
 masques.add_command(query.sql)
 for _command in dagster_handover.COMMANDS:
     masques.add_command(_command)

@@ -23,6 +23,7 @@ VARIABLES: Final = (
     "MASQUES_LEDGER_URL",
     "MASQUES_LEDGER_CHART",
     "MASQUES_LANDING_URL",
+    "MASQUES_INTAKE_BAD_SHARE_MAX",
 )
 
 _PREFIX: Final = "MASQUES_"
@@ -42,6 +43,7 @@ class Settings:
         ledger_url: Where the ledger is read from, or None: the packaged capture, laid down in home.
         ledger_chart: The chart of ledgers and codes, or None: the packaged one.
         landing_url: Where producers drop files.
+        intake_bad_share_max: Share of bad rows, 0 to 1, above which the intake's check fails.
     """
 
     home: Path
@@ -50,6 +52,7 @@ class Settings:
     ledger_url: str | None
     ledger_chart: Path | None
     landing_url: str = field(repr=False)
+    intake_bad_share_max: float
 
 
 def project_root() -> Path:
@@ -97,6 +100,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         ledger_url=_text(values, "MASQUES_LEDGER_URL"),
         ledger_chart=chart,
         landing_url=_text(values, "MASQUES_LANDING_URL") or str(home / "landing"),
+        intake_bad_share_max=_share(values, "MASQUES_INTAKE_BAD_SHARE_MAX", default=0.05),
     )
 
 
@@ -117,6 +121,17 @@ def _refuse_unknown(values: Mapping[str, str]) -> None:
 def _text(values: Mapping[str, str], name: str) -> str | None:
     """Returns the value, or None when it is unset or blank (a blank line in .env means unset)."""
     return values.get(name, "").strip() or None
+
+
+def _share(values: Mapping[str, str], name: str, *, default: float) -> float:
+    text = _text(values, name)
+    try:
+        share = default if text is None else float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise SettingError(f"{name}: {text!r} is no share: give a number from 0 to 1, as in 0.05")
+    return share
 
 
 def _path(values: Mapping[str, str], name: str) -> Path | None:

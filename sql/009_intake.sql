@@ -119,7 +119,8 @@ SELECT
         resource_type, resource_id, tokens_input, tokens_output, bytes_transferred,
         duration_ms, price_usd,
         ifNull(transaction_id, toUUID('00000000-0000-0000-0000-000000000000')), status_code,
-        payment_status, trace_id, span_id) AS content
+        payment_status, trace_id, span_id) AS content,
+    ingested_at
 FROM masques.api_requests;
 
 CREATE TABLE IF NOT EXISTS masques_ops.reputation_events_staged
@@ -154,7 +155,8 @@ SELECT
     event_id AS row_key,
     sipHash128(
         timestamp, identity_id, category, event_type, score_delta, confidence,
-        reference_type, reference_id, attributes) AS content
+        reference_type, reference_id, attributes) AS content,
+    ingested_at
 FROM masques.reputation_events;
 
 CREATE TABLE IF NOT EXISTS masques_ops.masque_sessions_staged
@@ -197,7 +199,8 @@ SELECT
         identity_id, masque_name, masque_version, masque_source, donned_at,
         ifNull(toUnixTimestamp64Nano(doffed_at), -1), ifNull(toString(duration_ms), ''),
         intent, client_info, trace_id, author_id,
-        ifNull(transaction_id, toUUID('00000000-0000-0000-0000-000000000000'))) AS content
+        ifNull(transaction_id, toUUID('00000000-0000-0000-0000-000000000000'))) AS content,
+    ingested_at
 FROM masques.masque_sessions;
 
 CREATE TABLE IF NOT EXISTS masques_ops.identities_staged
@@ -231,7 +234,8 @@ SELECT
     reinterpretAsUUID(sipHash128(identity_id, updated_at)) AS row_key,
     sipHash128(
         identity_type, created_at, display_name, attributes, external_ids, status,
-        status_reason) AS content
+        status_reason) AS content,
+    ingested_at
 FROM masques_ops.identity_versions;
 
 -- Each identity as it is now.

@@ -13,7 +13,7 @@ from typing import Final
 
 from masques_pipelines.errors import PermanentError
 
-# A chunk is one row for the engine; two threads hold one each, several times over while it is typed.
+# A chunk is one row for the engine; two threads hold one each, several times over while typing.
 CHUNK_BYTES: Final = 4 << 20
 # A line beyond this is one bad row, of which quarantine keeps the beginning; the file has the rest.
 LINE_BYTES_MAX: Final = 16 << 20

@@ -1,6 +1,6 @@
 """Arrow data as lines of NDJSON, column by column, without a Python object per value.
 
-Here: the text of every Arrow type in JSON, exact: decimals, times to the nanosecond, bytes as they are.
+Here: the text of every Arrow type in JSON, exact: decimals, nanoseconds, bytes as they are.
 Not here: reading Parquet or CSV (reading.py), and what the fields mean (SQL).
 A re-run gives the same bytes for the same data.
 
@@ -81,14 +81,9 @@ def _texts(column: pa.Array) -> pa.Array:
     if pa.types.is_floating(kind):
         # pandas writes a missing number as NaN.
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
-        return pc.cast(pc.cast(column, pa.string()), pa.large_binary())
-    if pa.types.is_timestamp(kind):
-        if kind.tz is not None:
-            column = pc.cast(column, pa.timestamp(kind.unit, "UTC"))
-            column = pc.cast(pc.cast(column, pa.int64()), pa.timestamp(kind.unit))
-        return pc.cast(pc.cast(column, pa.string()), pa.large_binary())
-    if pa.types.is_date(kind):
-        return pc.cast(pc.cast(column, pa.string()), pa.large_binary())
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        # The same moment without a zone, which means UTC; the name of a zone needs a database.
+        column = pc.cast(pc.cast(column, pa.int64()), pa.timestamp(kind.unit))
     if _is_text(kind):
         return pc.cast(pc.cast(column, _wide(kind)), pa.large_binary())
     return pc.cast(pc.cast(column, pa.string()), pa.large_binary())

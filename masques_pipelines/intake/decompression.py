@@ -6,7 +6,7 @@ A re-run reads the blocks again.
 """
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import zstandard
@@ -53,7 +53,9 @@ class _Counted:
             yield block
 
 
-def _guarded(blocks: Iterable[bytes], method: "_Method") -> Iterator[bytes]:
+def _guarded(
+    blocks: Iterable[bytes], method: Callable[[Iterable[bytes]], Iterator[bytes]]
+) -> Iterator[bytes]:
     counted = _Counted(blocks)
     made_bytes = 0
     try:
@@ -126,6 +128,3 @@ def _cut_short() -> FileProblemError:
     return FileProblemError(
         "bad_compression", "the compressed data is cut short: deliver the file again, whole"
     )
-
-
-_Method = type(_gunzipped)

@@ -82,7 +82,7 @@ class IntakeResult:
         return sorted(self.reasons.items(), key=lambda found: (-found[1], found[0]))[:count]
 
 
-def load_table(
+def load_table(  # noqa: PLR0913 - the limits have defaults; few callers give them
     warehouse: Warehouse,
     landing: Landing,
     table: IntakeTable,
@@ -125,7 +125,7 @@ def load_table(
     return result
 
 
-def load_files(
+def load_files(  # noqa: PLR0913 - what is loaded, where, and under which lease
     warehouse: Warehouse,
     landing: Landing,
     table: IntakeTable,
@@ -159,9 +159,7 @@ def load_files(
     return result
 
 
-def _bounded(
-    files: Sequence[LandingFile], *, files_max: int, bytes_max: int
-) -> list[LandingFile]:
+def _bounded(files: Sequence[LandingFile], *, files_max: int, bytes_max: int) -> list[LandingFile]:
     taken: list[LandingFile] = []
     total_bytes = 0
     for file in files[:files_max]:

@@ -43,11 +43,13 @@ class Source:
         result: Folder, path and source are set by the caller; the counts by the loader.
         chunks: The lines. May raise FileProblemError: then the file as a whole is quarantined too.
         finish: Called after the last chunk, to complete the result (the file's hash).
+        is_whole_file: False for some lines only: they say nothing of the file as a whole.
     """
 
     result: FileResult
     chunks: Iterable[Chunk]
     finish: Callable[[FileResult], None] = lambda _result: None
+    is_whole_file: bool = True
 
 
 @dataclass
@@ -156,7 +158,7 @@ class Loader:
                 self._resolve()
             self._count(batch)
             self._empty("staged", "known", "repeats") if has_repeats else self._empty("staged")
-        self._quarantine_files(batch)
+        self._close_files(batch)
         return [source.result for source in batch.ended]
 
     def _empty(self, *names: str) -> None:
@@ -231,8 +233,21 @@ class Loader:
         """Closes entries of quarantine whose line is good now."""
         self._warehouse.command(sql("transforms/intake/resolve_quarantine"), self._all_names())
 
-    def _quarantine_files(self, batch: _Batch) -> None:
-        """Puts files that could not be read to their end into quarantine, as line 0."""
+    def _close_files(self, batch: _Batch) -> None:
+        """Puts files that could not be read to their end into quarantine, as line 0.
+
+        The entry of one that was read to its end at last is closed.
+        """
+        again = [
+            source.result.source
+            for source in batch.ended
+            if source.result.attempts > 1 and source.is_whole_file and source.result.state != FAILED
+        ]
+        if again:
+            self._warehouse.command(
+                sql("transforms/intake/resolve_files"),
+                {"table_name": self._table.name, "sources": again},
+            )
         failed = [source.result for source in batch.ended if source.result.state == FAILED]
         for result in failed:
             reason = result.problem.split(":", 1)[0]
@@ -297,4 +312,3 @@ def _lines_at(
         if chunk_no != split_no:
             split_no, lines = int(chunk_no), chunk.data.split(b"\n")
         yield source, int(line_no), lines[int(line_no) - chunk.first_line]
-

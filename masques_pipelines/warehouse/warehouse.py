@@ -208,9 +208,7 @@ class Warehouse:
             body = b"".join(piece for row in rows for piece in row)
             self._call(
                 sql,
-                lambda: self.client.command(
-                    f"{sql}\nFORMAT RowBinary", data=body, settings=tagged
-                ),
+                lambda: self.client.command(f"{sql}\nFORMAT RowBinary", data=body, settings=tagged),
             )
             return
         # The embedded engine takes no body. A file of the same rows is the same to it.

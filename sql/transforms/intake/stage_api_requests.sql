@@ -39,15 +39,30 @@ WITH
     toUUIDOrNull(j.session_id) AS session_id_read,
     toUUIDOrNull(j.transaction_id) AS transaction_id_read,
     toUInt64OrNull(
-        if(endsWith(j.tokens_input, '.0'), substring(j.tokens_input, 1, length(j.tokens_input) - 2), j.tokens_input)) AS tokens_input_read,
+        if(
+            endsWith(j.tokens_input, '.0'),
+            substring(j.tokens_input, 1, length(j.tokens_input) - 2),
+            j.tokens_input)) AS tokens_input_read,
     toUInt64OrNull(
-        if(endsWith(j.tokens_output, '.0'), substring(j.tokens_output, 1, length(j.tokens_output) - 2), j.tokens_output)) AS tokens_output_read,
+        if(
+            endsWith(j.tokens_output, '.0'),
+            substring(j.tokens_output, 1, length(j.tokens_output) - 2),
+            j.tokens_output)) AS tokens_output_read,
     toUInt64OrNull(
-        if(endsWith(j.bytes_transferred, '.0'), substring(j.bytes_transferred, 1, length(j.bytes_transferred) - 2), j.bytes_transferred)) AS bytes_transferred_read,
+        if(
+            endsWith(j.bytes_transferred, '.0'),
+            substring(j.bytes_transferred, 1, length(j.bytes_transferred) - 2),
+            j.bytes_transferred)) AS bytes_transferred_read,
     toUInt64OrNull(
-        if(endsWith(j.duration_ms, '.0'), substring(j.duration_ms, 1, length(j.duration_ms) - 2), j.duration_ms)) AS duration_ms_read,
+        if(
+            endsWith(j.duration_ms, '.0'),
+            substring(j.duration_ms, 1, length(j.duration_ms) - 2),
+            j.duration_ms)) AS duration_ms_read,
     toUInt64OrNull(
-        if(endsWith(j.status_code, '.0'), substring(j.status_code, 1, length(j.status_code) - 2), j.status_code)) AS status_code_read,
+        if(
+            endsWith(j.status_code, '.0'),
+            substring(j.status_code, 1, length(j.status_code) - 2),
+            j.status_code)) AS status_code_read,
     position(line, '"price_usd"') AS price_at,
     match(substring(line, price_at + 11, 40), '^\\s*:\\s*-?[0-9][0-9.eE+-]{14}')
         OR position(line, '"price_usd"', price_at + 11) > 0 AS price_long,

@@ -40,7 +40,10 @@ WITH
         parseDateTime64BestEffortOrNull(j.doffed_at, 9, 'UTC'),
         NULL) AS doffed_at_read,
     toUInt64OrNull(
-        if(endsWith(j.duration_ms, '.0'), substring(j.duration_ms, 1, length(j.duration_ms) - 2), j.duration_ms)) AS duration_ms_read,
+        if(
+            endsWith(j.duration_ms, '.0'),
+            substring(j.duration_ms, 1, length(j.duration_ms) - 2),
+            j.duration_ms)) AS duration_ms_read,
     lower(ifNull(j.trace_id, '')) AS trace_id_hex,
     multiIf(
         match(trace_id_hex, '^[0-9a-f]{32}$') AND trace_id_hex != repeat('0', 32), trace_id_hex,
