@@ -29,6 +29,7 @@ from masques_pipelines.intake.landing import (
     settled_files,
 )
 from masques_pipelines.intake.loading import Loader, Source
+from masques_pipelines.intake.reading import format_of
 from masques_pipelines.intake.tables import IntakeTable
 from masques_pipelines.warehouse.lease import Lease, held_lease
 from masques_pipelines.warehouse.warehouse import Warehouse
@@ -190,8 +191,9 @@ def _sources(
             bytes=file.bytes,
             attempts=attempts + 1,
         )
-        twins = seen.get(file.bytes, [])
-        if twins and not attempts:
+        kind = format_of(file.path)
+        twins = [one for one in seen.get(file.bytes, []) if format_of(one[1]) == kind]
+        if twins and file.bytes and not attempts:
             result.sha256 = content_sha256(landing, file)
             twin = next((path for sha256, path in twins if sha256 == result.sha256), None)
             if twin is not None:

@@ -187,7 +187,7 @@ def _replay_files(
     known = known_files(warehouse, table.name)
     files = [
         file
-        for file in settled_files(landing, table.name)
+        for file in settled_files(landing, table.name, settle_s=0)
         if file.path in failed or known.source_of(file) in failed
     ]
     return load_files(warehouse, landing, table, files, known, lease=lease)

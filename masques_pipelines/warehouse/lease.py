@@ -27,6 +27,7 @@ from masques_pipelines.warehouse.warehouse import Warehouse
 # Longer than the longest statement between two renewals; what a kill costs the next run at most.
 LEASE_S: Final = 180
 _TABLE_ALREADY_EXISTS: Final = 57
+_UNKNOWN_TABLE: Final = 60
 
 
 class LeaseHeldError(TransientError):
@@ -35,14 +36,18 @@ class LeaseHeldError(TransientError):
 
 @dataclass
 class Lease:
-    """A lease that is held. `renew` moves the deadline; call it before each piece of work."""
+    """A lease that is held; call `renew` before each piece of work."""
 
     warehouse: Warehouse | None
     table: str = ""
     holder: str = ""
 
     def renew(self) -> None:
-        """Moves the deadline to LEASE_S from now."""
+        """Moves the deadline to LEASE_S from now.
+
+        Raises:
+            LeaseHeldError: The deadline had passed and another process has taken over.
+        """
         self._say(released=False)
 
     def release(self) -> None:
@@ -54,7 +59,16 @@ class Lease:
             return
         now_s = int(self.warehouse.scalar("SELECT toUnixTimestamp(now())"))
         comment = _comment(self.holder, 0 if released else now_s + LEASE_S)
-        self.warehouse.command(f"ALTER TABLE {self.table} MODIFY COMMENT '{comment}'")
+        try:
+            self.warehouse.command(f"ALTER TABLE {self.table} MODIFY COMMENT '{comment}'")
+        except WarehousePermanentError as error:
+            if error.code != _UNKNOWN_TABLE:
+                raise
+            if not released:
+                raise LeaseHeldError(
+                    f"{self.warehouse.description}: {self.table} passed its deadline and another "
+                    "process took it over: run this again"
+                ) from error
 
 
 @contextlib.contextmanager

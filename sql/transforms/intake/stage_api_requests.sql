@@ -122,8 +122,8 @@ WITH
             'challenged', 'paid', 'free_tier', 'rejected', 'insufficient_funds',
             'settlement_pending', 'unknown'),
             'unknown_payment_status',
-        NOT match(trace_id_read, '^(?:[0-9a-f]{32})?$'), 'bad_trace_id:trace_id',
-        NOT match(span_id_read, '^(?:[0-9a-f]{16})?$'), 'bad_span_id:span_id',
+        NOT match(trace_id_hex, '^[0-9a-f]{0,32}$'), 'bad_trace_id:trace_id',
+        NOT match(span_id_hex, '^[0-9a-f]{0,16}$'), 'bad_span_id:span_id',
         '') AS row_reason
 SELECT
     chunk_no,

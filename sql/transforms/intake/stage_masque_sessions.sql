@@ -88,7 +88,7 @@ WITH
             'unknown_masque_source',
         ifNull(j.client_info, '') != '' AND JSONType(ifNull(j.client_info, '')) != 'Object',
             'bad_map:client_info',
-        NOT match(trace_id_read, '^(?:[0-9a-f]{32})?$'), 'bad_trace_id:trace_id',
+        NOT match(trace_id_hex, '^[0-9a-f]{0,32}$'), 'bad_trace_id:trace_id',
         '') AS row_reason
 SELECT
     chunk_no,
