@@ -8,10 +8,10 @@ BIN := $(VENV)/bin
 export DAGSTER_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format dev bench lock schema clean
+.PHONY: help setup demo test lint format dev bench bench-intake lock schema clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## Make the environment that the commands run in
 
@@ -36,6 +36,9 @@ dev: $(VENV)/.ready ## Start the Dagster UI, its schedules and sensors
 
 bench: $(VENV)/.ready-dev ## Measure, as ratios within one run
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+bench-intake: $(VENV)/.ready-dev ## Measure the intake against a bare insert
+	$(BIN)/python benchmarks/bench_intake.py
 
 lock: $(VENV)/.ready-dev ## Resolve the pinned versions anew, for all platforms
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

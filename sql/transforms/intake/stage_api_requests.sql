@@ -63,15 +63,14 @@ WITH
             endsWith(j.status_code, '.0'),
             substring(j.status_code, 1, length(j.status_code) - 2),
             j.status_code)) AS status_code_read,
-    position(line, '"price_usd"') AS price_at,
-    match(substring(line, price_at + 11, 40), '^\\s*:\\s*-?[0-9][0-9.eE+-]{14}')
-        OR position(line, '"price_usd"', price_at + 11) > 0 AS price_long,
+    -- A JSON number has been through a double; one that needs more digits than that is looked up as
+    -- it was written, and taken when it is the same double.
     if(
-        price_long,
+        length(ifNull(j.price_usd, '')) < 15,
+        '',
         arrayFirst(
             t -> toFloat64OrNull(t) = toFloat64OrNull(j.price_usd),
-            extractAll(line, '"price_usd"\\s*:\\s*(-?[0-9][0-9.eE+-]{14,})')),
-        '') AS price_written,
+            extractAll(line, '"price_usd"\\s*:\\s*(-?[0-9][0-9.eE+-]{14,})'))) AS price_written,
     if(price_written = '', ifNull(j.price_usd, ''), price_written) AS price_text,
     toDecimal64OrNull(price_text, 6) AS price_usd_read,
     lower(ifNull(j.trace_id, '')) AS trace_id_hex,
