@@ -302,7 +302,7 @@ def as_parquet(rows: list[dict[str, Any]]) -> bytes:
     """Typed as an engine would write it: times, decimals, binary ids, maps."""
     columns: dict[str, pa.Array] = {}
     for name in rows[0]:
-        values = [row.get(name) for row in rows]
+        values: list[Any] = [row.get(name) for row in rows]
         if name.endswith("_at") or name == "timestamp":
             ns = [pd.Timestamp(v).value for v in values]
             columns[name] = pa.array(ns, pa.timestamp("ns", "UTC"))
@@ -360,8 +360,8 @@ def test_every_format_gives_the_same_table(warehouse: Warehouse, zone: Zone, tab
 def test_a_frame_goes_through_the_same_door(warehouse: Warehouse) -> None:
     frame = pd.DataFrame([request(n) for n in range(5)])
     frame["timestamp"] = pd.to_datetime(frame["timestamp"]).dt.tz_convert("America/New_York")
-    frame["request_id"] = [uuid.UUID(text) for text in frame["request_id"]]
-    frame["price_usd"] = [Decimal(text) for text in frame["price_usd"]]
+    frame["request_id"] = frame["request_id"].map(uuid.UUID).astype(object)
+    frame["price_usd"] = frame["price_usd"].map(Decimal).astype(object)
     frame.loc[3, "session_id"] = None
     frame.loc[4, "payment_status"] = "perhaps"
     done = load_frame(warehouse, "api_requests", frame, name="notebook")
