@@ -8,10 +8,10 @@ BIN := $(VENV)/bin
 export DAGSTER_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format dev bench bench-ledger lock schema clean bench-rails bench-reputation
+.PHONY: help setup demo test lint format dev bench bench-ledger lock schema clean bench-rails bench-reputation bench-intake
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## Make the environment that the commands run in
 
@@ -46,6 +46,9 @@ bench-rails: $(VENV)/.ready-dev ## Measure a back-fill of Base: calls, seconds
 
 bench-reputation: $(VENV)/.ready-dev ## Measure a full refresh of the scores at 1, 5 and 20 million events
 	$(BIN)/python benchmarks/bench_reputation.py
+
+bench-intake: $(VENV)/.ready-dev ## Measure the intake against a bare insert
+	$(BIN)/python benchmarks/bench_intake.py
 
 lock: $(VENV)/.ready-dev ## Resolve the pinned versions anew, for all platforms
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

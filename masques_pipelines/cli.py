@@ -15,6 +15,7 @@ import click
 from masques_pipelines.commands import (
     dagster_handover,
     demo,
+    intake,
     ledger,
     migrate,
     query,
@@ -40,6 +41,7 @@ def masques() -> None:
 masques.add_command(demo.demo)
 masques.add_command(migrate.migrate)
 masques.add_command(ledger.ledger)
+masques.add_command(intake.intake)
 masques.add_command(query.sql)
 masques.add_command(verify.verify)
 masques.add_command(rails.rails)

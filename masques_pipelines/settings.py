@@ -42,6 +42,7 @@ VARIABLES: Final = (
     "MASQUES_LND_TLS_CERT_FILE",
     "MASQUES_LND_NETWORK",
     "MASQUES_REPUTATION_MODEL",
+    "MASQUES_INTAKE_BAD_SHARE_MAX",
 )
 
 _PREFIX: Final = "MASQUES_"
@@ -107,6 +108,7 @@ class Settings:
         solana: The rail Solana.
         lightning: The rail Lightning, an LND node.
         reputation_model: The parameters of the reputation model, or None: the packaged ones.
+        intake_bad_share_max: Share of bad rows, 0 to 1, above which the intake's check fails.
     """
 
     home: Path
@@ -115,6 +117,7 @@ class Settings:
     ledger_url: str | None
     ledger_chart: Path | None
     landing_url: str = field(repr=False)
+    intake_bad_share_max: float
     base: RailSettings
     solana: RailSettings
     lightning: RailSettings
@@ -195,6 +198,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
             tls_cert_file=_file(values, "MASQUES_LND_TLS_CERT_FILE"),
         ),
         reputation_model=model,
+        intake_bad_share_max=_share(values, "MASQUES_INTAKE_BAD_SHARE_MAX", default=0.05),
     )
 
 
@@ -253,6 +257,17 @@ def _refuse_unknown(values: Mapping[str, str]) -> None:
 def _text(values: Mapping[str, str], name: str) -> str | None:
     """Returns the value, or None when it is unset or blank (a blank line in .env means unset)."""
     return values.get(name, "").strip() or None
+
+
+def _share(values: Mapping[str, str], name: str, *, default: float) -> float:
+    text = _text(values, name)
+    try:
+        share = default if text is None else float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise SettingError(f"{name}: {text!r} is no share: give a number from 0 to 1, as in 0.05")
+    return share
 
 
 def _path(values: Mapping[str, str], name: str) -> Path | None:
