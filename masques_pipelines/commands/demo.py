@@ -29,7 +29,7 @@ _LOG_LINE: Final = re.compile(
 )
 _FAILURE_LINE: Final = re.compile(r"^dagster\S*\.Failure: (?P<reason>.*)$")
 _SHOWN_LEVELS: Final = ("INFO", "WARNING", "ERROR")
-_SHOWN_EVENTS: Final = ("STEP_START", "STEP_SUCCESS", "STEP_FAILURE", "STEP_UP_FOR_RETRY")
+_SHOWN_EVENTS: Final = ("STEP_SUCCESS", "STEP_FAILURE", "STEP_UP_FOR_RETRY")
 
 
 @click.command(short_help="Build the copy from packaged data and show it.")

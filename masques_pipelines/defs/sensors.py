@@ -72,3 +72,6 @@ def _hash(file: LandingFile) -> str:
 
 def _run_key(names: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:32]
+
+
+SENSORS: Final = (intake_sensor,)
