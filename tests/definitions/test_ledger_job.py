@@ -82,3 +82,30 @@ def test_a_failure_is_one_line_and_not_retried_when_that_cannot_help(
     assert f"{tmp_path}/nothing: there is no such folder" in failure.description
     assert "\n" not in failure.description
     assert not [event for event in result.all_node_events if event.is_step_up_for_retry]
+
+
+def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
+    return {one.check_name: one.passed for one in result.get_asset_check_evaluations()}
+
+
+def test_the_job_proves_what_it_did_and_a_table_can_be_made_alone(
+    environment: Settings, empty_warehouse: Warehouse
+) -> None:
+    every = checks(run())
+    assert len(every) == 8
+    assert all(every.values())
+
+    implicit = defs.resolve_implicit_global_asset_job_def()
+    alone = implicit.execute_in_process(asset_selection=[dg.AssetKey(["masques", "accounts"])])
+    assert checks(alone) == {"accounts__balance_proof": True}
+
+    empty_warehouse.command(
+        "ALTER TABLE masques.accounts UPDATE debits_posted = debits_posted + 1 WHERE code = 100",
+        mutations_sync=2,
+    )
+    alone = implicit.execute_in_process(
+        asset_selection=[dg.AssetKey(["masques", "transactions"])], raise_on_error=False
+    )
+    found = checks(alone)
+    assert not found["transactions__trial_balance"]
+    assert not alone.success  # it blocks what would come after
