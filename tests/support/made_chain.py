@@ -8,6 +8,7 @@ A re-run computes the same chain.
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -52,7 +53,7 @@ class MadeChain(httpx.BaseTransport):
                 return {**answer, "error": {"code": -32600, "message": message}}
             is_in = len(params[0]["topics"]) == 3  # what comes; nothing goes out
             return {**answer, "result": self._logs(first, last) if is_in else []}
-        results = {
+        results: dict[str, Callable[[], Any]] = {
             "eth_chainId": lambda: hex(8453),
             "eth_blockNumber": lambda: hex(self.head),
             "eth_getBlockByNumber": lambda: self._block(params[0]),
