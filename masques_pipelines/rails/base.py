@@ -66,6 +66,14 @@ class BaseConfig:
     start_block: int | None = None
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a log says that it is."""
+
+    block_hash: str
+    number: int
+
+
 @dataclass
 class Window:
     """What one fetch has seen so far.
@@ -229,7 +237,7 @@ class BaseRail:
         """Reads the transfers of blocks first…last."""
         ours = [address_topic(address) for address in sorted(self._config.treasury)]
         addresses = sorted(self._assets)
-        places: dict[str, str] = {}  # transaction: block hash
+        places: dict[str, Place] = {}
         zero = 0
         for topics in ([TRANSFER, None, ours], [TRANSFER, ours]):
             query = {"address": addresses, "topics": topics}
@@ -237,14 +245,20 @@ class BaseRail:
                 if int(log["data"], 16) == 0:
                     zero += 1
                 else:
-                    places[log["transactionHash"]] = log["blockHash"]
+                    place = Place(log["blockHash"], int(log["blockNumber"], 16))
+                    places[log["transactionHash"]] = place
         window.notes["zero_value_skipped"] = zero
         fresh = self._without_known(places, window, open_now)
         receipts = self._rpc.batch("eth_getTransactionReceipt", [[tx] for tx in fresh])
-        self.observe(window, [r for r in receipts if self._agrees(r, places, window)])
+        agreeing = [
+            receipt
+            for tx, receipt in zip(fresh, receipts, strict=True)
+            if self._agrees(receipt, places[tx], window)
+        ]
+        self.observe(window, agreeing)
 
     def _without_known(
-        self, places: Mapping[str, str], window: Window, open_now: Mapping[Any, OpenSettlement]
+        self, places: Mapping[str, Place], window: Window, open_now: Mapping[Any, OpenSettlement]
     ) -> list[str]:
         """Leaves out transactions whose place is written down already and is not final yet."""
         known: dict[tuple[str, str], list[Any]] = {}
@@ -252,17 +266,19 @@ class BaseRail:
             latest = each.latest
             if (latest.block_height or 0) > window.final_number:
                 known.setdefault((latest.tx_hash, latest.block_hash), []).append(key)
-        for place in places.items():
-            window.seen.update(known.get(place, ()))
-        return [tx for tx, block in places.items() if (tx, block) not in known]
+        for tx, place in places.items():
+            window.seen.update(known.get((tx, place.block_hash), ()))
+        return [tx for tx, place in places.items() if (tx, place.block_hash) not in known]
 
-    def _agrees(self, receipt: Any, places: Mapping[str, str], window: Window) -> bool:
-        """Says whether receipt and log are of one block: two replicas may differ for a moment."""
-        agrees = bool(receipt) and receipt["blockHash"] == places[receipt["transactionHash"]]
-        if agrees:
+    def _agrees(self, receipt: Any, place: Place, window: Window) -> bool:
+        """Says whether receipt and log are of one block: two replicas may differ for a moment.
+
+        Above the final block the next fetch sees it again; at or below there is no next one.
+        """
+        if receipt and receipt["blockHash"] == place.block_hash:
             return True
         window.count("receipts_disagree")
-        if receipt is None or int(receipt["blockNumber"], 16) <= window.final_number:
+        if place.number <= window.final_number:
             raise RailUnavailableError(
                 f"{self.description}: a log and its receipt disagree about their block: several "
                 "nodes answer under this address, or a reorganisation is going on; the next run "

@@ -94,7 +94,7 @@ class HttpNode:
         problem = ""
         for attempt in range(ATTEMPTS_MAX):
             if attempt:
-                self._pause(attempt, problem)
+                self.pause(attempt, problem)
             try:
                 self.calls += 1
                 answer = self.client.request(method, self.url + path, params=params, json=body)
@@ -117,7 +117,8 @@ class HttpNode:
             "node is up and within its limits; the next run goes on where this one stopped"
         )
 
-    def _pause(self, attempt: int, problem: str) -> None:
+    def pause(self, attempt: int, problem: str) -> None:
+        """Waits before another attempt, the longer the more there were."""
         pause_s = PAUSE_FIRST_S * 2 ** (attempt - 1)
         pause_s += random.uniform(0, pause_s / 2)  # noqa: S311 - jitter, no secret
         logger.warning("%s: %s; again in %.1f s", self.description, problem, pause_s)
@@ -151,7 +152,7 @@ class JsonRpc:
         problem = ""
         for attempt in range(ATTEMPTS_MAX):
             if attempt:
-                self.node._pause(attempt, problem)  # noqa: SLF001 - the same policy one level up
+                self.node.pause(attempt, problem)
             _, answer = self.node.json("POST", body=_request(0, method, params))
             if not isinstance(answer, dict) or ("result" not in answer and "error" not in answer):
                 problem = f"{method}: the answer is no JSON-RPC"
@@ -183,9 +184,16 @@ class JsonRpc:
         if not self.takes_batches:
             return None
         body = [_request(number, method, each) for number, each in enumerate(chunk)]
-        _, answers = self.node.json("POST", body=body)
-        if not isinstance(answers, list):
-            self.takes_batches = False  # the node knows no batches, or not of this size
+        for attempt in range(ATTEMPTS_MAX):
+            _, answers = self.node.json("POST", body=body)
+            if isinstance(answers, list):
+                break
+            error = answers.get("error") if isinstance(answers, dict) else None
+            if not error or not is_rate_limit(self._error(method, error)):
+                self.takes_batches = False  # the node knows no batches, or not of this size
+                return None
+            self.node.pause(attempt + 1, f"{method}: the provider's rate limit")
+        else:
             return None
         by_id = {each.get("id"): each for each in answers if isinstance(each, dict)}
         if any(

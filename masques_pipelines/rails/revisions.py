@@ -110,6 +110,9 @@ def changes_of(
         if after is not None:
             working[seen.settlement_id] = replace(after, revision=next_revision)
     revisions = [each for key, each in working.items() if _differs(each, current.get(key))]
+    # A contradiction is found once: when it changes a row, or when a row is refused (revision 0).
+    changed = {each.seen.settlement_id for each in revisions}
+    findings = [f for f in findings if f.revision == 0 or f.settlement_id in changed]
     return Changes(revisions=revisions, findings=findings)
 
 

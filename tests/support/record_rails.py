@@ -150,7 +150,7 @@ def main() -> None:
             }
         )
         # The clocks of the three peers differ: all are moved to the chain's.
-        sol.start_s = chain.time_s - 70
+        sol.start_s = chain.time_s - 200
         solana_story(sol, settings)
         lines = [json.loads(line) for line in journal.read_text().splitlines()]
         lines = sorted(map(harmless_line, lines), key=lambda each: float(each["recorded_at"]))

@@ -153,6 +153,34 @@ def test_a_node_that_contradicts_itself_stops_the_rail(
     assert run().revisions == 1
 
 
+def test_a_replica_without_the_newest_receipts_is_asked_again_next_time(
+    polls: Polls, chain: Anvil
+) -> None:
+    chain.transfer(FACILITATOR, TREASURY, 5)  # not final
+    transport = Spoiled()
+    transport.orders = [("eth_getTransactionReceipt", lambda _r: None)]
+    with httpx.Client(transport=OverHere(transport, chain.url)) as client:
+        first = ingest(polls.warehouse, rail_over(polls, transport, client))
+        assert (first.revisions, first.notes["receipts_disagree"]) == (0, 1)
+        assert ingest(polls.warehouse, rail_over(polls, transport, client)).revisions == 1
+    transport.close()
+
+
+def test_a_rate_limit_on_a_batch_is_waited_for_and_not_taken_for_a_refusal(
+    polls: Polls, chain: Anvil
+) -> None:
+    for units in (1, 2, 3):
+        chain.transfer(FACILITATOR, TREASURY, units)
+    chain.finalize()
+    transport = Spoiled()
+    transport.orders = [("eth_getTransactionReceipt", httpx.Response(200, json=RATE))] * 2
+    with httpx.Client(transport=OverHere(transport, chain.url)) as client:
+        done = ingest(polls.warehouse, rail_over(polls, transport, client))
+    transport.close()
+    # chain, final, head, beginning, logs twice, receipts thrice, headers, one batch each
+    assert (done.revisions, done.calls) == (3, 10)
+
+
 def test_a_node_that_fell_behind_is_waited_for(polls: Polls, spoiled: tuple[Spoiled, Any]) -> None:
     transport, run = spoiled
     run()

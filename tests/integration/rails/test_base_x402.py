@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from masques_pipelines.rails import identity
+from masques_pipelines.rails.rewinding import rewind
+from masques_pipelines.settings import read_settings
 from tests.integration.rails.conftest import NETWORK, Polls
 from tests.support.anvil import TREASURY, USDC, Anvil
 from tests.support.x402_evm import BUYER, FACILITATOR, RESOURCE, Payments
@@ -185,6 +187,9 @@ def test_a_replayed_authorization_changes_nothing(
             "said failure: transaction_failed, the payment is confirmed",
         )
     ]
+    rewind(polls.warehouse, read_settings({}), "base", 0)
+    again = polls.poll()  # all of it is read again, and nothing is found twice
+    assert (again.observations, again.revisions, again.findings) == (1, 0, 0)
 
 
 def test_a_sped_up_transaction_is_the_same_settlement(
