@@ -661,28 +661,36 @@ WITH
             identity_id,
             category_code,
             cluster_key,
-            max(is_attested) AS is_attested,
-            sumIf(good, in_0) AS good_0,
-            sumIf(good, in_7) * exp2(7 / model.half_life_days) AS good_7,
-            sumIf(good, in_30) * exp2(30 / model.half_life_days) AS good_30,
-            sumIf(evidence, in_0) AS evidence_0,
-            sumIf(evidence, in_7) * exp2(7 / model.half_life_days) AS evidence_7,
-            sumIf(evidence, in_30) * exp2(30 / model.half_life_days) AS evidence_30,
-            countIf(in_0) AS events,
-            countIf(in_0 AND delta > 0) AS positive,
-            countIf(in_0 AND delta < 0) AS negative,
-            countIf(in_0 AND is_excluded) AS excluded,
-            countIf(in_0 AND is_unpriced) AS unpriced
+            -- One sum over an array: each further aggregate function would touch millions of
+            -- groups in memory once more, which costs more than the arithmetic.
+            sumForEach([
+                in_0 * good, in_7 * good, in_30 * good,
+                in_0 * evidence, in_7 * evidence, in_30 * evidence,
+                in_0, in_0 * (delta > 0), in_0 * (delta < 0), in_0 * is_excluded,
+                in_0 * is_unpriced, is_attested]) AS sums
         FROM weighed AS w
         GROUP BY identity_id, category_code, cluster_key
     )
 SELECT
-    g.*,
-    if(g.is_attested, model.cap_attestor,
+    g.identity_id AS identity_id,
+    g.category_code AS category_code,
+    g.cluster_key AS cluster_key,
+    g.sums[1] AS good_0,
+    g.sums[2] * exp2(7 / model.half_life_days) AS good_7,
+    g.sums[3] * exp2(30 / model.half_life_days) AS good_30,
+    g.sums[4] AS evidence_0,
+    g.sums[5] * exp2(7 / model.half_life_days) AS evidence_7,
+    g.sums[6] * exp2(30 / model.half_life_days) AS evidence_30,
+    toUInt64(g.sums[7]) AS events,
+    toUInt64(g.sums[8]) AS positive,
+    toUInt64(g.sums[9]) AS negative,
+    toUInt64(g.sums[10]) AS excluded,
+    toUInt64(g.sums[11]) AS unpriced,
+    if(g.sums[12] > 0, model.cap_attestor,
         least(model.cap_most, model.cap_least + log2(1 + s.usd_0))) AS cap_0,
-    if(g.is_attested, model.cap_attestor,
+    if(g.sums[12] > 0, model.cap_attestor,
         least(model.cap_most, model.cap_least + log2(1 + s.usd_7))) AS cap_7,
-    if(g.is_attested, model.cap_attestor,
+    if(g.sums[12] > 0, model.cap_attestor,
         least(model.cap_most, model.cap_least + log2(1 + s.usd_30))) AS cap_30,
     if(evidence_0 > cap_0, cap_0 / evidence_0, 1.0) AS counted_0,
     if(evidence_7 > cap_7, cap_7 / evidence_7, 1.0) AS counted_7,

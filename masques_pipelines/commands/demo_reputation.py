@@ -3,7 +3,7 @@
 Here: the part's job, the packaged exchange rates, and what it shows.
 Not here: the aggregation (reputation/). The events are derived from the ledger that the part before
 brought; events in the landing zone join them once they are loaded.
-A re-run uses the rates that were laid down before, so no row is written but the moment of the scores.
+A re-run uses the rates that were laid down before; only the moment of the scores is new.
 """
 
 import csv
@@ -48,8 +48,7 @@ PART: Final = Part(
     shows=(
         ("The scores (rank by score_lower)", "queries/demo/scores"),
         (
-            "Why the first of them has its score: the effects add up to it (masques reputation "
-            "explain shows any of them)",
+            "Why the first has its score: the effects add up to it (masques reputation explain)",
             "queries/demo/explained",
         ),
     ),

@@ -13,13 +13,13 @@ from datetime import datetime
 from typing import Final
 
 from masques_pipelines.errors import PermanentError
-from masques_pipelines.warehouse.errors import WarehousePermanentError
 from masques_pipelines.warehouse.sql_files import sql
 from masques_pipelines.warehouse.warehouse import Warehouse
 
 VIEW: Final = "masques.reputation_scores_mv"
 MOVERS_SHOWN: Final = 5
-RESTART_S: Final = 0.5
+BEGIN_WAIT_S: Final = 10.0
+POLL_S: Final = 0.02
 _RUNNING: Final = ("Running", "RunningOnAnotherReplica")
 _STOPPED: Final = "Disabled"
 _BAR_LENGTH: Final = 30
@@ -151,7 +151,7 @@ def _refresh_and_wait(warehouse: Warehouse) -> None:
         if was_stopped:
             warehouse.command(f"SYSTEM WAIT VIEW {VIEW}")
         if not _state(warehouse).is_refreshed_since(before.now_ns):
-            _ask(warehouse, had_failed=before.has_failed)
+            _ask(warehouse, before)
     finally:
         if was_stopped:
             warehouse.command(f"SYSTEM STOP VIEW {VIEW}")
@@ -162,19 +162,17 @@ def _refresh_and_wait(warehouse: Warehouse) -> None:
         )
 
 
-def _ask(warehouse: Warehouse, *, had_failed: bool) -> None:
+def _ask(warehouse: Warehouse, before: _State) -> None:
     warehouse.command(f"SYSTEM REFRESH VIEW {VIEW}")
-    try:
-        warehouse.command(f"SYSTEM WAIT VIEW {VIEW}")
-    except WarehousePermanentError:
-        if not had_failed:
-            raise
-        # The engine starts a refresh a moment after it is asked, and until then tells the error of
-        # the one before. A second wait can only tell the new one's.
-        time.sleep(RESTART_S)
-        warehouse.command(f"SYSTEM REFRESH VIEW {VIEW}")
-        time.sleep(RESTART_S)
-        warehouse.command(f"SYSTEM WAIT VIEW {VIEW}")
+    # The engine begins a moment after it is asked, and until then a wait tells the error of the
+    # refresh before: after a failed one, see it begin first.
+    waited_until_s = time.monotonic() + BEGIN_WAIT_S
+    while before.has_failed and time.monotonic() < waited_until_s:
+        now = _state(warehouse)
+        if now.status in _RUNNING or now.is_refreshed_since(before.now_ns):
+            break
+        time.sleep(POLL_S)
+    warehouse.command(f"SYSTEM WAIT VIEW {VIEW}")
 
 
 def _state(warehouse: Warehouse) -> _State:
