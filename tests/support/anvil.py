@@ -124,7 +124,7 @@ def running_anvil(*more: str) -> Iterator[Anvil]:
     """
     binary = anvil_binary()
     if binary is None:
-        pytest.skip("ANVIL IS MISSING: run `make .venv/.ready-anvil` (needs npm or PyPI's Node)")
+        pytest.skip("ANVIL IS MISSING: run `make .venv/.ready-anvil` (it needs npm)")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
