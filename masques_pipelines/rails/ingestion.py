@@ -63,6 +63,7 @@ def ingest(
     rail: Rail,
     *,
     report: Callable[[str], None] = lambda _line: None,
+    before_write: Callable[[], None] = lambda: None,
     fetches_max: int = FETCHES_MAX,
 ) -> RailRun:
     """Brings masques.settlements up to the head of one rail.
@@ -71,6 +72,7 @@ def ingest(
         warehouse: The target; nothing else may write settlements meanwhile.
         rail: The source.
         report: Called with one line of progress every REPORT_EVERY_S of a long back-fill.
+        before_write: Called before what is there is read to be added to: renews the lease.
         fetches_max: Steps after which the run stops, caught up or not.
 
     Raises:
@@ -82,6 +84,7 @@ def ingest(
     cursor = read_cursor(warehouse, rail.name, rail.network)
     while done.fetches < fetches_max and not done.is_caught_up:
         fetched = rail.fetch(cursor)
+        before_write()
         current = revisions.current_revisions(
             warehouse, (each.settlement_id for each in fetched.observations)
         )

@@ -7,6 +7,7 @@ A re-run goes on where each rail stopped.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from masques_pipelines.errors import SettingError
 from masques_pipelines.rails.ingestion import RailRun, ingest
@@ -16,11 +17,16 @@ from masques_pipelines.rails.protocol import RailRefusedError, RailUnavailableEr
 from masques_pipelines.rails.recording import RecordingError
 from masques_pipelines.rails.revisions import open_settlements
 from masques_pipelines.settings import Settings
+from masques_pipelines.warehouse.lease import Lease, writer_lease
 from masques_pipelines.warehouse.sql_files import sql
 from masques_pipelines.warehouse.warehouse import Warehouse
 
 # What of a rail is the rail's own trouble; the warehouse's errors stop the whole run.
-_OF_THE_RAIL = (RailUnavailableError, RailRefusedError, RecordingError, SettingError)
+LEASE: Final = "settlements"
+# Longer than the slowest step of a rail, all its retries included: a run renews between steps.
+LEASE_S: Final = 300.0
+
+_OF_THE_RAIL: Final = (RailUnavailableError, RailRefusedError, RecordingError, SettingError)
 
 
 @dataclass(frozen=True)
@@ -66,23 +72,33 @@ def ingest_all(
     """Brings masques.settlements up to the head of every rail that is on.
 
     Args:
-        warehouse: The target; nothing else may write settlements meanwhile.
+        warehouse: The target. Against a server the lease keeps a second writer out: revisions are
+            numbered by what is there already.
         settings: Which rails are on, and where.
         report: Called with a line for each rail, and during long back-fills.
 
     Raises:
+        LeaseBusyError, LeaseLostError: Another process writes settlements to the same server.
         WarehouseTransientError, WarehousePermanentError: From the warehouse. What goes wrong with a
             rail is in its outcome instead.
     """
-    before = _total(warehouse)
-    outcomes = tuple(_one(warehouse, settings, name, report) for name in RAILS)
-    attributed = link_settlements(warehouse)
-    total = _total(warehouse)
+    with writer_lease(
+        warehouse, LEASE, duration_s=LEASE_S, wait_s=LEASE_S + 10, on_wait=report
+    ) as lease:
+        before = _total(warehouse)
+        outcomes = tuple(_one(warehouse, settings, name, report, lease) for name in RAILS)
+        lease.hold()
+        attributed = link_settlements(warehouse)
+        total = _total(warehouse)
     return SettlementsRun(outcomes, attributed, rows_written=total - before, rows_total=total)
 
 
 def _one(
-    warehouse: Warehouse, settings: Settings, name: str, report: Callable[[str], None]
+    warehouse: Warehouse,
+    settings: Settings,
+    name: str,
+    report: Callable[[str], None],
+    lease: Lease,
 ) -> RailOutcome:
     reason = off_because(settings, name)
     if reason is not None:
@@ -90,7 +106,7 @@ def _one(
         return RailOutcome(name, off_because=reason)
     try:
         with open_rail(settings, name, lambda: open_settlements(warehouse, name)) as rail:
-            run = ingest(warehouse, rail, report=report)
+            run = ingest(warehouse, rail, report=report, before_write=lease.hold)
     except _OF_THE_RAIL as error:
         report(f"{name} failed: {error}")
         return RailOutcome(name, error=str(error))

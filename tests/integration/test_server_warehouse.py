@@ -13,8 +13,10 @@ from masques_pipelines.ledger.accounts import sync_accounts
 from masques_pipelines.ledger.chart import read_chart
 from masques_pipelines.ledger.sources.capture import CaptureSource
 from masques_pipelines.ledger.transactions import INLET, sync_transactions
+from masques_pipelines.rails.running import LEASE, ingest_all
 from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.errors import WarehousePermanentError, WarehouseTransientError
+from masques_pipelines.warehouse.lease import LeaseBusyError, writer_lease
 from masques_pipelines.warehouse.migrations import make_plan, migrate
 from masques_pipelines.warehouse.opening import open_warehouse
 from masques_pipelines.warehouse.warehouse import Origin, Warehouse
@@ -141,3 +143,21 @@ def test_a_killed_server_is_waited_for_and_the_sync_goes_on(
         front.restart()
         assert sync_transactions(server, ledger, read_chart(None)).rows_written == 0
     assert counted(server) == (2120, 2120)
+
+
+def test_a_second_writer_of_settlements_waits_for_the_lease(
+    server: Warehouse, front: Front, tmp_path: Path
+) -> None:
+    # Revisions are numbered by what is there: two writers would give one number twice.
+    settings = read_settings({"MASQUES_HOME": str(tmp_path), "MASQUES_CLICKHOUSE_URL": front.url})
+    before = len(front.requests(match="CREATE TABLE masques_ops.lease_settlements_"))
+    ingest_all(server, settings)
+    taken = front.requests(match="CREATE TABLE masques_ops.lease_settlements_")[before:]
+    assert len(taken) == 2  # taken, and released
+
+    with (
+        writer_lease(server, LEASE),
+        pytest.raises(LeaseBusyError, match="writes 'settlements' already"),
+        writer_lease(server, LEASE, wait_s=0),
+    ):
+        pass
