@@ -1,6 +1,6 @@
 """The demo's landing zone: a packaged day of gate files, unless the settings name a landing zone.
 
-Here: the part's job and what it shows.
+Here: laying down the part's input, and what it shows.
 Not here: laying down the day (intake/packaged.py).
 A re-run finds the files loaded and writes no row.
 """
@@ -17,7 +17,6 @@ def _prepare(settings: Settings) -> str:
 
 
 PART: Final = Part(
-    job="intake_job",
     prepare=_prepare,
     shows=(
         ("What the gate reported, and what became of it", "queries/demo/intake_files"),

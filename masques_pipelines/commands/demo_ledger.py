@@ -1,6 +1,6 @@
 """The demo's ledger: a packaged capture of a real server, unless the settings name a ledger.
 
-Here: the part's job and what it shows.
+Here: laying down the part's input, and what it shows.
 Not here: laying down the capture (ledger/packaged.py).
 A re-run uses the capture that was laid down before.
 """
@@ -17,7 +17,6 @@ def _prepare(settings: Settings) -> str:
 
 
 PART: Final = Part(
-    job="ledger_sync_job",
     prepare=_prepare,
     shows=(
         ("The money, by ledger (whole units of the currency)", "queries/ledger/money_by_currency"),

@@ -13,15 +13,13 @@ from masques_pipelines.settings import Settings
 
 @dataclass(frozen=True)
 class Part:
-    """One job of the demo.
+    """One source of the demo.
 
     Attributes:
-        job: Name of the Dagster job.
         prepare: Lays down packaged input, re-dated to now, unless an earlier demo did; returns the
             line that says where it is.
         shows: What to show at the end: (title, name of a query below sql/).
     """
 
-    job: str
     prepare: Callable[[Settings], str]
     shows: tuple[tuple[str, str], ...]

@@ -1,6 +1,6 @@
 """The demo's settlements: recordings of three rails and a gate's journal, unless rails are set.
 
-Here: the part's job and what it shows.
+Here: laying down the part's input, and what it shows.
 Not here: laying down and replaying recordings (rails/packaged.py, rails/recording.py).
 A re-run uses the recordings that were laid down before, so nothing is new.
 """
@@ -22,7 +22,6 @@ def _prepare(settings: Settings) -> str:
 
 
 PART: Final = Part(
-    job="settlement_ingestion_job",
     prepare=_prepare,
     shows=(
         ("Settlements, by rail and status (whole units of the currency)", "queries/rails/by_rail"),

@@ -1,6 +1,6 @@
 """The demo's reputation: scores of whoever the packaged ledger knows, and one of them explained.
 
-Here: the part's job, the packaged exchange rates, and what it shows.
+Here: the packaged exchange rates, and what it shows.
 Not here: the aggregation (reputation/). The events are derived from the ledger that the part before
 brought; events in the landing zone join them once they are loaded.
 A re-run uses the rates that were laid down before; only the moment of the scores is new.
@@ -43,7 +43,6 @@ def _dated(text: str) -> str:
 
 
 PART: Final = Part(
-    job="reputation_aggregation_job",
     prepare=_prepare,
     shows=(
         ("The scores (rank by score_lower)", "queries/demo/scores"),

@@ -80,7 +80,7 @@ def test_the_demo_builds_the_copy_and_a_second_one_writes_no_row(tmp_path: Path)
 
 def test_a_demo_that_fails_gives_the_reason_on_one_line(tmp_path: Path) -> None:
     line = failed(tmp_path, "demo", MASQUES_LEDGER_URL="capture:///nowhere")
-    assert line.startswith("masques: ledger_sync_job failed: /nowhere: there is no such folder")
+    assert line.startswith("masques: the run failed: /nowhere: there is no such folder")
 
 
 def test_migrate_plans_applies_and_checks(tmp_path: Path) -> None:

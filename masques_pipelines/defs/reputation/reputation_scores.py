@@ -27,6 +27,9 @@ KEY: Final = dg.AssetKey(["masques", "reputation_scores"])
     key=KEY,
     deps=[
         SCHEMA_MIGRATIONS,
+        dg.AssetKey(["masques", "identities"]),
+        dg.AssetKey(["masques", "masque_sessions"]),
+        dg.AssetKey(["masques", "api_requests"]),
         dg.AssetKey(["masques", "reputation_events"]),
         dg.AssetKey(["masques", "transactions"]),
         dg.AssetKey(["masques", "settlements"]),

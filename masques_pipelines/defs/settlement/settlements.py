@@ -31,7 +31,8 @@ OVERDUE_AFTER_S: Final = 3_600
 
 @dg.asset(
     key=KEY,
-    deps=[SCHEMA_MIGRATIONS],
+    # After the transactions: a payment is linked to the transfer that the journal names.
+    deps=[SCHEMA_MIGRATIONS, dg.AssetKey(["masques", "transactions"])],
     group_name="settlement",
     kinds={"clickhouse", "lightning", "solana", "base"},
     owners=OWNERS,
