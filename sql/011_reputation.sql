@@ -243,7 +243,7 @@ LEFT ANY JOIN shares AS share ON share.account_id = p.debit_account_id
     AND share.trace_id = p.trace_id AND share.currency = p.currency
 ASOF LEFT JOIN rates AS rate ON rate.currency = p.currency AND p.timestamp >= rate.quoted_at;
 
--- What the references of recent events prove, as known now.
+-- What the references of recent events prove, as known now; in as many parts as memory asks for.
 CREATE VIEW IF NOT EXISTS masques_ops.reputation_references_now AS
 WITH
     assumeNotNull(
@@ -255,6 +255,8 @@ WITH
         SELECT reference_type, toUUIDOrZero(reference_id) AS id
         FROM masques.reputation_events
         WHERE timestamp > now64(9, 'UTC') - toIntervalSecond((model.window_days + 31) * 86400)
+            AND sipHash64(toString(reference_type), toUUIDOrZero(reference_id))
+                % {parts:UInt32} = {part:UInt32}
     ),
     links AS
     (
@@ -299,7 +301,12 @@ SELECT
     if(p.transfer_id != nobody, p.kept_share, 1.0) AS kept_share,
     sipHash64(state, payer_id, payee_id, usd, kept_share) AS content
 FROM links AS l
-LEFT ANY JOIN masques_ops.reputation_payments AS p ON p.transfer_id = l.transaction_id
+LEFT ANY JOIN
+(
+    SELECT *
+    FROM masques_ops.reputation_payments
+    WHERE transfer_id IN (SELECT transaction_id FROM links)
+) AS p ON p.transfer_id = l.transaction_id
 WHERE l.id != nobody AND (l.kind != 'transaction' OR p.transfer_id != nobody);
 
 -- Who is who, as known now. The cluster of a party is where its money came from: the ledger's first

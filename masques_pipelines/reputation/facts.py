@@ -7,10 +7,14 @@ so that a score can be computed again from what was known at its time.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from masques_pipelines.reputation.clusters import follow_funders
 from masques_pipelines.warehouse.sql_files import sql
 from masques_pipelines.warehouse.warehouse import Warehouse
+
+# References compared at once: about 0.8 GB of the engine's memory.
+PART_REFERENCES: Final = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,12 @@ def write_facts(warehouse: Warehouse) -> Facts:
     clusters = follow_funders(warehouse)
     parties_before, references_before = _rows(warehouse)
     warehouse.command(sql("transforms/reputation/write_parties"))
-    warehouse.command(sql("transforms/reputation/write_references"))
+    total = int(warehouse.scalar(sql("queries/reputation/references_total")))
+    parts = 1 + total // PART_REFERENCES
+    for part in range(parts):
+        warehouse.command(
+            sql("transforms/reputation/write_references"), {"part": part, "parts": parts}
+        )
     parties, references = _rows(warehouse)
     return Facts(
         clusters=clusters,

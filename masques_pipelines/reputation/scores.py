@@ -19,6 +19,7 @@ from masques_pipelines.warehouse.warehouse import Warehouse
 VIEW: Final = "masques.reputation_scores_mv"
 MOVERS_SHOWN: Final = 5
 BEGIN_WAIT_S: Final = 10.0
+END_WAIT_S: Final = 600.0
 POLL_S: Final = 0.02
 _RUNNING: Final = ("Running", "RunningOnAnotherReplica")
 _STOPPED: Final = "Disabled"
@@ -148,7 +149,7 @@ def _refresh_and_wait(warehouse: Warehouse) -> None:
     if was_stopped:
         warehouse.command(f"SYSTEM START VIEW {VIEW}")
     try:
-        if was_stopped:
+        if was_stopped and not before.has_failed:
             warehouse.command(f"SYSTEM WAIT VIEW {VIEW}")
         if not _state(warehouse).is_refreshed_since(before.now_ns):
             _ask(warehouse, before)
@@ -163,16 +164,28 @@ def _refresh_and_wait(warehouse: Warehouse) -> None:
 
 
 def _ask(warehouse: Warehouse, before: _State) -> None:
+    """Asks for one refresh and waits for its end; the error is that of this refresh."""
     warehouse.command(f"SYSTEM REFRESH VIEW {VIEW}")
-    # The engine begins a moment after it is asked, and until then a wait tells the error of the
-    # refresh before: after a failed one, see it begin first.
-    waited_until_s = time.monotonic() + BEGIN_WAIT_S
-    while before.has_failed and time.monotonic() < waited_until_s:
-        now = _state(warehouse)
-        if now.status in _RUNNING or now.is_refreshed_since(before.now_ns):
-            break
-        time.sleep(POLL_S)
+    if before.has_failed:
+        # Until a refresh ends well, a wait may tell the error of the failed one before: see this
+        # one begin, and end.
+        _poll(lambda: not _is_waiting_to_begin(_state(warehouse), before), BEGIN_WAIT_S)
+        _poll(lambda: _state(warehouse).status not in _RUNNING, END_WAIT_S)
+        if _state(warehouse).is_refreshed_since(before.now_ns):
+            return
+        warehouse.command(f"SYSTEM REFRESH VIEW {VIEW}")
+        _poll(lambda: _state(warehouse).is_refreshed_since(before.now_ns), BEGIN_WAIT_S)
     warehouse.command(f"SYSTEM WAIT VIEW {VIEW}")
+
+
+def _is_waiting_to_begin(now: _State, before: _State) -> bool:
+    return now.status not in _RUNNING and not now.is_refreshed_since(before.now_ns)
+
+
+def _poll(is_over: Callable[[], bool], longest_s: float) -> None:
+    until_s = time.monotonic() + longest_s
+    while not is_over() and time.monotonic() < until_s:
+        time.sleep(POLL_S)
 
 
 def _state(warehouse: Warehouse) -> _State:
