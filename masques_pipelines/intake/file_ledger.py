@@ -79,17 +79,19 @@ class KnownFiles:
     """What the ledger has of one folder.
 
     Attributes:
-        states: By (path, version): state and attempts.
+        read: By (path, version): the file's name in quarantine, and how often it was read.
         versions: By path: how many versions were read.
         by_size: By size: (sha256, path) of files that were loaded.
     """
 
-    states: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
+    read: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
     by_size: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
 
     def source_of(self, file: LandingFile) -> str:
         """Returns the file's name in quarantine: a later version under one path gets a tag."""
+        if (file.path, file.version) in self.read:
+            return self.read[(file.path, file.version)][0]
         if self.versions.get(file.path, 0) == 0:
             return file.path
         return f"{file.path}@{hashlib.sha256(file.version.encode()).hexdigest()[:8]}"
@@ -98,10 +100,10 @@ class KnownFiles:
 def known_files(warehouse: Warehouse, folder: str) -> KnownFiles:
     """Returns what was read of a folder before."""
     known = KnownFiles()
-    for path, version, state, attempts, size, sha256 in warehouse.rows(
+    for path, version, source, state, attempts, size, sha256 in warehouse.rows(
         sql("queries/intake/known_files"), {"folder": folder}
     ):
-        known.states[(path, version)] = (state, int(attempts))
+        known.read[(path, version)] = (source, int(attempts))
         known.versions[path] = known.versions.get(path, 0) + 1
         if state == LOADED and sha256:
             known.by_size.setdefault(int(size), []).append((sha256, path))
@@ -110,7 +112,7 @@ def known_files(warehouse: Warehouse, folder: str) -> KnownFiles:
 
 def unread_files(known: KnownFiles, files: Sequence[LandingFile]) -> list[LandingFile]:
     """Returns the files that no run has read to their end; one that failed is not read again."""
-    return [file for file in files if (file.path, file.version) not in known.states]
+    return [file for file in files if (file.path, file.version) not in known.read]
 
 
 def record_files(warehouse: Warehouse, results: Iterable[FileResult]) -> None:

@@ -182,12 +182,12 @@ def _sources(
         size: list(found) for size, found in known.by_size.items()
     }
     for file in files:
-        _state, attempts = known.states.get((file.path, file.version), ("", 0))
+        _source, attempts = known.read.get((file.path, file.version), ("", 0))
         result = FileResult(
             folder=file.folder,
             path=file.path,
             version=file.version,
-            source=file.path if attempts else known.source_of(file),
+            source=known.source_of(file),
             bytes=file.bytes,
             attempts=attempts + 1,
         )

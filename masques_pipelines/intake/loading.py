@@ -236,17 +236,19 @@ class Loader:
     def _close_files(self, batch: _Batch) -> None:
         """Puts files that could not be read to their end into quarantine, as line 0.
 
-        The entry of one that was read to its end at last is closed.
+        The entry of one that was read to its end at last, or came whole under the same path, is
+        closed.
         """
-        again = [
-            source.result.source
+        whole = [
+            source.result
             for source in batch.ended
-            if source.result.attempts > 1 and source.is_whole_file and source.result.state != FAILED
+            if source.is_whole_file and source.result.state != FAILED
         ]
+        again = [one.path for one in whole if one.attempts > 1 or one.source != one.path]
         if again:
             self._warehouse.command(
                 sql("transforms/intake/resolve_files"),
-                {"table_name": self._table.name, "sources": again},
+                {"table_name": self._table.name, "paths": again},
             )
         failed = [source.result for source in batch.ended if source.result.state == FAILED]
         for result in failed:

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import random
 import uuid
 from collections.abc import Callable
@@ -15,14 +16,18 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from masques_pipelines.cli import masques
 from masques_pipelines.intake import chunks, decompression, quarantine
 from masques_pipelines.intake.frames import load_frame
 from masques_pipelines.intake.intake import IntakeResult
 from masques_pipelines.intake.loading import IntakeIncompleteError
 from masques_pipelines.intake.tables import TABLES
+from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.sql_files import sql
 from masques_pipelines.warehouse.warehouse import Warehouse
 from tests.integration.conftest import Zone
@@ -613,7 +618,7 @@ def test_files_that_cannot_be_read_are_quarantined_whole_and_stop_nothing(
         "empty.parquet": b"",
         "good.ndjson": ndjson(rows),
         "header.csv": b"a,a\n1,2\n",
-        "quote.csv": b'request_id,endpoint\n"' + b"x" * 100,
+        "quote.csv": b'request_id,endpoint\n"' + b"x\n" * 5_000_000,  # a quote never closed
     }
     for name, data in files.items():
         zone.drop(f"api_requests/{name}", data)
@@ -694,7 +699,7 @@ def fuzzed_files(draw: st.DrawFn) -> tuple[str, bytes]:
 def test_fuzzed_files_never_lose_a_row(warehouse: Warehouse, zone: Zone) -> None:
     number = 0
 
-    @settings(
+    @hypothesis_settings(
         max_examples=30,
         deadline=None,
         derandomize=True,
@@ -883,3 +888,32 @@ def test_newest_event_and_attempts_are_recorded(warehouse: Warehouse, zone: Zone
             datetime.fromisoformat(at(2, "123456")).astimezone(UTC).replace(tzinfo=None),
         )
     ]
+
+
+def test_the_commands_speak_to_people(
+    warehouse: Warehouse,
+    zone: Zone,
+    engine_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MASQUES_CLICKHOUSE_URL", engine_settings.clickhouse_url)
+    monkeypatch.setenv("MASQUES_LANDING_URL", str(zone.folder))
+    file = zone.drop("api_requests/a.ndjson", ndjson([request(1), request(2, price_usd="dear")]))
+    os.utime(file, (1, 1))
+
+    def said(*arguments: str) -> str:
+        done = CliRunner().invoke(masques, ["intake", *arguments], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    assert "api_requests: 1 files, 2 rows: 1 loaded, 0 duplicates, 1 quarantined" in said("load")
+    assert "bad_decimal:price_usd" in said("quarantine", "list", "--table", "api_requests")
+    assert "api_requests/a.ndjson:2  bad_decimal:price_usd  (open)" in said("quarantine", "show")
+    # What is shown raw can be mended and delivered.
+    raw = said("quarantine", "show", "--reason", "bad_decimal", "--raw")
+    mended = zone.drop("api_requests/mended.ndjson", raw.replace("dear", "0.5").encode())
+    os.utime(mended, (1, 1))
+    assert "1 files, 1 rows: 1 loaded" in said("load", "api_requests")
+    assert said("quarantine", "replay") == "tried 1, closed 0, 1 open\n"
+    assert said("quarantine", "discard", "--yes", "--reason", "bad_decimal") == "discarded 1\n"
+    assert said("quarantine", "list") == "quarantine is empty\n"

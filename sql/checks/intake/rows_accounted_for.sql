@@ -1,6 +1,13 @@
 -- Files whose rows are not all accounted for: read is blank, loaded, duplicates and quarantined
 -- together, and quarantine holds each row that was sent there. No row: all is well.
-SELECT f.source, f.rows_read, f.blank, f.loaded, f.duplicates, f.quarantined, q.rows AS in_quarantine
+SELECT
+    f.source,
+    f.rows_read,
+    f.blank,
+    f.loaded,
+    f.duplicates,
+    f.quarantined,
+    q.rows AS in_quarantine
 FROM masques_ops.intake_files AS f FINAL
 LEFT JOIN
 (

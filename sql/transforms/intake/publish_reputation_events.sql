@@ -15,5 +15,8 @@ WHERE reason = ''
     (
         SELECT row_key
         FROM masques_ops.reputation_events_keys
-        WHERE row_key IN (SELECT row_key FROM masques_ops.reputation_events_staged WHERE reason = '')
+        WHERE row_key IN
+        (
+            SELECT row_key FROM masques_ops.reputation_events_staged WHERE reason = ''
+        )
     )

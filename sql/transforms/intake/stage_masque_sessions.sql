@@ -75,6 +75,7 @@ WITH
         doffed_at_read < toDateTime64('1970-01-01 00:00:00', 9, 'UTC'),
             'bad_timestamp:doffed_at',
         ifNull(j.duration_ms, '') != '' AND isNull(duration_ms_read), 'bad_integer:duration_ms',
+        duration_ms_read > 315360000000, 'bad_integer:duration_ms',  -- ten years
         j.report != 'don' AND isNull(doffed_at_read) AND isNull(duration_ms_read),
             'missing:doffed_at',
         doffed_at_read < donned_at_read, 'doffed_before_donned',
