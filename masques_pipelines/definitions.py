@@ -11,7 +11,7 @@ this way instead of 3 s in a process of its own.
 import dagster as dg
 
 from masques_pipelines import defs as package
-from masques_pipelines.defs import schedules
+from masques_pipelines.defs import schedules, sensors
 from masques_pipelines.defs.resources import LedgerResource, WarehouseResource
 
 defs = dg.Definitions(
@@ -19,6 +19,7 @@ defs = dg.Definitions(
     asset_checks=dg.load_asset_checks_from_package_module(package),
     jobs=schedules.JOBS,
     schedules=schedules.SCHEDULES,
+    sensors=sensors.SENSORS,
     resources={"warehouse": WarehouseResource(), "ledger": LedgerResource()},
     executor=dg.in_process_executor,
 )

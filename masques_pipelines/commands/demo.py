@@ -12,14 +12,14 @@ from typing import Final
 
 import click
 
-from masques_pipelines.commands import demo_ledger
+from masques_pipelines.commands import demo_intake, demo_ledger, demo_rails, demo_reputation
 from masques_pipelines.commands.dagster_handover import run_dagster
 from masques_pipelines.commands.opened import opened_warehouse
 from masques_pipelines.errors import PermanentError
 from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.sql_files import sql
 
-PARTS: Final = (demo_ledger.PART,)
+PARTS: Final = (demo_ledger.PART, demo_intake.PART, demo_rails.PART, demo_reputation.PART)
 TABLES_TITLE: Final = (
     "The tables (SELECT name, engine FROM system.tables WHERE database = 'masques')"
 )
@@ -29,7 +29,7 @@ _LOG_LINE: Final = re.compile(
 )
 _FAILURE_LINE: Final = re.compile(r"^dagster\S*\.Failure: (?P<reason>.*)$")
 _SHOWN_LEVELS: Final = ("INFO", "WARNING", "ERROR")
-_SHOWN_EVENTS: Final = ("STEP_START", "STEP_SUCCESS", "STEP_FAILURE", "STEP_UP_FOR_RETRY")
+_SHOWN_EVENTS: Final = ("STEP_SUCCESS", "STEP_FAILURE", "STEP_UP_FOR_RETRY")
 
 
 @click.command(short_help="Build the copy from packaged data and show it.")

@@ -74,6 +74,13 @@ def open_warehouse(
                 description=f"chdb://{folder}",
                 origin=origin,
                 insert_scope=functools.partial(embedded.temporary_files_in, inserts),
+                inserts_folder=inserts,
+                reopen=functools.partial(
+                    embedded.open_embedded,
+                    folder,
+                    lock_timeout_s=lock_timeout_s,
+                    on_wait=on_wait,
+                ),
             )
         return
     client, description = _connect(settings.clickhouse_url)
@@ -84,6 +91,7 @@ def open_warehouse(
             cluster=settings.clickhouse_cluster,
             origin=origin,
             is_server=True,
+            reopen=lambda: contextlib.closing(_connect(settings.clickhouse_url)[0]),
         )
 
 

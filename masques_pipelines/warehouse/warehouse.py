@@ -9,9 +9,11 @@ again when the line is cut, committed or not.
 
 import contextlib
 import json
+import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import pandas as pd
@@ -62,6 +64,9 @@ class Warehouse:
         origin: Who asks.
         insert_scope: Entered around each insert (the embedded engine's insert files).
         is_server: Whether other processes may write to it at the same time (see lease.py).
+        inserts_folder: Where the embedded engine reads what `insert_select` sends; None for a
+            server, which takes it as the body of the request.
+        reopen: Opens one more client of the same warehouse.
     """
 
     client: Client = field(repr=False)
@@ -72,10 +77,26 @@ class Warehouse:
         default=contextlib.nullcontext, repr=False
     )
     is_server: bool = False
+    inserts_folder: Path | None = field(default=None, repr=False)
+    reopen: Callable[[], contextlib.AbstractContextManager[Client]] | None = field(
+        default=None, repr=False
+    )
 
     def for_origin(self, origin: Origin) -> "Warehouse":
         """Returns the same warehouse asking in another's name."""
         return replace(self, origin=origin)
+
+    @contextlib.contextmanager
+    def another(self) -> Iterator["Warehouse"]:
+        """Opens the same warehouse once more: a client makes one call at a time.
+
+        Raises:
+            WarehouseTransientError, WarehousePermanentError: It cannot be opened.
+        """
+        if self.reopen is None:
+            raise RuntimeError("this warehouse was not opened by open_warehouse")
+        with self.reopen() as client:
+            yield replace(self, client=client)
 
     def command(self, sql: str, parameters: Parameters | None = None, **settings: Any) -> None:
         """Runs one statement that returns nothing; it may be sent twice.
@@ -178,6 +199,31 @@ class Warehouse:
                 settings=sent_settings,
             ),
         )
+
+    def insert_select(self, sql: str, rows: Sequence[Sequence[bytes]], **settings: Any) -> None:
+        """Runs an INSERT … SELECT whose rows come from here; it may be sent twice.
+
+        Args:
+            sql: Reads the rows by the table function `input('name type, …')`, used once.
+            rows: Each as RowBinary of that structure, in pieces that follow one another.
+            settings: Of the statement.
+        """
+        tagged = self._insert_settings(settings)
+        if self.inserts_folder is None:
+            body = b"".join(piece for row in rows for piece in row)
+            self._call(
+                sql,
+                lambda: self.client.command(f"{sql}\nFORMAT RowBinary", data=body, settings=tagged),
+            )
+            return
+        # The embedded engine takes no body. A file of the same rows is the same to it.
+        with tempfile.NamedTemporaryFile(dir=self.inserts_folder, suffix=".rows") as file:
+            for row in rows:
+                file.writelines(row)
+            file.flush()
+            path = file.name.replace("\\", "\\\\").replace("'", "\\'")
+            reading = sql.replace("input(", f"file('{path}', 'RowBinary', ", 1)
+            self._call(sql, lambda: self.client.command(reading, settings=tagged))
 
     def _insert(self, table: str, send: Callable[[], object]) -> None:
         def scoped() -> object:

@@ -56,3 +56,33 @@ def test_a_bad_value_is_one_line_that_names_the_variable(
 def test_a_password_is_not_in_the_representation() -> None:
     settings = read_settings({"MASQUES_CLICKHOUSE_URL": "http://me:secret@host:8123"})
     assert "secret" not in repr(settings)
+
+
+BASE = {"MASQUES_BASE_RPC_URL": "https://a.test/v2/key", "MASQUES_BASE_TREASURY": "0x" + "1" * 40}
+
+
+def test_a_rail_is_off_until_its_endpoint_is_set_and_knows_the_usdc_of_its_network() -> None:
+    settings = read_settings({})
+    assert (settings.base.url, settings.solana.url, settings.lightning.url) == (None, None, None)
+    assert settings.base.assets == ("0x833589fcd6edb6e08f4c7c32d4f71b54bda02913:USDC:6",)
+    sepolia = read_settings({**BASE, "MASQUES_BASE_NETWORK": "eip155:84532"}).base
+    assert sepolia.assets == ("0x036cbd53842c5426634e7929541ec2318f3dcf7e:USDC:6",)
+    assert (sepolia.finality, sepolia.start) == ("finalized", None)
+    assert "key" not in repr(sepolia)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"MASQUES_BASE_TREASURY": ""}, "MASQUES_BASE_TREASURY: it is needed with"),
+        ({"MASQUES_BASE_FINALITY": "latest"}, "MASQUES_BASE_FINALITY: 'latest' is not known"),
+        ({"MASQUES_BASE_START_BLOCK": "-1"}, "MASQUES_BASE_START_BLOCK: '-1' is no number"),
+        ({"MASQUES_BASE_NETWORK": "eip155:1"}, "MASQUES_BASE_ASSETS: no token of eip155:1 is"),
+        ({"MASQUES_BASE_BEARER_FILE": "/nowhere"}, "MASQUES_BASE_BEARER_FILE: /nowhere is not"),
+        ({"MASQUES_LND_NETWORK": "moon"}, "MASQUES_LND_NETWORK: 'moon' is not known"),
+    ],
+)
+def test_a_bad_setting_of_a_rail_is_one_line(change: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingError) as raised:
+        read_settings({**BASE, **change})
+    assert str(raised.value).startswith(message)

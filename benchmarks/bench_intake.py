@@ -1,0 +1,196 @@
+"""How fast the intake loads requests, as a share of a bare INSERT … SELECT FROM file().
+
+Here: one million full NDJSON requests, 100 bad lines among them, and both ways of loading them.
+Not here: whether the rows are right (tests/); only that all bad lines are found.
+A re-run makes the same rows and measures anew. Each way runs in a process of its own, in turns, so
+that both meet the same machine; peak memory is that of the process.
+
+    python benchmarks/bench_intake.py [--rows 1000000] [--rounds 3]
+"""
+
+import argparse
+import json
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from masques_pipelines.intake.intake import load_table
+from masques_pipelines.intake.landing import open_landing
+from masques_pipelines.intake.tables import TABLES
+from masques_pipelines.settings import Settings, read_settings
+from masques_pipelines.warehouse.migrations import migrate
+from masques_pipelines.warehouse.opening import open_warehouse
+from masques_pipelines.warehouse.warehouse import Origin
+
+BAD_LINES = 100
+RATIO_MIN = 0.4
+PEAK_BYTES_MAX = 1.2e9
+COLUMNS = """request_id UUID, timestamp DateTime64(9, \\'UTC\\'), identity_id UUID,
+session_id Nullable(UUID), endpoint LowCardinality(String), method LowCardinality(String),
+resource_type LowCardinality(String), resource_id String, tokens_input UInt64,
+tokens_output UInt64, bytes_transferred UInt64, duration_ms UInt64, price_usd Decimal(18, 6),
+transaction_id Nullable(UUID), status_code UInt16, payment_status LowCardinality(String),
+trace_id String, span_id String"""
+NAMES = """request_id, timestamp, identity_id, session_id, endpoint, method, resource_type,
+resource_id, tokens_input, tokens_output, bytes_transferred, duration_ms, price_usd,
+transaction_id, status_code, payment_status, trace_id, span_id"""
+
+
+def write_rows(folder: Path, rows: int) -> dict[int, str]:
+    """Writes the rows with and without bad lines; returns the bad lines' numbers and reasons."""
+    chance = random.Random(7)
+    people = [str(uuid.UUID(int=chance.getrandbits(128))) for _ in range(2_000)]
+    sessions = [str(uuid.UUID(int=chance.getrandbits(128))) for _ in range(20_000)]
+    start = datetime.now(UTC) - timedelta(days=1)
+    step = timedelta(days=1) / (rows + 1)
+    bad_at = set(chance.sample(range(rows), BAD_LINES))
+    reasons: dict[int, str] = {}
+    (folder / "landing/api_requests").mkdir(parents=True)
+    line_no = 0
+    with (
+        (folder / "good.ndjson").open("w") as good,
+        (folder / "landing/api_requests/all.ndjson").open("w") as every,
+    ):
+        for number in range(rows):
+            row = {
+                "request_id": str(uuid.UUID(int=chance.getrandbits(128))),
+                "timestamp": f"{start + number * step:%Y-%m-%dT%H:%M:%S.%f}{number % 1000:03}Z",
+                "identity_id": chance.choice(people),
+                "session_id": chance.choice(sessions),
+                "endpoint": f"/v1/masques/{number % 500}/pull",
+                "method": "POST",
+                "resource_type": "masque",
+                "resource_id": str(number % 5_000),
+                "tokens_input": chance.randrange(10_000),
+                "tokens_output": chance.randrange(10_000),
+                "bytes_transferred": chance.randrange(10**6),
+                "duration_ms": chance.randrange(5_000),
+                "price_usd": f"{chance.random():.6f}",
+                "transaction_id": str(uuid.UUID(int=chance.getrandbits(128))),
+                "status_code": 200,
+                "payment_status": "paid",
+                "trace_id": f"{chance.getrandbits(128):032x}",
+                "span_id": f"{chance.getrandbits(64):016x}",
+            }
+            line = json.dumps(row, separators=(",", ":")) + "\n"
+            good.write(line)
+            every.write(line)
+            line_no += 1
+            if number in bad_at:
+                text, reason = _bad(row, number)
+                every.write(text + "\n")
+                line_no += 1
+                reasons[line_no] = reason
+    return reasons
+
+
+def _bad(row: dict[str, object], number: int) -> tuple[str, str]:
+    match number % 4:
+        case 0:
+            return json.dumps(row)[:200], "invalid_json"
+        case 1:
+            return json.dumps(row | {"request_id": None}), "missing:request_id"
+        case 2:
+            return json.dumps(row | {"status_code": 599}), "conflict:request_id"
+        case _:
+            fresh = str(uuid.UUID(int=number))
+            return json.dumps(
+                row | {"request_id": fresh, "price_usd": "?"}
+            ), "bad_decimal:price_usd"
+
+
+def _settings(folder: Path, name: str) -> Settings:
+    return read_settings(
+        {"MASQUES_HOME": str(folder / name), "MASQUES_LANDING_URL": str(folder / "landing")}
+    )
+
+
+def measure(folder: Path, name: str) -> dict[str, object]:
+    """Loads in this process, which does nothing else."""
+    with open_warehouse(_settings(folder, name), origin=Origin(job="bench")) as warehouse:
+        migrate(warehouse)
+        started_s = time.perf_counter()
+        if name.startswith("bare"):
+            warehouse.command(
+                f"INSERT INTO masques.api_requests ({NAMES}) SELECT {NAMES} FROM file("
+                f"'{folder}/good.ndjson', 'JSONEachRow', '{COLUMNS}')",
+                date_time_input_format="best_effort",
+            )
+        else:
+            load_table(
+                warehouse,
+                open_landing(_settings(folder, name)),
+                TABLES["api_requests"],
+                settle_s=-1,
+            )
+        seconds = time.perf_counter() - started_s
+        rows = warehouse.scalar("SELECT count() FROM masques.api_requests")
+        entries = warehouse.rows(
+            "SELECT line_no, toString(reason) FROM masques_ops.quarantine FINAL"
+        )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"seconds": seconds, "rows": rows, "peak": peak, "quarantine": entries}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--measure", nargs=2, metavar=("FOLDER", "NAME"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        print(json.dumps(measure(Path(options.measure[0]), options.measure[1])))
+        return 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        reasons = write_rows(folder, options.rows)
+        size = (folder / "landing/api_requests/all.ndjson").stat().st_size
+        print(f"{options.rows:,} rows and {BAD_LINES} bad lines, {size / 1e6:.0f} MB")
+        best: dict[str, float] = {}
+        peaks: dict[str, float] = {}
+        ratios = []
+        for turn in range(options.rounds):
+            seconds = {}
+            for way in ("bare", "intake"):
+                found = _in_a_process(folder, f"{way}{turn}")
+                seconds[way] = float(found["seconds"])
+                best[way] = min(best.get(way, 1e9), seconds[way])
+                peaks[way] = max(peaks.get(way, 0), float(found["peak"]))
+                assert found["rows"] == options.rows, found["rows"]
+                wanted = reasons if way == "intake" else {}
+                assert dict(found["quarantine"]) == wanted
+            ratios.append(seconds["bare"] / seconds["intake"])
+            print(
+                f"round {turn + 1}: bare {seconds['bare']:.2f} s, intake {seconds['intake']:.2f} s,"
+                f" ratio {ratios[-1]:.2f}"
+            )
+    ratio = best["bare"] / best["intake"]
+    print(
+        f"best of {options.rounds}: bare {options.rows / best['bare']:,.0f} rows/s with "
+        f"{peaks['bare'] / 1e9:.2f} GB, intake {options.rows / best['intake']:,.0f} rows/s with "
+        f"{peaks['intake'] / 1e9:.2f} GB; ratio {ratio:.2f} (at least {RATIO_MIN})"
+    )
+    return 0 if ratio >= RATIO_MIN and peaks["intake"] <= PEAK_BYTES_MAX else 1
+
+
+def _in_a_process(folder: Path, name: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, __file__, "--measure", str(folder), name],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""What a long back-fill of Base costs, in requests and seconds.
+
+Here: 10,000 transfers over 50,000 blocks, read through a provider that serves 2,000 blocks at once;
+the same with one request for each receipt; a poll with nothing new.
+Not here: correctness (tests/), and the line to a provider: the chain is computed in this process.
+A re-run measures again; seconds differ with the machine, requests do not, the ratio little.
+"""
+
+import argparse
+import tempfile
+
+import httpx
+
+from masques_pipelines.rails.base import BaseConfig, BaseRail
+from masques_pipelines.rails.evm_transfers import Asset
+from masques_pipelines.rails.http import HttpNode, JsonRpc
+from masques_pipelines.rails.ingestion import RailRun, ingest
+from masques_pipelines.rails.revisions import open_settlements
+from masques_pipelines.settings import read_settings
+from masques_pipelines.warehouse.migrations import migrate
+from masques_pipelines.warehouse.opening import open_warehouse
+from masques_pipelines.warehouse.warehouse import Origin, Warehouse
+from tests.support.anvil import TREASURY, USDC
+from tests.support.made_chain import MadeChain
+
+PROVIDER_LIMIT_BLOCKS = 2_000
+
+
+def poll(warehouse: Warehouse, chain: MadeChain, *, batches: bool) -> RailRun:
+    """Brings the table up to the head of the chain."""
+    with httpx.Client(transport=chain) as client:
+        node = HttpNode(client, "http://made.chain", "http://made.chain")
+        config = BaseConfig(
+            network="eip155:8453",
+            treasury=frozenset({TREASURY}),
+            assets=(Asset(USDC, "USDC", 6),),
+            start_block=0,
+        )
+        rpc = JsonRpc(node, takes_batches=batches)
+        rail = BaseRail(rpc, config, lambda: open_settlements(warehouse, "base"))
+        return ingest(warehouse, rail)
+
+
+def back_fill(warehouse: Warehouse, chain: MadeChain, *, batches: bool) -> RailRun:
+    """Reads the whole chain into an empty table."""
+    for table in ("masques.settlements", "masques_ops.rail_cursors"):
+        warehouse.command(f"TRUNCATE TABLE {table}")
+    return poll(warehouse, chain, batches=batches)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--transfers", type=int, default=10_000)
+    parser.add_argument("--blocks", type=int, default=50_000)
+    wanted = parser.parse_args()
+    every = wanted.blocks // wanted.transfers
+    chain = MadeChain(blocks=wanted.blocks, every=every, limit=PROVIDER_LIMIT_BLOCKS)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_warehouse(
+            read_settings({"MASQUES_HOME": folder}), origin=Origin(job="bench")
+        ) as warehouse,
+    ):
+        migrate(warehouse)
+        batched = back_fill(warehouse, chain, batches=True)
+        show("back-fill, 50 a request", batched)
+        show("poll with nothing new", poll(warehouse, chain, batches=True))
+        single = back_fill(warehouse, chain, batches=False)
+        show("back-fill, one a request", single)
+    print(
+        f"one a request / 50 a request: {single.calls / batched.calls:.1f} x the requests, "
+        f"{single.duration_s / batched.duration_s:.1f} x the seconds"
+    )
+
+
+def show(what: str, run: RailRun) -> None:
+    print(
+        f"{what:26} {run.revisions:7,} rows {run.calls:7,} requests {run.fetches:3} fetches "
+        f"{run.notes.get('ranges_refused', 0):3} refused {run.duration_s:6.2f} s "
+        f"{run.revisions / run.duration_s:7,.0f} rows/s"
+    )
+
+
+if __name__ == "__main__":
+    main()

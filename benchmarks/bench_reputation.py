@@ -1,0 +1,108 @@
+"""How long a full refresh of the reputation scores takes, beside a bare scan of the same events.
+
+Every figure is of one run on one machine; compare figures within a run only. Give sizes as
+arguments (events), for instance `python benchmarks/bench_reputation.py 1000000 5000000`.
+
+The events: 40% refer to a payment, 15% to a paid session, 10% to a free request, 5% to a
+settlement, 10% are the platform's, 20% refer to nothing; 100,000 identities, 20 payers each, a
+fifth of all identities funded by another one. As many payments as events times 0.55.
+"""
+
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from masques_pipelines.reputation.facts import write_facts
+from masques_pipelines.reputation.scores import refresh_scores
+from masques_pipelines.settings import read_settings
+from masques_pipelines.warehouse.migrations import migrate
+from masques_pipelines.warehouse.opening import open_warehouse
+from masques_pipelines.warehouse.sql_files import split_statements
+from masques_pipelines.warehouse.warehouse import Origin, Warehouse
+
+SIZES = (1_000_000, 5_000_000, 20_000_000)
+IDENTITIES = 100_000
+DATA = Path(__file__).parent / "reputation_events.sql"
+# What a careless dashboard would ask: the mean of the judgements, by identity and category.
+BARE = """
+SELECT count(), sum(score) FROM
+(
+    SELECT identity_id, category, avg(score_delta * confidence) AS score
+    FROM masques.reputation_events
+    WHERE timestamp > now64(9, 'UTC') - INTERVAL 120 DAY
+    GROUP BY identity_id, category
+)
+"""
+
+
+class Peak:
+    """The largest memory of this process while the context is open."""
+
+    def __enter__(self) -> "Peak":
+        self.bytes = 0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.005):
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            self.bytes = max(self.bytes, pages * 4096)
+
+
+def fill(warehouse: Warehouse, events: int) -> None:
+    parameters = {"events": events, "identities": IDENTITIES}
+    for statement in split_statements(DATA.read_text(encoding="utf-8")):
+        warehouse.command(statement, parameters, max_partitions_per_insert_block=100)
+
+
+def timed(what: str, call: object) -> float:
+    cpu_s = time.process_time()
+    started_s = time.monotonic()
+    with Peak() as peak:
+        call()  # type: ignore[operator]
+    wall_s = time.monotonic() - started_s
+    print(
+        f"{what:<34}{wall_s:>8.2f} s {time.process_time() - cpu_s:>8.2f} cpu s"
+        f"{peak.bytes / 1e6:>8.0f} MB",
+        flush=True,
+    )
+    return wall_s
+
+
+def measure(events: int, home: str) -> None:
+    settings = read_settings({"MASQUES_HOME": home})
+    # Filling takes more memory than asking, and memory is never given back: another process asks.
+    with open_warehouse(settings, origin=Origin(job="bench")) as warehouse:
+        print(f"\n{events:,} events, {IDENTITIES:,} identities, anchors 0, 7 and 30 days")
+        bare_s = min(timed("bare scan and group", lambda: warehouse.rows(BARE)) for _ in range(2))
+        timed("facts, first time", lambda: write_facts(warehouse))
+        timed("facts, nothing new", lambda: write_facts(warehouse))
+        refresh_s = min(timed("full refresh", lambda: refresh_scores(warehouse)) for _ in range(2))
+        print(f"full refresh : bare scan = {refresh_s / bare_s:.1f}")
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--measure"]:
+        measure(int(sys.argv[2]), sys.argv[3])
+        return
+    for events in [int(argument) for argument in sys.argv[1:]] or SIZES:
+        with tempfile.TemporaryDirectory() as home:
+            settings = read_settings({"MASQUES_HOME": home})
+            with open_warehouse(settings, origin=Origin(job="bench")) as warehouse:
+                migrate(warehouse)
+                fill(warehouse, events)
+            arguments = [sys.executable, __file__, "--measure", str(events), home]
+            subprocess.run(arguments, check=True)
+
+
+if __name__ == "__main__":
+    main()

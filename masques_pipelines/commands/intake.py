@@ -1,0 +1,157 @@
+"""`masques intake`: the landing zone and its quarantine, without a Dagster run.
+
+Here: the command group and what it prints.
+Not here: loading, quarantine and validation (intake/).
+A re-run of each command is safe; see each.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from masques_pipelines.commands.opened import opened_warehouse
+from masques_pipelines.intake import quarantine as quarantined
+from masques_pipelines.intake.intake import IntakeResult, load_table
+from masques_pipelines.intake.landing import open_landing
+from masques_pipelines.intake.tables import TABLES
+from masques_pipelines.intake.validation import validate_file
+from masques_pipelines.settings import read_settings
+
+_TABLE_NAMES = click.Choice(list(TABLES))
+
+
+@click.group()
+def intake() -> None:
+    """Load files of the landing zone, check one, look after quarantine."""
+
+
+@intake.command()
+@click.argument("tables", nargs=-1, type=_TABLE_NAMES)
+def load(tables: tuple[str, ...]) -> None:
+    """Load what is due of TABLES (of all when none is given), as intake_job does."""
+    settings = read_settings()
+    landing = open_landing(settings)
+    with opened_warehouse(settings, "intake load") as warehouse:
+        for name in tables or TABLES:
+            done = load_table(warehouse, landing, TABLES[name], report=click.echo)
+            _show(done)
+
+
+@intake.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--table", type=_TABLE_NAMES, help="The table; the folder of FILE when not given.")
+@click.option("--rows", default=20, show_default=True, help="Rejected rows to show.")
+def validate(file: Path, table: str | None, rows: int) -> None:
+    """Say what would be loaded of FILE, what rejected, and why; no warehouse is needed.
+
+    Exits with 1 when anything would be rejected.
+    """
+    name = table or next((part for part in reversed(file.resolve().parts) if part in TABLES), None)
+    if name is None:
+        raise click.UsageError(f"none of the folders of {file} is a table: give --table")
+    checked = validate_file(file.resolve(), name, bad_max=rows)
+    _show(checked.result)
+    for entry in checked.bad:
+        click.echo(f"line {entry['line_no']}: {entry['reason']}: {_cut(str(entry['raw']))}")
+    left = checked.result.total("quarantined") + checked.result.files_failed - len(checked.bad)
+    if left > 0:
+        click.echo(f"and {left:,} more")
+    if checked.bad:
+        raise SystemExit(1)
+
+
+@intake.group()
+def quarantine() -> None:
+    """Rows and files that could not be loaded."""
+
+
+def _selecting(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--source", default="", help="Only this file, as `list` and `show` name it."),
+        click.option("--reason", default="", help="Only this reason, or this kind of reasons."),
+        click.option("--table", default="", type=click.Choice(["", *TABLES]), help="Only this."),
+    ):
+        command = option(command)
+    return command
+
+
+@quarantine.command("list")
+@_selecting
+@click.option("--state", default="open", type=click.Choice(["", *quarantined.STATES]))
+def list_(table: str, reason: str, source: str, state: str) -> None:
+    """Count entries by table and reason."""
+    selection = quarantined.Selection(table, reason, source, state)
+    with opened_warehouse(read_settings(), "intake quarantine list") as warehouse:
+        found = quarantined.summary(warehouse, selection)
+    if not found:
+        click.echo("quarantine is empty" if state == "open" else "no such entry")
+    for row in found:
+        click.echo(
+            f"{row['rows']:>8,}  {row['table_name']:<18} {row['reason']:<32} {row['state']:<9} "
+            f"since {row['oldest']:%Y-%m-%d %H:%M}, tried up to {row['attempts']} times"
+        )
+
+
+@quarantine.command()
+@_selecting
+@click.option("--state", default="open", type=click.Choice(["", *quarantined.STATES]))
+@click.option("--rows", default=20, show_default=True, help="Most entries to show.")
+@click.option("--raw", "only_raw", is_flag=True, help="Just the lines, whole, to mend and deliver.")
+def show(  # noqa: PLR0913 - one argument per option
+    table: str, reason: str, source: str, state: str, *, rows: int, only_raw: bool
+) -> None:
+    """Show entries with their lines."""
+    selection = quarantined.Selection(table, reason, source, state)
+    with opened_warehouse(read_settings(), "intake quarantine show") as warehouse:
+        found = quarantined.entries(warehouse, selection, limit=rows)
+    for row in found:
+        if only_raw:
+            click.echo(row["raw"])
+        else:
+            click.echo(f"{row['source']}:{row['line_no']}  {row['reason']}  ({row['state']})")
+            click.echo(f"    {_cut(str(row['raw']))}")
+
+
+@quarantine.command()
+@_selecting
+def replay(table: str, reason: str, source: str) -> None:
+    """Try open entries again, after a fix; what passes is loaded and its entry closed."""
+    settings = read_settings()
+    with opened_warehouse(settings, "intake quarantine replay") as warehouse:
+        done = quarantined.replay(
+            warehouse, open_landing(settings), quarantined.Selection(table, reason, source)
+        )
+    click.echo(f"tried {done.tried:,}, closed {done.closed:,}, {done.tried - done.closed:,} open")
+
+
+@quarantine.command()
+@_selecting
+@click.confirmation_option(prompt="Give these entries up?")
+def discard(table: str, reason: str, source: str) -> None:
+    """Give open entries up; they are kept, as discarded."""
+    with opened_warehouse(read_settings(), "intake quarantine discard") as warehouse:
+        count = quarantined.discard(warehouse, quarantined.Selection(table, reason, source))
+    click.echo(f"discarded {count:,}")
+
+
+def _show(done: IntakeResult) -> None:
+    click.echo(
+        f"{done.table.name}: {len(done.files):,} files, {done.total('rows_read'):,} rows: "
+        f"{done.total('loaded'):,} loaded, {done.total('duplicates'):,} duplicates, "
+        f"{done.total('quarantined'):,} quarantined, {done.total('blank'):,} blank"
+    )
+    for result in done.files:
+        if result.state == "failed":
+            click.echo(f"    {result.source}: {result.problem}")
+    for reason, rows in done.top_reasons():
+        click.echo(f"    {rows:>8,}  {reason}")
+    if done.total("unknown_fields"):
+        click.echo(f"    {done.total('unknown_fields'):,} fields that the table has no place for")
+    if done.files_left:
+        click.echo(f"    {done.files_left:,} files are left to the next run")
+
+
+def _cut(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 160 else text[:160] + "…"

@@ -1,0 +1,77 @@
+"""Sensors: what starts a run when something happens outside.
+
+Here: the sensor on the landing zone.
+Not here: jobs and schedules (schedules.py), and any look into the warehouse: the embedded engine
+belongs to runs.
+A re-run of a tick with the same cursor asks for the same run again, and Dagster starts it once.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+import dagster as dg
+
+from masques_pipelines.defs.schedules import intake_job, unfinished_run
+from masques_pipelines.errors import MasquesError
+from masques_pipelines.intake.landing import LandingFile, open_landing, settled_files
+from masques_pipelines.intake.tables import TABLES
+from masques_pipelines.settings import read_settings
+
+INTERVAL_S: Final = 30
+# Files that one tick asks a run for. A run takes what is due, these or more; the ticks after it
+# find the rest.
+BATCH_FILES: Final = 500
+_HASH_CHARS: Final = 12
+
+
+@dg.sensor(
+    name="intake_sensor",
+    job=intake_job,
+    minimum_interval_seconds=INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def intake_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """Starts the intake when files of the landing zone have settled that it was not started for.
+
+    The cursor holds a short hash of each file that a run was asked for and that is still there.
+    """
+    try:
+        landing = open_landing(read_settings())
+        files = [file for name in TABLES for file in settled_files(landing, name)]
+    except MasquesError as error:
+        return dg.SkipReason(str(error))
+    seen = set(json.loads(context.cursor)) if context.cursor else set()
+    there = {_hash(file): file for file in files}
+    fresh = sorted(
+        (name for name in there if name not in seen),
+        key=lambda name: (there[name].written_s, there[name].path),
+    )[:BATCH_FILES]
+    if not fresh:
+        return dg.SkipReason(f"no new file among {len(files)} in {landing.description}")
+    skip = unfinished_run(
+        context.instance, intake_job.name, datetime.fromtimestamp(time.time(), UTC)
+    )
+    if skip is not None:
+        return skip
+    cursor = json.dumps(sorted((seen & there.keys()) | set(fresh)), separators=(",", ":"))
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(run_key=_run_key(fresh), tags={"intake/new_files": str(len(fresh))})
+        ],
+        cursor=cursor,
+    )
+
+
+def _hash(file: LandingFile) -> str:
+    return hashlib.sha256(f"{file.path}\n{file.version}".encode()).hexdigest()[:_HASH_CHARS]
+
+
+def _run_key(names: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:32]
+
+
+SENSORS: Final = (intake_sensor,)

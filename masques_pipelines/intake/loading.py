@@ -1,0 +1,314 @@
+"""Batches of lines into a table and into quarantine: the one way in, for every format and source.
+
+Here: staging a batch, telling new rows from duplicates and conflicts, publishing, counting.
+Not here: cutting files into lines (reading.py), what a line means (sql/transforms/intake/), and
+which files are due (intake.py).
+A re-run of a batch changes nothing: what the tables hold already is found by its key, and entries
+of quarantine replace themselves. So a kill at any point is repaired by reading the file again.
+"""
+
+import contextlib
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from masques_pipelines.errors import PermanentError
+from masques_pipelines.intake.chunks import Chunk, FileProblemError, chunk_rows, rowbinary_string
+from masques_pipelines.intake.file_ledger import FAILED, FileResult
+from masques_pipelines.intake.read_ahead import read_ahead
+from masques_pipelines.intake.tables import IntakeTable
+from masques_pipelines.warehouse.sql_files import sql
+from masques_pipelines.warehouse.warehouse import Warehouse
+
+# The engine types a batch at once; Python keeps it until it is done, for the lines of conflicts.
+BATCH_BYTES: Final = 96 << 20
+BATCH_CHUNKS: Final = 1000
+READ_AHEAD: Final = 12
+STAGE_ATTEMPTS: Final = 3
+# One chunk a block: the engine's own block would hold the whole batch, several times over.
+_SETTINGS: Final = {"input_format_max_block_size_bytes": 1 << 20}
+
+
+class IntakeIncompleteError(PermanentError):
+    """The tables do not hold what was read: something else writes to them or removed rows."""
+
+
+@dataclass
+class Source:
+    """One thing to load: its result, which is filled in, and its lines.
+
+    Attributes:
+        result: Folder, path and source are set by the caller; the counts by the loader.
+        chunks: The lines. May raise FileProblemError: then the file as a whole is quarantined too.
+        finish: Called after the last chunk, to complete the result (the file's hash).
+        is_whole_file: False for some lines only: they say nothing of the file as a whole.
+    """
+
+    result: FileResult
+    chunks: Iterable[Chunk]
+    finish: Callable[[FileResult], None] = lambda _result: None
+    is_whole_file: bool = True
+
+
+@dataclass
+class _Batch:
+    """Chunks that are loaded together, and the sources that end with them."""
+
+    chunks: list[tuple[Source, Chunk]] = field(default_factory=list)
+    ended: list[Source] = field(default_factory=list)
+    bytes: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self.bytes >= BATCH_BYTES or len(self.chunks) + len(self.ended) >= BATCH_CHUNKS
+
+
+class _Staged(NamedTuple):
+    """What queries/intake/staged_total says of the batch at hand."""
+
+    lines: int
+    lines_sum: int
+    bad: int
+    good: int
+    keys: int
+    rows_there: int
+
+
+class Loader:
+    """Loads sources into one table; use it for one run and from one thread.
+
+    Attributes:
+        reasons: Why rows went to quarantine, with how many did, over all batches.
+    """
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        table: IntakeTable,
+        *,
+        helper: Warehouse,
+        before_batch: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Makes a loader.
+
+        Args:
+            warehouse: The target.
+            helper: The same warehouse, opened once more.
+            table: The table.
+            before_batch: Called before each batch is written: renews the lease.
+        """
+        self._warehouse = warehouse
+        self._clients = (warehouse, helper)
+        self._table = table
+        self._before_batch = before_batch
+        self.reasons: dict[str, int] = {}
+
+    def load(self, sources: Iterable[Source]) -> Iterator[list[FileResult]]:
+        """Loads sources and yields, after each batch, the results of those that ended with it.
+
+        Raises:
+            IntakeIncompleteError: The tables do not hold what was read.
+            WarehouseTransientError, WarehousePermanentError: From the warehouse.
+            LandingUnavailableError: From the source; the batches so far are loaded.
+        """
+        batch = _Batch()
+        for source in sources:
+            for chunk in self._chunks(source):
+                batch.chunks.append((source, chunk))
+                batch.bytes += len(chunk.data)
+                if batch.is_full:
+                    yield self._run(batch)
+                    batch = _Batch()
+            source.finish(source.result)
+            batch.ended.append(source)
+            if batch.is_full:
+                yield self._run(batch)
+                batch = _Batch()
+        if batch.chunks or batch.ended:
+            yield self._run(batch)
+
+    def _chunks(self, source: Source) -> Iterator[Chunk]:
+        """Yields a source's chunks; a problem of the whole file ends them and is noted."""
+        try:
+            # Some chunks only: together with the batch they are what Python holds.
+            with contextlib.closing(read_ahead(source.chunks, items_max=READ_AHEAD)) as chunks:
+                yield from chunks
+        except FileProblemError as problem:
+            source.result.state = FAILED
+            source.result.problem = f"{problem.reason}: {problem}"
+
+    def _run(self, batch: _Batch) -> list[FileResult]:
+        self._before_batch()
+        if batch.chunks:
+            self._empty("staged")
+            staged = self._stage(batch)
+            has_repeats = staged.keys < staged.good or staged.rows_there > 0
+            if has_repeats:
+                self._find_repeats()
+            for name in self._table.publish:
+                self._warehouse.command(sql(name))
+            self._verify(staged)
+            if staged.bad:
+                self._quarantine_bad()
+            if has_repeats:
+                self._quarantine_conflicts(batch)
+            if any(source.result.attempts > 1 for source, _chunk in batch.chunks):
+                self._resolve()
+            self._count(batch)
+            self._empty("staged", "known", "repeats") if has_repeats else self._empty("staged")
+        self._close_files(batch)
+        return [source.result for source in batch.ended]
+
+    def _empty(self, *names: str) -> None:
+        for name in names:
+            table = self._names()["staged"] if name == "staged" else f"intake_{name}"
+            self._warehouse.command(f"TRUNCATE TABLE masques_ops.{table}")
+
+    def _stage(self, batch: _Batch) -> _Staged:
+        """Sends the batch. One that was sent twice may be there twice: then it is staged anew."""
+        rows = [
+            chunk_rows(number, source.result.source, chunk)
+            for number, (source, chunk) in enumerate(batch.chunks)
+        ]
+        chunks = [chunk for _source, chunk in batch.chunks]
+        wanted = sum(chunk.lines for chunk in chunks), sum(chunk.lines_sum for chunk in chunks)
+        for _attempt in range(STAGE_ATTEMPTS):
+            self._send(rows)
+            staged = _Staged(
+                *self._warehouse.row(sql("queries/intake/staged_total"), self._names())
+            )
+            if (staged.lines, staged.lines_sum) == wanted:
+                return staged
+            self._empty("staged")
+        raise IntakeIncompleteError(
+            f"masques_ops.{self._table.name}_staged did not hold the {wanted[0]} lines of a batch: "
+            "another writer is at work; find and stop it, then run the intake again"
+        )
+
+    def _send(self, rows: Sequence[Sequence[bytes]]) -> None:
+        """Stages rows through all clients at once: the engine types one stream with one thread."""
+        shares = [rows[n :: len(self._clients)] for n in range(len(self._clients))]
+        with ThreadPoolExecutor(len(self._clients)) as threads:
+            sent = [
+                threads.submit(client.insert_select, sql(self._table.stage), share, **_SETTINGS)
+                for client, share in zip(self._clients, shares, strict=True)
+                if share
+            ]
+        for one in sent:
+            one.result()
+
+    def _find_repeats(self) -> None:
+        self._empty("known", "repeats")
+        for name in ("find_known", "find_repeats"):
+            self._warehouse.command(sql(f"transforms/intake/{name}"), self._names())
+
+    def _verify(self, staged: _Staged) -> None:
+        """Raises unless every good key of the batch is in the table, once."""
+        rows = self._warehouse.scalar(sql("queries/intake/published"), self._names())
+        if rows != staged.keys:
+            raise IntakeIncompleteError(
+                f"{self._table.target} holds {rows} rows of the {staged.keys} keys of a batch: "
+                "another writer is at work or rows were removed; find and stop it, then run the "
+                "intake again"
+            )
+
+    def _quarantine_bad(self) -> None:
+        for reason, rows in self._warehouse.rows(sql("queries/intake/bad_reasons"), self._names()):
+            self.reasons[reason] = self.reasons.get(reason, 0) + int(rows)
+        self._warehouse.command(sql("transforms/intake/quarantine_staged"), self._all_names())
+
+    def _quarantine_conflicts(self, batch: _Batch) -> None:
+        conflicts = self._warehouse.rows(sql("queries/intake/conflicts"))
+        if not conflicts:
+            return
+        reason = f"conflict:{self._table.key}"
+        self.reasons[reason] = self.reasons.get(reason, 0) + len(conflicts)
+        self._put(
+            (source, line_no, reason, line) for source, line_no, line in _lines_at(batch, conflicts)
+        )
+
+    def _resolve(self) -> None:
+        """Closes entries of quarantine whose line is good now."""
+        self._warehouse.command(sql("transforms/intake/resolve_quarantine"), self._all_names())
+
+    def _close_files(self, batch: _Batch) -> None:
+        """Puts files that could not be read to their end into quarantine, as line 0.
+
+        The entry of one that was read to its end at last is closed.
+        """
+        again = [
+            source.result.source
+            for source in batch.ended
+            if source.result.attempts > 1 and source.is_whole_file and source.result.state != FAILED
+        ]
+        if again:
+            self._warehouse.command(
+                sql("transforms/intake/resolve_files"),
+                {"table_name": self._table.name, "sources": again},
+            )
+        failed = [source.result for source in batch.ended if source.result.state == FAILED]
+        for result in failed:
+            reason = result.problem.split(":", 1)[0]
+            self.reasons[reason] = self.reasons.get(reason, 0) + 1
+        if failed:
+            self._put(
+                (result.source, 0, result.problem.split(":", 1)[0], result.problem.encode())
+                for result in failed
+            )
+
+    def _put(self, rows: Iterable[tuple[str, int, str, bytes]]) -> None:
+        """Puts rows into quarantine that are not in the staged table: source, line, reason, raw."""
+        table = rowbinary_string(self._table.name.encode())
+        sent = [
+            (
+                table,
+                rowbinary_string(source.encode()),
+                struct.pack("<Q", line_no),
+                rowbinary_string(reason.encode()),
+                rowbinary_string(raw),
+            )
+            for source, line_no, reason, raw in rows
+        ]
+        self._warehouse.insert_select(sql("transforms/intake/quarantine_rows"), sent)
+
+    def _count(self, batch: _Batch) -> None:
+        """Adds the batch's counts to the results of its sources."""
+        results = {source.result.source: source.result for source, _chunk in batch.chunks}
+        repeats = {
+            source: (int(duplicates), int(conflicts))
+            for source, duplicates, conflicts in self._warehouse.rows(
+                sql("queries/intake/repeat_counts")
+            )
+        }
+        counts = self._warehouse.records(sql("queries/intake/staged_counts"), self._names())
+        for found in counts:
+            result = results[found["source"]]
+            duplicates, conflicts = repeats.get(found["source"], (0, 0))
+            result.rows_read += int(found["rows_read"])
+            result.blank += int(found["blank"])
+            result.loaded += int(found["good"]) - duplicates - conflicts
+            result.duplicates += duplicates
+            result.conflicts += conflicts
+            result.quarantined += int(found["bad"]) + conflicts
+            result.unknown_fields += int(found["unknown_fields"])
+            result.newest_ns = max(result.newest_ns, int(found["newest_ns"]))
+
+    def _names(self) -> dict[str, str]:
+        return {"staged": f"{self._table.name}_staged", "keys": f"{self._table.name}_keys"}
+
+    def _all_names(self) -> dict[str, str]:
+        return {**self._names(), "table_name": self._table.name}
+
+
+def _lines_at(
+    batch: _Batch, places: Iterable[tuple[int, int, str]]
+) -> Iterator[tuple[str, int, bytes]]:
+    """Yields source, number and text of lines of a batch, given chunk and line number in order."""
+    split_no, lines = -1, []
+    for chunk_no, line_no, source in places:
+        chunk = batch.chunks[int(chunk_no)][1]
+        if chunk_no != split_no:
+            split_no, lines = int(chunk_no), chunk.data.split(b"\n")
+        yield source, int(line_no), lines[int(line_no) - chunk.first_line]

@@ -1,0 +1,72 @@
+"""What would become of a file, told to its producer without a warehouse of theirs.
+
+Here: loading one file into an engine of its own, in a temporary folder that is removed.
+Not here: the rules, which are those of the real intake, because it is the real intake.
+A re-run starts with an empty engine again: only repeats within the file are found.
+"""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from masques_pipelines.intake.file_ledger import KnownFiles
+from masques_pipelines.intake.intake import LEASE, IntakeResult, load_files
+from masques_pipelines.intake.landing import LandingFile, open_landing
+from masques_pipelines.intake.quarantine import Selection, entries
+from masques_pipelines.intake.tables import intake_table
+from masques_pipelines.settings import Settings, read_settings
+from masques_pipelines.warehouse.lease import writer_lease
+from masques_pipelines.warehouse.migrations import migrate
+from masques_pipelines.warehouse.opening import open_warehouse
+from masques_pipelines.warehouse.warehouse import Origin, Warehouse
+
+
+@dataclass
+class Validation:
+    """What would become of a file.
+
+    Attributes:
+        result: The counts.
+        bad: The first rejected rows: source, line_no, reason, raw.
+    """
+
+    result: IntakeResult
+    bad: list[dict[str, object]] = field(default_factory=list)
+
+
+def validate_file(path: Path, table: str, *, bad_max: int) -> Validation:
+    """Loads a file into an empty engine and returns what became of its rows.
+
+    Args:
+        path: The file; its name says format and compression.
+        table: The table that it is meant for.
+        bad_max: Most rejected rows to return.
+
+    Raises:
+        UnknownTableError: There is no such table.
+        LandingUnavailableError: The file cannot be read.
+    """
+    found = intake_table(table)
+    with tempfile.TemporaryDirectory(prefix="masques-validate-") as home:
+        landing = open_landing(_settings(Path(home), path.parent))
+        stat = os.stat(path) if path.is_file() else None  # noqa: PTH116 - None when it is missing
+        file = LandingFile(table, path.name, "validate", stat.st_size if stat else 0, 0.0)
+        with _engine(Path(home)) as warehouse:
+            with writer_lease(warehouse, LEASE) as lease:
+                result = load_files(warehouse, landing, found, [file], KnownFiles(), lease=lease)
+            bad = entries(warehouse, Selection(table), limit=bad_max)
+    return Validation(result, bad)
+
+
+@contextlib.contextmanager
+def _engine(home: Path) -> Iterator[Warehouse]:
+    with open_warehouse(_settings(home, home), origin=Origin(job="masques intake validate")) as it:
+        migrate(it)
+        yield it
+
+
+def _settings(home: Path, landing: Path) -> Settings:
+    return read_settings({"MASQUES_HOME": str(home), "MASQUES_LANDING_URL": str(landing.resolve())})

@@ -1,0 +1,67 @@
+"""The identity of a settlement: one payment, one id, whoever reports it and however often.
+
+Here: the text that makes a payment what it is on its rail, and the UUID of that text.
+Not here: reading payments.
+A re-run gives the same ids: they depend on the payment alone.
+
+A transaction hash changes when a transaction is replaced, and a log's index when its block is
+reorganised; an EIP-3009 authorization, a signature and a payment hash do not.
+"""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final
+
+NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_DNS, "settlements.masques")
+
+# x402 version 1 names networks by words, version 2 by CAIP-2 (chain agnostic improvement proposal
+# 2). Solana's references are the first 32 characters of the genesis hash.
+NETWORKS: Final[Mapping[str, str]] = {
+    "base": "eip155:8453",
+    "base-sepolia": "eip155:84532",
+    "solana": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp",
+    "solana-devnet": "solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1",
+}
+
+
+def settlement_id(*parts: str) -> uuid.UUID:
+    """Returns the id of the payment that the parts identify."""
+    return uuid.uuid5(NAMESPACE, "|".join(parts))
+
+
+def base_authorization(network: str, asset: str, authorizer: str, nonce: str) -> uuid.UUID:
+    """Identifies an EIP-3009 payment: the same before it is sent, when replaced, and when mined."""
+    return settlement_id("base", network, asset.lower(), authorizer.lower(), nonce.lower())
+
+
+def base_transfer(network: str, tx_hash: str, ordinal: int) -> uuid.UUID:
+    """Identifies any other transfer by its place among the logs of its own transaction."""
+    return settlement_id("base", network, tx_hash.lower(), str(ordinal))
+
+
+def solana_transfer(network: str, signature: str, token_account: str) -> uuid.UUID:
+    """Identifies what one transaction did to one of our token accounts."""
+    return settlement_id("solana", network, signature, token_account)
+
+
+def lightning_payment(payment_hash: str, set_id: str = "") -> uuid.UUID:
+    """Identifies a Lightning payment, and of an AMP invoice each set of parts."""
+    return settlement_id("lightning", "payment_hash", payment_hash.lower(), *filter(None, [set_id]))
+
+
+def attempt(rail: str, payload: Mapping[str, Any]) -> uuid.UUID:
+    """Identifies an attempt that is not known to have reached a chain, by what was to be sent."""
+    return settlement_id("attempt", rail, payload_hash(payload))
+
+
+def payload_hash(payload: Mapping[str, Any]) -> str:
+    """Returns the SHA-256 of the canonical JSON of a payment payload, hex."""
+    text = json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def caip2(network: str) -> str:
+    """Returns the CAIP-2 id of a network that may be named in x402 version 1 words."""
+    return NETWORKS.get(network, network)

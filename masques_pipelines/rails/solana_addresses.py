@@ -1,0 +1,64 @@
+"""Solana's addresses: base58, and which token account belongs to a wallet and a mint.
+
+Here: decoding and encoding addresses, deriving associated token accounts.
+Not here: talking to a node (solana.py).
+A re-run computes the same: the functions are pure.
+
+Sources: the associated token account is the program-derived address of (owner, token program,
+mint); such an address is a SHA-256 that is no point of the curve ed25519 (RFC 8032, 5.1.3).
+"""
+
+import hashlib
+from typing import Final
+
+TOKEN_PROGRAM: Final = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"  # noqa: S105 - an address
+ASSOCIATED_TOKEN_PROGRAM: Final = "ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL"  # noqa: S105 - an address
+
+_ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_FIELD: Final = 2**255 - 19
+_D: Final = -121665 * pow(121666, -1, _FIELD) % _FIELD
+ADDRESS_LENGTH: Final = 32
+
+
+def decode_base58(text: str) -> bytes:
+    """Returns the bytes of base58 text; ValueError when it is none."""
+    number = 0
+    for character in text:
+        number = number * 58 + _ALPHABET.index(character)
+    zeros = len(text) - len(text.lstrip("1"))
+    return bytes(zeros) + number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+def encode_base58(data: bytes) -> str:
+    """Returns bytes as base58 text."""
+    number, text = int.from_bytes(data, "big"), ""
+    while number:
+        number, rest = divmod(number, 58)
+        text = _ALPHABET[rest] + text
+    return "1" * (len(data) - len(data.lstrip(b"\0"))) + text
+
+
+def is_address(text: str) -> bool:
+    """Says whether a text is the base58 of 32 bytes."""
+    try:
+        return len(decode_base58(text)) == ADDRESS_LENGTH
+    except ValueError:
+        return False
+
+
+def associated_token_account(owner: str, mint: str) -> str:
+    """Returns the token account that holds a wallet's tokens of one mint (SPL Token program)."""
+    seeds = decode_base58(owner) + decode_base58(TOKEN_PROGRAM) + decode_base58(mint)
+    program = decode_base58(ASSOCIATED_TOKEN_PROGRAM)
+    for bump in range(255, -1, -1):
+        digest = hashlib.sha256(seeds + bytes([bump]) + program + b"ProgramDerivedAddress").digest()
+        if not is_on_curve(digest):
+            return encode_base58(digest)
+    raise ValueError(f"{owner}: no program-derived address for mint {mint}")
+
+
+def is_on_curve(data: bytes) -> bool:
+    """Says whether 32 bytes are the compressed form of a point of ed25519."""
+    y = (int.from_bytes(data, "little") & (2**255 - 1)) % _FIELD
+    x_squared = (y * y - 1) * pow(_D * y * y + 1, -1, _FIELD) % _FIELD
+    return x_squared == 0 or pow(x_squared, (_FIELD - 1) // 2, _FIELD) == 1

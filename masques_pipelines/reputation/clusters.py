@@ -1,0 +1,46 @@
+"""Whose money a party spends: the first funder in the ledger, followed back to the beginning.
+
+Here: writing masques_ops.payer_clusters.
+Not here: how clusters cap evidence (sql/011_reputation.sql).
+A re-run writes only parties that are not there yet; the same party always gets the same cluster,
+because only what happened before it was funded counts. For the same reason nobody can move into or
+out of a cluster afterwards, and money that goes round in a ring makes no ring here.
+"""
+
+import uuid
+from typing import Final
+
+from masques_pipelines.warehouse.sql_files import sql
+from masques_pipelines.warehouse.warehouse import Warehouse
+
+CLUSTERS: Final = "masques_ops.payer_clusters"
+# About 40 MB of Python objects.
+PAGE_ROWS: Final = 50_000
+
+
+def follow_funders(warehouse: Warehouse, *, page_rows: int = PAGE_ROWS) -> int:
+    """Writes down the cluster of every party that was funded since; returns how many there were.
+
+    Pages come oldest first, so a funder is always resolved before whom it funded, and a chain of
+    any length takes one pass.
+    """
+    written = 0
+    while True:
+        rows = warehouse.rows(sql("queries/reputation/new_fundings"), {"page_rows": page_rows})
+        if not rows:
+            return written
+        found: dict[uuid.UUID, tuple[uuid.UUID, int]] = {}
+        block: list[list[object]] = []
+        for party_id, funder_id, funded_at_ns, funder_cluster_id, is_funder_funded_before in rows:
+            cluster_id = funder_cluster_id if is_funder_funded_before else funder_id
+            in_page = found.get(funder_id)
+            if in_page is not None and in_page[1] < funded_at_ns:
+                cluster_id = in_page[0]
+            found[party_id] = (cluster_id, funded_at_ns)
+            block.append([party_id, funder_id, cluster_id, funded_at_ns])
+        warehouse.insert_rows(
+            CLUSTERS, ["party_id", "funder_id", "cluster_id", "funded_at_ns"], block
+        )
+        written += len(block)
+        if len(rows) < page_rows:
+            return written

@@ -1,0 +1,187 @@
+"""Refreshing the scores: one full computation, swapped in whole.
+
+Here: driving the refreshable view, its errors, its leftovers, and the history by day.
+Not here: the computation (sql/011_reputation.sql), the facts it reads (facts.py).
+A re-run computes everything anew. A refresh that fails or is killed leaves the scores of the one
+before as they were; the table it was filling is removed by the next run.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from masques_pipelines.errors import PermanentError
+from masques_pipelines.warehouse.sql_files import sql
+from masques_pipelines.warehouse.warehouse import Warehouse
+
+VIEW: Final = "masques.reputation_scores_mv"
+MOVERS_SHOWN: Final = 5
+BEGIN_WAIT_S: Final = 10.0
+POLL_S: Final = 0.02
+_RUNNING: Final = ("Running", "RunningOnAnotherReplica")
+_STOPPED: Final = "Disabled"
+_BAR_LENGTH: Final = 30
+
+
+class ScoresNotRefreshedError(PermanentError):
+    """The engine did not refresh the scores, and gave no error that says why."""
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """What a refresh made.
+
+    Attributes:
+        identities: How many have a score.
+        with_evidence: How many of them have any evidence.
+        computed_at: The moment the scores are of.
+        events: Events in the window, excluded ones among them.
+        excluded_events: Events that count zero.
+        unpriced: Payments behind them without an exchange rate.
+        model_version: The model that made the scores.
+        leftovers: Tables of killed refreshes that were removed.
+        duration_s: How long it took.
+    """
+
+    identities: int
+    with_evidence: int
+    computed_at: datetime
+    events: int
+    excluded_events: int
+    unpriced: int
+    model_version: str
+    leftovers: int
+    duration_s: float
+
+
+def refresh_scores(
+    warehouse: Warehouse, *, report: Callable[[str], None] = lambda _line: None
+) -> Refresh:
+    """Computes all scores anew, waits for them and adds them to the history.
+
+    Raises:
+        WarehousePermanentError: The computation failed; the text is the engine's.
+        ScoresNotRefreshedError: The view is stopped by something else, or is gone.
+    """
+    started_s = time.monotonic()
+    leftovers = clear_leftovers(warehouse)
+    if leftovers:
+        report(f"removed {leftovers} tables that killed refreshes left behind")
+    _refresh_and_wait(warehouse)
+    warehouse.command(sql("transforms/reputation/write_history"))
+    row = warehouse.row(sql("queries/reputation/scores_summary"))
+    return Refresh(
+        identities=int(row[0]),
+        computed_at=row[1],
+        with_evidence=int(row[2]),
+        events=int(row[3]),
+        excluded_events=int(row[4]),
+        model_version=str(row[5]),
+        unpriced=int(warehouse.scalar(sql("queries/reputation/unpriced"))),
+        leftovers=leftovers,
+        duration_s=time.monotonic() - started_s,
+    )
+
+
+def clear_leftovers(warehouse: Warehouse) -> int:
+    """Removes what killed refreshes left in the database; returns how many tables that were.
+
+    A server may be refreshing by itself at this moment: then its table is in use, and it clears up
+    after itself.
+    """
+    if _state(warehouse).status in _RUNNING:
+        return 0
+    names = [str(row[0]) for row in warehouse.rows(sql("queries/reputation/leftovers"))]
+    for name in names:
+        warehouse.command("DROP TABLE IF EXISTS masques.{name:Identifier} SYNC", {"name": name})
+    return len(names)
+
+
+def distribution(warehouse: Warehouse) -> str:
+    """Returns a plot of how the scores are distributed, as Markdown, under 1000 characters.
+
+    Longer Markdown is shown as a link by Dagster's UI.
+    """
+    rows = warehouse.rows(sql("queries/reputation/distribution"))
+    counts = {int(tenth): int(identities) for tenth, identities in rows}
+    most = max(counts.values(), default=1)
+    lines = [
+        f"{tenth / 10:.1f}-{(tenth + 1) / 10:.1f} "
+        f"{'█' * round(_BAR_LENGTH * counts.get(tenth, 0) / most)} {counts.get(tenth, 0):,}"
+        for tenth in range(10)
+    ]
+    return "\n".join(["```", *lines, "```"])
+
+
+def movers(warehouse: Warehouse) -> list[dict[str, object]]:
+    """Returns the scores that moved most within a week, the largest first."""
+    return warehouse.records(sql("queries/reputation/movers"), {"rows": MOVERS_SHOWN})
+
+
+@dataclass(frozen=True)
+class _State:
+    """The view's state; times in nanoseconds since 1970, by the warehouse's clock."""
+
+    status: str
+    last_success_ns: int
+    computed_at_ns: int
+    now_ns: int
+    has_failed: bool
+
+    def is_refreshed_since(self, began_ns: int) -> bool:
+        """Says whether a refresh that began after a time has come to its end."""
+        # Without any identity there is no row to tell by; the engine's own time has only seconds.
+        has_empty_success = self.computed_at_ns <= 0 and (
+            self.last_success_ns >= began_ns // 10**9 * 10**9
+        )
+        return self.computed_at_ns >= began_ns or has_empty_success
+
+
+def _refresh_and_wait(warehouse: Warehouse) -> None:
+    """Runs one refresh that begins after now, and returns when its scores are swapped in."""
+    before = _state(warehouse)
+    # An embedded engine opens with its views stopped (it would refresh at every open); a stopped
+    # view answers REFRESH and WAIT without doing anything. Starting it runs what is overdue.
+    was_stopped = before.status == _STOPPED
+    if was_stopped:
+        warehouse.command(f"SYSTEM START VIEW {VIEW}")
+    try:
+        if was_stopped:
+            warehouse.command(f"SYSTEM WAIT VIEW {VIEW}")
+        if not _state(warehouse).is_refreshed_since(before.now_ns):
+            _ask(warehouse, before)
+    finally:
+        if was_stopped:
+            warehouse.command(f"SYSTEM STOP VIEW {VIEW}")
+    if not _state(warehouse).is_refreshed_since(before.now_ns):
+        raise ScoresNotRefreshedError(
+            f"{VIEW}: the engine was asked to refresh it and did not: see whether it is stopped "
+            "(SYSTEM STOP VIEWS) and whether system.view_refreshes lists it"
+        )
+
+
+def _ask(warehouse: Warehouse, before: _State) -> None:
+    warehouse.command(f"SYSTEM REFRESH VIEW {VIEW}")
+    # The engine begins a moment after it is asked, and until then a wait tells the error of the
+    # refresh before: after a failed one, see it begin first.
+    waited_until_s = time.monotonic() + BEGIN_WAIT_S
+    while before.has_failed and time.monotonic() < waited_until_s:
+        now = _state(warehouse)
+        if now.status in _RUNNING or now.is_refreshed_since(before.now_ns):
+            break
+        time.sleep(POLL_S)
+    warehouse.command(f"SYSTEM WAIT VIEW {VIEW}")
+
+
+def _state(warehouse: Warehouse) -> _State:
+    rows = warehouse.rows(sql("queries/reputation/refresh_state"))
+    if not rows:
+        raise ScoresNotRefreshedError(
+            f"{VIEW}: there is no such refreshable view: run `masques migrate --check`"
+        )
+    status, last_success_ns, computed_at_ns, now_ns, exception = rows[0]
+    return _State(
+        str(status), int(last_success_ns), int(computed_at_ns), int(now_ns), bool(exception)
+    )

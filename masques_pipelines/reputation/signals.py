@@ -1,0 +1,21 @@
+"""Signals that the pipeline derives from its own tables.
+
+Here: writing them into masques.reputation_events.
+Not here: events that others report (intake), and what a signal weighs (sql/011_reputation.sql).
+A re-run writes only signals that are not there yet: each has the id that its fact always gives it.
+"""
+
+from masques_pipelines.warehouse.sql_files import sql
+from masques_pipelines.warehouse.warehouse import Warehouse
+
+
+def write_signals(warehouse: Warehouse) -> int:
+    """Writes the signals of facts that came in since; returns how many there were.
+
+    Event types: hold_posted and payment_settled (kept promises), hold_expired, settlement_failed,
+    refund, double_pay_suspect, key_rotated.
+    """
+    warehouse.command(sql("transforms/reputation/write_keys"))
+    before = int(warehouse.scalar(sql("queries/reputation/signals_total")))
+    warehouse.command(sql("transforms/reputation/write_signals"))
+    return int(warehouse.scalar(sql("queries/reputation/signals_total"))) - before

@@ -1,0 +1,5 @@
+-- Where the conflicts of the batch at hand are.
+SELECT chunk_no, line_no, source
+FROM masques_ops.intake_repeats FINAL
+WHERE verdict = 'conflict'
+ORDER BY chunk_no, line_no

@@ -1,0 +1,112 @@
+"""The asset masques/settlements through Dagster: checks, a dead node, an endpoint that is off."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from masques_pipelines.defs.resources import WarehouseResource
+from masques_pipelines.defs.settlement import settlements as module
+from masques_pipelines.settings import Settings, read_settings
+from masques_pipelines.warehouse.warehouse import Warehouse
+from tests.support.bolt11 import challenge, line_of
+from tests.support.fake_lnd import MACAROON, FakeLnd, payment_hash, running_lnd
+
+NOW_S = int(time.time()) - 7_200
+TABLE_CHECKS = (
+    module.settlements__none_is_overdue,
+    module.settlements__final_stays_final,
+    module.settlements__amounts_are_sound,
+    module.settlements__treasury_totals,
+)
+
+
+@pytest.fixture
+def lnd() -> Iterator[FakeLnd]:
+    with running_lnd(NOW_S) as node:
+        yield node
+
+
+@pytest.fixture
+def _environment(
+    monkeypatch: pytest.MonkeyPatch,
+    engine_settings: Settings,
+    warehouse: Warehouse,
+    tmp_path: Path,
+    lnd: FakeLnd,
+) -> None:
+    macaroon = tmp_path / "readonly.macaroon"
+    macaroon.write_bytes(MACAROON)
+    monkeypatch.setenv("MASQUES_CLICKHOUSE_URL", engine_settings.clickhouse_url)
+    monkeypatch.setenv("MASQUES_HOME", str(tmp_path))
+    monkeypatch.setenv("MASQUES_LND_URL", lnd.url)
+    monkeypatch.setenv("MASQUES_LND_MACAROON_FILE", str(macaroon))
+
+
+def run() -> tuple[dg.ExecuteInProcessResult, dict[str, Any]]:
+    result = dg.materialize(
+        [module.settlements, *TABLE_CHECKS],
+        resources={"warehouse": WarehouseResource()},
+        raise_on_error=False,
+    )
+    return result, {each.check_name: each for each in result.get_asset_check_evaluations()}
+
+
+@pytest.mark.usefixtures("_environment")
+def test_rails_that_are_off_say_so_and_the_others_are_read(lnd: FakeLnd) -> None:
+    lnd.add("a", 1000)
+    lnd.hold("a", 1000)
+    lnd.settle("a")
+    result, checks = run()
+
+    assert result.success
+    assert all(check.passed for check in checks.values())
+    assert checks["settlements__base_is_read"].description == "MASQUES_BASE_RPC_URL is not set"
+    read = {k: v.value for k, v in checks["settlements__lightning_is_read"].metadata.items()}
+    assert {name: read[name] for name in ("state", "position", "revisions", "observations")} == {
+        "state": "read",
+        "position": 1,
+        "revisions": 1,
+        "observations": 1,
+    }
+    totals = {k: v.value for k, v in checks["settlements__treasury_totals"].metadata.items()}
+    assert totals["lightning BTC came_in"] == "0.000000010000000000"
+
+
+@pytest.mark.usefixtures("_environment")
+def test_a_dead_node_fails_its_own_check_and_the_run_after_the_others_are_done(
+    lnd: FakeLnd, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("masques_pipelines.rails.http.PAUSE_FIRST_S", 0.001)
+    monkeypatch.setenv("MASQUES_SOLANA_RPC_URL", "http://127.0.0.1:9/v2/a-secret-key")
+    monkeypatch.setenv("MASQUES_SOLANA_TREASURY", "9hSR6S7WPtxmTojgo6GG3k4yDPecgJY292j7xrsUGWBu")
+    lnd.add("a", 1000)
+    lnd.hold("a", 1000)
+    lnd.settle("a")
+    result, checks = run()
+
+    assert not result.success
+    failed = {name for name, check in checks.items() if not check.passed}
+    assert failed == {"settlements__solana_is_read"}
+    text = checks["settlements__solana_is_read"].description
+    assert text.startswith("http://127.0.0.1:9: no answer (ConnectError) at each of 4 attempts")
+    assert "a-secret-key" not in json.dumps([str(event) for event in result.all_events])
+    # Lightning comes after Solana and was read all the same.
+    assert warehouse.scalar("SELECT count() FROM masques_marts.settlements_current") == 1
+
+
+@pytest.mark.usefixtures("_environment")
+def test_an_announcement_that_nobody_decided_is_overdue(
+    lnd: FakeLnd, engine_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MASQUES_LND_URL", "")  # nobody looks
+    settings = read_settings()
+    line_of(settings, challenge(payment_hash("lost"), 1000, NOW_S))
+    result, checks = run()
+    assert result.success  # it warns
+    overdue = checks["settlements__none_is_overdue"]
+    assert (overdue.passed, overdue.severity) == (False, dg.AssetCheckSeverity.WARN)

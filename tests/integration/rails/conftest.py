@@ -1,0 +1,131 @@
+"""What the tests of the rails share.
+
+Here: the rail Base on a real chain, the journal, and the rows that they make.
+Not here: fakes and peers (tests/support).
+A re-run starts on a new chain and an empty warehouse.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from masques_pipelines.errors import MasquesError
+from masques_pipelines.rails.base import BaseConfig, BaseRail
+from masques_pipelines.rails.evm_transfers import Asset
+from masques_pipelines.rails.http import HttpNode, JsonRpc, open_node
+from masques_pipelines.rails.ingestion import RailRun, ingest
+from masques_pipelines.rails.journal import JournalRail
+from masques_pipelines.rails.journal_messages import Known
+from masques_pipelines.rails.linking import link_settlements
+from masques_pipelines.rails.revisions import open_settlements
+from masques_pipelines.settings import Settings
+from masques_pipelines.warehouse.migrations import migrate
+from masques_pipelines.warehouse.opening import open_warehouse
+from masques_pipelines.warehouse.schema import DATABASES
+from masques_pipelines.warehouse.warehouse import Origin, Warehouse
+from tests.support.anvil import TREASURY, USDC, Anvil, running_anvil
+from tests.support.x402_evm import Payments
+
+NETWORK = "eip155:8453"
+TABLES = (
+    "masques.accounts",
+    "masques.settlements",
+    "masques.transactions",
+    "masques_ops.payer_addresses",
+    "masques_ops.quarantine",
+    "masques_ops.rail_cursors",
+    "masques_ops.settlement_findings",
+)
+ASSET = Asset(USDC, "USDC", 6)
+KNOWN = Known({(NETWORK, USDC): ASSET}, "bip122:000000000019d6689c085ae165831e93")
+
+
+@pytest.fixture
+def warehouse(engine_settings: Settings) -> Iterator[Warehouse]:
+    """A warehouse without rows of the rails and the ledger; a new schema takes a second."""
+    with open_warehouse(engine_settings, origin=Origin(job="tests")) as opened:
+        try:
+            migrate(opened)
+        except MasquesError:  # another test left a schema that is not ours
+            for database in DATABASES:
+                opened.command(f"DROP DATABASE IF EXISTS {database} SYNC")
+            migrate(opened)
+        for table in TABLES:
+            opened.command(f"TRUNCATE TABLE {table}")
+        yield opened
+
+
+@pytest.fixture
+def chain() -> Iterator[Anvil]:
+    with running_anvil() as chain:
+        yield chain
+
+
+@pytest.fixture
+def payments(chain: Anvil, tmp_path: Path) -> Iterator[Payments]:
+    payments = Payments(chain, tmp_path / "landing" / "settlement_journal" / "gate.ndjson")
+    yield payments
+    payments.close()
+
+
+@dataclass
+class Polls:
+    """One warehouse that is fed from a chain and a journal, poll by poll."""
+
+    warehouse: Warehouse
+    chain: Anvil
+    landing: Path
+    start_block: int
+    config: BaseConfig = field(init=False)
+    node: HttpNode = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.config = BaseConfig(
+            network=NETWORK,
+            treasury=frozenset({TREASURY}),
+            assets=(ASSET,),
+            start_block=self.start_block,
+        )
+
+        self.node = open_node(self.chain.url, sleep=lambda _s: None)
+
+    def rail(self) -> BaseRail:
+        self.node.calls = 0
+        return BaseRail(
+            JsonRpc(self.node), self.config, lambda: open_settlements(self.warehouse, "base")
+        )
+
+    def poll(self) -> RailRun:
+        """One run as the asset does it: the journal, the chain, the links."""
+        ingest(self.warehouse, JournalRail(str(self.landing), KNOWN))
+        done = ingest(self.warehouse, self.rail())
+        link_settlements(self.warehouse)
+        return done
+
+    def history(self) -> list[dict[str, Any]]:
+        """All revisions, whole, without the two times that only this run knows."""
+        return self.warehouse.records(
+            "SELECT * EXCEPT (recorded_at, ingested_at) FROM masques.settlements "
+            "ORDER BY settlement_id, revision"
+        )
+
+    def statuses(self) -> list[tuple[str, str]]:
+        return self.warehouse.rows(
+            "SELECT status, failure_reason FROM masques.settlements "
+            "ORDER BY settlement_id, revision"
+        )
+
+    def findings(self) -> list[tuple[str, str]]:
+        return self.warehouse.rows(
+            "SELECT kind, detail FROM masques_ops.settlement_findings FINAL ORDER BY kind, detail"
+        )
+
+
+@pytest.fixture
+def polls(warehouse: Warehouse, chain: Anvil, tmp_path: Path) -> Iterator[Polls]:
+    polls = Polls(warehouse, chain, tmp_path / "landing", start_block=0)
+    yield polls
+    polls.node.close()

@@ -1,0 +1,297 @@
+"""Base with the real x402 SDK on a real chain: the gate announces, the chain decides."""
+
+import base64
+import dataclasses
+import json
+import time
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from masques_pipelines.rails import identity
+from masques_pipelines.rails.rewinding import rewind
+from masques_pipelines.settings import read_settings
+from tests.integration.rails.conftest import NETWORK, Polls
+from tests.support.anvil import TREASURY, USDC, Anvil
+from tests.support.x402_evm import BUYER, FACILITATOR, RESOURCE, Payments
+from tests.support.x402_http import buy, facilitator_app, served, shop_app
+
+ZERO = Decimal(0)
+
+
+@pytest.fixture(autouse=True)
+def _funded(chain: Anvil) -> None:
+    chain.mint(BUYER, 50_000_000)
+
+
+def nonce_of(payload: Any) -> str:
+    return str(payload.payload["authorization"]["nonce"]).lower()
+
+
+def id_of(payload: Any) -> Any:
+    return identity.base_authorization(NETWORK, USDC, BUYER, nonce_of(payload))
+
+
+def test_a_payment_through_the_facilitator_is_pending_then_confirmed(
+    polls: Polls, payments: Payments, chain: Anvil
+) -> None:
+    payload = payments.sign(12_345)
+    payments.note("verify", payload, {"isValid": True, "payer": BUYER})
+    polls.poll()
+    answer = payments.settle(payload)
+    polls.poll()
+    chain.finalize()
+    polls.poll()
+
+    receipt = chain.receipt(answer["transaction"])
+    block = chain.rpc("eth_getBlockByNumber", receipt["blockNumber"], False)
+    fee = int(receipt["gasUsed"], 16) * int(receipt["effectiveGasPrice"], 16)
+    rows = polls.history()
+    assert [(r["status"], r["finality"], r["revision"]) for r in rows] == [
+        ("pending", "", 1),  # the gate verified
+        ("pending", "", 2),  # the facilitator answered: a hash, and no more than a word
+        ("pending", "latest", 3),
+        ("confirmed", "finalized", 4),
+    ]
+    journal_at = rows[3]["attributes"].pop("journal_at")
+    assert journal_at.endswith("#2")
+    assert {k: v for k, v in rows[3].items() if k not in ("timestamp", "from_account_id")} == {
+        "settlement_id": id_of(payload),
+        "rail": "base",
+        "protocol": "x402",
+        "amount": Decimal("0.012345"),
+        "currency": "USDC",
+        "tx_hash": answer["transaction"],
+        "block_height": int(receipt["blockNumber"], 16),
+        "confirmations": 10,
+        "to_address": TREASURY,
+        "status": "confirmed",
+        "failure_reason": "",
+        "network_fee": Decimal(fee).scaleb(-18),
+        "facilitator_fee": ZERO,
+        "direction": "in",
+        "revision": 4,
+        "finality": "finalized",
+        "block_hash": receipt["blockHash"],
+        "network": NETWORK,
+        "asset": USDC,
+        "payer": BUYER,
+        "payment_ref": nonce_of(payload),
+        "fee_currency": "ETH",
+        "transaction_id": None,
+        "attributes": {
+            "deadline_s": payload.payload["authorization"]["validBefore"],
+            "facilitator_said": "success",
+            "resource": RESOURCE,
+            "scheme": "exact",
+            "submitted_by": FACILITATOR,
+        },
+    }
+    assert int(rows[3]["timestamp"].timestamp()) == int(block["timestamp"], 16)
+    assert polls.findings() == []
+
+
+def test_a_buyer_pays_a_resource_server_over_http_and_the_journal_matches(
+    polls: Polls, payments: Payments, chain: Anvil
+) -> None:
+    noted: list[dict[str, str]] = []
+    with (
+        served(facilitator_app(payments.facilitator)) as facilitator_url,
+        served(shop_app(facilitator_url, "$0.012345", noted.append)) as shop_url,
+    ):
+        status, body = buy(f"{shop_url}/data")
+    assert (status, body) == (200, {"weather": "fine"})
+    # The gate keeps what went over the line: header form, signature and all.
+    payments.write({"recorded_at": time.time(), "headers": noted[0]})
+    polls.poll()
+    chain.finalize()
+    polls.poll()
+
+    answer = json.loads(base64.b64decode(noted[0]["PAYMENT-RESPONSE"]))
+    assert answer["success"]
+    rows = polls.history()
+    assert [(r["status"], r["finality"], r["tx_hash"]) for r in rows] == [
+        ("pending", "", answer["transaction"]),
+        ("pending", "latest", answer["transaction"]),
+        ("confirmed", "finalized", answer["transaction"]),
+    ]
+    assert rows[-1]["amount"] == Decimal("0.012345")
+    assert rows[-1]["attributes"]["facilitator_said"] == "success"  # one row with its journal
+    assert rows[-1]["attributes"]["resource"] == f"{shop_url}/data"
+    signed = json.loads(base64.b64decode(noted[0]["PAYMENT-SIGNATURE"]))
+    stored = polls.warehouse.text("SELECT * FROM masques.settlements", fmt="JSONEachRow")
+    assert signed["payload"]["signature"][2:] not in stored
+
+
+def test_settlement_pending_confirms_later(polls: Polls, payments: Payments, chain: Anvil) -> None:
+    # The facilitator gives up waiting; the transaction is mined after that.
+    payments.settle_timeout_s = 0.3
+    payments.facilitator = payments.new_facilitator()
+    chain.rpc("evm_setAutomine", False)
+    payload = payments.sign(20_001)
+    answer = payments.settle(payload)
+    assert (answer["success"], answer["errorReason"]) == (False, "settlement_pending")
+    polls.poll()
+    chain.rpc("evm_setAutomine", True)
+    chain.finalize()
+    polls.poll()
+
+    assert [(r["status"], r["tx_hash"], r["finality"]) for r in polls.history()] == [
+        ("pending", answer["transaction"], ""),
+        ("confirmed", answer["transaction"], "finalized"),
+    ]
+    assert polls.findings() == []  # "pending" is no contradiction
+
+
+def test_a_reverted_transaction_fails_when_it_is_final(
+    polls: Polls, payments: Payments, chain: Anvil
+) -> None:
+    payload = payments.sign(60_000_000)  # more than the buyer has
+    answer = payments.settle(payload)
+    assert answer["errorReason"] == "transaction_failed"
+    polls.poll()
+    assert polls.statuses() == [("pending", "")]  # mined, and not final yet
+    chain.finalize()
+    polls.poll()
+
+    receipt = chain.receipt(answer["transaction"])
+    assert receipt["status"] == "0x0"
+    last = polls.history()[-1]
+    assert (last["status"], last["failure_reason"]) == ("failed", "transaction_reverted")
+    assert last["block_height"] == int(receipt["blockNumber"], 16)
+    fee = int(receipt["gasUsed"], 16) * int(receipt["effectiveGasPrice"], 16)
+    assert last["network_fee"] == Decimal(fee).scaleb(-18)  # a revert is paid for all the same
+
+
+def test_a_replayed_authorization_changes_nothing(
+    polls: Polls, payments: Payments, chain: Anvil
+) -> None:
+    payload = payments.sign(30_000)
+    first = payments.settle(payload)
+    # Another process of the facilitator: it does not remember, broadcasts again, and reverts.
+    payments.facilitator = payments.new_facilitator()
+    second = payments.settle(payload)
+    assert (first["success"], second["errorReason"]) == (True, "transaction_failed")
+    assert second["transaction"] != first["transaction"]
+    chain.finalize()
+    polls.poll()
+
+    last = polls.history()[-1]
+    assert (last["settlement_id"], last["status"]) == (id_of(payload), "confirmed")
+    assert last["tx_hash"] == first["transaction"]
+    # What the facilitator said last is not what the chain says.
+    assert polls.findings() == [
+        (
+            "facilitator_contradicted",
+            "said failure: transaction_failed, the payment is confirmed",
+        )
+    ]
+    rewind(polls.warehouse, read_settings({}), "base", 0)
+    again = polls.poll()  # all of it is read again, and nothing is found twice
+    assert (again.observations, again.revisions, again.findings) == (1, 0, 0)
+
+
+def test_a_sped_up_transaction_is_the_same_settlement(
+    polls: Polls, payments: Payments, chain: Anvil
+) -> None:
+    chain.rpc("evm_setAutomine", False)
+    payload = payments.sign(20_002)
+    nonce = chain.rpc("eth_getTransactionCount", FACILITATOR, "latest")
+    slow = payments.send(payload, nonce=nonce, gasPrice=hex(2 * 10**9))
+    payments.note(
+        "settle",
+        payload,
+        {"success": False, "errorReason": "settlement_pending", "transaction": slow},
+    )
+    polls.poll()
+    fast = payments.send(payload, nonce=nonce, gasPrice=hex(4 * 10**9))
+    assert fast != slow
+    chain.mine()
+    assert chain.rpc("eth_getTransactionReceipt", slow) is None
+    chain.finalize()
+    polls.poll()
+
+    assert [(r["settlement_id"], r["status"], r["tx_hash"]) for r in polls.history()] == [
+        (id_of(payload), "pending", slow),
+        (id_of(payload), "confirmed", fast),
+    ]
+
+
+def test_a_dropped_transaction_expires_and_a_rebroadcast_one_is_found(
+    polls: Polls, payments: Payments, chain: Anvil
+) -> None:
+    chain.rpc("evm_setAutomine", False)
+    lost, found = payments.sign(20_003, valid_s=300), payments.sign(20_004, valid_s=300)
+    for payload in (lost, found):
+        tx_hash = payments.send(payload)
+        payments.note("settle", payload, {"success": True, "transaction": tx_hash})
+        chain.rpc("anvil_dropTransaction", tx_hash)
+    polls.poll()
+    again = payments.send(found, gasPrice=hex(5 * 10**9))
+    chain.mine()
+    polls.poll()
+    chain.pass_time(400)
+    chain.finalize()
+    polls.poll()
+
+    rows = {r["settlement_id"]: r for r in polls.history()}
+    assert (rows[id_of(found)]["status"], rows[id_of(found)]["tx_hash"]) == ("confirmed", again)
+    failed = rows[id_of(lost)]
+    assert (failed["status"], failed["failure_reason"]) == ("failed", "authorization_expired")
+    assert int(failed["timestamp"].timestamp()) == int(failed["attributes"]["deadline_s"])
+    assert polls.findings() == [("facilitator_contradicted", "said success, authorization_expired")]
+
+
+def test_a_canceled_authorization_fails_as_canceled(
+    polls: Polls, payments: Payments, chain: Anvil
+) -> None:
+    payload = payments.sign(20_005)
+    payments.note("verify", payload, {"isValid": True})
+    payments.cancel(payload)
+    polls.poll()
+    # authorizationState is true now, and no payment was made.
+    assert polls.statuses() == [("pending", "")]
+    chain.pass_time(400)
+    chain.finalize()
+    polls.poll()
+    assert polls.statuses()[-1] == ("failed", "authorization_canceled")
+
+
+def test_a_settlement_without_an_answer_is_unknown_until_the_chain_decides(
+    polls: Polls, payments: Payments, chain: Anvil
+) -> None:
+    payload = payments.sign(20_006)
+    payments.note("settle", payload, None)
+    polls.poll()
+    assert polls.statuses() == [("unknown", "no_answer")]
+    payments.send(payload)
+    chain.finalize()
+    polls.poll()
+    assert polls.statuses() == [("unknown", "no_answer"), ("confirmed", "")]
+
+
+def test_what_was_announced_before_the_scan_began_is_decided_only_where_that_is_certain(
+    polls: Polls, payments: Payments, chain: Anvil
+) -> None:
+    paid, canceled, unused = (payments.sign(units) for units in (1, 2, 3))
+    tx_hash = payments.send(paid)
+    payments.cancel(canceled)
+    payments.note("settle", paid, {"success": True, "transaction": tx_hash})
+    for payload in (canceled, unused):
+        payments.note("verify", payload, {"isValid": True})
+    chain.pass_time(500)
+    chain.finalize()
+    polls.config = dataclasses.replace(polls.config, start_block=chain.head)
+    chain.finalize()
+    polls.poll()
+
+    found = {r["settlement_id"]: (r["status"], r["failure_reason"]) for r in polls.history()}
+    assert found == {
+        id_of(paid): ("confirmed", ""),  # its transaction is known and was asked for
+        id_of(canceled): ("unknown", "before_scan_start"),  # used or canceled: not read
+        id_of(unused): ("failed", "authorization_expired"),
+    }
+    before = polls.history()
+    polls.poll()
+    assert polls.history() == before

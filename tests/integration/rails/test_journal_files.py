@@ -1,0 +1,108 @@
+"""The journal's files: growing, replaced, half written, and lines that cannot be read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from masques_pipelines.rails import journal
+from masques_pipelines.rails.ingestion import RailRun, ingest
+from masques_pipelines.rails.journal import JournalRail
+from masques_pipelines.rails.journal_messages import Known
+from masques_pipelines.rails.protocol import RailRefusedError
+from masques_pipelines.warehouse.warehouse import Warehouse
+from tests.support.bolt11 import challenge
+
+KNOWN = Known({}, "bip122:000000000019d6689c085ae165831e93")
+AT_S = 1_795_168_800
+
+
+def line(number: int, **more: Any) -> str:
+    return json.dumps({**challenge(f"{number:064x}", 1000, AT_S + number), **more}) + "\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "settlement_journal"
+    folder.mkdir()
+    return folder
+
+
+def poll(warehouse: Warehouse, folder: Path) -> RailRun:
+    return ingest(warehouse, JournalRail(str(folder.parent), KNOWN))
+
+
+def hashes(warehouse: Warehouse) -> list[int]:
+    rows = warehouse.rows("SELECT payment_ref FROM masques.settlements ORDER BY payment_ref")
+    return [int(row[0], 16) for row in rows]
+
+
+def test_a_growing_file_is_read_from_where_it_was_left(warehouse: Warehouse, folder: Path) -> None:
+    path = folder / "gate.ndjson"
+    path.write_text(line(1) + line(2)[:40])  # the gate is writing the second line
+    assert poll(warehouse, folder).revisions == 1
+    path.write_text(line(1) + line(2) + line(3).rstrip("\n"))
+    assert poll(warehouse, folder).revisions == 1  # the third has no line break yet
+    assert poll(warehouse, folder).revisions == 1  # and has not changed since: nobody is writing
+    assert poll(warehouse, folder).observations == 0
+    assert hashes(warehouse) == [1, 2, 3]
+
+
+def test_other_names_wait_a_replaced_file_is_read_anew_and_a_second_delivery_is_nothing(
+    warehouse: Warehouse, folder: Path
+) -> None:
+    (folder / ".gate.ndjson").write_text(line(1))
+    (folder / "gate.ndjson.part").write_text(line(1))
+    (folder / "deeper").mkdir()
+    assert poll(warehouse, folder).observations == 0
+    (folder / "a.ndjson").write_text(line(1) + line(2))
+    (folder / "b.jsonl").write_text("\n" + line(2) + line(3))  # the second again
+    assert poll(warehouse, folder).revisions == 3
+    (folder / "a.ndjson").write_text(line(4))  # shorter: another file under the same name
+    (folder / "b.jsonl").unlink()
+    assert poll(warehouse, folder).revisions == 1
+    assert hashes(warehouse) == [1, 2, 3, 4]
+
+
+def test_lines_that_cannot_be_read_are_quarantined_once_and_stop_nothing(
+    warehouse: Warehouse, folder: Path
+) -> None:
+    secret = "5e" * 32
+    bad = [
+        '{"recorded_at": 1, "preimage": "' + secret + "\n",
+        json.dumps({"recorded_at": "never", "macaroon": secret}) + "\n",
+        line(9, headers={"Authorization": f"L402 {secret}:{secret}"}),
+    ]
+    (folder / "gate.ndjson").write_text(line(1) + "".join(bad) + line(2))
+    assert poll(warehouse, folder).refused == 3
+    warehouse.command("TRUNCATE TABLE masques_ops.rail_cursors")
+    poll(warehouse, folder)  # all of it again
+    assert warehouse.rows(
+        "SELECT source, line_no, reason, state FROM masques_ops.quarantine FINAL ORDER BY line_no"
+    ) == [
+        ("settlement_journal/gate.ndjson", 2, "invalid_json:line", "open"),
+        ("settlement_journal/gate.ndjson", 3, "bad_timestamp:recorded_at", "open"),
+        ("settlement_journal/gate.ndjson", 4, "bad_l402:token", "open"),
+    ]
+    assert secret not in warehouse.text("SELECT * FROM masques_ops.quarantine", fmt="JSONEachRow")
+    assert hashes(warehouse) == [1, 2]
+
+
+def test_a_long_journal_is_read_in_steps(
+    warehouse: Warehouse, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "BYTES_PER_FETCH", 4000)
+    (folder / "gate.ndjson").write_text("".join(line(number) for number in range(1, 31)))
+    done = poll(warehouse, folder)
+    assert done.fetches > 2
+    assert hashes(warehouse) == list(range(1, 31))
+
+
+def test_a_missing_folder_is_an_empty_journal_and_an_unreadable_one_is_refused(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    assert poll(warehouse, tmp_path / "nowhere").observations == 0
+    with pytest.raises(RailRefusedError, match="check MASQUES_LANDING_URL") as raised:
+        ingest(warehouse, JournalRail("nosuch://user:password@host/landing", KNOWN))
+    assert "password" not in str(raised.value)

@@ -1,0 +1,161 @@
+"""Buyers and a facilitator on a test chain: the official x402 SDK, and the journal of what it did.
+
+Here: signing payments, settling them through the SDK or by hand, writing the gate's journal.
+Not here: the chain (tests/support/anvil.py).
+A re-run signs anew: nonces are random.
+"""
+
+import json
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from eth_account import Account
+from eth_utils.address import to_checksum_address
+from x402 import x402ClientSync, x402FacilitatorSync
+from x402.mechanisms.evm import FacilitatorWeb3Signer
+from x402.mechanisms.evm.exact import register_exact_evm_client, register_exact_evm_facilitator
+from x402.schemas import PaymentPayload, PaymentRequired, PaymentRequirements, ResourceInfo
+
+from tests.support.anvil import BUYER_KEY, FACILITATOR_KEY, TREASURY, USDC, Anvil, word
+
+NETWORK = "eip155:8453"
+RESOURCE = "https://api.example.test/data"
+
+
+def address_of(key: str) -> str:
+    return str(Account.from_key(key).address).lower()
+
+
+BUYER = address_of(BUYER_KEY)
+FACILITATOR = address_of(FACILITATOR_KEY)
+
+
+@dataclass
+class Payments:
+    """What a buyer, a facilitator and a gate do on one chain."""
+
+    chain: Anvil
+    journal: Path
+    settle_timeout_s: float = 5.0
+    lines: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._signers: list[FacilitatorWeb3Signer] = []
+        self._client = x402ClientSync()
+        self._client.set_spend_controls(False)
+        register_exact_evm_client(self._client, Account.from_key(BUYER_KEY))
+        self.facilitator = self.new_facilitator()
+
+    def close(self) -> None:
+        """Closes what the SDK's web3 client leaves open."""
+        for signer in self._signers:
+            # The SDK has no way to end its connections; a leaked one fails the tests.
+            provider: Any = signer._w3.provider  # noqa: SLF001
+            for _, session in provider._request_session_manager.session_cache.items():  # noqa: PERF102, SLF001 - no plain dictionary
+                session.close()
+
+    def new_facilitator(self) -> x402FacilitatorSync:
+        """A facilitator that has just started: the SDK keeps its nonce in the process."""
+        signer = FacilitatorWeb3Signer(
+            FACILITATOR_KEY, self.chain.url, confirmation_timeout_seconds=self.settle_timeout_s
+        )
+        self._signers.append(signer)
+        facilitator = x402FacilitatorSync()
+        register_exact_evm_facilitator(facilitator, signer, networks=NETWORK)
+        return facilitator
+
+    def sign(self, units: int, *, valid_s: int = 60, pay_to: str = TREASURY) -> PaymentPayload:
+        required = PaymentRequired(
+            x402_version=2,
+            resource=ResourceInfo(url=RESOURCE, mime_type="application/json"),
+            accepts=[requirements(units, valid_s, pay_to)],
+        )
+        payload = self._client.create_payment_payload(required)
+        assert isinstance(payload, PaymentPayload)
+        return payload
+
+    def settle(
+        self, payload: PaymentPayload, *, note: bool = True, transaction_id: str | None = None
+    ) -> dict[str, Any]:
+        """Settles through the SDK's facilitator and writes what it said to the journal."""
+        asked = payload.accepted
+        answer = self.facilitator.settle(payload, asked).model_dump(by_alias=True, mode="json")
+        if note:
+            self.note("settle", payload, answer, transaction_id=transaction_id)
+        return dict(answer)
+
+    def send(self, payload: PaymentPayload, **more: Any) -> str:
+        """Sends the buyer's authorization as any facilitator would, without the SDK."""
+        signed = payload.payload["authorization"]
+        signature = payload.payload["signature"].removeprefix("0x")
+        data = "0xe3ee160e" + word(signed["from"]) + word(signed["to"])
+        data += "".join(word(int(signed[n])) for n in ("value", "validAfter", "validBefore"))
+        data += signed["nonce"].removeprefix("0x")
+        data += word(int(signature[128:], 16)) + signature[:128]
+        return self.chain.send(FACILITATOR, USDC, data, **more)
+
+    def cancel(self, payload: PaymentPayload) -> str:
+        """Cancels an authorization in the buyer's name (EIP-3009 cancelAuthorization)."""
+        nonce = payload.payload["authorization"]["nonce"]
+        domain = {
+            "name": "USD Coin",
+            "version": "2",
+            "chainId": 8453,
+            "verifyingContract": USDC,
+        }
+        types = {
+            "CancelAuthorization": [
+                {"name": "authorizer", "type": "address"},
+                {"name": "nonce", "type": "bytes32"},
+            ]
+        }
+        message = {"authorizer": BUYER, "nonce": bytes.fromhex(nonce.removeprefix("0x"))}
+        signed = Account.sign_typed_data(BUYER_KEY, domain, types, message)
+        data = "0x5a049a70" + word(BUYER) + nonce.removeprefix("0x")
+        data += word(signed.v) + f"{signed.r:064x}{signed.s:064x}"
+        return self.chain.send(FACILITATOR, USDC, data)
+
+    def note(
+        self,
+        event: str,
+        payload: PaymentPayload,
+        answer: dict[str, Any] | None,
+        *,
+        transaction_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Writes one line of the gate's journal."""
+        line = {
+            "recorded_at": datetime.now(UTC).isoformat(),
+            "event": event,
+            "request": {
+                "x402Version": 2,
+                "paymentPayload": payload.model_dump(by_alias=True, mode="json"),
+                "paymentRequirements": payload.accepted.model_dump(by_alias=True, mode="json"),
+            },
+            "response": answer,
+            "transaction_id": transaction_id,
+        }
+        self.write(line)
+        return line
+
+    def write(self, line: dict[str, Any]) -> None:
+        self.lines.append(line)
+        self.journal.parent.mkdir(parents=True, exist_ok=True)
+        with self.journal.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        time.sleep(0.001)  # two lines never have the same time
+
+
+def requirements(units: int, valid_s: int = 60, pay_to: str = TREASURY) -> PaymentRequirements:
+    return PaymentRequirements(
+        scheme="exact",
+        network=NETWORK,
+        asset="0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913",
+        amount=str(units),
+        pay_to=to_checksum_address(pay_to),
+        max_timeout_seconds=valid_s,
+        extra={"name": "USD Coin", "version": "2"},
+    )
