@@ -10,10 +10,10 @@ import importlib.resources
 import time
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from masques_pipelines.errors import PermanentError
 from masques_pipelines.warehouse.sql_files import sql
@@ -62,6 +62,18 @@ class Chart(BaseModel):
     account_codes: dict[Code, Name]
     transfer_codes: dict[Code, Name]
     resource_types: dict[ResourceType, Name]
+
+    @model_validator(mode="after")
+    def _resource_types_are_told_apart(self) -> Self:
+        """Refuses one name for two resource types: rows keep the name, not the number.
+
+        The seals put the ledger's bytes together again from the rows.
+        """
+        names = list(self.resource_types.values())
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two resource types are named {name}")
+        return self
 
     def entries(self) -> set[tuple[str, int, str, int]]:
         """Returns the chart as rows of masques_ops.chart_entries: (kind, code, name, scale)."""
