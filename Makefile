@@ -19,7 +19,7 @@ demo: $(VENV)/.ready ## Build the ClickHouse copy from a packaged ledger and sho
 	@$(BIN)/masques demo
 
 test: $(VENV)/.ready-dev $(VENV)/.ready-anvil ## Run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/.ready-dev ## Check style, types, layers, and that importing does nothing
 	$(BIN)/ruff check .
