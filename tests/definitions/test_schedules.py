@@ -9,7 +9,10 @@ import pytest
 from masques_pipelines.definitions import defs
 from masques_pipelines.defs.schedules import UNFINISHED_AGE_MAX
 
-TICK = datetime.now(UTC).replace(microsecond=0)
+
+def now() -> datetime:
+    """Read by each test: the runs of a test are as old as the test, not as the session."""
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 @pytest.fixture
@@ -18,7 +21,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield made
 
 
-def tick(instance: dg.DagsterInstance, at: datetime = TICK) -> object:
+def tick(instance: dg.DagsterInstance, at: datetime) -> object:
     """Returns what the ledger sync schedule answers at that time."""
     schedule = defs.resolve_schedule_def("ledger_sync_schedule")
     context = dg.build_schedule_context(
@@ -30,9 +33,10 @@ def tick(instance: dg.DagsterInstance, at: datetime = TICK) -> object:
 
 
 def test_a_tick_asks_for_a_run(instance: dg.DagsterInstance) -> None:
-    answer = tick(instance)
+    at = now()
+    answer = tick(instance, at)
     (request,) = answer.run_requests  # type: ignore[attr-defined]  # Dagster's tick data
-    assert request.run_key == TICK.isoformat()
+    assert request.run_key == at.isoformat()
 
 
 def unfinished_run(instance: dg.DagsterInstance) -> None:
@@ -43,7 +47,7 @@ def unfinished_run(instance: dg.DagsterInstance) -> None:
 
 def test_a_tick_is_skipped_while_the_last_run_is_unfinished(instance: dg.DagsterInstance) -> None:
     unfinished_run(instance)
-    answer = tick(instance)
+    answer = tick(instance, now())
     assert answer.run_requests == []  # type: ignore[attr-defined]  # Dagster's tick data
     assert "is not finished yet" in answer.skip_message  # type: ignore[attr-defined]  # the same
 
@@ -53,5 +57,5 @@ def test_a_run_that_died_long_ago_does_not_stop_the_schedule(
 ) -> None:
     # A killed command-line run stays STARTED for ever: nobody watches it.
     unfinished_run(instance)
-    answer = tick(instance, TICK + UNFINISHED_AGE_MAX + timedelta(minutes=5))
+    answer = tick(instance, now() + UNFINISHED_AGE_MAX + timedelta(minutes=5))
     assert len(answer.run_requests) == 1  # type: ignore[attr-defined]  # Dagster's tick data
