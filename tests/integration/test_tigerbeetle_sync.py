@@ -11,8 +11,9 @@ import pytest
 import tigerbeetle as tb
 
 from masques_pipelines.ledger.accounts import sync_accounts
-from masques_pipelines.ledger.chart import read_chart
+from masques_pipelines.ledger.chart import Chart, read_chart
 from masques_pipelines.ledger.sources.opening import open_ledger
+from masques_pipelines.ledger.sources.protocol import LedgerSource
 from masques_pipelines.ledger.transactions import sync_transactions
 from masques_pipelines.warehouse.warehouse import Warehouse
 from tests.support.balances import (
@@ -27,6 +28,7 @@ from tests.support.tigerbeetle_server import TigerBeetleServer, binary_or_skip, 
 pytestmark = pytest.mark.tigerbeetle
 
 SCALES = {1: 6, 2: 11, 3: 9}
+SYNCS = 5
 
 
 @pytest.fixture(params=["development", "production"])
@@ -53,29 +55,39 @@ def of_server(accounts: list[tb.Account]) -> dict[uuid.UUID, Balances]:
     }
 
 
+def write_until(load: LedgerLoad, is_enough: threading.Event) -> None:
+    while not is_enough.is_set():
+        load.play(5)
+
+
+def sync_both(warehouse: Warehouse, ledger: LedgerSource, chart: Chart) -> int:
+    sync_accounts(warehouse, ledger, chart)
+    return sync_transactions(warehouse, ledger, chart).rows_total
+
+
 def test_syncs_during_writing_end_at_the_servers_own_balances(
     warehouse: Warehouse, server: TigerBeetleServer
 ) -> None:
     chart = read_chart(None)
     with LedgerLoad(server.address, server.cluster_id, seed=7) as load:
         load.hold_until_expiry(300)
-        writer = threading.Thread(target=load.play, args=(150,))
+        is_enough = threading.Event()
+        writer = threading.Thread(target=write_until, args=(load, is_enough))
         writer.start()
-        syncs = 0
-        with open_ledger(server.url) as ledger:
-            while writer.is_alive():
-                sync_accounts(warehouse, ledger, chart)
-                sync_transactions(warehouse, ledger, chart)
-                syncs += 1
+        try:
+            with open_ledger(server.url) as ledger:
+                totals = [sync_both(warehouse, ledger, chart) for _ in range(SYNCS)]
+        finally:
+            is_enough.set()
             writer.join()
+        assert sorted(set(totals)) == totals  # each sync found more: it was written to meanwhile
+        with open_ledger(server.url) as ledger:
             time.sleep(1.5)  # the holds expire a second after they were made
-            sync_accounts(warehouse, ledger, chart)
-            sync_transactions(warehouse, ledger, chart)
+            sync_both(warehouse, ledger, chart)
             assert sync_transactions(warehouse, ledger, chart).rows_written == 0
         truth = of_server(load.accounts())
         written = len(load.written)
 
-    assert syncs > 1
     counts = dict(
         warehouse.rows("SELECT event_type, count() FROM masques.transactions GROUP BY event_type")
     )
