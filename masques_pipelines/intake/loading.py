@@ -17,8 +17,8 @@ from typing import Final, NamedTuple
 from masques_pipelines.errors import PermanentError
 from masques_pipelines.intake.chunks import Chunk, FileProblemError, chunk_rows, rowbinary_string
 from masques_pipelines.intake.file_ledger import FAILED, FileResult
-from masques_pipelines.intake.read_ahead import read_ahead
 from masques_pipelines.intake.tables import IntakeTable
+from masques_pipelines.read_ahead import read_ahead
 from masques_pipelines.warehouse.sql_files import sql
 from masques_pipelines.warehouse.warehouse import Warehouse
 

@@ -1,6 +1,6 @@
 """Reading change events so that none is missed, whatever lands while we read.
 
-Here: the cursor rules of one run over a ledger source, and reading ahead of the insert.
+Here: the cursor rules of one run over a ledger source.
 Not here: where events come from (sources/), and where they go (transactions.py).
 A re-run starts from the cursor that the target gives; nothing is kept here.
 
@@ -12,12 +12,9 @@ The rules (each was seen on a real server, 0.17.9):
   and what is new there is handed on first: before the transfer that will be the cursor.
 """
 
-import contextlib
-import queue
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 
@@ -134,52 +131,3 @@ class EventReader:
         self._pages += 1
         self._ledger_time_ns = page.ledger_time_ns
         return records_of(page.data, CHANGE_EVENT_DTYPE, origin=self._source.description)
-
-
-Item = TypeVar("Item")
-
-
-def read_ahead(batches: Iterator[Item], *, ahead: int = BATCHES_AHEAD) -> Iterator[Item]:
-    """Yields the batches while a thread reads the next ones.
-
-    An error of the reading is raised here, after the batches before it. When the consumer stops
-    early the thread ends with the batch that it is reading.
-    """
-    ready: queue.Queue[Item | BaseException | None] = queue.Queue(maxsize=ahead)
-    is_stopped = threading.Event()
-    thread = threading.Thread(
-        target=_fill, args=(batches, ready, is_stopped), name="ledger-reader", daemon=True
-    )
-    thread.start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        is_stopped.set()
-        thread.join()
-
-
-def _fill(
-    batches: Iterator[Item],
-    ready: "queue.Queue[Item | BaseException | None]",
-    is_stopped: threading.Event,
-) -> None:
-    """Puts every batch, then None or the error that ended the reading."""
-
-    def put(item: Item | BaseException | None) -> None:
-        while not is_stopped.is_set():
-            with contextlib.suppress(queue.Full):
-                ready.put(item, timeout=0.1)
-                return
-
-    try:
-        for batch in batches:
-            put(batch)
-            if is_stopped.is_set():
-                return
-    except BaseException as error:  # noqa: BLE001 - raised again by the consumer
-        put(error)
-    else:
-        put(None)

@@ -17,10 +17,11 @@ from typing import Final
 from masques_pipelines.errors import PermanentError
 from masques_pipelines.ledger.binding import bind_ledger
 from masques_pipelines.ledger.chart import Chart, load_chart
-from masques_pipelines.ledger.reader import BATCH_EVENTS, EventReader, read_ahead
+from masques_pipelines.ledger.reader import BATCH_EVENTS, BATCHES_AHEAD, EventReader
 from masques_pipelines.ledger.records import Records, timestamps_ns
 from masques_pipelines.ledger.sources.protocol import LedgerSource
 from masques_pipelines.ledger.transactions import LEASE, insert_events, retention_horizon_ns
+from masques_pipelines.read_ahead import read_ahead
 from masques_pipelines.warehouse.lease import Lease, writer_lease
 from masques_pipelines.warehouse.sql_files import sql
 from masques_pipelines.warehouse.warehouse import Warehouse
@@ -157,7 +158,10 @@ def _events(source: LedgerSource, start_ns: int, end_ns: int) -> Iterator[Record
     """Yields the ledger's events from start_ns to before end_ns."""
     if start_ns >= end_ns:
         return
-    batches = read_ahead(EventReader(source, cursor_ns=start_ns - 1).batches(BATCH_EVENTS))
+    batches = read_ahead(
+        EventReader(source, cursor_ns=start_ns - 1).batches(BATCH_EVENTS),
+        items_max=BATCHES_AHEAD,
+    )
     for batch in batches:
         times = timestamps_ns(batch.events)
         yield batch.events[times < end_ns]

@@ -17,7 +17,7 @@ from typing import Final
 from masques_pipelines.errors import PermanentError
 from masques_pipelines.ledger.binding import bind_ledger
 from masques_pipelines.ledger.chart import Chart, load_chart
-from masques_pipelines.ledger.reader import BATCH_EVENTS, EventReader, read_ahead
+from masques_pipelines.ledger.reader import BATCH_EVENTS, BATCHES_AHEAD, EventReader
 from masques_pipelines.ledger.records import (
     CHANGE_EVENT_DTYPE,
     Records,
@@ -26,6 +26,7 @@ from masques_pipelines.ledger.records import (
 )
 from masques_pipelines.ledger.seals import Sealer, newest_seal, write_seals
 from masques_pipelines.ledger.sources.protocol import LedgerSource
+from masques_pipelines.read_ahead import read_ahead
 from masques_pipelines.warehouse.lease import Lease, writer_lease
 from masques_pipelines.warehouse.sql_files import sql
 from masques_pipelines.warehouse.warehouse import Warehouse
@@ -128,7 +129,9 @@ def _sync(  # noqa: PLR0913 - the arguments of the public function, and the leas
     horizon_ns = retention_horizon_ns()
     reader = EventReader(source, cursor_ns=cursor_ns)
     # Sealing is done ahead too, by the thread that waits for the ledger.
-    for batch, seals in read_ahead(sealer.sealed(reader.batches(batch_events))):
+    for batch, seals in read_ahead(
+        sealer.sealed(reader.batches(batch_events)), items_max=BATCHES_AHEAD
+    ):
         insert_events(warehouse, lease, batch.events)
         write_seals(warehouse, seals)
         events_read += len(batch.events)

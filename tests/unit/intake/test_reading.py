@@ -19,7 +19,7 @@ from masques_pipelines.intake.chunks import FileProblemError
 from masques_pipelines.intake.columnar import json_lines
 from masques_pipelines.intake.decompression import decompressed
 from masques_pipelines.intake.landing import open_landing, read_lines, settled_files
-from masques_pipelines.intake.read_ahead import read_ahead
+from masques_pipelines.read_ahead import read_ahead
 from masques_pipelines.settings import read_settings
 
 

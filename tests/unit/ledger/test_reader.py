@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from masques_pipelines.ledger.reader import Batch, EventReader, read_ahead
+from masques_pipelines.ledger.reader import Batch, EventReader
 from masques_pipelines.ledger.records import CHANGE_EVENT_DTYPE, timestamps_ns
+from masques_pipelines.read_ahead import read_ahead
 from tests.support.memory_ledger import MemoryLedger, event
 
 PENDING, EXPIRED, IMPORTED = {"type": 1}, {"type": 4}, {"transfer_flags": 256}
@@ -105,7 +106,7 @@ def test_read_ahead_hands_out_all_batches_in_order() -> None:
         Batch(np.zeros(0, CHANGE_EVENT_DTYPE), pages=n, ledger_time_ns=n, is_last=n == 9)
         for n in range(10)
     ]
-    assert list(read_ahead(iter(made))) == made
+    assert list(read_ahead(iter(made), items_max=1)) == made
 
 
 def test_an_error_of_the_reading_comes_after_the_batches_before_it() -> None:
@@ -115,7 +116,7 @@ def test_an_error_of_the_reading_comes_after_the_batches_before_it() -> None:
 
     seen: list[Batch] = []
     with pytest.raises(ConnectionError, match="went away"):
-        seen.extend(read_ahead(failing()))
+        seen.extend(read_ahead(failing(), items_max=1))
     assert len(seen) == 1
 
 
@@ -129,9 +130,9 @@ def test_a_consumer_that_stops_early_ends_the_reading_thread() -> None:
                 np.zeros(0, CHANGE_EVENT_DTYPE), pages=1, ledger_time_ns=number, is_last=False
             )
 
-    batches = read_ahead(endless())
+    batches = read_ahead(endless(), items_max=1)
     next(batches)
-    batches.close()  # type: ignore[attr-defined]  # a generator
+    batches.close()
 
     count = len(read)
     assert count < 10
