@@ -20,7 +20,6 @@ TRANSFER: Final = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df52
 AUTHORIZATION_USED: Final = "0x98de503528ee59b575ef0c0a2576a82497bfc029a5685b209e9ec333479b10a5"
 # authorizationState(address,bytes32): true for used or canceled.
 AUTHORIZATION_STATE: Final = "0xe94a0102"
-BALANCE_OF: Final = "0x70a08231"
 WEI_DECIMALS: Final = 18
 
 

@@ -95,11 +95,6 @@ def open_warehouse(
         )
 
 
-def is_embedded(settings: Settings) -> bool:
-    """Says whether the URL names the embedded engine, which one process at a time may open."""
-    return urlsplit(settings.clickhouse_url).scheme == "chdb"
-
-
 def _embedded_folder(url: str) -> Path:
     parts = urlsplit(url)
     folder = Path(unquote(parts.path))
