@@ -57,6 +57,8 @@ class Model(BaseModel):
     platform_account_types: tuple[Word, ...]
     purchase_types: Annotated[tuple[Word, ...], Field(min_length=1)]
     other_unfunding_types: tuple[Word, ...]
+    # A model of the time before there were heirs goes on without them.
+    heirs_most: Annotated[float, Field(ge=0, lt=1e9)] = 0
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

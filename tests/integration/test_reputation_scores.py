@@ -220,7 +220,7 @@ def test_the_packaged_model_is_the_one_that_the_migration_loads(warehouse: Wareh
 
 def test_a_version_cannot_change_its_meaning(warehouse: Warehouse) -> None:
     changed = MODEL.model_copy(update={"half_life_days": 20.0})
-    with pytest.raises(ModelError, match="beta-1: half_life_days differ from what was loaded"):
+    with pytest.raises(ModelError, match="beta-2: half_life_days differ from what was loaded"):
         load_model(warehouse, changed)
 
 
@@ -267,6 +267,7 @@ with open_warehouse(read_settings({"MASQUES_HOME": sys.argv[1]}), origin=Origin(
 FILLED = """
 import sys
 from datetime import UTC, datetime
+from masques_pipelines.reputation.facts import write_facts
 from masques_pipelines.reputation.scores import refresh_scores
 from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.migrations import migrate
@@ -279,6 +280,7 @@ with open_warehouse(read_settings({"MASQUES_HOME": sys.argv[1]}), origin=Origin(
         "score_delta, confidence) SELECT generateUUIDv4(), now64(9) - INTERVAL number % 80 DAY, "
         "generateUUIDv4(), 'economic', 1, 1 FROM numbers(300000)"
     )
+    write_facts(warehouse)
     refresh_scores(warehouse)
     print(warehouse.row("SELECT count(), max(computed_at) FROM masques.reputation_scores"))
 """

@@ -10,7 +10,7 @@ import math
 import uuid
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -92,7 +92,10 @@ class Request:
 
 @dataclass
 class World:
-    """Facts. accounts: account to (owner, type); rates: (currency, since, USD)."""
+    """Facts. accounts: account to (owner, type); rates: (currency, since, USD).
+
+    Who is not in born was there in 2020.
+    """
 
     identities: dict[uuid.UUID, dict[str, str]] = field(default_factory=dict)
     accounts: dict[uuid.UUID, tuple[uuid.UUID, str]] = field(default_factory=dict)
@@ -102,6 +105,8 @@ class World:
     sessions: list[Session] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     rates: list[tuple[str, datetime, Decimal]] = field(default_factory=list)
+    born: dict[uuid.UUID, datetime] = field(default_factory=dict)
+    suspended: set[uuid.UUID] = field(default_factory=set)
 
     def account(self, owner: uuid.UUID, kind: str = "prepaid") -> uuid.UUID:
         """The owner's account of a type, opened on first use."""
@@ -155,8 +160,25 @@ class World:
         long_ago = datetime(2020, 1, 1, tzinfo=UTC)
         yield (
             "masques.identities",
-            ["identity_id", "identity_type", "created_at", "external_ids", "updated_at"],
-            [[i, "agent", long_ago, ids, long_ago] for i, ids in self.identities.items()],
+            [
+                "identity_id",
+                "identity_type",
+                "created_at",
+                "external_ids",
+                "status",
+                "updated_at",
+            ],
+            [
+                [
+                    i,
+                    "agent",
+                    self.born.get(i, long_ago),
+                    ids,
+                    "suspended" if i in self.suspended else "active",
+                    datetime.now(UTC),
+                ]
+                for i, ids in self.identities.items()
+            ],
         )
         yield (
             "masques.accounts",
@@ -589,6 +611,7 @@ class _Reference:
                 once.setdefault(event.event_id, event)
         kept = [event for event in once.values() if event.category in CATEGORIES]
         weighed = [(event, *self.weigh(event)) for event in kept]
+        weighed += self._inherited(weighed)
         names = {*self.world.identities, *(event.identity for event in kept)}
         by_anchor = {
             anchor: self._at(weighed, names, as_of - timedelta(days=anchor))
@@ -602,6 +625,30 @@ class _Reference:
             )
             for name in names
         }
+
+    def _inherited(
+        self, weighed: Sequence[tuple[Event, float, Hashable, bool]]
+    ) -> list[tuple[Event, float, Hashable, bool]]:
+        """The bad judgements of suspended identities, for those who are likely the same person."""
+        long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+        marks: dict[Hashable, set[uuid.UUID]] = defaultdict(set)
+        for identity in self.world.identities:
+            for mark in (("cluster", self._cluster(identity)), *self.shared[identity]):
+                marks[mark].add(identity)
+        pairs = {
+            (one, heir)
+            for family in marks.values()
+            if len(family) <= self.model.heirs_most + 1
+            for one in family & self.world.suspended
+            for heir in family - self.world.suspended
+            if self.world.born.get(heir, long_ago) > self.world.born.get(one, long_ago)
+        }
+        return [
+            (replace(event, identity=heir), weight, cluster, is_attested)
+            for one, heir in pairs
+            for event, weight, cluster, is_attested in weighed
+            if event.identity == one and clamp(event.delta, -1, 1) < 0 and weight > 0
+        ]
 
     def _at(
         self,

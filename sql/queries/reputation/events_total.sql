@@ -1,0 +1,3 @@
+-- How many events there are.
+SELECT count()
+FROM masques.reputation_events

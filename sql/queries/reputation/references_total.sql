@@ -1,4 +1,0 @@
--- How many events refer to something.
-SELECT count()
-FROM masques.reputation_events
-WHERE reference_type NOT IN ('', 'attestation')
