@@ -18,8 +18,8 @@ ALTER TABLE masques_ops.reputation_models
 -- The packaged model, wherever the one before it is in force; reputation/model.yaml says the same.
 INSERT INTO masques_ops.reputation_models
 SELECT * REPLACE ('beta-2' AS model_version, now64(6, 'UTC') AS loaded_at, 20 AS heirs_most)
-FROM masques_ops.reputation_models
-WHERE model_version = 'beta-1' AND (loaded_at, model_version) IN
+FROM masques_ops.reputation_models AS m
+WHERE m.model_version = 'beta-1' AND (m.loaded_at, m.model_version) IN
 (
     SELECT loaded_at, model_version
     FROM masques_ops.reputation_models

@@ -57,10 +57,21 @@ class Facts:
 
 @dataclass(frozen=True)
 class _Run:
-    """When a run began, and from when on what was written is new to it; None: everything is."""
+    """A run.
+
+    Attributes:
+        began_at: When it began.
+        since: Rows that came in from here on are new to it; None: everything is looked at.
+        changed_since: Facts written from here on were not looked at to the end: those of a run that
+            died, and its own.
+        is_first: Whether the evidence log is empty.
+        oldest: Events before this count at no anchor.
+        model_version: The model in force.
+    """
 
     began_at: str
     since: str | None
+    changed_since: str
     is_first: bool
     oldest: str
     model_version: str
@@ -97,17 +108,18 @@ def _begin(warehouse: Warehouse, *, full: bool) -> _Run:
     for table in _TOUCHED:
         warehouse.command(f"TRUNCATE TABLE {table}")
     found = warehouse.row(sql("queries/reputation/runs"))
-    now, last, last_full, version, last_version, oldest, log_rows = found
+    now, last, last_end, last_full, version, last_version, oldest, log_rows = found
     overlap = OVERLAP_SERVER if warehouse.is_server else OVERLAP_EMBEDDED
     # Another model may trust other attestors, which changes the evidence of any event.
     is_full = (
-        full or not log_rows or last_version != version or now - last_full >= FULL_EVERY
+        full or last_version != version or now - last_full >= FULL_EVERY
     )
     return _Run(
         began_at=_text(now),
         since=None if is_full else _text(last - overlap),
+        changed_since=_text(last_end),
         is_first=not log_rows,
-        oldest=_text(oldest if log_rows else _BEGINNING),
+        oldest=_text(oldest if last_version else _BEGINNING),
         model_version=str(version),
     )
 
@@ -139,7 +151,7 @@ def _write_evidence(warehouse: Warehouse, run: _Run) -> None:
     if not is_full:
         warehouse.command(
             sql("transforms/reputation/touch_events"),
-            {"since": run.since, "began_at": run.began_at},
+            {"since": run.since, "changed_since": run.changed_since},
         )
     parts = _parts(warehouse) if is_full else 1
     name = "write_first_evidence" if run.is_first else "write_evidence"

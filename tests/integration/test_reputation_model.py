@@ -1,24 +1,19 @@
 """The reputation model on the real engine: the worked numbers, and a second implementation."""
 
-import random
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 
 import pytest
 
 from masques_pipelines.reputation import facts
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.warehouse import Warehouse
+from tests.support.reputation_generated import generated_world
 from tests.support.reputation_world import (
-    CATEGORIES,
     PLATFORM,
     Event,
-    Request,
     Score,
-    Session,
-    Settlement,
     World,
     empty_tables,
     ident,
@@ -183,113 +178,12 @@ def test_the_one_that_turned_bad(warehouse: Warehouse) -> None:
     assert score.overall == pytest.approx(0.569, abs=6e-4)
 
 
-def generated_world(seed: int, identities: int, events: int) -> World:
-    """Everything that the model tells apart, in arbitrary mixtures."""
-    dice = random.Random(seed)
-    world = World()
-    names = [ident(f"agent {seed} {n}") for n in range(identities)]
-    for name in names[: identities * 3 // 4]:
-        shared = f"0xSHARED{dice.randrange(identities)}"
-        world.identities[name] = {"wallet": shared} if dice.random() < 0.1 else {"agent": "7"}
-        if dice.random() < 0.9:
-            world.identities[name] = {"agent": str(names.index(name))}
-    world.rates = [("SOL", ago(days), Decimal(140 + days)) for days in (118, 60, 55, 30, 9, 3)]
-    treasury = world.account(ident("platform"), "treasury")
-    for _ in range(identities // 3):
-        payer, payee = dice.sample(names, 2)
-        world.fund(payer, payee, ago(dice.uniform(100, 119)))
-    for name in dice.sample(names, identities // 5):
-        deposit = world.pay(
-            name,
-            name,
-            ago(dice.uniform(0, 119)),
-            debit=treasury,
-            credit=world.account(name),
-            kind="deposit",
-        )
-        world.settlements.append(
-            Settlement(
-                uuid.uuid4(),
-                ago(dice.uniform(0, 119)),
-                dice.choice(["confirmed", "pending"]),
-                deposit,
-                f"0xWALLET{dice.randrange(identities // 4)}",
-            )
-        )
-    for n in range(events):
-        world.events.append(generated_event(world, dice, names, n))
-    for event in dice.sample(world.events, events // 50):
-        world.events.append(event)
-    return world
-
-
-def generated_event(world: World, dice: random.Random, names: list[uuid.UUID], n: int) -> Event:
-    subject, other = dice.sample(names, 2)
-    at = ago(dice.uniform(-2, 130))
-    kind = dice.choice(["transaction", "session", "request", "settlement", "attestation", ""])
-    reference = uuid.uuid4()
-    payment = None
-    if kind not in ("attestation", "") and dice.random() < 0.8:
-        payer, payee = (other, subject) if dice.random() < 0.8 else (subject, other)
-        if dice.random() < 0.1:
-            payer = dice.choice(names)
-        payment = world.pay(
-            payer,
-            payee,
-            at - timedelta(seconds=dice.randrange(1, 3600)),
-            dice.choice(["0.0005", "0.004", "1", "20", "0.5"]),
-            kind=dice.choice(["api_call", "masque_session", "fee"]),
-            currency=dice.choice(["USD", "USD", "SOL", "XYZ"]),
-            trace=f"trace {n}",
-            event_type=dice.choice(["single_phase", "single_phase", "two_phase_pending"]),
-        )
-        if dice.random() < 0.15:
-            paid = world.transfers[-1]
-            share = dice.choice([Decimal("0.25"), Decimal(1), Decimal(2)])
-            world.pay(
-                payee,
-                payer,
-                at,
-                str(paid.amount * share),
-                kind="refund",
-                debit=paid.credit,
-                credit=paid.debit,
-                currency=paid.currency,
-                trace=paid.trace,
-            )
-    known = dice.random() < 0.9
-    if kind == "transaction":
-        reference = payment or reference
-    elif kind == "session" and known:
-        world.sessions.append(
-            Session(reference, dice.choice([other, subject]), subject, at, payment)
-        )
-    elif kind == "request" and known:
-        world.requests.append(Request(reference, dice.choice([other, subject]), at, payment))
-    elif kind == "settlement" and known:
-        for revision in range(1, dice.randrange(2, 4)):
-            status = dice.choice(["confirmed", "confirmed", "pending", "failed"])
-            world.settlements.append(
-                Settlement(reference, at, status, payment, "0xpayer", revision, "out")
-            )
-    return Event(
-        subject,
-        at,
-        dice.choice([*CATEGORIES, "gossip"]),
-        dice.choice([1.0, -1.0, 0.3, -0.7, 0.0, 17.0, -17.0, float("nan")]),
-        dice.choice([1.0, 1.0, 0.8, 0.4, 3.0, 0.0, -1.0, float("nan")]),
-        kind,
-        reference if kind not in ("attestation", "") else None,
-        dice.choice([str(other), str(other), "", str(PLATFORM), "somebody", str(subject)]),
-    )
-
-
 def test_the_sql_equals_plain_python_on_thousands_of_cases(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # References and events are compared in several parts, as millions of them would be.
     monkeypatch.setattr(facts, "PART_ROWS", 2000)
-    world = generated_world(seed=1, identities=2500, events=12_000)
+    world = generated_world(NOW, seed=1, identities=2500, events=12_000)
     world.load(warehouse)
 
     by_sql, by_python = sql_scores(warehouse, NOW), python_scores(world, NOW)
@@ -300,7 +194,7 @@ def test_the_sql_equals_plain_python_on_thousands_of_cases(
 
 @pytest.mark.parametrize("days", [7, 30])
 def test_the_scores_of_days_ago_are_the_model_at_that_time(warehouse: Warehouse, days: int) -> None:
-    world = generated_world(seed=2, identities=300, events=2000)
+    world = generated_world(NOW, seed=2, identities=300, events=2000)
     world.load(warehouse)
 
     now, then = sql_scores(warehouse, NOW), sql_scores(warehouse, ago(days))

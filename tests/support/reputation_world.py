@@ -45,6 +45,7 @@ class Event:
     reference_type: str = ""
     reference: uuid.UUID | None = None
     counterparty: str = ""
+    event_type: str = "rated"
     event_id: uuid.UUID = field(default_factory=uuid.uuid4)
 
 
@@ -205,7 +206,7 @@ class World:
                     e.timestamp,
                     e.identity,
                     e.category,
-                    "rated",
+                    e.event_type,
                     e.delta,
                     e.confidence,
                     e.reference_type,

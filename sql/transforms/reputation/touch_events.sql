@@ -1,11 +1,11 @@
--- New events, and those older ones whose reference, or who is who in them, changed since the run
--- began.
+-- New events, and those older ones whose reference, or who is who in them, changed since a run looked
+-- at such changes to the end.
 INSERT INTO masques_ops.reputation_touched_events
 WITH changed AS
 (
     SELECT party_id
     FROM masques_ops.reputation_parties
-    WHERE is_account = 0 AND known_from >= {began_at:DateTime64(6, 'UTC')}
+    WHERE is_account = 0 AND known_from >= {changed_since:DateTime64(6, 'UTC')}
 )
 SELECT DISTINCT event_id
 FROM
@@ -20,7 +20,7 @@ FROM
     (
         SELECT reference_key
         FROM masques_ops.reputation_references
-        WHERE known_from >= {began_at:DateTime64(6, 'UTC')}
+        WHERE known_from >= {changed_since:DateTime64(6, 'UTC')}
     )
     UNION ALL
     SELECT event_id

@@ -36,4 +36,5 @@ FROM
     SELECT toString(reference_type), toUUIDOrZero(reference_id)
     FROM masques.reputation_events
     WHERE ingested_at >= {since:DateTime64(6, 'UTC')} AND reference_type NOT IN ('', 'attestation')
+        AND category IN ('task_quality', 'economic', 'identity_hygiene')
 )
