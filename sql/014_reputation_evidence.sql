@@ -550,6 +550,104 @@ LEFT ANY JOIN wallets AS w ON w.party_id = funder_id
 LEFT ANY JOIN shared AS s ON s.party_id = p.owner_id
 GROUP BY is_account, party_id, funder_id;
 
+-- What each payer cluster paid each other one in the window of each anchor, in USD, by what was known
+-- then. Refunds count back.
+CREATE OR REPLACE VIEW masques_ops.reputation_flows AS
+WITH
+    assumeNotNull(
+        (SELECT m.model FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m))
+        AS model,
+    toUUID('00000000-0000-0000-0000-000000000000') AS nobody,
+    {as_of:DateTime64(9, 'UTC')} AS as_of,
+    rates AS
+    (
+        SELECT toString(r.currency) AS currency, quoted_at, toFloat64(argMin(usd, ingested_at)) AS usd
+        FROM masques_ops.exchange_rates AS r
+        WHERE ingested_at <= {known_at:DateTime64(9, 'UTC')}
+        GROUP BY currency, quoted_at
+    ),
+    parties AS
+    (
+        SELECT party_id, cityHash64(cluster_id) AS cluster_key, cluster_id = nobody AS is_platform
+        FROM masques_ops.reputation_parties
+        WHERE is_account = 1 AND known_from <= {known_at:DateTime64(9, 'UTC')}
+        ORDER BY party_id DESC, known_from DESC
+        LIMIT 1 BY party_id
+    ),
+    moved AS
+    (
+        SELECT
+            if(transaction_type = 'refund', credit_account_id, debit_account_id) AS payer_account_id,
+            if(transaction_type = 'refund', debit_account_id, credit_account_id) AS payee_account_id,
+            if(transaction_type = 'refund', -1, 1) * toFloat64(amount) AS units,
+            toString(currency) AS currency,
+            timestamp,
+            (toUnixTimestamp64Nano(as_of) - toUnixTimestamp64Nano(timestamp)) / 86400e9 AS age_days
+        FROM masques.transactions AS t
+        WHERE (has(model.purchase_types, transaction_type) OR transaction_type = 'refund')
+            AND event_type IN ('single_phase', 'two_phase_posted')
+            AND timestamp > as_of - toIntervalSecond((model.window_days + 30) * 86400)
+            AND timestamp <= as_of
+            AND ingested_at <= {known_at:DateTime64(9, 'UTC')}
+    ),
+    priced AS
+    (
+        SELECT
+            payer.cluster_key AS cluster_key,
+            payee.cluster_key AS seller_cluster_key,
+            m.age_days AS age_days,
+            m.units * multiIf(
+                m.currency = 'USD', 1.0,
+                rate.currency = '' OR dateDiff('second', rate.quoted_at, m.timestamp)
+                    > model.rate_age_max_days * 86400, 0.0,
+                rate.usd) AS usd
+        FROM moved AS m
+        LEFT ANY JOIN parties AS payer ON payer.party_id = m.payer_account_id
+        LEFT ANY JOIN parties AS payee ON payee.party_id = m.payee_account_id
+        ASOF LEFT JOIN rates AS rate
+            ON rate.currency = m.currency AND m.timestamp >= rate.quoted_at
+        WHERE cluster_key != seller_cluster_key AND payer.party_id != nobody
+            AND payee.party_id != nobody AND NOT payer.is_platform AND NOT payee.is_platform
+    )
+SELECT
+    cluster_key,
+    seller_cluster_key,
+    sumIf(p.usd, age_days < model.window_days) AS usd_0,
+    sumIf(p.usd, age_days >= 7 AND age_days < model.window_days + 7) AS usd_7,
+    sumIf(p.usd, age_days >= 30) AS usd_30
+FROM priced AS p
+GROUP BY cluster_key, seller_cluster_key;
+
+-- What each payer cluster bought beyond its main seller, in USD. Money that goes to one seller says
+-- little about the payer, and money that comes back says nothing: between two clusters only what one
+-- paid more than the other counts.
+CREATE OR REPLACE VIEW masques_ops.reputation_spending AS
+WITH
+    between AS
+    (
+        SELECT
+            least(cluster_key, seller_cluster_key) AS one,
+            greatest(cluster_key, seller_cluster_key) AS other,
+            sum(if(cluster_key = one, f.usd_0, -f.usd_0)) AS net_0,
+            sum(if(cluster_key = one, f.usd_7, -f.usd_7)) AS net_7,
+            sum(if(cluster_key = one, f.usd_30, -f.usd_30)) AS net_30
+        FROM masques_ops.reputation_flows(
+            as_of = {as_of:DateTime64(9, 'UTC')}, known_at = {known_at:DateTime64(9, 'UTC')}) AS f
+        GROUP BY one, other
+    ),
+    sides AS
+    (
+        SELECT arrayJoin([(one, net_0, net_7, net_30), (other, -net_0, -net_7, -net_30)]) AS side
+        FROM between
+    )
+SELECT
+    side.1 AS cluster_key,
+    sum(greatest(0.0, side.2)) - greatest(0.0, max(side.2)) AS usd_0,
+    sum(greatest(0.0, side.3)) - greatest(0.0, max(side.3)) AS usd_7,
+    sum(greatest(0.0, side.4)) - greatest(0.0, max(side.4)) AS usd_30
+FROM sides
+GROUP BY cluster_key;
+
 -- What each payer cluster gives each identity in each category, and how much of it counts: its cap
 -- is cap_least, and more for a cluster that bought elsewhere, by the logarithm of the USD.
 CREATE OR REPLACE VIEW masques_ops.reputation_capped AS
@@ -870,3 +968,66 @@ FROM families
 ARRAY JOIN arrayFilter(b -> b.3, bearers) AS suspended
 ARRAY JOIN arrayFilter(b -> NOT b.3, bearers) AS heir
 WHERE heir.2 > suspended.2;
+
+-- Where to look twice: identities most of whose income comes from one payer cluster, or whose money
+-- goes round through one or two others. A flow counts for a ring from a tenth of the payee's income.
+CREATE OR REPLACE VIEW masques_marts.reputation_flags AS
+WITH
+    (SELECT max(computed_at) FROM masques.reputation_scores) AS as_of,
+    flows AS
+    (
+        SELECT cluster_key AS payer, seller_cluster_key AS payee, usd_0 AS usd
+        FROM masques_ops.reputation_flows(
+            as_of = (SELECT max(computed_at) FROM masques.reputation_scores),
+            known_at = (SELECT max(computed_at) FROM masques.reputation_scores))
+        WHERE usd_0 > 0
+    ),
+    weighty AS
+    (
+        SELECT f.payer AS payer, f.payee AS payee, f.usd AS usd, f.usd / i.income AS share
+        FROM flows AS f
+        INNER JOIN
+        (
+            SELECT payee, sum(usd) AS income FROM flows GROUP BY payee
+        ) AS i ON i.payee = f.payee
+        WHERE share >= 0.1
+    ),
+    found AS
+    (
+        SELECT payee AS cluster_key, 'single_payer' AS flag, share, [payer] AS through
+        FROM weighty
+        WHERE share > 0.5
+        UNION ALL
+        SELECT a.payee, 'ring_of_2', a.share, [a.payer]
+        FROM weighty AS a
+        INNER JOIN weighty AS b ON b.payer = a.payee AND b.payee = a.payer
+        UNION ALL
+        SELECT a.payee, 'ring_of_3', a.share, [c.payer, a.payer]
+        FROM weighty AS a
+        INNER JOIN weighty AS b ON b.payer = a.payee
+        INNER JOIN weighty AS c ON c.payer = b.payee AND c.payee = a.payer
+        WHERE b.payee != a.payer
+    ),
+    parties AS
+    (
+        SELECT party_id, cityHash64(cluster_id) AS cluster_key
+        FROM masques_ops.reputation_parties
+        WHERE is_account = 0 AND known_from <= as_of
+        ORDER BY party_id DESC, known_from DESC
+        LIMIT 1 BY party_id
+    ),
+    known AS
+    (
+        SELECT
+            s.identity_id AS identity_id,
+            if(p.party_id = s.identity_id, p.cluster_key, cityHash64(s.identity_id)) AS cluster_key
+        FROM masques.reputation_scores AS s FINAL
+        LEFT ANY JOIN parties AS p ON p.party_id = s.identity_id
+    )
+SELECT
+    k.identity_id AS identity_id,
+    f.flag AS flag,
+    f.share AS income_share,
+    arrayMap(x -> toString(x), f.through) AS through_clusters
+FROM found AS f
+INNER JOIN known AS k ON k.cluster_key = f.cluster_key;

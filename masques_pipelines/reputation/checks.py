@@ -39,6 +39,7 @@ _LISTS: Final = (
     ("all_identities_scored", "checks/reputation/unscored", False),
     ("identities_known", "checks/reputation/unknown", True),
     ("moves_within_limit", "checks/reputation/moves", True),
+    ("no_payment_rings", "checks/reputation/rings", True),
 )
 NAMES: Final = ("weights_sum_to_one", *(name for name, _, _ in _LISTS))
 

@@ -8,7 +8,9 @@ from decimal import Decimal
 
 import pytest
 
+from masques_pipelines.reputation.checks import check_scores
 from masques_pipelines.reputation.facts import write_facts
+from masques_pipelines.reputation.scores import refresh_scores
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.warehouse import Warehouse
 from tests.support.reputation_world import (
@@ -22,6 +24,7 @@ from tests.support.reputation_world import (
     empty_tables,
     ident,
     migrated_once,
+    python_scores,
     sql_scores,
 )
 
@@ -306,3 +309,118 @@ def test_a_past_question_gets_the_answer_that_a_run_gave_then(warehouse: Warehou
     asked = sql_scores(warehouse, then, known_at=then)
     for identity, score in given.items():
         assert vars(asked[identity]) == pytest.approx(vars(score), rel=0, abs=1e-12)
+
+
+def whitewashed(warehouse: Warehouse, *, born: float, link: str, relatives: int = 0) -> Score:
+    """The score of an identity that begins when a bad one is suspended, linked to it."""
+    bad, fresh, purse = ident("bad"), ident("fresh"), ident("purse")
+    world = World(identities={bad: {}, fresh: {}}, suspended={bad})
+    world.born = {bad: ago(80), fresh: ago(born)}
+    family = [bad, fresh, *(ident(f"relative {n}") for n in range(relatives))]
+    for n in range(12):
+        judged(world, bad, ident(f"client {n}"), n + 1, -1.0)
+    # Praise counts for nobody but the one that earned it.
+    judged(world, bad, ident("friend"), 1)
+    for name in family:
+        world.identities.setdefault(name, {})
+        if link == "wallet":
+            world.identities[name] = {"wallet": "0x0123456789abcdef"}
+        elif link == "purse":
+            world.fund(purse, name, ago(79))
+    world.load(warehouse)
+    score = sql_scores(warehouse, NOW)[fresh]
+    assert vars(score) == pytest.approx(vars(python_scores(world, NOW)[fresh]), abs=1e-9)
+    return score
+
+
+@pytest.mark.parametrize("link", ["wallet", "purse"])
+def test_a_fresh_name_is_no_fresh_start(warehouse: Warehouse, link: str) -> None:
+    score = whitewashed(warehouse, born=1, link=link)
+    assert (score.events, score.negative, score.positive) == (12, 12, 0)
+    # p of tasks = 5 / (10 + n), n about ten: well below any newcomer.
+    assert score.task_quality < 0.27
+    assert score.lower < 0.30
+
+
+def test_only_a_newer_and_near_one_inherits(warehouse: Warehouse) -> None:
+    nothing = (0.5, 0.0, 0)
+    unlinked = whitewashed(warehouse, born=1, link="")
+    assert (unlinked.overall, unlinked.confidence, unlinked.events) == nothing
+    # Who was there first cannot be harmed by one that takes an id of theirs and is suspended.
+    empty_tables(warehouse)
+    older = whitewashed(warehouse, born=81, link="wallet")
+    assert (older.overall, older.confidence, older.events) == nothing
+    # A purse that funds many is an exchange: 20 others are the limit, these are 21.
+    empty_tables(warehouse)
+    at_limit = whitewashed(warehouse, born=1, link="purse", relatives=19)
+    assert at_limit.events == 12
+    empty_tables(warehouse)
+    public = whitewashed(warehouse, born=1, link="purse", relatives=20)
+    assert (public.overall, public.confidence, public.events) == nothing
+
+
+def test_what_is_inherited_goes_when_the_suspension_does(warehouse: Warehouse) -> None:
+    whitewashed(warehouse, born=1, link="wallet")
+    pardoned = World(identities={ident("bad"): {"wallet": "0x0123456789abcdef"}})
+    pardoned.born = {ident("bad"): ago(80)}
+    pardoned.load(warehouse, ingested_at=datetime.now(UTC))
+    score = sql_scores(warehouse, NOW)[ident("fresh")]
+    assert (score.overall, score.confidence, score.events) == (0.5, 0.0, 0)
+
+
+def test_money_that_goes_round_raises_no_cap_and_is_flagged(warehouse: Warehouse) -> None:
+    world = World()
+    ring = [ident(f"ring {n}") for n in range(3)]
+    for one in ring:
+        for other in ring:
+            if one != other:
+                world.pay(one, other, ago(2), "100")
+                for n in range(10):
+                    judged(world, other, one, 1 + n / 100)
+    # The same money, not going round: each of three pays two others that pay somebody else.
+    line = [ident(f"line {n}") for n in range(3)]
+    for n, one in enumerate(line):
+        for k in range(2):
+            seller = ident(f"seller {n} {k}")
+            world.pay(one, seller, ago(2), "100")
+            for m in range(10):
+                judged(world, seller, one, 1 + m / 100)
+    world.pay(ident("a"), ident("b"), ago(1), "5")
+    world.pay(ident("b"), ident("c"), ago(1), "5")
+    world.pay(ident("c"), ident("a"), ago(1), "5")
+    world.identities = {ident(name): {} for name in "abc"}
+    world.load(warehouse)
+    scores = sql_scores(warehouse, NOW)
+
+    # In the ring: two payers, one each. In the line: one payer, with all that it spent elsewhere.
+    assert scores[ring[0]].evidence == pytest.approx(2 * MODEL.cap_least)
+    assert scores[ident("seller 0 0")].evidence == pytest.approx(MODEL.cap_most)
+    refresh_scores(warehouse)
+    flagged = warehouse.rows(
+        "SELECT flag, groupUniqArray(identity_id) FROM masques_marts.reputation_flags "
+        "WHERE flag != 'single_payer' GROUP BY flag ORDER BY flag"
+    )
+    assert {flag: set(who) for flag, who in flagged} == {
+        "ring_of_2": set(ring),
+        "ring_of_3": {*ring, *(ident(name) for name in "abc")},
+    }
+    single = warehouse.rows(
+        "SELECT identity_id FROM masques_marts.reputation_flags WHERE flag = 'single_payer'"
+    )
+    assert {row[0] for row in single} >= {ident("seller 0 0"), ident("a")}
+    assert not {row[0] for row in single} & set(ring)
+    (found,) = [f for f in check_scores(warehouse) if f.name == "no_payment_rings"]
+    assert (found.passed, found.is_warning, len(found.rows)) == (False, True, 9)
+
+
+def test_money_taken_back_does_not_count_as_spent(warehouse: Warehouse) -> None:
+    world = World()
+    judge, shop = ident("judge"), ident("shop")
+    world.pay(judge, shop, ago(100), "500", trace="t")
+    paid = world.transfers[-1]
+    # The purchase lies before the window, what was given back in it.
+    world.pay(shop, judge, ago(1), "500", kind="refund", debit=paid.credit, credit=paid.debit)
+    for n in range(10):
+        judged(world, ident("praised"), judge, n / 100)
+    world.load(warehouse)
+    assert sql_scores(warehouse, NOW)[ident("praised")].evidence == pytest.approx(1.0)

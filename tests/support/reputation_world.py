@@ -596,12 +596,12 @@ class _Reference:
                 usd = float(t.amount) * (self._usd_each(t.currency, t.timestamp) or 0.0)
                 pairs[one, other] += -usd if is_refund else usd
         sellers: dict[Hashable, list[float]] = defaultdict(list)
-        for (payer_cluster, _), usd in pairs.items():
-            sellers[payer_cluster].append(usd)
-        return {
-            cluster: max(0.0, sum(usd for usd in each if usd > 0) - max(each))
-            for cluster, each in sellers.items()
-        }
+        for (payer_cluster, seller_cluster), usd in pairs.items():
+            back = pairs.get((seller_cluster, payer_cluster), 0.0)
+            sellers[payer_cluster].append(max(0.0, usd - back))
+            if (seller_cluster, payer_cluster) not in pairs:
+                sellers[seller_cluster].append(max(0.0, -usd))
+        return {cluster: sum(each) - max(each) for cluster, each in sellers.items()}
 
     def scores(self, as_of: datetime) -> dict[uuid.UUID, Score]:
         model = self.model
