@@ -31,12 +31,20 @@ def aggregate(
     warehouse: Warehouse,
     settings: Settings,
     *,
+    full: bool = False,
     report: Callable[[str], None] = lambda _line: None,
 ) -> Aggregation:
     """Brings the scores up to everything that is known now.
 
+    Args:
+        warehouse: Where.
+        settings: They name the model and the landing zone.
+        full: Compare all facts, not only what came in since the last run.
+        report: Called with one line for each step.
+
     Raises:
         ModelError: The model cannot be used.
+        LandingUnavailableError, SettingError: As load_rates.
         ScoresNotRefreshedError, WarehousePermanentError: As refresh_scores.
     """
     model = read_model(settings.reputation_model)
@@ -44,12 +52,13 @@ def aggregate(
         report(f"reputation model {model.version} is in force from now on")
     rates = load_rates(warehouse, settings)
     for reason in rates.reasons:
-        report(f"exchange rate not read: {reason}")
+        report(f"exchange rate not read: {reason}: correct the row; the next run reads it again")
     signals = write_signals(warehouse)
-    facts = write_facts(warehouse)
+    facts = write_facts(warehouse, full=full)
     report(
         f"{signals} signals derived; facts written down: {facts.clusters} payers' first funders, "
-        f"{facts.parties} parties, {facts.references} references"
+        f"{facts.parties} parties, {facts.references} references, {facts.evidence} rows of evidence"
+        f"{' (everything was compared)' if facts.is_full else ''}"
     )
     refresh = refresh_scores(warehouse, report=report)
     return Aggregation(signals=signals, rates=rates, facts=facts, refresh=refresh)

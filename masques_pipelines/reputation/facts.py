@@ -111,9 +111,7 @@ def _begin(warehouse: Warehouse, *, full: bool) -> _Run:
     now, last, last_end, last_full, version, last_version, oldest, log_rows = found
     overlap = OVERLAP_SERVER if warehouse.is_server else OVERLAP_EMBEDDED
     # Another model may trust other attestors, which changes the evidence of any event.
-    is_full = (
-        full or last_version != version or now - last_full >= FULL_EVERY
-    )
+    is_full = full or last_version != version or now - last_full >= FULL_EVERY
     return _Run(
         began_at=_text(now),
         since=None if is_full else _text(last - overlap),

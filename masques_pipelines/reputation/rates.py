@@ -1,24 +1,38 @@
 """Exchange rates: from files in the landing zone into masques_ops.exchange_rates.
 
-Here: reading `<landing>/exchange_rates/*.{ndjson,jsonl,csv}` and adding what is not there yet.
-Not here: how a rate is used (sql/011_reputation.sql).
+Here: reading `<landing>/exchange_rates/` and adding what is not there yet.
+Not here: how a rate is used (sql/014_reputation_evidence.sql), listing and opening files (intake/).
 A re-run adds nothing: a rate is known by its currency and time, and the first one that came stays.
+A file that was read whole is not opened again until it changes; one with bad rows is, so that every
+run tells of them until they are corrected.
 
 A file has the fields currency, quoted_at (ISO 8601 with a zone, or Z) and usd (the price of one
 whole unit, as text or number, read exactly). A row that cannot be read is counted and named, never
 guessed.
 """
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Context, Decimal, DecimalException
-from pathlib import Path
 from typing import Any, Final
 
+from masques_pipelines.intake.chunks import FileProblemError
+from masques_pipelines.intake.file_ledger import (
+    FileResult,
+    known_files,
+    record_files,
+    unread_files,
+)
+from masques_pipelines.intake.landing import (
+    SETTLE_S,
+    Landing,
+    LandingFile,
+    open_landing,
+    read_lines,
+    settled_files,
+)
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.sql_files import sql
 from masques_pipelines.warehouse.warehouse import Warehouse
@@ -50,29 +64,47 @@ class RatesLoad:
     reasons: tuple[str, ...]
 
 
-def load_rates(warehouse: Warehouse, settings: Settings) -> RatesLoad:
-    """Adds the rates of all files of the landing zone's folder.
+def load_rates(
+    warehouse: Warehouse, settings: Settings, *, settle_s: float = SETTLE_S
+) -> RatesLoad:
+    """Adds the rates of all files of the landing zone's folder that are new or had bad rows.
 
-    A landing zone that is not a local folder is read by the intake, which lands rates in the same
-    table; here it counts as empty.
+    Args:
+        warehouse: Where.
+        settings: They name the landing zone.
+        settle_s: A file that was written less than this ago may still grow, and waits.
+
+    Raises:
+        LandingUnavailableError: The landing zone cannot be read for now.
+        SettingError: MASQUES_LANDING_URL cannot be used.
     """
-    folder = Path(settings.landing_url.removeprefix("file://")) / FOLDER
+    landing = open_landing(settings)
+    found = settled_files(landing, FOLDER, settle_s=settle_s)
+    files = unread_files(known_files(warehouse, FOLDER), found)
     known = {(str(row[0]), int(row[1])) for row in warehouse.rows(sql("queries/reputation/rates"))}
     fresh: list[list[Any]] = []
     bad: list[str] = []
-    files = [path for path in sorted(folder.glob("*")) if _is_ours(path)]
-    for path in files:
-        for line_no, row in _rows(path):
+    whole: list[FileResult] = []
+    for file in files:
+        bad_before, fresh_before, rows = len(bad), len(fresh), 0
+        name = file.path.removeprefix(f"{FOLDER}/")
+        for line_no, row in _rows(landing, file):
+            rows += 1
             try:
                 currency, quoted_at, usd = _read(row)
-            except (ValueError, TypeError, KeyError, DecimalException) as error:
-                bad.append(f"{path.name}:{line_no}: {type(error).__name__}: {error}")
+            except (ValueError, TypeError, DecimalException) as error:
+                bad.append(f"{name}:{line_no}: {type(error).__name__}: {error}")
                 continue
             key = (currency, int(quoted_at.timestamp() * 1_000_000))
             if key not in known:
                 known.add(key)
-                fresh.append([currency, quoted_at, usd, path.name])
+                fresh.append([currency, quoted_at, usd, name])
+        if len(bad) == bad_before:
+            added = len(fresh) - fresh_before
+            whole.append(_read_whole(file, rows=rows, added=added))
     warehouse.insert_rows(RATES, ["currency", "quoted_at", "usd", "source"], fresh)
+    # Last: a kill before it only makes the next run read them again.
+    record_files(warehouse, whole)
     return RatesLoad(
         files=len(files),
         rows_written=len(fresh),
@@ -81,33 +113,56 @@ def load_rates(warehouse: Warehouse, settings: Settings) -> RatesLoad:
     )
 
 
-def _is_ours(path: Path) -> bool:
-    return path.is_file() and path.suffix in (".ndjson", ".jsonl", ".csv")
+def _read_whole(file: LandingFile, *, rows: int, added: int) -> FileResult:
+    return FileResult(
+        folder=FOLDER,
+        path=file.path,
+        version=file.version,
+        source=file.path,
+        bytes=file.bytes,
+        rows_read=rows,
+        loaded=added,
+        duplicates=rows - added,
+    )
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Any]]:
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
-    if path.suffix == ".csv":
-        reader = csv.DictReader(io.StringIO(text))
-        for row in reader:
-            yield reader.line_num, row
-        return
-    for line_no, line in enumerate(text.splitlines(), start=1):
-        if line.strip():
-            try:
-                # As text: a float would round the price.
-                yield line_no, json.loads(line, parse_float=str, parse_int=str)
-            except ValueError:
-                yield line_no, None
+def _rows(landing: Landing, file: LandingFile) -> Iterator[tuple[int, Any]]:
+    """Yields line numbers and objects; a text in the place of an object says what is wrong."""
+    line_no = 0
+    try:
+        for chunk in read_lines(landing, file):
+            if chunk.problem:
+                yield chunk.first_line, chunk.problem
+                continue
+            for line_no, line in enumerate(chunk.data.split(b"\n"), start=chunk.first_line):
+                if line.strip():
+                    yield line_no, _parsed(line)
+    except FileProblemError as error:
+        yield line_no + 1, f"{error.reason}: {error}"
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        # As text: a float would round the price.
+        return json.loads(line, parse_float=str, parse_int=str)
+    except ValueError:
+        return "not JSON"
 
 
 def _read(row: Any) -> tuple[str, datetime, Decimal]:
     if not isinstance(row, dict):
-        raise TypeError("not an object")
-    currency, quoted_at = str(row["currency"]).strip(), datetime.fromisoformat(row["quoted_at"])
-    usd = Decimal(str(row["usd"]))
-    if not currency:
-        raise ValueError("currency is empty")
+        raise TypeError(row if isinstance(row, str) else "not an object")
+    missing = [name for name in ("currency", "quoted_at", "usd") if row.get(name) in (None, "")]
+    if missing:
+        raise ValueError(f"{' and '.join(missing)} missing")
+    currency, quoted_at = (
+        str(row["currency"]).strip(),
+        datetime.fromisoformat(str(row["quoted_at"])),
+    )
+    try:
+        usd = Decimal(str(row["usd"]))
+    except DecimalException:
+        raise ValueError(f"usd is no number: {row['usd']!r}") from None
     if quoted_at.tzinfo is None:
         raise ValueError("quoted_at has no zone")
     if not (usd.is_finite() and 0 < usd < USD_MAX):

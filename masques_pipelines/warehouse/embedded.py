@@ -49,7 +49,7 @@ SESSION_SETTINGS: Final = {
 # refreshable view at once. Only a configuration file can stop that; the options above cannot.
 #
 # With less than 1 GiB to spare for each thread the engine would use one thread alone, so under the
-# limit above every query would take a single core (seen: 2.9 s of clock where two cores take 1.5 s).
+# limit above every query would take a single core (seen: 2.9 s of clock where two take 1.5 s).
 _CONFIG_XML: Final = """<clickhouse>
   <user_directories><users_xml><path>{users_path}</path></users_xml></user_directories>
 </clickhouse>

@@ -1,5 +1,8 @@
 """The aggregation on the real engine: signals, refresh, history, explanation, and interruptions."""
 
+import gzip
+import importlib.resources
+import os
 import subprocess
 import sys
 import time
@@ -8,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from masques_pipelines.commands.reputation import explanation_lines
@@ -201,10 +205,12 @@ def test_rates_are_read_exactly_and_once(warehouse: Warehouse, tmp_path: Path) -
     )
     (folder / "btc.csv").write_text("currency,quoted_at,usd\nBTC,2026-11-01T01:00:00+01:00,90000\n")
 
-    done = load_rates(warehouse, settings)
+    done = load_rates(warehouse, settings, settle_s=-1)
     assert (done.files, done.rows_written, done.bad_rows) == (2, 2, 3)
     assert done.reasons[0] == "sol.ndjson:2: ValueError: quoted_at has no zone"
-    assert load_rates(warehouse, settings).rows_written == 0
+    again = load_rates(warehouse, settings, settle_s=-1)
+    # The file with bad rows is read again, and they are told of again; the other one is not.
+    assert (again.files, again.rows_written, again.reasons) == (1, 0, done.reasons)
     assert warehouse.rows(
         "SELECT currency, toString(quoted_at), toString(usd) FROM masques_ops.exchange_rates "
         "ORDER BY currency"
@@ -212,6 +218,85 @@ def test_rates_are_read_exactly_and_once(warehouse: Warehouse, tmp_path: Path) -
         ("BTC", "2026-11-01 00:00:00.000000000", "90000"),
         ("SOL", "2026-11-01 00:00:00.000000000", "141.123456789012345678"),
     ]
+
+
+def test_rates_are_read_from_any_landing_zone(warehouse: Warehouse) -> None:
+    store = fsspec.filesystem("memory")
+    store.pipe(
+        "/rates/exchange_rates/2026/btc.csv.gz",
+        gzip.compress(
+            b"currency,quoted_at,usd\nBTC,2026-11-01T00:00:00Z,90000.5\nBTC,yesterday,1\n"
+        ),
+    )
+    store.pipe(
+        "/rates/exchange_rates/sol.ndjson",
+        b'{"currency":"SOL","quoted_at":"2026-11-01T00:00:00Z"}\n\n'
+        b'{"currency":"SOL","quoted_at":"2026-11-01T00:00:00Z","usd":"much"}\n["SOL"]\n',
+    )
+    settings = read_settings({"MASQUES_LANDING_URL": "memory://rates"})
+    done = load_rates(warehouse, settings, settle_s=-1)
+    assert (done.files, done.rows_written, done.bad_rows) == (2, 1, 4)
+    assert done.reasons == (
+        "2026/btc.csv.gz:3: ValueError: Invalid isoformat string: 'yesterday'",
+        "sol.ndjson:1: ValueError: usd missing",
+        "sol.ndjson:3: ValueError: usd is no number: 'much'",
+        "sol.ndjson:4: TypeError: not an object",
+    )
+    # Corrected, it is a new version of the file.
+    store.pipe("/rates/exchange_rates/2026/btc.csv.gz", gzip.compress(b"currency,quoted_at,usd\n"))
+    store.rm("/rates/exchange_rates/sol.ndjson")
+    assert load_rates(warehouse, settings, settle_s=-1).bad_rows == 0
+    assert load_rates(warehouse, settings, settle_s=-1).files == 0
+
+
+def test_a_run_tells_of_bad_rates_and_goes_on(warehouse: Warehouse, tmp_path: Path) -> None:
+    folder = tmp_path / "landing" / "exchange_rates"
+    folder.mkdir(parents=True)
+    (folder / "sol.ndjson").write_text("nonsense\n")
+    long_ago_s = time.time() - 60
+    os.utime(folder / "sol.ndjson", (long_ago_s, long_ago_s))
+    said: list[str] = []
+    done = aggregate(warehouse, read_settings({"MASQUES_HOME": str(tmp_path)}), report=said.append)
+    assert said[0] == (
+        "exchange rate not read: sol.ndjson:1: TypeError: not JSON: "
+        "correct the row; the next run reads it again"
+    )
+    # Nobody is known and nothing has happened: no scores, and no complaint.
+    assert (done.refresh.identities, done.refresh.events, done.refresh.unpriced) == (0, 0, 0)
+    assert [finding.name for finding in check_scores(warehouse) if not finding.passed] == []
+    with pytest.raises(ExplanationError, match="there are no scores yet"):
+        explain(warehouse, ident("agent"))
+
+
+def test_payments_without_a_rate_are_those_behind_the_scores(warehouse: Warehouse) -> None:
+    world = World()
+    for name, days, times in (("counts", 3, 2), ("before the window", 95, 1), ("refunded", 2, 1)):
+        payment = world.pay(ident("client"), ident("agent"), ago(days), currency="XYZ", trace=name)
+        world.events += [
+            Event(ident("agent"), ago(days), reference_type="transaction", reference=payment)
+            for _ in range(times)
+        ]
+    paid = world.transfers[-1]
+    world.pay(
+        ident("agent"), ident("client"), ago(1), kind="refund", debit=paid.credit,
+        credit=paid.debit, currency="XYZ", trace="refunded",
+    )  # fmt: skip
+    # Of no event at all.
+    world.pay(ident("client"), ident("agent"), ago(3), currency="XYZ")
+    world.load(warehouse)
+    assert refresh_scores(warehouse).unpriced == 1
+
+
+def test_a_model_that_does_not_add_up_is_refused(tmp_path: Path) -> None:
+    packaged = importlib.resources.files("masques_pipelines.reputation") / "model.yaml"
+    text = packaged.read_text(encoding="utf-8")
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.replace("share_economic: 0.35", "share_economic: 0.36"))
+    with pytest.raises(ModelError, match=r"mine.yaml: the file: .*three shares add up to 1.01, not"):
+        read_model(path)
+    # One of the time before there were heirs is still good.
+    path.write_text(text.replace("heirs_most: 20", ""))
+    assert read_model(path).heirs_most == 0
 
 
 def test_the_packaged_model_is_the_one_that_the_migration_loads(warehouse: Warehouse) -> None:
