@@ -6,6 +6,9 @@ arguments (events), for instance `python benchmarks/bench_reputation.py 1000000 
 The events: 40% refer to a payment, 15% to a paid session, 10% to a free request, 5% to a
 settlement, 10% are the platform's, 20% refer to nothing; 100,000 identities, 20 payers each, a
 fifth of all identities funded by another one. As many payments as events times 0.55.
+
+An hour's news: 5,000 judgements of as many new payments, and 1,000 settlements of old payments that
+failed, each of which changes the verdict of a judgement that was made long ago.
 """
 
 import subprocess
@@ -26,6 +29,7 @@ from masques_pipelines.warehouse.warehouse import Origin, Warehouse
 SIZES = (1_000_000, 5_000_000, 20_000_000)
 IDENTITIES = 100_000
 DATA = Path(__file__).parent / "reputation_events.sql"
+NEWS = Path(__file__).parent / "reputation_news.sql"
 # What a careless dashboard would ask: the mean of the judgements, by identity and category.
 BARE = """
 SELECT count(), sum(score) FROM
@@ -86,6 +90,10 @@ def measure(events: int, home: str) -> None:
         bare_s = min(timed("bare scan and group", lambda: warehouse.rows(BARE)) for _ in range(2))
         timed("facts, first time", lambda: write_facts(warehouse))
         timed("facts, nothing new", lambda: write_facts(warehouse))
+        for statement in split_statements(NEWS.read_text(encoding="utf-8")):
+            warehouse.command(statement, {"events": events, "identities": IDENTITIES})
+        timed("facts, an hour's news", lambda: write_facts(warehouse))
+        timed("facts, all compared anew", lambda: write_facts(warehouse, full=True))
         refresh_s = min(timed("full refresh", lambda: refresh_scores(warehouse)) for _ in range(2))
         print(f"full refresh : bare scan = {refresh_s / bare_s:.1f}")
 

@@ -1,8 +1,8 @@
-"""`masques reputation`: scores, and why they are what they are.
+"""`masques reputation`: scores, why they are what they are, and computing them from everything.
 
 Here: the command group and what it prints.
-Not here: the computation (sql/011_reputation.sql) and the explanation (reputation/explain.py).
-A re-run asks again; nothing here writes.
+Not here: the computation (sql/014_evidence.sql) and the explanation (reputation/explain.py).
+A re-run asks again; recompute changes nothing but the moment of the scores when nothing changed.
 """
 
 import uuid
@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from masques_pipelines.commands.opened import opened_warehouse
+from masques_pipelines.reputation.aggregation import aggregate
 from masques_pipelines.reputation.explain import Explanation, explain, parse_moment
 from masques_pipelines.settings import read_settings
 
@@ -19,7 +20,7 @@ _MORE = "… and {count} more with a total effect of {effect:+.4f} (--all shows 
 
 @click.group()
 def reputation() -> None:
-    """Scores of identities; nothing here writes."""
+    """Scores of identities."""
 
 
 @reputation.command("explain")
@@ -43,6 +44,18 @@ def explain_command(
         found = explain(warehouse, identity, as_of=moment, with_hindsight=with_hindsight)
     for line in explanation_lines(identity, found, rows_max=None if show_all else 20):
         click.echo(line)
+
+
+@reputation.command("recompute")
+def recompute_command() -> None:
+    """Compare all facts with what was written down, correct what differs, and refresh the scores.
+
+    The hourly job looks only at what is new, and compares everything once a day.
+    """
+    settings = read_settings()
+    with opened_warehouse(settings, "reputation recompute") as warehouse:
+        done = aggregate(warehouse, settings, full=True, report=click.echo)
+    click.echo(f"{done.refresh.identities} identities scored")
 
 
 def explanation_lines(
@@ -94,6 +107,10 @@ def _contribution_line(row: dict[str, Any]) -> str:
     reference = f"{row['reference_type']} {row['reference_id']}".strip() or "none"
     return (
         f"{row['effect']:+.4f}  {row['category']:<16}  {row['event_type'][:19]:<19}"
-        f"{row['age_days']:>7.1f}{row['delta']:>7.2f}{row['weight']:>8.3f}  {row['reason']:<13}"
+        f"{row['age_days']:>7.1f}{row['delta']:>7.2f}{row['weight']:>8.3f}  {_reason(row):<13}"
         f"{row['cap']:>5.2f}{row['counted_share']:>9.3f}  {str(row['cluster_id'])[:8]}  {reference}"
     )
+
+
+def _reason(row: dict[str, Any]) -> str:
+    return str(row["reason"]) if row["inherited_from"].int == 0 else "inherited"

@@ -54,7 +54,7 @@ def aggregate(
     for reason in rates.reasons:
         report(f"exchange rate not read: {reason}: correct the row; the next run reads it again")
     signals = write_signals(warehouse)
-    facts = write_facts(warehouse, full=full)
+    facts = write_facts(warehouse, full=full, report=report)
     report(
         f"{signals} signals derived; facts written down: {facts.clusters} payers' first funders, "
         f"{facts.parties} parties, {facts.references} references, {facts.evidence} rows of evidence"

@@ -1,7 +1,7 @@
 """Whose money a party spends: the first funder in the ledger, followed back to the beginning.
 
 Here: writing masques_ops.payer_clusters.
-Not here: how clusters cap evidence (sql/011_reputation.sql).
+Not here: how clusters cap evidence (sql/014_evidence.sql).
 A re-run writes only parties that are not there yet; the same party always gets the same cluster,
 because only what happened before it was funded counts. For the same reason nobody can move into or
 out of a cluster afterwards, and money that goes round in a ring makes no ring here.

@@ -1,7 +1,7 @@
 """Why an identity has the score it has.
 
 Here: reading one score and every event that moved it, and checking that the two agree.
-Not here: the computation (sql/011_reputation.sql) and how it is shown (commands/reputation.py).
+Not here: the computation (sql/014_evidence.sql) and how it is shown (commands/reputation.py).
 A re-run asks again.
 """
 

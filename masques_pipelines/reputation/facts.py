@@ -2,7 +2,7 @@
 
 Here: payer clusters, who is who, what each reference proves and what each event therefore weighs,
 each only where it changed, and only for what something new speaks of.
-Not here: the computation itself (sql/014_reputation_evidence.sql), signals (signals.py), rates
+Not here: the computation itself (sql/014_evidence.sql), signals (signals.py), rates
 (rates.py).
 A re-run writes nothing when nothing changed, and makes whole what a killed run wrote by half. Rows
 are never changed, only followed by newer ones, so that a score can be computed again from what was
@@ -12,14 +12,19 @@ New is what was written since the last run that came to its end began. Rows that
 seen that way, so every FULL_EVERY a run compares everything.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from masques_pipelines.reputation.clusters import follow_funders
+from masques_pipelines.warehouse.lease import Lease, writer_lease
 from masques_pipelines.warehouse.sql_files import sql
 from masques_pipelines.warehouse.warehouse import Warehouse
 
+LEASE: Final = "reputation"
+# No statement takes two thirds of it: each is of a part.
+LEASE_S: Final = 120.0
 # Rows compared at once: about 0.5 GB of the engine's memory.
 PART_ROWS: Final = 1_000_000
 FULL_EVERY: Final = timedelta(days=1)
@@ -77,100 +82,113 @@ class _Run:
     model_version: str
 
 
-def write_facts(warehouse: Warehouse, *, full: bool = False) -> Facts:
+def write_facts(
+    warehouse: Warehouse,
+    *,
+    full: bool = False,
+    report: Callable[[str], None] = lambda _line: None,
+) -> Facts:
     """Writes down what changed since the last run.
 
     Args:
-        warehouse: Where.
+        warehouse: Where. Against a server the lease keeps a second run out: both would take back
+            the same old words.
         full: Compare everything, not only what is new.
+        report: Called with a line while another run is waited for.
+
+    Raises:
+        LeaseBusyError, LeaseLostError: Another process writes facts to the same server.
     """
-    run = _begin(warehouse, full=full)
-    before = _rows(warehouse)
-    clusters = follow_funders(warehouse)
-    if run.since is None:
-        _write_all_references(warehouse, run)
-    else:
-        _write_new_references(warehouse, run.since)
-    warehouse.command(sql("transforms/reputation/write_parties"))
-    _write_evidence(warehouse, run)
-    parties, references, evidence = (
-        now - then for now, then in zip(_rows(warehouse), before, strict=True)
-    )
-    warehouse.insert_rows(
-        "masques_ops.reputation_runs",
-        ["began_at", "is_full", "model_version"],
-        [[datetime.fromisoformat(run.began_at + "+00:00"), run.since is None, run.model_version]],
-    )
-    return Facts(clusters, parties, references, evidence, is_full=run.since is None)
+    with writer_lease(
+        warehouse, LEASE, duration_s=LEASE_S, wait_s=LEASE_S + 10, on_wait=report
+    ) as lease:
+        return _FactsRun(warehouse, lease).write(full=full)
 
 
-def _begin(warehouse: Warehouse, *, full: bool) -> _Run:
-    for table in _TOUCHED:
-        warehouse.command(f"TRUNCATE TABLE {table}")
-    found = warehouse.row(sql("queries/reputation/runs"))
-    now, last, last_end, last_full, version, last_version, oldest, log_rows = found
-    overlap = OVERLAP_SERVER if warehouse.is_server else OVERLAP_EMBEDDED
-    # Another model may trust other attestors, which changes the evidence of any event.
-    is_full = full or last_version != version or now - last_full >= FULL_EVERY
-    return _Run(
-        began_at=_text(now),
-        since=None if is_full else _text(last - overlap),
-        changed_since=_text(last_end),
-        is_first=not log_rows,
-        oldest=_text(oldest if last_version else _BEGINNING),
-        model_version=str(version),
-    )
+@dataclass(frozen=True)
+class _FactsRun:
+    """The steps of one run, in their order."""
 
+    warehouse: Warehouse
+    lease: Lease
 
-def _write_new_references(warehouse: Warehouse, since: str) -> None:
-    parameters = {"since": since}
-    warehouse.command(sql("transforms/reputation/touch_transfers"), parameters)
-    warehouse.command(sql("transforms/reputation/touch_holds"))
-    warehouse.command(sql("transforms/reputation/touch_references"), parameters)
-    warehouse.command(sql("transforms/reputation/write_links"))
-    warehouse.command(sql("transforms/reputation/write_references"))
+    def write(self, *, full: bool) -> Facts:
+        run = self._begin(full=full)
+        before = self._rows()
+        clusters = follow_funders(self.warehouse)
+        if run.since is None:
+            self._write_all_references(run)
+        else:
+            self._write_new_references(run.since)
+        self._do("write_parties")
+        self._write_evidence(run)
+        parties, references, evidence = (
+            now - then for now, then in zip(self._rows(), before, strict=True)
+        )
+        began_at = datetime.fromisoformat(f"{run.began_at}+00:00")
+        self.warehouse.insert_rows(
+            "masques_ops.reputation_runs",
+            ["began_at", "is_full", "model_version"],
+            [[began_at, run.since is None, run.model_version]],
+        )
+        return Facts(clusters, parties, references, evidence, is_full=run.since is None)
 
+    def _begin(self, *, full: bool) -> _Run:
+        self._forget_touched()
+        now, last, last_end, last_full, version, last_version, oldest, log_rows = (
+            self.warehouse.row(sql("queries/reputation/runs"))
+        )
+        overlap = OVERLAP_SERVER if self.warehouse.is_server else OVERLAP_EMBEDDED
+        # Another model may trust other attestors, which changes the evidence of any event.
+        is_full = full or last_version != version or now - last_full >= FULL_EVERY
+        return _Run(
+            began_at=_text(now),
+            since=None if is_full else _text(last - overlap),
+            changed_since=_text(last_end),
+            is_first=not log_rows,
+            oldest=_text(oldest if last_version else _BEGINNING),
+            model_version=str(version),
+        )
 
-def _write_all_references(warehouse: Warehouse, run: _Run) -> None:
-    parts = _parts(warehouse)
-    for part in range(parts):
+    def _write_new_references(self, since: str) -> None:
+        self._do("touch_transfers", since=since)
+        self._do("touch_holds")
+        self._do("touch_references", since=since)
+        self._do("write_links")
+        self._do("write_references")
+
+    def _write_all_references(self, run: _Run) -> None:
+        parts = self._parts()
+        for part in range(parts):
+            self._forget_touched()
+            self._do("touch_all_references", oldest=run.oldest, part=part, parts=parts)
+            self._do("write_links")
+            self._do("write_references")
+
+    def _write_evidence(self, run: _Run) -> None:
+        is_full = run.since is None
+        if not is_full:
+            self._do("touch_events", since=run.since, changed_since=run.changed_since)
+        parts = self._parts() if is_full else 1
+        name = "write_first_evidence" if run.is_first else "write_evidence"
+        for part in range(parts):
+            self._do(name, part=part, parts=parts, oldest=run.oldest, everything=int(is_full))
+        self._do("write_inherited", oldest=run.oldest)
+
+    def _do(self, name: str, **parameters: Any) -> None:
+        self.lease.hold()
+        self.warehouse.command(sql(f"transforms/reputation/{name}"), parameters)
+
+    def _forget_touched(self) -> None:
         for table in _TOUCHED:
-            warehouse.command(f"TRUNCATE TABLE {table}")
-        warehouse.command(
-            sql("transforms/reputation/touch_all_references"),
-            {"oldest": run.oldest, "part": part, "parts": parts},
-        )
-        warehouse.command(sql("transforms/reputation/write_links"))
-        warehouse.command(sql("transforms/reputation/write_references"))
+            self.warehouse.command(f"TRUNCATE TABLE {table}")
 
+    def _parts(self) -> int:
+        return 1 + int(self.warehouse.scalar(sql("queries/reputation/events_total"))) // PART_ROWS
 
-def _write_evidence(warehouse: Warehouse, run: _Run) -> None:
-    is_full = run.since is None
-    if not is_full:
-        warehouse.command(
-            sql("transforms/reputation/touch_events"),
-            {"since": run.since, "changed_since": run.changed_since},
-        )
-    parts = _parts(warehouse) if is_full else 1
-    name = "write_first_evidence" if run.is_first else "write_evidence"
-    for part in range(parts):
-        parameters: dict[str, Any] = {
-            "part": part,
-            "parts": parts,
-            "oldest": run.oldest,
-            "everything": int(is_full),
-        }
-        warehouse.command(sql(f"transforms/reputation/{name}"), parameters)
-    warehouse.command(sql("transforms/reputation/write_inherited"), {"oldest": run.oldest})
-
-
-def _parts(warehouse: Warehouse) -> int:
-    return 1 + int(warehouse.scalar(sql("queries/reputation/events_total"))) // PART_ROWS
-
-
-def _rows(warehouse: Warehouse) -> tuple[int, int, int]:
-    parties, references, evidence = warehouse.row(sql("queries/reputation/facts_rows"))
-    return int(parties), int(references), int(evidence)
+    def _rows(self) -> tuple[int, int, int]:
+        parties, references, evidence = self.warehouse.row(sql("queries/reputation/facts_rows"))
+        return int(parties), int(references), int(evidence)
 
 
 def _text(moment: datetime) -> str:

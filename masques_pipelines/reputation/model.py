@@ -1,7 +1,7 @@
 """The parameters of the reputation model: reading the file, and loading it into masques_ops.
 
 Here: the file's form and checks, and the load that makes it the model in force.
-Not here: the computation (sql/011_reputation.sql) and what a parameter does (docs/reputation.md).
+Not here: the computation (sql/014_evidence.sql) and what a parameter does (docs/reputation.md).
 A re-run loads nothing when the model is in force already; a changed model becomes a new row, and
 older rows stay, so that a past score can be computed again with the model of its time.
 """

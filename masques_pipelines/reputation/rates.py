@@ -1,7 +1,7 @@
 """Exchange rates: from files in the landing zone into masques_ops.exchange_rates.
 
 Here: reading `<landing>/exchange_rates/` and adding what is not there yet.
-Not here: how a rate is used (sql/014_reputation_evidence.sql), listing and opening files (intake/).
+Not here: how a rate is used (sql/014_evidence.sql), listing and opening files (intake/).
 A re-run adds nothing: a rate is known by its currency and time, and the first one that came stays.
 A file that was read whole is not opened again until it changes; one with bad rows is, so that every
 run tells of them until they are corrected.

@@ -1,7 +1,7 @@
 """Refreshing the scores: one full computation, swapped in whole.
 
 Here: driving the refreshable view, its errors, its leftovers, and the history by day.
-Not here: the computation (sql/011_reputation.sql), the facts it reads (facts.py).
+Not here: the computation (sql/014_evidence.sql), the facts it reads (facts.py).
 A re-run computes everything anew. A refresh that fails or is killed leaves the scores of the one
 before as they were; the table it was filling is removed by the next run.
 """

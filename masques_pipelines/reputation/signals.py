@@ -1,7 +1,7 @@
 """Signals that the pipeline derives from its own tables.
 
 Here: writing them into masques.reputation_events.
-Not here: events that others report (intake), and what a signal weighs (sql/011_reputation.sql).
+Not here: events that others report (intake), and what a signal weighs (sql/014_evidence.sql).
 A re-run writes only signals that are not there yet: each has the id that its fact always gives it.
 """
 

@@ -1,7 +1,7 @@
 """The asset masques/reputation_scores: every identity's score, computed anew and swapped in whole.
 
 Here: the asset, its checks and what it shows.
-Not here: the steps (reputation/aggregation.py) and the computation (sql/011_reputation.sql).
+Not here: the steps (reputation/aggregation.py) and the computation (sql/014_evidence.sql).
 A re-run computes everything again; a failed one leaves the scores as they were.
 """
 
@@ -78,7 +78,9 @@ def _metadata(done: Aggregation) -> dict[str, Any]:
         "excluded_events": refresh.excluded_events,
         "payments_without_rate": refresh.unpriced,
         "signals_derived": done.signals,
+        "facts_compared": "everything" if done.facts.is_full else "what is new",
         "references_changed": done.facts.references,
+        "evidence_changed": done.facts.evidence,
         "rates_loaded": done.rates.rows_written,
         "bad_rate_rows": done.rates.bad_rows,
         "model_version": refresh.model_version,

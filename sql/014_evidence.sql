@@ -903,8 +903,15 @@ SELECT
         / (category_evidence + model.prior_weight) AS effect
 FROM contributing;
 
--- The refreshable view asks the one computation, with both cores and without touching the disk as
--- long as memory lasts; beyond a gigabyte of groups it does. It swaps the whole table in at once.
+-- How each event moved the newest scores; filter by identity_id.
+CREATE OR REPLACE VIEW masques_marts.reputation_contributions AS
+SELECT *
+FROM masques_ops.reputation_contributions_at(
+    as_of = (SELECT max(computed_at) FROM masques.reputation_scores),
+    known_at = (SELECT max(computed_at) FROM masques.reputation_scores));
+
+-- The refreshable view asks the one computation. Up to a gigabyte of groups stay in memory, about ten
+-- million; more go by the disk. It swaps the whole table in at once.
 ALTER TABLE masques.reputation_scores_mv MODIFY QUERY
 SELECT
     identity_id,
