@@ -90,12 +90,12 @@ def measure(events: int, home: str) -> None:
         bare_s = min(timed("bare scan and group", lambda: warehouse.rows(BARE)) for _ in range(2))
         timed("facts, first time", lambda: write_facts(warehouse))
         timed("facts, nothing new", lambda: write_facts(warehouse))
+        refresh_s = min(timed("full refresh", lambda: refresh_scores(warehouse)) for _ in range(2))
+        print(f"full refresh : bare scan = {refresh_s / bare_s:.1f}")
         for statement in split_statements(NEWS.read_text(encoding="utf-8")):
             warehouse.command(statement, {"events": events, "identities": IDENTITIES})
         timed("facts, an hour's news", lambda: write_facts(warehouse))
         timed("facts, all compared anew", lambda: write_facts(warehouse, full=True))
-        refresh_s = min(timed("full refresh", lambda: refresh_scores(warehouse)) for _ in range(2))
-        print(f"full refresh : bare scan = {refresh_s / bare_s:.1f}")
 
 
 def main() -> None:

@@ -9,12 +9,11 @@ are never changed, only followed by newer ones, so that a score can be computed 
 known at its time.
 
 New is what was written since the last run that came to its end began. Rows that vanished are not
-seen that way, so every FULL_EVERY a run compares everything.
+seen that way, so every FULL_EVERY_S a run compares everything.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from masques_pipelines.reputation.clusters import follow_funders
@@ -27,18 +26,19 @@ LEASE: Final = "reputation"
 LEASE_S: Final = 120.0
 # Rows compared at once: about 0.5 GB of the engine's memory.
 PART_ROWS: Final = 1_000_000
-FULL_EVERY: Final = timedelta(days=1)
+# Rows that vanished are seen by a full run only; another model may trust other attestors, which
+# changes the evidence of any event, so its first run is full too.
+FULL_EVERY_S: Final = 86_400
 # A row carries the time at which its insert began, and is seen when that ends. Embedded, nothing
 # else writes meanwhile, and only the clock's milliseconds matter.
-OVERLAP_SERVER: Final = timedelta(minutes=15)
-OVERLAP_EMBEDDED: Final = timedelta(milliseconds=10)
+OVERLAP_SERVER_MS: Final = 15 * 60 * 1000
+OVERLAP_EMBEDDED_MS: Final = 10
 _TOUCHED: Final = (
     "masques_ops.reputation_touched_transfers",
     "masques_ops.reputation_touched_references",
     "masques_ops.reputation_touched_links",
     "masques_ops.reputation_touched_events",
 )
-_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class _Run:
-    """A run.
+    """A run; times are texts as the engine takes them, in UTC.
 
     Attributes:
         began_at: When it began.
@@ -125,28 +125,29 @@ class _FactsRun:
         parties, references, evidence = (
             now - then for now, then in zip(self._rows(), before, strict=True)
         )
-        began_at = datetime.fromisoformat(f"{run.began_at}+00:00")
-        self.warehouse.insert_rows(
-            "masques_ops.reputation_runs",
-            ["began_at", "is_full", "model_version"],
-            [[began_at, run.since is None, run.model_version]],
+        self._do(
+            "record_run",
+            began_at=run.began_at,
+            is_full=int(run.since is None),
+            model_version=run.model_version,
         )
         return Facts(clusters, parties, references, evidence, is_full=run.since is None)
 
     def _begin(self, *, full: bool) -> _Run:
         self._forget_touched()
-        now, last, last_end, last_full, version, last_version, oldest, log_rows = (
-            self.warehouse.row(sql("queries/reputation/runs"))
+        overlap_ms = OVERLAP_SERVER_MS if self.warehouse.is_server else OVERLAP_EMBEDDED_MS
+        began_at, since, changed_since, is_due, oldest, is_first, version = self.warehouse.row(
+            sql("queries/reputation/runs"),
+            {"overlap_ms": overlap_ms, "full_every_s": FULL_EVERY_S},
         )
-        overlap = OVERLAP_SERVER if self.warehouse.is_server else OVERLAP_EMBEDDED
-        # Another model may trust other attestors, which changes the evidence of any event.
-        is_full = full or last_version != version or now - last_full >= FULL_EVERY
+        # What is new is looked at in one piece, everything in parts.
+        is_full = full or bool(is_due) or self._count("events_since", since=since) > PART_ROWS
         return _Run(
-            began_at=_text(now),
-            since=None if is_full else _text(last - overlap),
-            changed_since=_text(last_end),
-            is_first=not log_rows,
-            oldest=_text(oldest if last_version else _BEGINNING),
+            began_at=str(began_at),
+            since=None if is_full else str(since),
+            changed_since=str(changed_since),
+            is_first=bool(is_first),
+            oldest=str(oldest),
             model_version=str(version),
         )
 
@@ -158,21 +159,24 @@ class _FactsRun:
         self._do("write_references")
 
     def _write_all_references(self, run: _Run) -> None:
-        parts = self._parts()
-        for part in range(parts):
+        for part in _parts(self._count("events_total")):
             self._forget_touched()
-            self._do("touch_all_references", oldest=run.oldest, part=part, parts=parts)
+            self._do("touch_all_references", oldest=run.oldest, **part)
             self._do("write_links")
             self._do("write_references")
 
     def _write_evidence(self, run: _Run) -> None:
-        is_full = run.since is None
-        if not is_full:
+        all_parts = _parts(self._count("events_total"))
+        if run.is_first:
+            for part in all_parts:
+                self._do("write_first_evidence", oldest=run.oldest, **part)
+        elif run.since is None:
+            for part in all_parts:
+                self._do("touch_differing_events", oldest=run.oldest, **part)
+        else:
             self._do("touch_events", since=run.since, changed_since=run.changed_since)
-        parts = self._parts() if is_full else 1
-        name = "write_first_evidence" if run.is_first else "write_evidence"
-        for part in range(parts):
-            self._do(name, part=part, parts=parts, oldest=run.oldest, everything=int(is_full))
+        for part in _parts(self._count("touched_events_total")):
+            self._do("write_evidence", **part)
         self._do("write_inherited", oldest=run.oldest)
 
     def _do(self, name: str, **parameters: Any) -> None:
@@ -183,14 +187,15 @@ class _FactsRun:
         for table in _TOUCHED:
             self.warehouse.command(f"TRUNCATE TABLE {table}")
 
-    def _parts(self) -> int:
-        return 1 + int(self.warehouse.scalar(sql("queries/reputation/events_total"))) // PART_ROWS
+    def _count(self, name: str, **parameters: Any) -> int:
+        return int(self.warehouse.scalar(sql(f"queries/reputation/{name}"), parameters))
 
     def _rows(self) -> tuple[int, int, int]:
         parties, references, evidence = self.warehouse.row(sql("queries/reputation/facts_rows"))
         return int(parties), int(references), int(evidence)
 
 
-def _text(moment: datetime) -> str:
-    """Returns a moment as the engine takes it, in UTC."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"
+def _parts(rows: int) -> list[dict[str, int]]:
+    """Returns the parts that so many rows are looked at in; one at least."""
+    parts = 1 + rows // PART_ROWS
+    return [{"part": part, "parts": parts} for part in range(parts)]

@@ -18,8 +18,8 @@ FROM
         delta, quality, usd, kept_share, event_id, event_type, reference_type, reference_id,
         reference_key, counterparty_id, cluster_id, inherited_from, content
     FROM masques_ops.reputation_evidence_now(
-        part = {part:UInt32}, parts = {parts:UInt32}, everything = {everything:UInt8},
-        oldest = {oldest:DateTime64(9, 'UTC')})
+        part = {part:UInt32}, parts = {parts:UInt32}, everything = 0,
+        oldest = toDateTime64(0, 9, 'UTC'))
     UNION ALL
     SELECT
         identity_id, category_code, cluster_key, timestamp, -sign, reason_code, is_attested,
@@ -28,8 +28,7 @@ FROM
     FROM masques_ops.reputation_evidence_said
     WHERE cityHash64(event_id) % {parts:UInt32} = {part:UInt32}
         AND inherited_from = toUUID('00000000-0000-0000-0000-000000000000')
-        AND ({everything:UInt8} = 1 AND timestamp > {oldest:DateTime64(9, 'UTC')}
-            OR event_id IN (SELECT event_id FROM masques_ops.reputation_touched_events))
+        AND event_id IN (SELECT event_id FROM masques_ops.reputation_touched_events)
 ) AS w
 GROUP BY content
 HAVING sum(w.sign) != 0
