@@ -159,9 +159,15 @@ class _FactsRun:
         self._do("write_references")
 
     def _write_all_references(self, run: _Run) -> None:
-        for part in _parts(self._count("events_total")):
+        slices = self.warehouse.rows(
+            sql("queries/reputation/event_slices"),
+            {"oldest": run.oldest, "slice_rows": PART_ROWS},
+        )
+        after = run.oldest
+        for (until,) in slices:
             self._forget_touched()
-            self._do("touch_all_references", oldest=run.oldest, **part)
+            self._do("touch_all_references", after=after, until=until)
+            after = str(until)
             self._do("write_links")
             self._do("write_references")
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from click.testing import CliRunner
 
-from masques_pipelines.commands.reputation import explanation_lines
+from masques_pipelines.commands.reputation import explanation_lines, reputation
 from masques_pipelines.reputation.aggregation import aggregate
 from masques_pipelines.reputation.checks import check_scores
 from masques_pipelines.reputation.explain import ExplanationError, explain
@@ -125,6 +126,40 @@ def test_the_effects_add_up_to_the_score(warehouse: Warehouse, tmp_path: Path) -
 
     with pytest.raises(ExplanationError, match="no identity or event of that id was known"):
         explain(warehouse, ident("stranger"))
+
+
+def test_the_command_explains_inherits_and_refuses(
+    warehouse: Warehouse,
+    engine_settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MASQUES_CLICKHOUSE_URL", engine_settings.clickhouse_url)
+    monkeypatch.setenv("MASQUES_HOME", str(tmp_path))
+    world = small_world()
+    wallet = {"wallet": "0x0123456789abcdef"}
+    world.identities = {ident("agent"): wallet, ident("heir"): wallet}
+    world.suspended = {ident("agent")}
+    world.born = {ident("heir"): ago(1)}
+    world.load(warehouse)
+
+    def said(*arguments: str) -> tuple[int, str]:
+        done = CliRunner().invoke(reputation, list(arguments))
+        return done.exit_code, done.output or str(done.exception)
+
+    code, text = said("recompute")
+    assert (code, text.splitlines()[-1]) == (0, "2 identities scored")
+    code, text = said("explain", str(ident("heir")))
+    # The platform's bad judgement of the one is the other's too; the praise is not.
+    (line,) = [line for line in text.splitlines() if "rated" in line]
+    assert (code, line.split()[1], line.split()[6]) == (0, "identity_hygiene", "inherited")
+
+    code, text = said("explain", str(ident("stranger")))
+    assert (code, text.startswith(f"{ident('stranger')}: no identity or event of that id")) == (
+        1,
+        True,
+    )
+    assert said("explain", "somebody")[0] == 2
 
 
 def test_signals_come_from_the_tables_once(warehouse: Warehouse) -> None:
