@@ -10,14 +10,25 @@
 --   reputation_runs           that it came to its end
 -- The scores are made of the log alone (and of what payer clusters bought): reputation_scores_at.
 
--- A version never changes its meaning, so versions that were loaded before inherit nothing.
-ALTER TABLE masques_ops.reputation_models
-    ADD COLUMN IF NOT EXISTS heirs_most Float64 DEFAULT 0
-        COMMENT 'a suspended identity passes its bad judgements on through an id or a purse that at most so many others share; 0: never';
+-- A parameter more of a model. A version never changes its meaning, so one without a row here inherits
+-- nothing. (A column of reputation_models it cannot be: 011 inserts into that by place, and every file
+-- may run again.)
+CREATE TABLE IF NOT EXISTS masques_ops.reputation_model_heirs
+(
+    model_version String,
+    heirs_most Float64
+        COMMENT 'a suspended identity passes its bad judgements on through an id or a purse that at most so many others share; 0: never'
+)
+ENGINE = /*cluster:Replicated*/ReplacingMergeTree
+ORDER BY model_version;
 
 -- The packaged model, wherever the one before it is in force; reputation/model.yaml says the same.
+INSERT INTO masques_ops.reputation_model_heirs
+SELECT 'beta-2', 20
+WHERE 'beta-2' NOT IN (SELECT model_version FROM masques_ops.reputation_model_heirs);
+
 INSERT INTO masques_ops.reputation_models
-SELECT * REPLACE ('beta-2' AS model_version, now64(6, 'UTC') AS loaded_at, 20 AS heirs_most)
+SELECT * REPLACE ('beta-2' AS model_version, now64(6, 'UTC') AS loaded_at)
 FROM masques_ops.reputation_models AS m
 WHERE m.model_version = 'beta-1' AND (m.loaded_at, m.model_version) IN
 (
@@ -29,18 +40,19 @@ WHERE m.model_version = 'beta-1' AND (m.loaded_at, m.model_version) IN
 
 CREATE OR REPLACE VIEW masques_ops.reputation_model AS
 SELECT
-    model_version,
+    m.model_version AS model_version,
     CAST(
         tuple(half_life_days, window_days, share_task_quality, share_economic,
             share_identity_hygiene, prior_weight, prior_score, lower_deviations, cap_least,
             cap_most, cap_attestor, weight_plain, weight_ungrounded, dust_usd, dust_least,
             rate_age_max_days, attestors, platform_account_types, purchase_types,
-            other_unfunding_types, heirs_most, model_version),
+            other_unfunding_types, h.heirs_most, m.model_version),
         'Tuple(half_life_days Float64, window_days Float64, share_task_quality Float64, share_economic Float64, share_identity_hygiene Float64, prior_weight Float64, prior_score Float64, lower_deviations Float64, cap_least Float64, cap_most Float64, cap_attestor Float64, weight_plain Float64, weight_ungrounded Float64, dust_usd Float64, dust_least Float64, rate_age_max_days Float64, attestors Array(UUID), platform_account_types Array(String), purchase_types Array(String), other_unfunding_types Array(String), heirs_most Float64, version String)')
         AS model
-FROM masques_ops.reputation_models
-WHERE loaded_at <= {known_at:DateTime64(9, 'UTC')}
-ORDER BY loaded_at DESC, model_version DESC
+FROM masques_ops.reputation_models AS m
+LEFT ANY JOIN masques_ops.reputation_model_heirs AS h ON h.model_version = m.model_version
+WHERE m.loaded_at <= {known_at:DateTime64(9, 'UTC')}
+ORDER BY m.loaded_at DESC, m.model_version DESC
 LIMIT 1;
 
 -- Runs that wrote the facts to their end. What came in since the newest one began is new.

@@ -20,6 +20,7 @@ from masques_pipelines.warehouse.sql_files import sql
 from masques_pipelines.warehouse.warehouse import Warehouse
 
 MODELS: Final = "masques_ops.reputation_models"
+HEIRS: Final = "masques_ops.reputation_model_heirs"
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, le=1)]
@@ -70,7 +71,7 @@ class Model(BaseModel):
         return self
 
     def row(self) -> list[object]:
-        """Returns the parameters in the order of the columns of MODELS, after loaded_at."""
+        """Returns the parameters in the order of COLUMNS, after loaded_at."""
         values = self.model_dump()
         return [
             list(values[name]) if isinstance(values[name], tuple) else values[name]
@@ -126,5 +127,8 @@ def load_model(warehouse: Warehouse, model: Model) -> bool:
         )
     if rows and rows[-1][0] == model.version:
         return False
-    warehouse.insert_rows(MODELS, COLUMNS, [[model.version, datetime.now(UTC), *model.row()]])
+    # The model is in force by its row in MODELS, so that comes last.
+    *values, heirs_most = model.row()
+    warehouse.insert_rows(HEIRS, ["model_version", "heirs_most"], [[model.version, heirs_most]])
+    warehouse.insert_rows(MODELS, COLUMNS[:-1], [[model.version, datetime.now(UTC), *values]])
     return True

@@ -306,7 +306,8 @@ def empty_tables(warehouse: Warehouse) -> None:
     """Empties every table but the record of migrations and the models."""
     rows = warehouse.rows(
         "SELECT database, name FROM system.tables WHERE database IN ('masques', 'masques_ops') "
-        "AND engine LIKE '%MergeTree' AND name NOT IN ('schema_migrations', 'reputation_models') "
+        "AND engine LIKE '%MergeTree' AND name != 'schema_migrations' "
+        "AND NOT startsWith(name, 'reputation_model') "
         "AND total_rows > 0"
     )
     for database, name in rows:
