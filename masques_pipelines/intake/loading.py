@@ -9,8 +9,7 @@ of quarantine replace themselves. So a kill at any point is repaired by reading 
 
 import contextlib
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -23,9 +22,10 @@ from masques_pipelines.warehouse.sql_files import sql
 from masques_pipelines.warehouse.warehouse import Warehouse
 
 # The engine types a batch at once; Python keeps it until it is done, for the lines of conflicts.
+# The next one is read meanwhile.
 BATCH_BYTES: Final = 96 << 20
 BATCH_CHUNKS: Final = 1000
-READ_AHEAD: Final = 12
+BATCHES_AHEAD: Final = 1
 STAGE_ATTEMPTS: Final = 3
 # One chunk a block: the engine's own block would hold the whole batch, several times over.
 _SETTINGS: Final = {"input_format_max_block_size_bytes": 1 << 20}
@@ -88,21 +88,21 @@ class Loader:
         warehouse: Warehouse,
         table: IntakeTable,
         *,
-        helper: Warehouse,
         before_batch: Callable[[], None] = lambda: None,
     ) -> None:
         """Makes a loader.
 
         Args:
             warehouse: The target.
-            helper: The same warehouse, opened once more.
             table: The table.
             before_batch: Called before each batch is written: renews the lease.
         """
         self._warehouse = warehouse
-        self._clients = (warehouse, helper)
         self._table = table
         self._before_batch = before_batch
+        self._names = {"staged": table.staged, "keys": f"{table.name}_keys"}
+        found = warehouse.rows(sql("queries/intake/fields"), {"staged": table.staged})
+        self._fields = [name for (name,) in found]
         self.reasons: dict[str, int] = {}
 
     def load(self, sources: Iterable[Source]) -> Iterator[list[FileResult]]:
@@ -113,31 +113,9 @@ class Loader:
             WarehouseTransientError, WarehousePermanentError: From the warehouse.
             LandingUnavailableError: From the source; the batches so far are loaded.
         """
-        batch = _Batch()
-        for source in sources:
-            for chunk in self._chunks(source):
-                batch.chunks.append((source, chunk))
-                batch.bytes += len(chunk.data)
-                if batch.is_full:
-                    yield self._run(batch)
-                    batch = _Batch()
-            source.finish(source.result)
-            batch.ended.append(source)
-            if batch.is_full:
+        with contextlib.closing(read_ahead(_batches(sources), items_max=BATCHES_AHEAD)) as batches:
+            for batch in batches:
                 yield self._run(batch)
-                batch = _Batch()
-        if batch.chunks or batch.ended:
-            yield self._run(batch)
-
-    def _chunks(self, source: Source) -> Iterator[Chunk]:
-        """Yields a source's chunks; a problem of the whole file ends them and is noted."""
-        try:
-            # Some chunks only: together with the batch they are what Python holds.
-            with contextlib.closing(read_ahead(source.chunks, items_max=READ_AHEAD)) as chunks:
-                yield from chunks
-        except FileProblemError as problem:
-            source.result.state = FAILED
-            source.result.problem = f"{problem.reason}: {problem}"
 
     def _run(self, batch: _Batch) -> list[FileResult]:
         self._before_batch()
@@ -147,8 +125,7 @@ class Loader:
             has_repeats = staged.keys < staged.good or staged.rows_there > 0
             if has_repeats:
                 self._find_repeats()
-            for name in self._table.publish:
-                self._warehouse.command(sql(name))
+            self._publish()
             self._verify(staged)
             if staged.bad:
                 self._quarantine_bad()
@@ -156,14 +133,14 @@ class Loader:
                 self._quarantine_conflicts(batch)
             if any(source.result.attempts > 1 for source, _chunk in batch.chunks):
                 self._resolve()
-            self._count(batch)
+            self._count(batch, staged)
             self._empty("staged", "known", "repeats") if has_repeats else self._empty("staged")
         self._close_files(batch)
         return [source.result for source in batch.ended]
 
     def _empty(self, *names: str) -> None:
         for name in names:
-            table = self._names()["staged"] if name == "staged" else f"intake_{name}"
+            table = self._table.staged if name == "staged" else f"intake_{name}"
             self._warehouse.command(f"TRUNCATE TABLE masques_ops.{table}")
 
     def _stage(self, batch: _Batch) -> _Staged:
@@ -175,38 +152,33 @@ class Loader:
         chunks = [chunk for _source, chunk in batch.chunks]
         wanted = sum(chunk.lines for chunk in chunks), sum(chunk.lines_sum for chunk in chunks)
         for _attempt in range(STAGE_ATTEMPTS):
-            self._send(rows)
-            staged = _Staged(
-                *self._warehouse.row(sql("queries/intake/staged_total"), self._names())
+            self._warehouse.insert_select(
+                self._table.stage_sql, rows, {**self._names, "fields": self._fields}, **_SETTINGS
             )
+            staged = _Staged(*self._warehouse.row(sql("queries/intake/staged_total"), self._names))
             if (staged.lines, staged.lines_sum) == wanted:
                 return staged
             self._empty("staged")
         raise IntakeIncompleteError(
-            f"masques_ops.{self._table.name}_staged did not hold the {wanted[0]} lines of a batch: "
+            f"masques_ops.{self._table.staged} did not hold the {wanted[0]} lines of a batch: "
             "another writer is at work; find and stop it, then run the intake again"
         )
-
-    def _send(self, rows: Sequence[Sequence[bytes]]) -> None:
-        """Stages rows through all clients at once: the engine types one stream with one thread."""
-        shares = [rows[n :: len(self._clients)] for n in range(len(self._clients))]
-        with ThreadPoolExecutor(len(self._clients)) as threads:
-            sent = [
-                threads.submit(client.insert_select, sql(self._table.stage), share, **_SETTINGS)
-                for client, share in zip(self._clients, shares, strict=True)
-                if share
-            ]
-        for one in sent:
-            one.result()
 
     def _find_repeats(self) -> None:
         self._empty("known", "repeats")
         for name in ("find_known", "find_repeats"):
-            self._warehouse.command(sql(f"transforms/intake/{name}"), self._names())
+            self._warehouse.command(sql(f"transforms/intake/{name}"), self._names)
+
+    def _publish(self) -> None:
+        for database, table in self._table.kept_in:
+            self._warehouse.command(
+                sql("transforms/intake/publish"),
+                {**self._names, "database": database, "table": table},
+            )
 
     def _verify(self, staged: _Staged) -> None:
         """Raises unless every good key of the batch is in the table, once."""
-        rows = self._warehouse.scalar(sql("queries/intake/published"), self._names())
+        rows = self._warehouse.scalar(sql("queries/intake/published"), self._names)
         if rows != staged.keys:
             raise IntakeIncompleteError(
                 f"{self._table.target} holds {rows} rows of the {staged.keys} keys of a batch: "
@@ -215,9 +187,12 @@ class Loader:
             )
 
     def _quarantine_bad(self) -> None:
-        for reason, rows in self._warehouse.rows(sql("queries/intake/bad_reasons"), self._names()):
+        for reason, rows in self._warehouse.rows(sql("queries/intake/bad_reasons"), self._names):
             self.reasons[reason] = self.reasons.get(reason, 0) + int(rows)
-        self._warehouse.command(sql("transforms/intake/quarantine_staged"), self._all_names())
+        self._warehouse.command(
+            sql("transforms/intake/quarantine_staged"),
+            {**self._names, "table_name": self._table.name},
+        )
 
     def _quarantine_conflicts(self, batch: _Batch) -> None:
         conflicts = self._warehouse.rows(sql("queries/intake/conflicts"))
@@ -231,7 +206,10 @@ class Loader:
 
     def _resolve(self) -> None:
         """Closes entries of quarantine whose line is good now."""
-        self._warehouse.command(sql("transforms/intake/resolve_quarantine"), self._all_names())
+        self._warehouse.command(
+            sql("transforms/intake/resolve_quarantine"),
+            {**self._names, "table_name": self._table.name},
+        )
 
     def _close_files(self, batch: _Batch) -> None:
         """Puts files that could not be read to their end into quarantine, as line 0.
@@ -275,8 +253,12 @@ class Loader:
         ]
         self._warehouse.insert_select(sql("transforms/intake/quarantine_rows"), sent)
 
-    def _count(self, batch: _Batch) -> None:
-        """Adds the batch's counts to the results of its sources."""
+    def _count(self, batch: _Batch, staged: _Staged) -> None:
+        """Adds the batch's counts to the results of its sources.
+
+        They are those of tables in memory, which a restart of a server empties: so what they say
+        was read must be what was sent, and what they say was loaded what the table has more.
+        """
         results = {source.result.source: source.result for source, _chunk in batch.chunks}
         repeats = {
             source: (int(duplicates), int(conflicts))
@@ -284,7 +266,16 @@ class Loader:
                 sql("queries/intake/repeat_counts")
             )
         }
-        counts = self._warehouse.records(sql("queries/intake/staged_counts"), self._names())
+        counts = self._warehouse.records(sql("queries/intake/staged_counts"), self._names)
+        good, repeated = sum(int(one["good"]) for one in counts), sum(map(sum, repeats.values()))
+        if (
+            sum(int(one["rows_read"]) for one in counts) != staged.lines
+            or good - repeated != staged.keys - staged.rows_there
+        ):
+            raise IntakeIncompleteError(
+                f"masques_ops.{self._table.staged} lost rows of the batch at hand: the server was "
+                "started anew, or another writer is at work; run the intake again"
+            )
         for found in counts:
             result = results[found["source"]]
             duplicates, conflicts = repeats.get(found["source"], (0, 0))
@@ -297,11 +288,33 @@ class Loader:
             result.unknown_fields += int(found["unknown_fields"])
             result.newest_ns = max(result.newest_ns, int(found["newest_ns"]))
 
-    def _names(self) -> dict[str, str]:
-        return {"staged": f"{self._table.name}_staged", "keys": f"{self._table.name}_keys"}
 
-    def _all_names(self) -> dict[str, str]:
-        return {**self._names(), "table_name": self._table.name}
+def _batches(sources: Iterable[Source]) -> Iterator[_Batch]:
+    """Gathers sources into batches; a source may span several."""
+    batch = _Batch()
+    for source in sources:
+        for chunk in _chunks(source):
+            batch.chunks.append((source, chunk))
+            batch.bytes += len(chunk.data)
+            if batch.is_full:
+                yield batch
+                batch = _Batch()
+        source.finish(source.result)
+        batch.ended.append(source)
+        if batch.is_full:
+            yield batch
+            batch = _Batch()
+    if batch.chunks or batch.ended:
+        yield batch
+
+
+def _chunks(source: Source) -> Iterator[Chunk]:
+    """Yields a source's chunks; a problem of the whole file ends them and is noted."""
+    try:
+        yield from source.chunks
+    except FileProblemError as problem:
+        source.result.state = FAILED
+        source.result.problem = f"{problem.reason}: {problem}"
 
 
 def _lines_at(

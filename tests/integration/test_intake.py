@@ -848,12 +848,12 @@ def test_any_size_of_chunk_and_batch_gives_the_same(
 def test_rows_of_another_hand_are_noticed(
     warehouse: Warehouse, zone: Zone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish = sql("transforms/intake/publish_api_requests")
+    publish = sql("transforms/intake/publish")
 
     def twice(self: Warehouse, text: str, *arguments: Any, **named: Any) -> None:
         command(self, text, *arguments, **named)
         if text == publish:
-            command(self, publish.split("    AND row_key NOT IN")[0])
+            command(self, publish.split("    AND row_key NOT IN")[0], *arguments, **named)
 
     command = Warehouse.command
     monkeypatch.setattr(Warehouse, "command", twice)
