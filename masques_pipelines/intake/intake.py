@@ -141,18 +141,19 @@ def load_files(  # noqa: PLR0913 - what is loaded, where, and under which lease
     result = IntakeResult(table)
     if not files:
         return result
-    loader = Loader(warehouse, table, before_batch=lease.hold)
-    for ended in loader.load(_sources(landing, files, known, result.files)):
-        record_files(warehouse, ended)
-        result.files.extend(ended)
-        now_s = time.monotonic()
-        if now_s - said_s >= REPORT_EVERY_S:
-            said_s = now_s
-            rows = result.total("rows_read")
-            report(
-                f"{table.name}: {len(result.files)} of {len(files)} files, {rows:,} rows, "
-                f"{rows / (now_s - started_s):,.0f} per s"
-            )
+    with warehouse.another() as helper:
+        loader = Loader(warehouse, table, helper=helper, before_batch=lease.hold)
+        for ended in loader.load(_sources(landing, files, known, result.files)):
+            record_files(warehouse, ended)
+            result.files.extend(ended)
+            now_s = time.monotonic()
+            if now_s - said_s >= REPORT_EVERY_S:
+                said_s = now_s
+                rows = result.total("rows_read")
+                report(
+                    f"{table.name}: {len(result.files)} of {len(files)} files, {rows:,} rows, "
+                    f"{rows / (now_s - started_s):,.0f} per s"
+                )
     record_files(warehouse, [one for one in result.files if one.state == SAME])
     result.reasons = loader.reasons
     result.duration_s = time.monotonic() - started_s

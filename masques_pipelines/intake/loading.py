@@ -10,6 +10,7 @@ of quarantine replace themselves. So a kill at any point is repaired by reading 
 import contextlib
 import struct
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -22,8 +23,8 @@ from masques_pipelines.warehouse.sql_files import sql
 from masques_pipelines.warehouse.warehouse import Warehouse
 
 # The engine types a batch at once; Python keeps it until it is done, for the lines of conflicts.
-# The next one is read meanwhile.
-BATCH_BYTES: Final = 96 << 20
+# Meanwhile the next one is typed, and the one after that is read.
+BATCH_BYTES: Final = 64 << 20
 BATCH_CHUNKS: Final = 1000
 BATCHES_AHEAD: Final = 1
 STAGE_ATTEMPTS: Final = 3
@@ -54,11 +55,12 @@ class Source:
 
 @dataclass
 class _Batch:
-    """Chunks that are loaded together, and the sources that end with them."""
+    """Chunks that are loaded together, the sources that end with them, and the SQL's names."""
 
     chunks: list[tuple[Source, Chunk]] = field(default_factory=list)
     ended: list[Source] = field(default_factory=list)
     bytes: int = 0
+    names: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_full(self) -> bool:
@@ -73,7 +75,6 @@ class _Staged(NamedTuple):
     bad: int
     good: int
     keys: int
-    rows_there: int
 
 
 class Loader:
@@ -88,6 +89,7 @@ class Loader:
         warehouse: Warehouse,
         table: IntakeTable,
         *,
+        helper: Warehouse,
         before_batch: Callable[[], None] = lambda: None,
     ) -> None:
         """Makes a loader.
@@ -95,13 +97,14 @@ class Loader:
         Args:
             warehouse: The target.
             table: The table.
+            helper: The same warehouse, opened once more: it types the next batch.
             before_batch: Called before each batch is written: renews the lease.
         """
         self._warehouse = warehouse
+        self._helper = helper
         self._table = table
         self._before_batch = before_batch
-        self._names = {"staged": table.staged, "keys": f"{table.name}_keys"}
-        found = warehouse.rows(sql("queries/intake/fields"), {"staged": table.staged})
+        found = warehouse.rows(sql("queries/intake/fields"), {"staged": table.staged[0]})
         self._fields = [name for (name,) in found]
         self.reasons: dict[str, int] = {}
 
@@ -113,38 +116,52 @@ class Loader:
             WarehouseTransientError, WarehousePermanentError: From the warehouse.
             LandingUnavailableError: From the source; the batches so far are loaded.
         """
-        with contextlib.closing(read_ahead(_batches(sources), items_max=BATCHES_AHEAD)) as batches:
-            for batch in batches:
-                yield self._run(batch)
+        before: tuple[_Batch, _Staged | None] | None = None
+        with (
+            ThreadPoolExecutor(1) as beside,
+            contextlib.closing(read_ahead(_batches(sources), items_max=BATCHES_AHEAD)) as batches,
+        ):
+            for number, batch in enumerate(batches):
+                batch.names = {
+                    "staged": self._table.staged[number % 2],
+                    "keys": f"{self._table.name}_keys",
+                    "table_name": self._table.name,
+                }
+                staging = beside.submit(self._stage, batch)
+                if before is not None:
+                    yield self._finish(*before)
+                before = (batch, staging.result())
+        if before is not None:
+            yield self._finish(*before)
 
-    def _run(self, batch: _Batch) -> list[FileResult]:
+    def _finish(self, batch: _Batch, staged: _Staged | None) -> list[FileResult]:
+        """Publishes a batch that was staged, and records what became of its lines."""
         self._before_batch()
-        if batch.chunks:
-            self._empty("staged")
-            staged = self._stage(batch)
-            has_repeats = staged.keys < staged.good or staged.rows_there > 0
+        if staged is not None:
+            rows_there = self._find_known(batch)
+            has_repeats = staged.keys < staged.good or rows_there > 0
             if has_repeats:
-                self._find_repeats()
-            self._publish()
-            self._verify(staged)
+                self._warehouse.command(sql("transforms/intake/find_repeats"), batch.names)
+            self._publish(batch)
+            self._verify(batch, staged)
             if staged.bad:
-                self._quarantine_bad()
+                self._quarantine_bad(batch)
             if has_repeats:
                 self._quarantine_conflicts(batch)
             if any(source.result.attempts > 1 for source, _chunk in batch.chunks):
-                self._resolve()
-            self._count(batch, staged)
-            self._empty("staged", "known", "repeats") if has_repeats else self._empty("staged")
+                self._resolve(batch)
+            self._count(batch, staged, rows_there)
+            _empty(self._warehouse, batch.names["staged"])
         self._close_files(batch)
         return [source.result for source in batch.ended]
 
-    def _empty(self, *names: str) -> None:
-        for name in names:
-            table = self._table.staged if name == "staged" else f"intake_{name}"
-            self._warehouse.command(f"TRUNCATE TABLE masques_ops.{table}")
+    def _stage(self, batch: _Batch) -> _Staged | None:
+        """Types a batch; None when it has no lines. Nothing but the staged table is written.
 
-    def _stage(self, batch: _Batch) -> _Staged:
-        """Sends the batch. One that was sent twice may be there twice: then it is staged anew."""
+        One that was sent twice may be there twice: then it is staged anew.
+        """
+        if not batch.chunks:
+            return None
         rows = [
             chunk_rows(number, source.result.source, chunk)
             for number, (source, chunk) in enumerate(batch.chunks)
@@ -152,33 +169,34 @@ class Loader:
         chunks = [chunk for _source, chunk in batch.chunks]
         wanted = sum(chunk.lines for chunk in chunks), sum(chunk.lines_sum for chunk in chunks)
         for _attempt in range(STAGE_ATTEMPTS):
-            self._warehouse.insert_select(
-                self._table.stage_sql, rows, {**self._names, "fields": self._fields}, **_SETTINGS
+            _empty(self._helper, batch.names["staged"])
+            self._helper.insert_select(
+                self._table.stage_sql, rows, {**batch.names, "fields": self._fields}, **_SETTINGS
             )
-            staged = _Staged(*self._warehouse.row(sql("queries/intake/staged_total"), self._names))
+            staged = _Staged(*self._helper.row(sql("queries/intake/staged_total"), batch.names))
             if (staged.lines, staged.lines_sum) == wanted:
                 return staged
-            self._empty("staged")
         raise IntakeIncompleteError(
-            f"masques_ops.{self._table.staged} did not hold the {wanted[0]} lines of a batch: "
+            f"masques_ops.{batch.names['staged']} did not hold the {wanted[0]} lines of a batch: "
             "another writer is at work; find and stop it, then run the intake again"
         )
 
-    def _find_repeats(self) -> None:
-        self._empty("known", "repeats")
-        for name in ("find_known", "find_repeats"):
-            self._warehouse.command(sql(f"transforms/intake/{name}"), self._names)
+    def _find_known(self, batch: _Batch) -> int:
+        """Looks the keys of a batch up, and returns how many of them the table has already."""
+        _empty(self._warehouse, "intake_known", "intake_repeats")
+        self._warehouse.command(sql("transforms/intake/find_known"), batch.names)
+        return int(self._warehouse.scalar(sql("queries/intake/known_total")))
 
-    def _publish(self) -> None:
+    def _publish(self, batch: _Batch) -> None:
         for database, table in self._table.kept_in:
             self._warehouse.command(
                 sql("transforms/intake/publish"),
-                {**self._names, "database": database, "table": table},
+                {**batch.names, "database": database, "table": table},
             )
 
-    def _verify(self, staged: _Staged) -> None:
+    def _verify(self, batch: _Batch, staged: _Staged) -> None:
         """Raises unless every good key of the batch is in the table, once."""
-        rows = self._warehouse.scalar(sql("queries/intake/published"), self._names)
+        rows = self._warehouse.scalar(sql("queries/intake/published"), batch.names)
         if rows != staged.keys:
             raise IntakeIncompleteError(
                 f"{self._table.target} holds {rows} rows of the {staged.keys} keys of a batch: "
@@ -186,12 +204,12 @@ class Loader:
                 "intake again"
             )
 
-    def _quarantine_bad(self) -> None:
-        for reason, rows in self._warehouse.rows(sql("queries/intake/bad_reasons"), self._names):
+    def _quarantine_bad(self, batch: _Batch) -> None:
+        for reason, rows in self._warehouse.rows(sql("queries/intake/bad_reasons"), batch.names):
             self.reasons[reason] = self.reasons.get(reason, 0) + int(rows)
         self._warehouse.command(
             sql("transforms/intake/quarantine_staged"),
-            {**self._names, "table_name": self._table.name},
+            batch.names,
         )
 
     def _quarantine_conflicts(self, batch: _Batch) -> None:
@@ -204,11 +222,11 @@ class Loader:
             (source, line_no, reason, line) for source, line_no, line in _lines_at(batch, conflicts)
         )
 
-    def _resolve(self) -> None:
+    def _resolve(self, batch: _Batch) -> None:
         """Closes entries of quarantine whose line is good now."""
         self._warehouse.command(
             sql("transforms/intake/resolve_quarantine"),
-            {**self._names, "table_name": self._table.name},
+            batch.names,
         )
 
     def _close_files(self, batch: _Batch) -> None:
@@ -253,7 +271,7 @@ class Loader:
         ]
         self._warehouse.insert_select(sql("transforms/intake/quarantine_rows"), sent)
 
-    def _count(self, batch: _Batch, staged: _Staged) -> None:
+    def _count(self, batch: _Batch, staged: _Staged, rows_there: int) -> None:
         """Adds the batch's counts to the results of its sources.
 
         They are those of tables in memory, which a restart of a server empties: so what they say
@@ -266,15 +284,15 @@ class Loader:
                 sql("queries/intake/repeat_counts")
             )
         }
-        counts = self._warehouse.records(sql("queries/intake/staged_counts"), self._names)
+        counts = self._warehouse.records(sql("queries/intake/staged_counts"), batch.names)
         good, repeated = sum(int(one["good"]) for one in counts), sum(map(sum, repeats.values()))
         if (
             sum(int(one["rows_read"]) for one in counts) != staged.lines
-            or good - repeated != staged.keys - staged.rows_there
+            or good - repeated != staged.keys - rows_there
         ):
             raise IntakeIncompleteError(
-                f"masques_ops.{self._table.staged} lost rows of the batch at hand: the server was "
-                "started anew, or another writer is at work; run the intake again"
+                f"masques_ops.{batch.names['staged']} lost rows of a batch: the server "
+                "was started anew, or another writer is at work; run the intake again"
             )
         for found in counts:
             result = results[found["source"]]
@@ -287,6 +305,11 @@ class Loader:
             result.quarantined += int(found["bad"]) + conflicts
             result.unknown_fields += int(found["unknown_fields"])
             result.newest_ns = max(result.newest_ns, int(found["newest_ns"]))
+
+
+def _empty(warehouse: Warehouse, *names: str) -> None:
+    for name in names:
+        warehouse.command(f"TRUNCATE TABLE masques_ops.{name}")
 
 
 def _batches(sources: Iterable[Source]) -> Iterator[_Batch]:

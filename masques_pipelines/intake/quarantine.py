@@ -123,22 +123,23 @@ def _replay_lines(warehouse: Warehouse, lease: Lease, selection: Selection) -> N
     """Sends lines through the loader, page by page in the order of file and line."""
     table = intake_table(selection.table)
     after: tuple[str, int] = ("", 0)
-    while True:
-        rows = warehouse.rows(
-            sql("queries/intake/quarantine_lines"),
-            {
-                **selection.parameters(),
-                "after_source": after[0],
-                "after_line": after[1],
-                "rows": PAGE_ROWS,
-            },
-        )
-        if not rows:
-            return
-        after = (rows[-1][0], int(rows[-1][1]))
-        loader = Loader(warehouse, table, before_batch=lease.hold)
-        for _ended in loader.load(_line_sources(table.name, rows)):
-            pass
+    with warehouse.another() as helper:
+        while True:
+            rows = warehouse.rows(
+                sql("queries/intake/quarantine_lines"),
+                {
+                    **selection.parameters(),
+                    "after_source": after[0],
+                    "after_line": after[1],
+                    "rows": PAGE_ROWS,
+                },
+            )
+            if not rows:
+                return
+            after = (rows[-1][0], int(rows[-1][1]))
+            loader = Loader(warehouse, table, helper=helper, before_batch=lease.hold)
+            for _ended in loader.load(_line_sources(table.name, rows)):
+                pass
 
 
 def _line_sources(folder: str, rows: list[tuple[Any, ...]]) -> Iterator[Source]:

@@ -39,9 +39,9 @@ class IntakeTable:
         return f"masques.{self.name}"
 
     @property
-    def staged(self) -> str:
-        """The table in masques_ops that holds the typed rows of a batch."""
-        return f"{self.name}_staged"
+    def staged(self) -> tuple[str, str]:
+        """The tables in masques_ops that hold the typed rows of a batch, and of the next one."""
+        return f"{self.name}_staged", f"{self.name}_staged_next"
 
     @property
     def stage_sql(self) -> str:

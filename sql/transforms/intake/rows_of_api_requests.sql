@@ -67,7 +67,11 @@ SELECT
         j.status_code != '' AND isNull(status_code_read), 'bad_integer:status_code',
         status_code_read > 65535, 'bad_integer:status_code',
         j.price_usd != ''
-            AND (isNull(price_usd_read) OR toDecimal256OrNull(j.price_usd, 40) != price_usd_read),
+            AND (
+                isNull(price_usd_read)
+                OR toDecimal256OrNull(j.price_usd, 40) != price_usd_read
+                -- Even 40 decimals have no room for 1e-50.
+                OR (price_usd_read = 0 AND match(j.price_usd, '^[^eE]*[1-9]'))),
             'bad_decimal:price_usd',
         j.payment_status = '', 'missing:payment_status',
         j.payment_status NOT IN (
