@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import itertools
 import json
 import os
 import random
@@ -776,16 +777,31 @@ def test_fuzzed_files_never_lose_a_row(warehouse: Warehouse, zone: Zone) -> None
         assert warehouse.scalar(f"SELECT count() FROM {held}") == entered
 
 
+NEARLY_RIGHT: list[Any] = [
+    *(
+        "",
+        None,
+        "0" * 32,
+        "0",
+        "1.0",
+        "1.50",
+        "1e3",
+        "1e-7",
+        "65536",
+        10**20,
+        made_id(-1),
+        "A" * 33,
+    ),
+    *(at(10**5), at(-(10**8)), f"{NOON:%Y-%m-%d}", " 1", "+1", "1.", ".5", [made_id(1)], {"a": 1}),
+]
+
+
 @st.composite
 def lines_of_requests(draw: st.DrawFn) -> bytes:
     """A request with some values that are nearly right, so that most roads are taken."""
     row = request(draw(st.integers(0, 5)))
     for name in draw(st.lists(st.sampled_from([*row, "other"]), max_size=3)):
-        row[name] = draw(
-            JSON_VALUES
-            | st.sampled_from(["", "0" * 32, "0", "1.0", "1.50", "1e3", "65536", made_id(-1)])
-            | st.sampled_from([at(10**5), at(-(10**8)), f"{NOON:%Y-%m-%d}", " 1", "+1", "1.", ".5"])
-        )
+        row[name] = draw(JSON_VALUES | st.sampled_from(NEARLY_RIGHT))
     line = json.dumps(row)
     if draw(st.integers(0, 5)) == 0:
         other = draw(st.sampled_from(['"endpoint"', '"x"', '"\\u006dethod"']))
@@ -796,7 +812,15 @@ def lines_of_requests(draw: st.DrawFn) -> bytes:
 def test_the_short_road_and_the_long_one_give_the_same(
     warehouse: Warehouse, zone: Zone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines: list[bytes] = []
+    # Each field with each value by itself and without, and then any of them together.
+    lines = [
+        json.dumps(request(1000 + n, **{name: value})).encode()
+        for n, (name, value) in enumerate(itertools.product(request(0), NEARLY_RIGHT))
+    ]
+    for n, name in enumerate(request(0)):
+        lacking = request(2000 + n)
+        del lacking[name]
+        lines.append(json.dumps(lacking).encode())
 
     @hypothesis_settings(max_examples=400, deadline=None, derandomize=True, database=None)
     @given(lines_of_requests())
