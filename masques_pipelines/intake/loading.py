@@ -9,7 +9,7 @@ of quarantine replace themselves. So a kill at any point is repaired by reading 
 
 import contextlib
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -23,9 +23,10 @@ from masques_pipelines.warehouse.sql_files import sql
 from masques_pipelines.warehouse.warehouse import Warehouse
 
 # The engine types a batch at once; Python keeps it until it is done, for the lines of conflicts.
-BATCH_BYTES: Final = 96 << 20
+# Meanwhile the next one is typed, and the one after that is read.
+BATCH_BYTES: Final = 64 << 20
 BATCH_CHUNKS: Final = 1000
-READ_AHEAD: Final = 12
+BATCHES_AHEAD: Final = 1
 STAGE_ATTEMPTS: Final = 3
 # One chunk a block: the engine's own block would hold the whole batch, several times over.
 _SETTINGS: Final = {"input_format_max_block_size_bytes": 1 << 20}
@@ -54,11 +55,12 @@ class Source:
 
 @dataclass
 class _Batch:
-    """Chunks that are loaded together, and the sources that end with them."""
+    """Chunks that are loaded together, the sources that end with them, and the SQL's names."""
 
     chunks: list[tuple[Source, Chunk]] = field(default_factory=list)
     ended: list[Source] = field(default_factory=list)
     bytes: int = 0
+    names: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_full(self) -> bool:
@@ -73,7 +75,6 @@ class _Staged(NamedTuple):
     bad: int
     good: int
     keys: int
-    rows_there: int
 
 
 class Loader:
@@ -95,14 +96,16 @@ class Loader:
 
         Args:
             warehouse: The target.
-            helper: The same warehouse, opened once more.
             table: The table.
+            helper: The same warehouse, opened once more: it types the next batch.
             before_batch: Called before each batch is written: renews the lease.
         """
         self._warehouse = warehouse
-        self._clients = (warehouse, helper)
+        self._helper = helper
         self._table = table
         self._before_batch = before_batch
+        found = warehouse.rows(sql("queries/intake/fields"), {"staged": table.staged[0]})
+        self._fields = [name for (name,) in found]
         self.reasons: dict[str, int] = {}
 
     def load(self, sources: Iterable[Source]) -> Iterator[list[FileResult]]:
@@ -113,61 +116,52 @@ class Loader:
             WarehouseTransientError, WarehousePermanentError: From the warehouse.
             LandingUnavailableError: From the source; the batches so far are loaded.
         """
-        batch = _Batch()
-        for source in sources:
-            for chunk in self._chunks(source):
-                batch.chunks.append((source, chunk))
-                batch.bytes += len(chunk.data)
-                if batch.is_full:
-                    yield self._run(batch)
-                    batch = _Batch()
-            source.finish(source.result)
-            batch.ended.append(source)
-            if batch.is_full:
-                yield self._run(batch)
-                batch = _Batch()
-        if batch.chunks or batch.ended:
-            yield self._run(batch)
+        before: tuple[_Batch, _Staged | None] | None = None
+        with (
+            ThreadPoolExecutor(1) as beside,
+            contextlib.closing(read_ahead(_batches(sources), items_max=BATCHES_AHEAD)) as batches,
+        ):
+            for number, batch in enumerate(batches):
+                batch.names = {
+                    "staged": self._table.staged[number % 2],
+                    "keys": f"{self._table.name}_keys",
+                    "table_name": self._table.name,
+                }
+                staging = beside.submit(self._stage, batch)
+                if before is not None:
+                    yield self._finish(*before)
+                before = (batch, staging.result())
+        if before is not None:
+            yield self._finish(*before)
 
-    def _chunks(self, source: Source) -> Iterator[Chunk]:
-        """Yields a source's chunks; a problem of the whole file ends them and is noted."""
-        try:
-            # Some chunks only: together with the batch they are what Python holds.
-            with contextlib.closing(read_ahead(source.chunks, items_max=READ_AHEAD)) as chunks:
-                yield from chunks
-        except FileProblemError as problem:
-            source.result.state = FAILED
-            source.result.problem = f"{problem.reason}: {problem}"
-
-    def _run(self, batch: _Batch) -> list[FileResult]:
+    def _finish(self, batch: _Batch, staged: _Staged | None) -> list[FileResult]:
+        """Publishes a batch that was staged, and records what became of its lines."""
         self._before_batch()
-        if batch.chunks:
-            self._empty("staged")
-            staged = self._stage(batch)
-            has_repeats = staged.keys < staged.good or staged.rows_there > 0
+        if staged is not None:
+            rows_there = self._find_known(batch)
+            has_repeats = staged.keys < staged.good or rows_there > 0
             if has_repeats:
-                self._find_repeats()
-            for name in self._table.publish:
-                self._warehouse.command(sql(name))
-            self._verify(staged)
+                self._warehouse.command(sql("transforms/intake/find_repeats"), batch.names)
+            self._publish(batch)
+            self._verify(batch, staged)
             if staged.bad:
-                self._quarantine_bad()
+                self._quarantine_bad(batch)
             if has_repeats:
                 self._quarantine_conflicts(batch)
             if any(source.result.attempts > 1 for source, _chunk in batch.chunks):
-                self._resolve()
-            self._count(batch)
-            self._empty("staged", "known", "repeats") if has_repeats else self._empty("staged")
+                self._resolve(batch)
+            self._count(batch, staged, rows_there)
+            _empty(self._warehouse, batch.names["staged"])
         self._close_files(batch)
         return [source.result for source in batch.ended]
 
-    def _empty(self, *names: str) -> None:
-        for name in names:
-            table = self._names()["staged"] if name == "staged" else f"intake_{name}"
-            self._warehouse.command(f"TRUNCATE TABLE masques_ops.{table}")
+    def _stage(self, batch: _Batch) -> _Staged | None:
+        """Types a batch; None when it has no lines. Nothing but the staged table is written.
 
-    def _stage(self, batch: _Batch) -> _Staged:
-        """Sends the batch. One that was sent twice may be there twice: then it is staged anew."""
+        One that was sent twice may be there twice: then it is staged anew.
+        """
+        if not batch.chunks:
+            return None
         rows = [
             chunk_rows(number, source.result.source, chunk)
             for number, (source, chunk) in enumerate(batch.chunks)
@@ -175,38 +169,34 @@ class Loader:
         chunks = [chunk for _source, chunk in batch.chunks]
         wanted = sum(chunk.lines for chunk in chunks), sum(chunk.lines_sum for chunk in chunks)
         for _attempt in range(STAGE_ATTEMPTS):
-            self._send(rows)
-            staged = _Staged(
-                *self._warehouse.row(sql("queries/intake/staged_total"), self._names())
+            _empty(self._helper, batch.names["staged"])
+            self._helper.insert_select(
+                self._table.stage_sql, rows, {**batch.names, "fields": self._fields}, **_SETTINGS
             )
+            staged = _Staged(*self._helper.row(sql("queries/intake/staged_total"), batch.names))
             if (staged.lines, staged.lines_sum) == wanted:
                 return staged
-            self._empty("staged")
         raise IntakeIncompleteError(
-            f"masques_ops.{self._table.name}_staged did not hold the {wanted[0]} lines of a batch: "
+            f"masques_ops.{batch.names['staged']} did not hold the {wanted[0]} lines of a batch: "
             "another writer is at work; find and stop it, then run the intake again"
         )
 
-    def _send(self, rows: Sequence[Sequence[bytes]]) -> None:
-        """Stages rows through all clients at once: the engine types one stream with one thread."""
-        shares = [rows[n :: len(self._clients)] for n in range(len(self._clients))]
-        with ThreadPoolExecutor(len(self._clients)) as threads:
-            sent = [
-                threads.submit(client.insert_select, sql(self._table.stage), share, **_SETTINGS)
-                for client, share in zip(self._clients, shares, strict=True)
-                if share
-            ]
-        for one in sent:
-            one.result()
+    def _find_known(self, batch: _Batch) -> int:
+        """Looks the keys of a batch up, and returns how many of them the table has already."""
+        _empty(self._warehouse, "intake_known", "intake_repeats")
+        self._warehouse.command(sql("transforms/intake/find_known"), batch.names)
+        return int(self._warehouse.scalar(sql("queries/intake/known_total")))
 
-    def _find_repeats(self) -> None:
-        self._empty("known", "repeats")
-        for name in ("find_known", "find_repeats"):
-            self._warehouse.command(sql(f"transforms/intake/{name}"), self._names())
+    def _publish(self, batch: _Batch) -> None:
+        for database, table in self._table.kept_in:
+            self._warehouse.command(
+                sql("transforms/intake/publish"),
+                {**batch.names, "database": database, "table": table},
+            )
 
-    def _verify(self, staged: _Staged) -> None:
+    def _verify(self, batch: _Batch, staged: _Staged) -> None:
         """Raises unless every good key of the batch is in the table, once."""
-        rows = self._warehouse.scalar(sql("queries/intake/published"), self._names())
+        rows = self._warehouse.scalar(sql("queries/intake/published"), batch.names)
         if rows != staged.keys:
             raise IntakeIncompleteError(
                 f"{self._table.target} holds {rows} rows of the {staged.keys} keys of a batch: "
@@ -214,10 +204,13 @@ class Loader:
                 "intake again"
             )
 
-    def _quarantine_bad(self) -> None:
-        for reason, rows in self._warehouse.rows(sql("queries/intake/bad_reasons"), self._names()):
+    def _quarantine_bad(self, batch: _Batch) -> None:
+        for reason, rows in self._warehouse.rows(sql("queries/intake/bad_reasons"), batch.names):
             self.reasons[reason] = self.reasons.get(reason, 0) + int(rows)
-        self._warehouse.command(sql("transforms/intake/quarantine_staged"), self._all_names())
+        self._warehouse.command(
+            sql("transforms/intake/quarantine_staged"),
+            batch.names,
+        )
 
     def _quarantine_conflicts(self, batch: _Batch) -> None:
         conflicts = self._warehouse.rows(sql("queries/intake/conflicts"))
@@ -229,9 +222,12 @@ class Loader:
             (source, line_no, reason, line) for source, line_no, line in _lines_at(batch, conflicts)
         )
 
-    def _resolve(self) -> None:
+    def _resolve(self, batch: _Batch) -> None:
         """Closes entries of quarantine whose line is good now."""
-        self._warehouse.command(sql("transforms/intake/resolve_quarantine"), self._all_names())
+        self._warehouse.command(
+            sql("transforms/intake/resolve_quarantine"),
+            batch.names,
+        )
 
     def _close_files(self, batch: _Batch) -> None:
         """Puts files that could not be read to their end into quarantine, as line 0.
@@ -275,8 +271,12 @@ class Loader:
         ]
         self._warehouse.insert_select(sql("transforms/intake/quarantine_rows"), sent)
 
-    def _count(self, batch: _Batch) -> None:
-        """Adds the batch's counts to the results of its sources."""
+    def _count(self, batch: _Batch, staged: _Staged, rows_there: int) -> None:
+        """Adds the batch's counts to the results of its sources.
+
+        They are those of tables in memory, which a restart of a server empties: so what they say
+        was read must be what was sent, and what they say was loaded what the table has more.
+        """
         results = {source.result.source: source.result for source, _chunk in batch.chunks}
         repeats = {
             source: (int(duplicates), int(conflicts))
@@ -284,7 +284,16 @@ class Loader:
                 sql("queries/intake/repeat_counts")
             )
         }
-        counts = self._warehouse.records(sql("queries/intake/staged_counts"), self._names())
+        counts = self._warehouse.records(sql("queries/intake/staged_counts"), batch.names)
+        good, repeated = sum(int(one["good"]) for one in counts), sum(map(sum, repeats.values()))
+        if (
+            sum(int(one["rows_read"]) for one in counts) != staged.lines
+            or good - repeated != staged.keys - rows_there
+        ):
+            raise IntakeIncompleteError(
+                f"masques_ops.{batch.names['staged']} lost rows of a batch: the server "
+                "was started anew, or another writer is at work; run the intake again"
+            )
         for found in counts:
             result = results[found["source"]]
             duplicates, conflicts = repeats.get(found["source"], (0, 0))
@@ -297,11 +306,38 @@ class Loader:
             result.unknown_fields += int(found["unknown_fields"])
             result.newest_ns = max(result.newest_ns, int(found["newest_ns"]))
 
-    def _names(self) -> dict[str, str]:
-        return {"staged": f"{self._table.name}_staged", "keys": f"{self._table.name}_keys"}
 
-    def _all_names(self) -> dict[str, str]:
-        return {**self._names(), "table_name": self._table.name}
+def _empty(warehouse: Warehouse, *names: str) -> None:
+    for name in names:
+        warehouse.command(f"TRUNCATE TABLE masques_ops.{name}")
+
+
+def _batches(sources: Iterable[Source]) -> Iterator[_Batch]:
+    """Gathers sources into batches; a source may span several."""
+    batch = _Batch()
+    for source in sources:
+        for chunk in _chunks(source):
+            batch.chunks.append((source, chunk))
+            batch.bytes += len(chunk.data)
+            if batch.is_full:
+                yield batch
+                batch = _Batch()
+        source.finish(source.result)
+        batch.ended.append(source)
+        if batch.is_full:
+            yield batch
+            batch = _Batch()
+    if batch.chunks or batch.ended:
+        yield batch
+
+
+def _chunks(source: Source) -> Iterator[Chunk]:
+    """Yields a source's chunks; a problem of the whole file ends them and is noted."""
+    try:
+        yield from source.chunks
+    except FileProblemError as problem:
+        source.result.state = FAILED
+        source.result.problem = f"{problem.reason}: {problem}"
 
 
 def _lines_at(

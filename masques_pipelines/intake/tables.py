@@ -1,7 +1,7 @@
 """The tables that the landing zone feeds, and the names that belong to each.
 
 Here: one entry per table.
-Not here: what a field means (sql/transforms/intake/stage_<table>.sql) and loading (loading.py).
+Not here: what a field means (sql/transforms/intake/rows_of_<table>.sql) and loading (loading.py).
 A re-run does nothing: these are constants.
 """
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from masques_pipelines.errors import PermanentError
+from masques_pipelines.warehouse.sql_files import sql
 
 
 class UnknownTableError(PermanentError):
@@ -23,15 +24,14 @@ class IntakeTable:
         name: The table's name, and that of its folder in the landing zone.
         key: The field that names a conflict: `conflict:<key>`.
         event_time: The column that says when it happened, for the newest event and previews.
-        publish: Names of the statements below sql/ that put good rows into their tables, in the
-            order in which they run. The last one fills the table that `<table>_keys` reads: what a
-            kill leaves out is then done again.
+        kept_in: The tables that good rows are put into, in this order. The last one is what
+            `<table>_keys` reads: what a kill leaves out is then done again.
     """
 
     name: str
     key: str
     event_time: str
-    publish: tuple[str, ...]
+    kept_in: tuple[tuple[str, str], ...]
 
     @property
     def target(self) -> str:
@@ -39,9 +39,15 @@ class IntakeTable:
         return f"masques.{self.name}"
 
     @property
-    def stage(self) -> str:
-        """Name of the statement below sql/ that splits and types lines."""
-        return f"transforms/intake/stage_{self.name}"
+    def staged(self) -> tuple[str, str]:
+        """The tables in masques_ops that hold the typed rows of a batch, and of the next one."""
+        return f"{self.name}_staged", f"{self.name}_staged_next"
+
+    @property
+    def stage_sql(self) -> str:
+        """The statement that splits and types lines: a frame, and in it what the fields mean."""
+        rows = sql(f"transforms/intake/rows_of_{self.name}")
+        return sql("transforms/intake/stage").replace("/*rows*/", rows)
 
 
 TABLES: Final = {
@@ -51,28 +57,25 @@ TABLES: Final = {
             name="identities",
             key="identity_id",
             event_time="updated_at",
-            publish=(
-                "transforms/intake/publish_identities",
-                "transforms/intake/publish_identity_versions",
-            ),
+            kept_in=(("masques", "identities"), ("masques_ops", "identity_versions")),
         ),
         IntakeTable(
             name="masque_sessions",
             key="session_id",
             event_time="donned_at",
-            publish=("transforms/intake/publish_masque_sessions",),
+            kept_in=(("masques", "masque_sessions"),),
         ),
         IntakeTable(
             name="api_requests",
             key="request_id",
             event_time="timestamp",
-            publish=("transforms/intake/publish_api_requests",),
+            kept_in=(("masques", "api_requests"),),
         ),
         IntakeTable(
             name="reputation_events",
             key="event_id",
             event_time="timestamp",
-            publish=("transforms/intake/publish_reputation_events",),
+            kept_in=(("masques", "reputation_events"),),
         ),
     )
 }

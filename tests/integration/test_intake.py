@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import itertools
 import json
 import os
 import random
@@ -26,7 +27,7 @@ from masques_pipelines.intake import chunks, decompression, quarantine
 from masques_pipelines.intake.frames import load_frame
 from masques_pipelines.intake.intake import IntakeResult
 from masques_pipelines.intake.loading import IntakeIncompleteError
-from masques_pipelines.intake.tables import TABLES
+from masques_pipelines.intake.tables import TABLES, IntakeTable
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.sql_files import sql
 from masques_pipelines.warehouse.warehouse import Warehouse
@@ -201,6 +202,52 @@ def test_times_and_prices_are_read_as_written(warehouse: Warehouse, zone: Zone) 
     assert [ns - noon_s * 10**9 for _, ns, _ in got[:10]] == [after for _, after in written]
     assert [price for _, _, price in got[10:18]] == [Decimal(stored) for _, stored in prices]
     assert [price for _, _, price in got[18:]] == [Decimal("123456789012.123457")] * 2
+
+
+def test_numbers_beyond_a_double_keep_their_digits(warehouse: Warehouse, zone: Zone) -> None:
+    long = "123456789012.12345678901234567"  # a double ends after …123.12346
+    text = f'1, {long}: " {long}'  # no number, whatever it looks like
+    tiny = "1e-400"  # a double has no such number
+    noon_s = int(NOON.timestamp())
+    written = json.dumps(event(1, attributes={"a": 1, "list": [2], "text": text}, other=3))
+    written = written.replace('"a": 1', f'"a": {long}').replace("[2]", f"[2, {long}]")
+    written = written.replace('"other": 3', f'"other": {long}')
+    in_text = json.dumps(event(2, attributes='{"a": LONG}'.replace("LONG", long)))
+    zone.drop("reputation_events/a.ndjson", ndjson([written, in_text]))
+    assert counts(zone.load(warehouse, "reputation_events")) == {"rows_read": 2, "loaded": 2}
+    kept = warehouse.rows("SELECT attributes FROM masques.reputation_events ORDER BY event_id")
+    assert kept == [
+        ({"a": long, "list": f'[2,"{long}"]', "other": long, "text": text},),
+        ({"a": long},),
+    ]
+
+    def request_with(number: int, **literals: str) -> str:
+        line = json.dumps(request(number, **dict.fromkeys(literals, "LITERAL")))
+        for name, literal in literals.items():
+            line = line.replace(f'"{name}": "LITERAL"', f'"{name}": {literal}')
+        return line
+
+    zone.drop(
+        "api_requests/a.ndjson",
+        ndjson(
+            [
+                request_with(1, timestamp=f"{noon_s}.123456789"),
+                request_with(2, price_usd="999999999999.999999"),
+                request_with(3, price_usd="0.1000000000000000055"),  # as a double it is 0.1
+                request_with(4, price_usd=tiny),  # and this 0
+                request_with(5, price_usd="1.2.3.4.5.6.7.8.9.0.1.2"),  # no number at all
+            ]
+        ),
+    )
+    done = zone.load(warehouse)
+    assert warehouse.rows(
+        "SELECT request_id, toUnixTimestamp64Nano(timestamp), price_usd FROM masques.api_requests "
+        "ORDER BY request_id"
+    ) == [
+        (uuid.UUID(made_id(1, 1)), noon_s * 10**9 + 123_456_789, Decimal("0.000123")),
+        (uuid.UUID(made_id(2, 1)), noon_s * 10**9 + 2_123_456_789, Decimal("999999999999.999999")),
+    ]
+    assert done.reasons == {"bad_decimal:price_usd": 2, "invalid_json": 1}
 
 
 BAD: list[tuple[str, dict[str, Any], str]] = [
@@ -730,6 +777,72 @@ def test_fuzzed_files_never_lose_a_row(warehouse: Warehouse, zone: Zone) -> None
         assert warehouse.scalar(f"SELECT count() FROM {held}") == entered
 
 
+NEARLY_RIGHT: list[Any] = [
+    *(
+        "",
+        None,
+        "0" * 32,
+        "0",
+        "1.0",
+        "1.50",
+        "1e3",
+        "1e-7",
+        "65536",
+        10**20,
+        made_id(-1),
+        "A" * 33,
+    ),
+    *(at(10**5), at(-(10**8)), f"{NOON:%Y-%m-%d}", " 1", "+1", "1.", ".5", [made_id(1)], {"a": 1}),
+]
+
+
+@st.composite
+def lines_of_requests(draw: st.DrawFn) -> bytes:
+    """A request with some values that are nearly right, so that most roads are taken."""
+    row = request(draw(st.integers(0, 5)))
+    for name in draw(st.lists(st.sampled_from([*row, "other"]), max_size=3)):
+        row[name] = draw(JSON_VALUES | st.sampled_from(NEARLY_RIGHT))
+    line = json.dumps(row)
+    if draw(st.integers(0, 5)) == 0:
+        other = draw(st.sampled_from(['"endpoint"', '"x"', '"\\u006dethod"']))
+        line = line.replace('"method"', other)
+    return line.encode() + draw(st.sampled_from([b"", b"\r", b" ", b"\0"]))
+
+
+def test_the_short_road_and_the_long_one_give_the_same(
+    warehouse: Warehouse, zone: Zone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each field with each value by itself and without, and then any of them together.
+    lines = [
+        json.dumps(request(1000 + n, **{name: value})).encode()
+        for n, (name, value) in enumerate(itertools.product(request(0), NEARLY_RIGHT))
+    ]
+    for n, name in enumerate(request(0)):
+        lacking = request(2000 + n)
+        del lacking[name]
+        lines.append(json.dumps(lacking).encode())
+
+    @hypothesis_settings(max_examples=400, deadline=None, derandomize=True, database=None)
+    @given(lines_of_requests())
+    def gather(line: bytes) -> None:
+        lines.append(line)
+
+    gather()
+    stage, short = TABLES["api_requests"].stage_sql, "if(is_surely_good, ''"
+    assert short in stage
+    outcomes = []
+    for text in (stage, stage.replace(short, "if(0 = 1, ''")):
+        monkeypatch.setattr(IntakeTable, "stage_sql", text)
+        for name in ("masques.api_requests", "masques_ops.quarantine", "masques_ops.intake_files"):
+            warehouse.command(f"TRUNCATE TABLE {name}")
+        zone.drop("api_requests/a.ndjson", b"\n".join(lines))
+        done = zone.load(warehouse)
+        outcomes.append((counts(done), rows_of(warehouse), in_quarantine(warehouse)))
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0][0]["loaded"] > 3
+    assert len({reason for _, _, reason in outcomes[0][2]}) > 15
+
+
 def test_mutated_files_of_every_format_never_lose_a_row(warehouse: Warehouse, zone: Zone) -> None:
     chance = random.Random(11)
     rows = [request(n) for n in range(30)]
@@ -848,18 +961,49 @@ def test_any_size_of_chunk_and_batch_gives_the_same(
 def test_rows_of_another_hand_are_noticed(
     warehouse: Warehouse, zone: Zone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish = sql("transforms/intake/publish_api_requests")
+    publish = sql("transforms/intake/publish")
 
     def twice(self: Warehouse, text: str, *arguments: Any, **named: Any) -> None:
         command(self, text, *arguments, **named)
         if text == publish:
-            command(self, publish.split("    AND row_key NOT IN")[0])
+            command(self, publish.split("    AND row_key NOT IN")[0], *arguments, **named)
 
     command = Warehouse.command
     monkeypatch.setattr(Warehouse, "command", twice)
     zone.drop("api_requests/a.ndjson", ndjson([request(1)]))
     with pytest.raises(IntakeIncompleteError, match="holds 2 rows of the 1 keys of a batch"):
         zone.load(warehouse)
+
+
+def test_staged_rows_that_vanish_are_noticed(
+    warehouse: Warehouse, zone: Zone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forgetful(self: Warehouse, text: str, *arguments: Any, **named: Any) -> None:
+        command(self, text, *arguments, **named)
+        if text == sql("transforms/intake/quarantine_staged"):
+            command(self, "TRUNCATE TABLE masques_ops.api_requests_staged")
+
+    command = Warehouse.command
+    monkeypatch.setattr(Warehouse, "command", forgetful)
+    zone.drop("api_requests/a.ndjson", ndjson([request(1), "bad"]))
+    with pytest.raises(IntakeIncompleteError, match="lost rows of a batch"):
+        zone.load(warehouse)
+    monkeypatch.undo()
+    assert counts(zone.load(warehouse)) == {"rows_read": 2, "duplicates": 1, "quarantined": 1}
+
+
+def test_staged_tables_have_the_columns_of_their_table_in_their_order(
+    warehouse: Warehouse,
+) -> None:
+    columns = (
+        "SELECT name, type FROM system.columns WHERE database = '{}' AND table = '{}' "
+        "AND default_kind = '' ORDER BY position"
+    )
+    for table in TABLES.values():
+        for staged in table.staged:
+            found = warehouse.rows(columns.format("masques_ops", staged))[6:]
+            for database, name in table.kept_in:
+                assert warehouse.rows(columns.format(database, name)) == found, staged
 
 
 def test_long_values_keep_the_check_of_chunks_honest() -> None:

@@ -149,9 +149,9 @@ def test_a_server_gets_the_same_also_when_answers_are_lost(front: Front, tmp_pat
     with server(settings) as warehouse:
         # The answer to each kind of statement is lost once: it took effect and is sent again.
         for statement in (
-            "INSERT INTO masques_ops.api_requests_staged",
+            "INSERT INTO masques_ops.{staged:Identifier}",
             "INSERT INTO masques_ops.intake_repeats",
-            "INSERT INTO masques.api_requests",
+            "INSERT INTO {database:Identifier}.{table:Identifier}",
             "INSERT INTO masques_ops.quarantine",
             "INSERT INTO masques_ops.intake_files",
             "TRUNCATE TABLE masques_ops.api_requests_staged",

@@ -3,5 +3,5 @@ SELECT
     source,
     countIf(verdict = 'duplicate') AS duplicates,
     countIf(verdict = 'conflict') AS conflicts
-FROM masques_ops.intake_repeats FINAL
+FROM (SELECT DISTINCT chunk_no, line_no, source, verdict FROM masques_ops.intake_repeats)
 GROUP BY source
