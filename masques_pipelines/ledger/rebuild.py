@@ -1,7 +1,8 @@
 """Deriving rows anew from the ledger: whole months, swapped in as a whole.
 
 Here: which months are due, reading one from the ledger, and the swap.
-Not here: deriving a row (SQL: the view of masques_ops.rebuild_inlet says the same as the sync's).
+Not here: deriving a row (SQL: the view of masques_ops.rebuilt_events_inlet says what the sync's
+does).
 A re-run starts over: rows stand in masques_ops.transactions_rebuilt until a month is complete, and
 change place with the month's old rows in one step. Seals stay: they are of what the ledger sent.
 
@@ -26,7 +27,7 @@ from masques_pipelines.warehouse.lease import Lease, writer_lease
 from masques_pipelines.warehouse.sql_files import sql
 from masques_pipelines.warehouse.warehouse import Warehouse
 
-INLET: Final = "masques_ops.rebuild_inlet"
+INLET: Final = "masques_ops.rebuilt_events_inlet"
 
 
 class RebuildError(PermanentError):

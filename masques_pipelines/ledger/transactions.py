@@ -19,7 +19,7 @@ from masques_pipelines.ledger.binding import bind_ledger
 from masques_pipelines.ledger.chart import Chart, load_chart
 from masques_pipelines.ledger.reader import BATCH_EVENTS, BATCHES_AHEAD, EventReader
 from masques_pipelines.ledger.records import (
-    CHANGE_EVENT_DTYPE,
+    EVENT_DTYPE,
     Records,
     by_month,
     timestamps_ns,
@@ -31,10 +31,10 @@ from masques_pipelines.warehouse.lease import Lease, writer_lease
 from masques_pipelines.warehouse.sql_files import sql
 from masques_pipelines.warehouse.warehouse import Warehouse
 
-INLET: Final = "masques_ops.change_events_inlet"
+INLET: Final = "masques_ops.events_inlet"
 # Whoever writes masques.transactions holds this lease.
 LEASE: Final = "ledger"
-INLET_COLUMNS: Final = tuple(CHANGE_EVENT_DTYPE.names or ())
+INLET_COLUMNS: Final = tuple(EVENT_DTYPE.names or ())
 # Skip indexes are built when parts merge: while a part is one batch, reading it whole is as quick.
 INSERT_SETTINGS: Final = {"materialize_skip_indexes_on_insert": 0}
 REPORT_EVERY_S: Final = 5.0

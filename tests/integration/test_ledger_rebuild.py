@@ -128,8 +128,8 @@ def test_a_ledger_that_lost_events_replaces_nothing(warehouse: Warehouse) -> Non
 def test_both_views_derive_rows_in_the_same_way(warehouse: Warehouse) -> None:
     (synced,), (rebuilt,) = warehouse.rows(
         "SELECT as_select FROM system.tables WHERE name IN "
-        "('transactions_from_change_events', 'transactions_from_rebuild') ORDER BY name"
+        "('transactions_from_events', 'transactions_from_rebuilt_events') ORDER BY name"
     )
     assert rebuilt == synced.replace(
-        "masques_ops.change_events_inlet", "masques_ops.rebuild_inlet"
+        "masques_ops.events_inlet", "masques_ops.rebuilt_events_inlet"
     ).replace("masques.transactions", "masques_ops.transactions_rebuilt")
