@@ -192,7 +192,9 @@ class Loader:
         shares = [rows[n :: len(self._clients)] for n in range(len(self._clients))]
         with ThreadPoolExecutor(len(self._clients)) as threads:
             sent = [
-                threads.submit(client.insert_select, sql(self._table.stage), share, **_SETTINGS)
+                threads.submit(
+                    client.insert_select, sql(self._table.stage), share, None, **_SETTINGS
+                )
                 for client, share in zip(self._clients, shares, strict=True)
                 if share
             ]

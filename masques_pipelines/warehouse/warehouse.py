@@ -200,20 +200,29 @@ class Warehouse:
             ),
         )
 
-    def insert_select(self, sql: str, rows: Sequence[Sequence[bytes]], **settings: Any) -> None:
+    def insert_select(
+        self,
+        sql: str,
+        rows: Sequence[Sequence[bytes]],
+        parameters: Parameters | None = None,
+        **settings: Any,
+    ) -> None:
         """Runs an INSERT … SELECT whose rows come from here; it may be sent twice.
 
         Args:
             sql: Reads the rows by the table function `input('name type, …')`, used once.
             rows: Each as RowBinary of that structure, in pieces that follow one another.
+            parameters: Of the statement.
             settings: Of the statement.
         """
-        tagged = self._insert_settings(settings)
+        tagged, bound = self._insert_settings(settings), _bound(parameters)
         if self.inserts_folder is None:
             body = b"".join(piece for row in rows for piece in row)
             self._call(
                 sql,
-                lambda: self.client.command(f"{sql}\nFORMAT RowBinary", data=body, settings=tagged),
+                lambda: self.client.command(
+                    f"{sql}\nFORMAT RowBinary", parameters=bound, data=body, settings=tagged
+                ),
             )
             return
         # The embedded engine takes no body. A file of the same rows is the same to it.
@@ -223,7 +232,7 @@ class Warehouse:
             file.flush()
             path = file.name.replace("\\", "\\\\").replace("'", "\\'")
             reading = sql.replace("input(", f"file('{path}', 'RowBinary', ", 1)
-            self._call(sql, lambda: self.client.command(reading, settings=tagged))
+            self._call(sql, lambda: self.client.command(reading, parameters=bound, settings=tagged))
 
     def _insert(self, table: str, send: Callable[[], object]) -> None:
         def scoped() -> object:
