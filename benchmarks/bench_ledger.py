@@ -143,7 +143,7 @@ def measure(phase: str, url: str, events: int) -> dict[str, float]:
             with new_warehouse() as warehouse, writer_lease(warehouse, LEASE) as lease:
                 started = time.perf_counter()
                 for batch in batches:
-                    insert_events(warehouse, lease, batch)
+                    insert_events(warehouse, lease, read_chart(None), batch)
                 seconds = time.perf_counter() - started
         elif phase == "sync":
             with new_warehouse() as warehouse:

@@ -1,7 +1,7 @@
 """The chart: the asset and scale of each ledger, the meaning of account, transfer, resource codes.
 
-Here: reading and validating a chart file, and loading it into masques_ops for the inlet views.
-Not here: applying it to rows (that is SQL, in the inlet views).
+Here: reading and validating a chart file, and loading it into masques_ops for the views there.
+Not here: applying it to rows (that is SQL: the inlet view of accounts, and write_transactions.sql).
 A re-run loads nothing when the chart is there already; a changed chart becomes a new version as one
 insert, so that the views change from one row to the next, and never half.
 """
@@ -85,6 +85,22 @@ class Chart(BaseModel):
         )
         named = {(kind, code, name, 0) for kind, names in codes for code, name in names.items()}
         return ledgers | named
+
+    def parameters(self) -> dict[str, list[Any]]:
+        """Returns the chart as the arrays of write_transactions.sql, each with the codes' names.
+
+        Number 0, which the ledger refuses for ledgers and codes, stands for itself: the engine
+        takes no empty array there.
+        """
+        return {
+            "ledgers": [0, *self.ledgers],
+            "assets": ["ledger_0", *(entry.asset for entry in self.ledgers.values())],
+            "scales": [0, *(entry.scale for entry in self.ledgers.values())],
+            "codes": [0, *self.transfer_codes],
+            "transaction_types": ["code_0", *self.transfer_codes.values()],
+            "resource_codes": [0, *self.resource_types],
+            "resource_types": ["type_0", *self.resource_types.values()],
+        }
 
 
 class _StrictLoader(yaml.SafeLoader):

@@ -20,9 +20,11 @@ import numpy as np
 
 from masques_pipelines.ledger.records import (
     CHANGE_EVENT_DTYPE,
+    EVENT_DTYPE,
     EVENT_TYPE_EXPIRED,
     Records,
     TimestampsNs,
+    kept_of,
     records_of,
     timestamps_ns,
 )
@@ -40,7 +42,7 @@ class Batch:
     """Events in the order of time, to be inserted together.
 
     Attributes:
-        events: Change events, each handed out once per run.
+        events: What is kept of the change events (EVENT_DTYPE), each handed out once per run.
         pages: Replies that they came in.
         ledger_time_ns: The ledger's clock at the newest reply.
         is_last: True when the ledger had no more; then every event at or before ledger_time_ns has
@@ -83,7 +85,7 @@ class EventReader:
                     break
                 parts.append(events)
             yield Batch(
-                events=np.concatenate(parts) if parts else np.empty(0, CHANGE_EVENT_DTYPE),
+                events=np.concatenate(parts) if parts else np.empty(0, EVENT_DTYPE),
                 pages=self._pages - pages_before,
                 ledger_time_ns=self._ledger_time_ns,
                 is_last=is_last,
@@ -130,4 +132,4 @@ class EventReader:
     def _records(self, page: Page) -> Records:
         self._pages += 1
         self._ledger_time_ns = page.ledger_time_ns
-        return records_of(page.data, CHANGE_EVENT_DTYPE, origin=self._source.description)
+        return kept_of(records_of(page.data, CHANGE_EVENT_DTYPE, origin=self._source.description))

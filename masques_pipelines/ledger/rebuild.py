@@ -1,7 +1,7 @@
 """Deriving rows anew from the ledger: whole months, swapped in as a whole.
 
 Here: which months are due, reading one from the ledger, and the swap.
-Not here: deriving a row (SQL: the view of masques_ops.rebuild_inlet says the same as the sync's).
+Not here: deriving a row (write_transactions.sql, as for the sync).
 A re-run starts over: rows stand in masques_ops.transactions_rebuilt until a month is complete, and
 change place with the month's old rows in one step. Seals stay: they are of what the ledger sent.
 
@@ -26,7 +26,7 @@ from masques_pipelines.warehouse.lease import Lease, writer_lease
 from masques_pipelines.warehouse.sql_files import sql
 from masques_pipelines.warehouse.warehouse import Warehouse
 
-INLET: Final = "masques_ops.rebuild_inlet"
+REBUILT: Final = "masques_ops.transactions_rebuilt"
 
 
 class RebuildError(PermanentError):
@@ -97,7 +97,7 @@ def rebuild_transactions(  # noqa: PLR0913 - what to rebuild, beside sync_transa
         done: dict[Month, int] = {}
         newest_ns = int(warehouse.scalar(sql("queries/ledger/newest_known")))
         for due in [month] if month else _months(warehouse, ledger):
-            done[due] = _rebuild(warehouse, source, lease, due, newest_ns=newest_ns)
+            done[due] = _rebuild(warehouse, source, chart, lease, due, newest_ns=newest_ns)
             report(f"{due}: {done[due]:,} rows swapped in")
     return done
 
@@ -116,8 +116,14 @@ def _months(warehouse: Warehouse, ledger: int | None) -> list[Month]:
     return months
 
 
-def _rebuild(
-    warehouse: Warehouse, source: LedgerSource, lease: Lease, month: Month, *, newest_ns: int
+def _rebuild(  # noqa: PLR0913 - what rebuild_transactions was given, the lease and the month
+    warehouse: Warehouse,
+    source: LedgerSource,
+    chart: Chart,
+    lease: Lease,
+    month: Month,
+    *,
+    newest_ns: int,
 ) -> int:
     """Rebuilds one month up to the newest event known: what is newer is the sync's to write."""
     warehouse.command("TRUNCATE TABLE masques_ops.transactions_rebuilt")
@@ -125,7 +131,7 @@ def _rebuild(
     horizon_ns = retention_horizon_ns()
     read = expected = 0
     for events in _events(source, month.start_ns, end_ns):
-        insert_events(warehouse, lease, events, inlet=INLET)
+        insert_events(warehouse, lease, chart, events, table=REBUILT)
         read += len(events)
         expected += int((timestamps_ns(events) > horizon_ns).sum())
     sealed = int(

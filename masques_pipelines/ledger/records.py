@@ -1,7 +1,8 @@
 """Byte layouts of TigerBeetle's records, and the check that a page really holds them.
 
 Here: the fixed offsets of the 384-byte change event and the 128-byte account and transfer, as
-numpy types over raw pages, and the self-check of a page.
+numpy types over raw pages, the 137 bytes that are kept of a change event, and the self-check of a
+page.
 Not here: reading pages from anywhere, or turning them into rows (that is SQL, in the inlet views).
 A re-run does nothing: the functions are pure.
 
@@ -21,6 +22,7 @@ from masques_pipelines.errors import PermanentError
 ACCOUNT_SIZE_BYTES: Final = 128
 TRANSFER_SIZE_BYTES: Final = 128
 CHANGE_EVENT_SIZE_BYTES: Final = 384
+EVENT_SIZE_BYTES: Final = 137
 
 # Types of a change event: 0 single_phase, 1 pending, 2 posted, 3 voided, 4 expired.
 EVENT_TYPE_EXPIRED: Final = 4
@@ -107,10 +109,34 @@ CHANGE_EVENT_DTYPE: Final = np.dtype(
     ]
 )
 
+# What masques.transactions keeps of a change event, in this order and without padding. These bytes
+# are both what is sealed (seals.py; sql/queries/proofs/seal_digests.sql puts them together again,
+# so the order is for ever) and what is inserted. The rest of an event is the accounts beside it.
+EVENT_DTYPE: Final = np.dtype(
+    [
+        ("timestamp", "<u8"),
+        ("transfer_timestamp", "<u8"),
+        ("transfer_id", _U128),
+        ("debit_account_id", _U128),
+        ("credit_account_id", _U128),
+        ("transfer_amount", _U128),
+        ("transfer_pending_id", _U128),
+        ("transfer_user_data_128", _U128),
+        ("transfer_user_data_64", "<u8"),
+        ("transfer_user_data_32", "<u4"),
+        ("transfer_timeout", "<u4"),
+        ("ledger", "<u4"),
+        ("transfer_code", "<u2"),
+        ("transfer_flags", "<u2"),
+        ("type", "u1"),
+    ]
+)
+
 _EXPECTED_SIZES: Final = (
     (ACCOUNT_DTYPE, ACCOUNT_SIZE_BYTES),
     (TRANSFER_DTYPE, TRANSFER_SIZE_BYTES),
     (CHANGE_EVENT_DTYPE, CHANGE_EVENT_SIZE_BYTES),
+    (EVENT_DTYPE, EVENT_SIZE_BYTES),
 )
 for _dtype, _size in _EXPECTED_SIZES:
     if _dtype.itemsize != _size:
@@ -139,6 +165,18 @@ def records_of(data: bytes, dtype: np.dtype[Any], *, origin: str) -> Records:
             f"({remainder} bytes over): the data is cut off or of another kind"
         )
     return np.frombuffer(data, dtype=dtype)
+
+
+def kept_of(change_events: Records) -> Records:
+    """Returns what is kept of each change event, as EVENT_DTYPE.
+
+    For one page at a time: while its megabyte is in the processor's cache, this takes a fourth of
+    what it takes for a batch of 24.
+    """
+    kept = np.empty(len(change_events), dtype=EVENT_DTYPE)
+    for name in EVENT_DTYPE.names or ():
+        kept[name] = change_events[name]
+    return kept
 
 
 def timestamps_ns(records: Records) -> TimestampsNs:

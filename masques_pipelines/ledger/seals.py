@@ -1,7 +1,8 @@
 """Sealing what the ledger sent: a digest of each batch of events, chained to the batch before.
 
-Here: the canonical form of an event, the seals of a run, and reading and writing them.
-Not here: recomputing the chain from the tables (proofs/chain.py).
+Here: the digest of events, the seals of a run, and reading and writing them.
+Not here: which bytes of an event count (EVENT_DTYPE in records.py), and recomputing the chain from
+the tables (proofs/chain.py).
 A re-run goes on from the newest seal; a batch that a killed run wrote and did not seal is read from
 the ledger once more.
 
@@ -20,7 +21,7 @@ import numpy as np
 
 from masques_pipelines.ledger.reader import Batch
 from masques_pipelines.ledger.records import (
-    CHANGE_EVENT_DTYPE,
+    EVENT_DTYPE,
     EVENT_TYPE_EXPIRED,
     Records,
     by_month,
@@ -32,28 +33,6 @@ from masques_pipelines.warehouse.warehouse import Warehouse
 # A seal of more would make the recomputing of one batch large.
 SEAL_EVENTS_MAX: Final = 200_000
 
-_U128: Final = CHANGE_EVENT_DTYPE["transfer_id"]
-# What a row of masques.transactions keeps of an event, in this order, without padding;
-# sql/queries/proofs/seal_digests.sql puts the same bytes together.
-CANONICAL_DTYPE: Final = np.dtype(
-    [
-        ("timestamp", "<u8"),
-        ("transfer_timestamp", "<u8"),
-        ("transfer_id", _U128),
-        ("debit_account_id", _U128),
-        ("credit_account_id", _U128),
-        ("transfer_amount", _U128),
-        ("transfer_pending_id", _U128),
-        ("transfer_user_data_128", _U128),
-        ("transfer_user_data_64", "<u8"),
-        ("transfer_user_data_32", "<u4"),
-        ("transfer_timeout", "<u4"),
-        ("ledger", "<u4"),
-        ("transfer_code", "<u2"),
-        ("transfer_flags", "<u2"),
-        ("type", "u1"),
-    ]
-)
 _POSTED_TYPES: Final = (0, 2)
 _HELD_TYPES: Final = (1,)
 _HALVES: Final = (("low", 0), ("high", 64))
@@ -86,7 +65,7 @@ class Sealer:
 
     def __init__(self, newest: Seal | None) -> None:
         self._newest = newest
-        self._waiting: Records = np.empty(0, CHANGE_EVENT_DTYPE)
+        self._waiting: Records = np.empty(0, EVENT_DTYPE)
 
     @property
     def sealed_to_ns(self) -> int:
@@ -148,11 +127,8 @@ class Sealer:
 
 
 def events_digest(events: Records) -> str:
-    """Returns the SHA-256 over the canonical form of events in the order of time, hex."""
-    canonical = np.empty(len(events), dtype=CANONICAL_DTYPE)
-    for name in CANONICAL_DTYPE.names or ():
-        canonical[name] = events[name]
-    return hashlib.sha256(canonical.data).hexdigest()
+    """Returns the SHA-256 over the bytes of events (EVENT_DTYPE) in the order of time, hex."""
+    return hashlib.sha256(np.ascontiguousarray(events).view(np.uint8).data).hexdigest()
 
 
 def newest_seal(warehouse: Warehouse) -> Seal | None:

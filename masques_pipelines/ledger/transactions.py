@@ -1,10 +1,10 @@
 """Filling masques.transactions from the ledger's change events.
 
 Here: one sync from the cursor in the target to the ledger's newest event.
-Not here: the cursor rules (reader.py), the meaning of the bytes (the inlet's view in SQL), what is
+Not here: the cursor rules (reader.py), the meaning of the bytes (write_transactions.sql), what is
 sealed of them (seals.py), Dagster.
-A re-run resumes at the newest row that is no expiry. What is there already is dropped by the view,
-by its time, so a run that was killed anywhere, or an insert that was sent twice, leaves no trace.
+A re-run resumes at the newest row that is no expiry. What is there already is dropped by its time,
+so a run that was killed anywhere, or an insert that was sent twice, leaves no trace.
 Against a server the lease keeps a second writer out; embedded, the warehouse's lock does.
 """
 
@@ -14,29 +14,32 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import numpy as np
+
 from masques_pipelines.errors import PermanentError
 from masques_pipelines.ledger.binding import bind_ledger
 from masques_pipelines.ledger.chart import Chart, load_chart
 from masques_pipelines.ledger.reader import BATCH_EVENTS, BATCHES_AHEAD, EventReader
 from masques_pipelines.ledger.records import (
-    CHANGE_EVENT_DTYPE,
     Records,
+    TimestampsNs,
     by_month,
     timestamps_ns,
 )
-from masques_pipelines.ledger.seals import Sealer, newest_seal, write_seals
+from masques_pipelines.ledger.seals import Seal, Sealer, newest_seal, write_seals
 from masques_pipelines.ledger.sources.protocol import LedgerSource
 from masques_pipelines.read_ahead import read_ahead
 from masques_pipelines.warehouse.lease import Lease, writer_lease
 from masques_pipelines.warehouse.sql_files import sql
 from masques_pipelines.warehouse.warehouse import Warehouse
 
-INLET: Final = "masques_ops.change_events_inlet"
 # Whoever writes masques.transactions holds this lease.
 LEASE: Final = "ledger"
-INLET_COLUMNS: Final = tuple(CHANGE_EVENT_DTYPE.names or ())
 # Skip indexes are built when parts merge: while a part is one batch, reading it whole is as quick.
-INSERT_SETTINGS: Final = {"materialize_skip_indexes_on_insert": 0}
+# One thread, one part.
+INSERT_SETTINGS: Final = {"materialize_skip_indexes_on_insert": 0, "max_insert_threads": 1}
+# A write of seals costs 10 ms, a tenth of a batch. After a kill, so many batches are read again.
+SEALS_AT_ONCE: Final = 8
 REPORT_EVERY_S: Final = 5.0
 # The table drops rows after 7 years; one day less than that is surely still there.
 _RETENTION: Final = timedelta(days=7 * 365 - 1)
@@ -44,6 +47,30 @@ _RETENTION: Final = timedelta(days=7 * 365 - 1)
 
 class SyncIncompleteError(PermanentError):
     """The table does not hold what was read: something else writes to it or removed rows."""
+
+
+@dataclass(frozen=True)
+class EventTimes:
+    """A set of event times, as sql/queries/ledger/events_after.sql sums it up.
+
+    Attributes:
+        events: How many.
+        times_sum: Sum of the times in nanoseconds, modulo 2^64.
+        squares_sum: Sum of their squares, modulo 2^64.
+    """
+
+    events: int = 0
+    times_sum: int = 0
+    squares_sum: int = 0
+
+    def with_more(self, times_ns: TimestampsNs, *, after_ns: int) -> "EventTimes":
+        """Returns the set with those of the times that are later than after_ns."""
+        times = times_ns[times_ns > np.uint64(after_ns)]
+        return EventTimes(
+            self.events + len(times),
+            (self.times_sum + int(times.sum(dtype=np.uint64))) % 2**64,
+            (self.squares_sum + int((times * times).sum(dtype=np.uint64))) % 2**64,
+        )
 
 
 @dataclass(frozen=True)
@@ -120,27 +147,31 @@ def _sync(  # noqa: PLR0913 - the arguments of the public function, and the leas
     load_chart(warehouse, chart)
     bind_ledger(warehouse, source)
     sealer = Sealer(newest_seal(warehouse))
-    # What was written and not sealed is read again; the view drops what is there already.
+    # What was written and not sealed is read again; what is there already is dropped.
     cursor_ns = min(read_cursor(warehouse), sealer.sealed_to_ns)
     total_before, _ = _total(warehouse)
     progress = _Progress(report, cursor_ns=cursor_ns)
     events_read = pages = watermark_ns = 0
-    recent_events = 0
+    recent = EventTimes()
+    unwritten: list[Seal] = []
     horizon_ns = retention_horizon_ns()
     reader = EventReader(source, cursor_ns=cursor_ns)
     # Sealing is done ahead too, by the thread that waits for the ledger.
     for batch, seals in read_ahead(
         sealer.sealed(reader.batches(batch_events)), items_max=BATCHES_AHEAD
     ):
-        insert_events(warehouse, lease, batch.events)
-        write_seals(warehouse, seals)
+        insert_events(warehouse, lease, chart, batch.events)
+        unwritten += seals
+        if batch.is_last or len(unwritten) >= SEALS_AT_ONCE:
+            write_seals(warehouse, unwritten)
+            unwritten.clear()
         events_read += len(batch.events)
-        recent_events += int((timestamps_ns(batch.events) > horizon_ns).sum())
+        recent = recent.with_more(timestamps_ns(batch.events), after_ns=horizon_ns)
         pages += batch.pages
         watermark_ns = batch.ledger_time_ns
         if len(batch.events):
             progress.add(batch.events, ledger_time_ns=batch.ledger_time_ns)
-    _verify(warehouse, after_ns=max(cursor_ns, horizon_ns), expected=recent_events)
+    _verify(warehouse, after_ns=max(cursor_ns, horizon_ns), expected=recent)
     rows_total, newest_event_ns = _total(warehouse)
     done = TransactionsSync(
         rows_written=rows_total - total_before,
@@ -158,13 +189,30 @@ def _sync(  # noqa: PLR0913 - the arguments of the public function, and the leas
 
 
 def insert_events(
-    warehouse: Warehouse, lease: Lease, events: Records, *, inlet: str = INLET
+    warehouse: Warehouse,
+    lease: Lease,
+    chart: Chart,
+    events: Records,
+    *,
+    table: str = "masques.transactions",
 ) -> None:
-    """Sends events into an inlet, each month as one part."""
+    """Writes events (EVENT_DTYPE, by the chart that is loaded) into a table, a part a month."""
+    database, _, name = table.partition(".")
     for piece in by_month(events):
+        times = timestamps_ns(piece)
         lease.hold()
-        warehouse.insert_rowbinary(
-            inlet, INLET_COLUMNS, piece.tobytes(), **INSERT_SETTINGS, **lease.insert_settings
+        warehouse.insert_select(
+            sql("transforms/ledger/write_transactions"),
+            [[piece.tobytes()]],
+            {
+                "database": database,
+                "table": name,
+                "from_ns": int(times.min()),
+                "to_ns": int(times.max()),
+                **chart.parameters(),
+            },
+            **INSERT_SETTINGS,
+            **lease.insert_settings,
         )
 
 
@@ -179,14 +227,15 @@ def read_cursor(warehouse: Warehouse) -> int:
     return int(rows[0][0]) if rows else 0
 
 
-def _verify(warehouse: Warehouse, *, after_ns: int, expected: int) -> None:
+def _verify(warehouse: Warehouse, *, after_ns: int, expected: EventTimes) -> None:
     """Raises unless the table holds, after the cursor, exactly the events that were read."""
-    events, times = warehouse.row(sql("queries/ledger/events_after"), {"after_ns": after_ns})
-    if events != times or events != expected:
+    row = warehouse.row(sql("queries/ledger/events_after"), {"after_ns": after_ns})
+    held = EventTimes(*map(int, row))
+    if held != expected:
         raise SyncIncompleteError(
-            f"masques.transactions holds {events} rows with {times} distinct times after "
-            f"{after_ns}, and the ledger has {expected} events there: another writer is at work or "
-            "rows were removed; find and stop it, then run the sync again"
+            f"masques.transactions holds {held.events:,} rows after {after_ns}, and they are not "
+            f"the {expected.events:,} events that the ledger has there: another writer is at work "
+            "or rows were removed; find and stop it, then run the sync again"
         )
 
 

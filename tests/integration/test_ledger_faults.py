@@ -18,7 +18,7 @@ import pytest
 
 from masques_pipelines.ledger.chart import read_chart
 from masques_pipelines.ledger.sources.protocol import LedgerUnavailableError
-from masques_pipelines.ledger.transactions import INLET, LEASE, sync_transactions
+from masques_pipelines.ledger.transactions import LEASE, sync_transactions
 from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse import lease as lease_module
 from masques_pipelines.warehouse import retry
@@ -29,7 +29,7 @@ from masques_pipelines.warehouse.opening import open_warehouse
 from masques_pipelines.warehouse.warehouse import Origin, Warehouse
 from tests.support.http_front import Front, http_front
 from tests.support.memory_ledger import MemoryLedger
-from tests.support.sync_worker import TABLE_DIGEST, digest, ledger_of, sync
+from tests.support.sync_worker import TABLE_DIGEST, WRITE, digest, ledger_of, sync
 
 ROOT = Path(__file__).parents[2]
 EMBEDDED_KILLS = 12
@@ -181,22 +181,22 @@ def test_a_killed_server_and_a_resent_insert_leave_no_trace(
     sizes = cuts()
     ledger = ledger_of(small_capture_path, sizes[3])
     # The line is cut after the commit: the driver sends the same insert again.
-    front.inject("drop_after", match=INLET)
+    front.inject("drop_after", match=WRITE)
     sync_transactions(server, ledger, read_chart(None), batch_events=80)
     assert digest(server) == undisturbed[sizes[3]]
     assert front.faults() == []
     # Both attempts carry one id: a real server refuses the second while the first is running.
-    cut_off = next(one for one in front.requests(INLET) if one["fault"] == "drop_after")
-    again = [one for one in front.requests(INLET) if one["query_id"] == cut_off["query_id"]]
+    cut_off = next(one for one in front.requests(WRITE) if one["fault"] == "drop_after")
+    again = [one for one in front.requests(WRITE) if one["query_id"] == cut_off["query_id"]]
     assert [(one["executed"], one["status"]) for one in again] == [(True, 0), (True, 200)]
     # That refusal passes by itself.
-    front.inject("error", match=INLET, code=216)
+    front.inject("error", match=WRITE, code=216)
     sync_transactions(
         server, ledger_of(small_capture_path, sizes[4]), read_chart(None), batch_events=80
     )
     assert digest(server) == undisturbed[sizes[4]]
-    refused = next(one for one in front.requests(INLET) if one["code"] == 216)
-    ids = [one["query_id"] for one in front.requests(INLET)]
+    refused = next(one for one in front.requests(WRITE) if one["code"] == 216)
+    ids = [one["query_id"] for one in front.requests(WRITE)]
     assert ids.count(refused["query_id"]) == 2  # our own retry carries it too
 
     for name in ("WAIT_FIRST_S", "WAIT_MAX_S", "JITTER_S"):
@@ -256,8 +256,8 @@ def test_a_full_disk_and_a_user_who_stops_the_run_leave_no_trace(
         with monkeypatch.context() as patch:
             patch.setattr(
                 Warehouse,
-                "insert_rowbinary",
-                _failing_at_second(Warehouse.insert_rowbinary, fault, is_after=is_after),
+                "insert_select",
+                _failing_at_second(Warehouse.insert_select, fault, is_after=is_after),
             )
             with pytest.raises(type(fault)):
                 sync_transactions(warehouse, ledger, read_chart(None), batch_events=40)
@@ -271,11 +271,11 @@ def _failing_at_second(
     """Returns the same call, which raises at its second time, before or after it took effect."""
     calls: list[str] = []
 
-    def failing(self: Warehouse, table: str, *args: object, **kwargs: object) -> None:
-        calls.append(table)
+    def failing(self: Warehouse, sql: str, *args: object, **kwargs: object) -> None:
+        calls.append(sql)
         if len(calls) == 2 and not is_after:
             raise fault
-        real(self, table, *args, **kwargs)
+        real(self, sql, *args, **kwargs)
         if len(calls) == 2:
             raise fault
 

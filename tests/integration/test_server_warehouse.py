@@ -12,7 +12,7 @@ import pytest
 from masques_pipelines.ledger.accounts import sync_accounts
 from masques_pipelines.ledger.chart import read_chart
 from masques_pipelines.ledger.sources.capture import CaptureSource
-from masques_pipelines.ledger.transactions import INLET, sync_transactions
+from masques_pipelines.ledger.transactions import sync_transactions
 from masques_pipelines.rails.running import LEASE, ingest_all
 from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.errors import WarehousePermanentError, WarehouseTransientError
@@ -21,6 +21,7 @@ from masques_pipelines.warehouse.migrations import make_plan, migrate
 from masques_pipelines.warehouse.opening import open_warehouse
 from masques_pipelines.warehouse.warehouse import Origin, Warehouse
 from tests.support.http_front import FaultKind, Front, http_front
+from tests.support.sync_worker import WRITE
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_queries_are_tagged_and_inserts_synchronous(
 ) -> None:
     with CaptureSource(small_capture) as ledger:
         sync_transactions(server, ledger, read_chart(None))
-    insert = front.requests(match=f"INSERT INTO {INLET}")[-1]
+    insert = front.requests(match=WRITE)[-1]
     assert insert["settings"]["log_comment"] == '{"run_id":"","asset_key":"","job":"tests"}'
     assert insert["settings"]["async_insert"] == "0"
 
@@ -77,7 +78,7 @@ def test_a_line_that_breaks_at_an_insert_loses_and_doubles_nothing(
     server: Warehouse, front: Front, small_capture: Path, kind: FaultKind
 ) -> None:
     # drop_after: the insert is in, its answer is lost, and the driver itself sends it again.
-    front.inject(kind, match=f"INSERT INTO {INLET}", times=1 if kind == "truncate" else 2)
+    front.inject(kind, match=WRITE, times=1 if kind == "truncate" else 2)
     with CaptureSource(small_capture) as ledger:
         done = sync_transactions(server, ledger, read_chart(None), batch_events=500)
     assert (done.rows_written, counted(server)) == (2120, (2120, 2120))

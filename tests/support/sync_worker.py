@@ -27,6 +27,9 @@ from tests.support.memory_ledger import MemoryLedger
 PAGE_EVENTS = 40
 BATCH_EVENTS = 80
 
+# How a server's log shows the insert of events: the table's name travels beside the statement.
+WRITE = "INSERT INTO {database:Identifier}.{table:Identifier}"
+
 # Every column of every row, in the order of time: two equal digests are two equal tables.
 TABLE_DIGEST = """
 SELECT concat(toString(count()), ':', lower(hex(SHA256(arrayStringConcat(

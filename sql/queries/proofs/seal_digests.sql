@@ -1,5 +1,5 @@
 -- The digest of the rows that lie in each sealed range, from the bytes that the ledger sent: the same
--- form as CANONICAL_DTYPE in masques_pipelines/ledger/seals.py. Ranges are given by their ends.
+-- form as EVENT_DTYPE in masques_pipelines/ledger/records.py. Ranges are given by their ends.
 WITH
     (
         SELECT (arrayPushBack(groupUniqArray((c.name, c.code)), ('', 0)))

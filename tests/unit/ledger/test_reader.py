@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from masques_pipelines.ledger.reader import Batch, EventReader
-from masques_pipelines.ledger.records import CHANGE_EVENT_DTYPE, timestamps_ns
+from masques_pipelines.ledger.records import EVENT_DTYPE, timestamps_ns
 from masques_pipelines.read_ahead import read_ahead
 from tests.support.memory_ledger import MemoryLedger, event
 
@@ -103,7 +103,7 @@ def test_batches_are_cut_by_size_and_marked_at_the_end() -> None:
 
 def test_read_ahead_hands_out_all_batches_in_order() -> None:
     made = [
-        Batch(np.zeros(0, CHANGE_EVENT_DTYPE), pages=n, ledger_time_ns=n, is_last=n == 9)
+        Batch(np.zeros(0, EVENT_DTYPE), pages=n, ledger_time_ns=n, is_last=n == 9)
         for n in range(10)
     ]
     assert list(read_ahead(iter(made), items_max=1)) == made
@@ -111,7 +111,7 @@ def test_read_ahead_hands_out_all_batches_in_order() -> None:
 
 def test_an_error_of_the_reading_comes_after_the_batches_before_it() -> None:
     def failing() -> Iterator[Batch]:
-        yield Batch(np.zeros(0, CHANGE_EVENT_DTYPE), pages=1, ledger_time_ns=1, is_last=False)
+        yield Batch(np.zeros(0, EVENT_DTYPE), pages=1, ledger_time_ns=1, is_last=False)
         raise ConnectionError("the ledger went away")
 
     seen: list[Batch] = []
@@ -126,9 +126,7 @@ def test_a_consumer_that_stops_early_ends_the_reading_thread() -> None:
     def endless() -> Iterator[Batch]:
         for number in range(10**9):
             read.append(number)
-            yield Batch(
-                np.zeros(0, CHANGE_EVENT_DTYPE), pages=1, ledger_time_ns=number, is_last=False
-            )
+            yield Batch(np.zeros(0, EVENT_DTYPE), pages=1, ledger_time_ns=number, is_last=False)
 
     batches = read_ahead(endless(), items_max=1)
     next(batches)

@@ -10,6 +10,7 @@ import pytest
 from masques_pipelines.ledger.records import (
     ACCOUNT_DTYPE,
     CHANGE_EVENT_DTYPE,
+    EVENT_DTYPE,
     TRANSFER_DTYPE,
     PageError,
     Records,
@@ -65,6 +66,14 @@ EVENT_OFFSETS = _offsets("""
     debit_account_timestamp 368  credit_account_timestamp 376
 """)
 
+# What is kept of an event: the form that every seal vouches for, so it can never change.
+KEPT_OFFSETS = _offsets("""
+    timestamp 0  transfer_timestamp 8  transfer_id 16  debit_account_id 32  credit_account_id 48
+    transfer_amount 64  transfer_pending_id 80  transfer_user_data_128 96
+    transfer_user_data_64 112  transfer_user_data_32 120  transfer_timeout 124
+    ledger 128  transfer_code 132  transfer_flags 134  type 136
+""")
+
 
 @pytest.mark.parametrize(
     ("dtype", "offsets", "size"),
@@ -72,8 +81,9 @@ EVENT_OFFSETS = _offsets("""
         (ACCOUNT_DTYPE, ACCOUNT_OFFSETS, 128),
         (TRANSFER_DTYPE, TRANSFER_OFFSETS, 128),
         (CHANGE_EVENT_DTYPE, EVENT_OFFSETS, 384),
+        (EVENT_DTYPE, KEPT_OFFSETS, 137),
     ],
-    ids=["account", "transfer", "change event"],
+    ids=["account", "transfer", "change event", "kept of an event"],
 )
 def test_every_field_is_where_tigerbeetle_puts_it(
     dtype: np.dtype[Any], offsets: dict[str, int], size: int
