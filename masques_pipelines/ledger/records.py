@@ -3,7 +3,7 @@
 Here: the fixed offsets of the 384-byte change event and the 128-byte account and transfer, as
 numpy types over raw pages, the 137 bytes that are kept of a change event, and the self-check of a
 page.
-Not here: reading pages from anywhere, or turning them into rows (that is SQL, in the inlet views).
+Not here: reading pages from anywhere, or turning them into rows (that is SQL).
 A re-run does nothing: the functions are pure.
 
 Source of the layouts: TigerBeetle 0.17.9, `src/tigerbeetle.zig` and `src/state_machine.zig`,
