@@ -1,6 +1,7 @@
--- The events after a time, as three numbers that no other set of times has (but for one chance in
--- 2^64): how many, the sum of their times in nanoseconds, and the sum of the squares, both modulo
--- 2^64. Counting the distinct times themselves took a tenth of a whole back-fill.
+-- The events after a time in three numbers: how many, the sum of their times in nanoseconds, and the
+-- sum of the squares, both modulo 2^64. A lost, doubled or foreign event changes them; that several
+-- cancel out in all three at once is not to be expected, and the seals would show it. Counting the
+-- distinct times themselves took a tenth of a whole back-fill.
 SELECT count() AS events, sum(at_ns) AS times_sum, sum(at_ns * at_ns) AS squares_sum
 FROM
 (
