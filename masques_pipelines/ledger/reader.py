@@ -18,10 +18,12 @@ from typing import Final
 
 import numpy as np
 
+from masques_pipelines.ledger.backfill import TransferStretches
 from masques_pipelines.ledger.records import (
     CHANGE_EVENT_DTYPE,
     EVENT_DTYPE,
     EVENT_TYPE_EXPIRED,
+    TRANSFER_DTYPE,
     Records,
     TimestampsNs,
     kept_of,
@@ -63,9 +65,12 @@ class EventReader:
 
         Args:
             source: The ledger; used by this reader alone while it reads.
-            cursor_ns: Time of the newest event that is there and is no expiry; 0 for none.
+            cursor_ns: Time of the newest event that is there and is no expiry; 0 for none. From 0,
+                transfers stand in for change events wherever they tell the same (backfill.py).
         """
         self._source = source
+        from_start = cursor_ns == 0 and source.has_quick_transfers
+        self._stretches = TransferStretches(origin=source.description) if from_start else None
         self._settled_ns = cursor_ns  # newest transfer read: nothing can land at or before it
         self._read_ns = cursor_ns  # newest event read
         self._unsettled_ns: list[TimestampsNs] = []  # expiries read since the newest transfer
@@ -95,14 +100,34 @@ class EventReader:
 
     def _next(self) -> Records | None:
         """Returns the next events, late imports first; None at the end."""
-        events = self._records(self._source.change_events(self._read_ns + 1))
+        events = self._from_transfers()
+        if len(events) == 0:
+            limit = self._stretches.change_events_limit if self._stretches else None
+            events = self._change_events(self._read_ns + 1, limit=limit)
         if len(events) == 0:
             return None
+        events = self._settled(events)
+        if self._stretches:
+            self._stretches.saw(events)
+        return events
+
+    def _from_transfers(self) -> Records:
+        """Returns the next events that transfers tell; none when change events must be read."""
+        if self._stretches is None:
+            return np.empty(0, EVENT_DTYPE)
+        if self._stretches.needs_page:
+            page = self._answered(self._source.transfers(self._read_ns + 1))
+            origin = self._source.description
+            self._stretches.add_page(records_of(page.data, TRANSFER_DTYPE, origin=origin))
+        return self._stretches.take()
+
+    def _settled(self, events: Records) -> Records:
+        """Returns the events, with what landed behind expiries when a transfer is among them."""
         is_transfer = events["type"] != EVENT_TYPE_EXPIRED
         times = timestamps_ns(events)
+        self._read_ns = int(times[-1])
         if not is_transfer.any():
             self._unsettled_ns.append(times.copy())
-            self._read_ns = int(times[-1])
             return events
         if self._unsettled_ns:
             events = self._with_late(events, before_ns=int(times[np.argmax(is_transfer)]))
@@ -110,7 +135,6 @@ class EventReader:
         self._settled_ns = int(times[last_transfer])
         after = times[last_transfer + 1 :]
         self._unsettled_ns = [after.copy()] if len(after) else []
-        self._read_ns = int(times[-1])
         return events
 
     def _with_late(self, events: Records, *, before_ns: int) -> Records:
@@ -119,7 +143,7 @@ class EventReader:
         late: list[Records] = []
         start_ns = self._settled_ns + 1
         while start_ns < before_ns:
-            page = self._records(self._source.change_events(start_ns, before_ns - 1))
+            page = self._change_events(start_ns, before_ns - 1)
             if len(page) == 0:
                 break
             late.append(page[~np.isin(timestamps_ns(page), seen)])
@@ -129,7 +153,11 @@ class EventReader:
         merged = np.concatenate([*late, events])
         return merged[np.argsort(timestamps_ns(merged))]
 
-    def _records(self, page: Page) -> Records:
+    def _change_events(self, from_ns: int, to_ns: int = 0, *, limit: int | None = None) -> Records:
+        page = self._answered(self._source.change_events(from_ns, to_ns, limit))
+        return kept_of(records_of(page.data, CHANGE_EVENT_DTYPE, origin=self._source.description))
+
+    def _answered(self, page: Page) -> Page:
         self._pages += 1
         self._ledger_time_ns = page.ledger_time_ns
-        return kept_of(records_of(page.data, CHANGE_EVENT_DTYPE, origin=self._source.description))
+        return page

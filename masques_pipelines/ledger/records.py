@@ -25,6 +25,7 @@ CHANGE_EVENT_SIZE_BYTES: Final = 384
 EVENT_SIZE_BYTES: Final = 137
 
 # Types of a change event: 0 single_phase, 1 pending, 2 posted, 3 voided, 4 expired.
+EVENT_TYPE_PENDING: Final = 1
 EVENT_TYPE_EXPIRED: Final = 4
 TRANSFER_FLAG_IMPORTED: Final = 256
 
@@ -132,6 +133,22 @@ EVENT_DTYPE: Final = np.dtype(
     ]
 )
 
+# Where a transfer holds what is kept of its event; the other names are the same in both.
+_TRANSFER_FIELDS: Final = {
+    "transfer_id": "id",
+    "transfer_amount": "amount",
+    "transfer_pending_id": "pending_id",
+    "transfer_user_data_128": "user_data_128",
+    "transfer_user_data_64": "user_data_64",
+    "transfer_user_data_32": "user_data_32",
+    "transfer_timeout": "timeout",
+    "transfer_code": "code",
+    "transfer_flags": "flags",
+    "transfer_timestamp": "timestamp",
+}
+# Event type by the transfer's flags pending (2), post_pending (4), void_pending (8).
+_TYPE_OF_FLAGS: Final = ((2, EVENT_TYPE_PENDING), (4, 2), (8, 3))
+
 _EXPECTED_SIZES: Final = (
     (ACCOUNT_DTYPE, ACCOUNT_SIZE_BYTES),
     (TRANSFER_DTYPE, TRANSFER_SIZE_BYTES),
@@ -177,6 +194,21 @@ def kept_of(change_events: Records) -> Records:
     for name in EVENT_DTYPE.names or ():
         kept[name] = change_events[name]
     return kept
+
+
+def events_of_transfers(transfers: Records) -> Records:
+    """Returns what is kept of the change event that each transfer made, as EVENT_DTYPE.
+
+    A transfer makes one event, at its own time, that repeats its fields. (An expiry is an event of
+    no transfer: it cannot be told from here.)
+    """
+    events = np.zeros(len(transfers), dtype=EVENT_DTYPE)
+    for name in EVENT_DTYPE.names or ():
+        if name != "type":
+            events[name] = transfers[_TRANSFER_FIELDS.get(name, name)]
+    for flag, event_type in _TYPE_OF_FLAGS:
+        events["type"][transfers["flags"] & flag != 0] = event_type
+    return events
 
 
 def timestamps_ns(records: Records) -> TimestampsNs:

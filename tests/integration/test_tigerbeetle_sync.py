@@ -7,13 +7,24 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tigerbeetle as tb
 
 from masques_pipelines.ledger.accounts import sync_accounts
 from masques_pipelines.ledger.chart import Chart, read_chart
+from masques_pipelines.ledger.reader import EventReader
+from masques_pipelines.ledger.records import (
+    CHANGE_EVENT_DTYPE,
+    EVENT_TYPE_EXPIRED,
+    Records,
+    kept_of,
+    records_of,
+    timestamps_ns,
+)
 from masques_pipelines.ledger.sources.opening import open_ledger
-from masques_pipelines.ledger.sources.protocol import LedgerSource
+from masques_pipelines.ledger.sources.protocol import LedgerSource, Page
+from masques_pipelines.ledger.sources.tigerbeetle import TigerBeetleSource
 from masques_pipelines.ledger.transactions import sync_transactions
 from masques_pipelines.warehouse.warehouse import Warehouse
 from tests.support.balances import (
@@ -63,6 +74,52 @@ def write_until(load: LedgerLoad, is_enough: threading.Event) -> None:
 def sync_both(warehouse: Warehouse, ledger: LedgerSource, chart: Chart) -> int:
     sync_accounts(warehouse, ledger, chart)
     return sync_transactions(warehouse, ledger, chart).rows_total
+
+
+def change_events_of(ledger: LedgerSource, *, to_ns: int) -> Records:
+    """All change events up to the time of one of them, page by page."""
+    pages: list[Records] = []
+    from_ns = 0
+    while from_ns <= to_ns:
+        data = ledger.change_events(from_ns, to_ns).data
+        pages.append(records_of(data, CHANGE_EVENT_DTYPE, origin="page"))
+        from_ns = int(timestamps_ns(pages[-1])[-1]) + 1
+    return kept_of(np.concatenate(pages))
+
+
+def test_a_backfill_by_transfers_during_writing_is_what_change_events_say(
+    server: TigerBeetleServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    transfers = TigerBeetleSource.transfers
+
+    def noted_transfers(source: TigerBeetleSource, from_ns: int) -> Page:
+        asked.append(from_ns)
+        return transfers(source, from_ns)
+
+    monkeypatch.setattr(TigerBeetleSource, "transfers", noted_transfers)
+    with LedgerLoad(server.address, server.cluster_id, seed=8) as load:
+        for _ in range(3):
+            load.play(30)
+            load.hold_until_expiry(40)  # each time 40 expiries in a second, amid other business
+            played_until_s = time.monotonic() + 1.2
+            while time.monotonic() < played_until_s:
+                load.play(5)
+        is_enough = threading.Event()
+        writer = threading.Thread(target=write_until, args=(load, is_enough))
+        writer.start()
+        try:
+            with open_ledger(server.url) as ledger:
+                read = [batch.events for batch in EventReader(ledger, cursor_ns=0).batches(5000)]
+        finally:
+            is_enough.set()
+            writer.join()
+    events = np.concatenate(read)
+    with open_ledger(server.url) as ledger:
+        expected = change_events_of(ledger, to_ns=int(timestamps_ns(events)[-1]))
+    assert events.tobytes() == expected.tobytes()
+    assert np.count_nonzero(events["type"] == EVENT_TYPE_EXPIRED) == 120
+    assert len(asked) >= 3  # there were stretches of a thousand events between the expiries
 
 
 def test_syncs_during_writing_end_at_the_servers_own_balances(

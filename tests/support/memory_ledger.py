@@ -15,6 +15,7 @@ import numpy as np
 from masques_pipelines.ledger.records import (
     ACCOUNT_DTYPE,
     CHANGE_EVENT_DTYPE,
+    EVENT_TYPE_EXPIRED,
     TRANSFER_DTYPE,
     Records,
     timestamps_ns,
@@ -41,6 +42,8 @@ class MemoryLedger:
     description: str = "memory://ledger"
     page_events: int = 2730
     page_accounts: int = 8189
+    page_transfers: int = 8189
+    has_quick_transfers: bool = False
     before_call: Callable[["MemoryLedger"], None] = lambda _ledger: None
     calls: int = 0
 
@@ -61,8 +64,14 @@ class MemoryLedger:
         return Page(data=page[: self.page_accounts].tobytes(), ledger_time_ns=self.now_ns)
 
     def transfers(self, timestamp_min: int) -> Page:
-        del timestamp_min
-        return Page(data=np.empty(0, TRANSFER_DTYPE).tobytes(), ledger_time_ns=self.now_ns)
+        self._count()
+        made = self.events[self.events["type"] != EVENT_TYPE_EXPIRED]
+        made = made[timestamps_ns(made) >= timestamp_min][: self.page_transfers]
+        page = np.zeros(len(made), TRANSFER_DTYPE)
+        for name in TRANSFER_DTYPE.names or ():
+            is_same = name in (made.dtype.names or ())
+            page[name] = made[name if is_same else f"transfer_{name}"]
+        return Page(data=page.tobytes(), ledger_time_ns=self.now_ns)
 
     def close(self) -> None:
         """Nothing is held."""

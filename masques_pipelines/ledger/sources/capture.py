@@ -133,6 +133,11 @@ class CaptureSource:
         """The folder as a URL."""
         return f"capture://{quote(str(self._capture.folder))}"
 
+    @property
+    def has_quick_transfers(self) -> bool:
+        """Never: its files are in memory, and its transfers may have been read at another time."""
+        return False
+
     def change_events(
         self, timestamp_min: int, timestamp_max: int = 0, limit: int | None = None
     ) -> Page:

@@ -88,6 +88,10 @@ class LedgerSource(Protocol):
     def description(self) -> str:
         """Names the source in messages and metadata, without any secret."""
 
+    @property
+    def has_quick_transfers(self) -> bool:
+        """Whether transfers() shows the same moment as change_events(), for less of its time."""
+
     def change_events(
         self, timestamp_min: int, timestamp_max: int = 0, limit: int | None = None
     ) -> Page:
@@ -116,7 +120,7 @@ class LedgerSource(Protocol):
     def transfers(self, timestamp_min: int) -> Page:
         """Returns transfers (128 bytes each) of that time or later, oldest first.
 
-        Expiries do not show here: for self-checks and captures, never for the sync.
+        Expiries do not show here: without change events beside it, no sync can use it.
 
         Raises:
             LedgerUnavailableError, LedgerRefusedError, PageError, ValueError: as change_events.

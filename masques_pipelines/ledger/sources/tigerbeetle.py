@@ -27,6 +27,7 @@ import numpy as np
 from masques_pipelines.ledger.records import (
     ACCOUNT_DTYPE,
     CHANGE_EVENT_DTYPE,
+    EVENT_DTYPE,
     EVENT_TYPE_EXPIRED,
     TRANSFER_DTYPE,
     TRANSFER_FLAG_IMPORTED,
@@ -35,6 +36,7 @@ from masques_pipelines.ledger.records import (
     check_accounts,
     check_change_events,
     check_transfers,
+    events_of_transfers,
     records_of,
     timestamps_ns,
 )
@@ -163,6 +165,11 @@ class TigerBeetleSource:
         """The URL of the cluster, which holds no secret."""
         addresses = ",".join(map(str, self._addresses))
         return f"tigerbeetle://{addresses}/?cluster_id={self._cluster_id}"
+
+    @property
+    def has_quick_transfers(self) -> bool:
+        """Always: a third of the bytes, and a fourth of the server's time (research: 2.45 M/s)."""
+        return True
 
     def change_events(
         self, timestamp_min: int, timestamp_max: int = 0, limit: int | None = None
@@ -402,26 +409,6 @@ def _check_not_after(records: Records, *, timestamp_max: int, origin: str) -> No
         )
 
 
-# What an event repeats of its transfer: names in the event, names in the transfer.
-_TRANSFER_FIELDS_OF_EVENT: Final = (
-    ("transfer_id", "id"),
-    ("debit_account_id", "debit_account_id"),
-    ("credit_account_id", "credit_account_id"),
-    ("transfer_amount", "amount"),
-    ("transfer_pending_id", "pending_id"),
-    ("transfer_user_data_128", "user_data_128"),
-    ("transfer_user_data_64", "user_data_64"),
-    ("transfer_user_data_32", "user_data_32"),
-    ("transfer_timeout", "timeout"),
-    ("ledger", "ledger"),
-    ("transfer_code", "code"),
-    ("transfer_flags", "flags"),
-    ("transfer_timestamp", "timestamp"),
-)
-# Event type by the transfer's flags pending (2), post_pending (4), void_pending (8).
-_TYPE_OF_FLAGS: Final = ((2, 1), (4, 2), (8, 3))
-
-
 def check_events_are_transfers(events: Records, transfers: Records, *, origin: str) -> None:
     """Raises PageError unless each event repeats its transfer, and each transfer has its event.
 
@@ -445,12 +432,9 @@ def check_events_are_transfers(events: Records, transfers: Records, *, origin: s
             "a ledger that was written by a release before 0.16.29 cannot be copied whole; "
             f"see {VERSIONS_PAGE}"
         )
-    for event_field, transfer_field in _TRANSFER_FIELDS_OF_EVENT:
-        _check_equal(events, event_field, transfers[transfer_field], origin=origin)
-    types = np.zeros(len(events), dtype=np.uint8)
-    for flag, event_type in _TYPE_OF_FLAGS:
-        types[transfers["flags"] & flag != 0] = event_type
-    _check_equal(events, "type", types, origin=origin)
+    expected = events_of_transfers(transfers)
+    for name in EVENT_DTYPE.names or ():
+        _check_equal(events, name, expected[name], origin=origin)
 
 
 _UNKNOWN_LAYOUT: Final = (
