@@ -36,7 +36,7 @@ import tigerbeetle as tb
 
 from masques_pipelines.ledger.chart import load_chart, read_chart
 from masques_pipelines.ledger.reader import BATCH_EVENTS, EventReader
-from masques_pipelines.ledger.records import Records, timestamps_ns
+from masques_pipelines.ledger.records import TIMESTAMP_MAX, Records, timestamps_ns
 from masques_pipelines.ledger.sources.capture import read_capture
 from masques_pipelines.ledger.sources.opening import open_ledger
 from masques_pipelines.ledger.sources.protocol import CHANGE_EVENTS_PER_PAGE_MAX, Page
@@ -49,8 +49,10 @@ from masques_pipelines.warehouse.warehouse import Origin, Warehouse
 
 ROOT = Path(__file__).resolve().parents[1]
 PHASES = ("reading", "inserting", "sync", "client")
+# No event is so early: a reader that starts there knows no open holds and reads change events.
+RESUMED_NS = 1
 NAMES = {
-    "reading": "(a) reading alone",
+    "reading": "(a) reading change events alone",
     "inserting": "(b) inserting alone",
     "sync": "(c) our sync, end to end",
     "client": "(d) query_transfers, pandas, insert_df",
@@ -65,6 +67,7 @@ class TiledLedger:
     cluster_id = 1
     release = "tiled"
     description = "memory://tiled capture"
+    has_quick_transfers = False
 
     def __init__(self, events: int) -> None:
         packaged = importlib.resources.files("masques_pipelines.ledger") / "packaged_capture"
@@ -77,30 +80,31 @@ class TiledLedger:
         tiles = -(-events // len(self._tile))
         self._start = time.time_ns() - tiles * self._span - 10**9
         self._offset = self._start - int(times[0])
+        self._times = times
 
     def change_events(
         self, timestamp_min: int, timestamp_max: int = 0, limit: int | None = None
     ) -> Page:
-        """Returns change events of that closed range, as LedgerSource does."""
+        """Returns change events of that closed range, as LedgerSource does; no page spans tiles."""
         number = max(0, (timestamp_min - self._start) // self._span)
-        limit = limit or CHANGE_EVENTS_PER_PAGE_MAX
-        parts: list[Records] = []
-        while sum(map(len, parts)) < limit and number * len(self._tile) < self._events:
-            part = self._made(number)
-            part = part[timestamps_ns(part) >= timestamp_min]
-            parts.append(part[timestamps_ns(part) <= timestamp_max] if timestamp_max else part)
+        page = self._tile[:0]
+        while len(page) == 0 and number * len(self._tile) < self._events:
+            shift = self._offset + number * self._span
+            start = np.searchsorted(self._times, timestamp_min - shift)
+            end = np.searchsorted(self._times, (timestamp_max or TIMESTAMP_MAX) - shift, "right")
+            end = min(end, start + (limit or CHANGE_EVENTS_PER_PAGE_MAX))
+            end = min(end, self._events - number * len(self._tile))
+            page = self._made(number, self._tile[start:end], np.uint64(shift))
             number += 1
-        page = np.concatenate(parts)[:limit] if parts else self._tile[:0]
         return Page(data=page.tobytes(), ledger_time_ns=time.time_ns())
 
-    def _made(self, number: int) -> Records:
-        part: Records = self._tile[: self._events - number * len(self._tile)].copy()
-        shift = np.uint64(self._offset + number * self._span)
+    def _made(self, number: int, part: Records, shift: np.uint64) -> Records:
+        part = part.copy()
         for name in ("timestamp", "transfer_timestamp"):
             part[name] += shift
         part["transfer_id"]["high"] += np.uint64(number)
         is_pending = part["transfer_pending_id"]["low"] != 0
-        part["transfer_pending_id"]["high"][is_pending] += np.uint64(number)
+        part["transfer_pending_id"]["high"] += np.uint64(number) * is_pending
         return part
 
     def close(self) -> None:
@@ -135,7 +139,8 @@ def measure(phase: str, url: str, events: int) -> dict[str, float]:
         source.change_events(0, limit=1)  # a session's first call takes 0.6 s, whoever asks
         if phase == "reading":
             started = time.perf_counter()
-            count = sum(len(batch.events) for batch in EventReader(source, cursor_ns=0).batches())
+            reader = EventReader(source, cursor_ns=RESUMED_NS)
+            count = sum(len(batch.events) for batch in reader.batches())
             seconds = time.perf_counter() - started
         elif phase == "inserting":
             batches = [batch.events for batch in EventReader(source, cursor_ns=0).batches()]
@@ -251,11 +256,18 @@ def in_own_process(phase: str, url: str, events: int) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Load:
-    """Writes events as fast as the server takes them: payments and holds of 40 accounts."""
+    """Writes transfers as fast as the server takes them, between 40 accounts.
+
+    Of ten, eight are payments, one is a hold with a timeout of an hour, and one posts it.
+
+    Attributes:
+        expiring: Every so many transfers one is a hold that expires after a second; 0 for none.
+    """
 
     address: str
     cluster_id: int
     events: int
+    expiring: int = 0
 
     def write(self) -> None:
         """Writes them all."""
@@ -264,29 +276,36 @@ class Load:
             client.create_accounts(
                 [tb.Account(id=n, ledger=1, code=200, user_data_128=n) for n in range(1, 41)]
             )
-            for start in range(1, self.events + 1, 8189):
-                ids = range(start, min(start + 8189, self.events + 1))
-                debits = rng.integers(1, 41, len(ids)).tolist()
-                traces = rng.integers(1, 2**62, len(ids)).tolist()
-                amounts = rng.integers(1, 10**9, len(ids)).tolist()
-                client.create_transfers(
-                    [
-                        tb.Transfer(
-                            id=(1 << 100) + n, debit_account_id=debit,
-                            credit_account_id=debit % 40 + 1, amount=amount, ledger=1,
-                            code=3, user_data_128=trace << 64 | trace, user_data_64=trace,
-                            user_data_32=3 << 24 | 7,
-                            flags=tb.TransferFlags.PENDING if n % 5 == 0 else tb.TransferFlags.NONE,
-                        )
-                        for n, debit, trace, amount in zip(
-                            ids, debits, traces, amounts, strict=True
-                        )
-                    ]
-                )  # fmt: skip
+            for start in range(1, self.events + 1, 8180):  # a page's worth, whole tens
+                numbers = range(start, min(start + 8180, self.events + 1))
+                traces = rng.integers(1, 2**62, len(numbers)).tolist()
+                amounts = rng.integers(1, 10**9, len(numbers)).tolist()
+                results = client.create_transfers(
+                    [self._transfer(*one) for one in zip(numbers, traces, amounts, strict=True)]
+                )
+                if any(one.status != tb.CreateTransferStatus.CREATED for one in results):
+                    raise RuntimeError("the ledger refused a transfer")
+
+    def _transfer(self, number: int, trace: int, amount: int) -> tb.Transfer:
+        # Ten transfers in a row are between the same two accounts: a hold and its post are.
+        debit = number // 10 % 40 + 1
+        transfer = tb.Transfer(
+            id=(1 << 100) + number, debit_account_id=debit, credit_account_id=debit % 40 + 1,
+            amount=amount, ledger=1, code=3, user_data_128=trace << 64 | trace, user_data_64=trace,
+            user_data_32=3 << 24 | 7,
+        )  # fmt: skip
+        if self.expiring and number % self.expiring == 1:
+            transfer.flags, transfer.timeout = tb.TransferFlags.PENDING, 1
+        elif number % 10 == 2:
+            transfer.flags, transfer.timeout = tb.TransferFlags.PENDING, 3600
+        elif number % 10 == 7:
+            transfer.flags, transfer.amount = tb.TransferFlags.POST_PENDING_TRANSFER, tb.AMOUNT_MAX
+            transfer.pending_id = transfer.id - 5
+        return transfer
 
 
 @contextlib.contextmanager
-def ledger_url(events: int) -> Iterator[str]:
+def ledger_url(events: int, expiring: int) -> Iterator[str]:
     """Yields the URL of a loaded server, or "" when there is no binary."""
     named = os.environ.get("TIGERBEETLE_BIN") or shutil.which("tigerbeetle")
     if not named:
@@ -300,7 +319,7 @@ def ledger_url(events: int) -> Iterator[str]:
             Path(folder), binary=Path(named), development=False, cache_grid="1GiB"
         ) as server,
     ):
-        Load(server.address, server.cluster_id, events).write()
+        Load(server.address, server.cluster_id, events, expiring).write()
         yield server.url
 
 
@@ -314,8 +333,8 @@ def table(rows: list[tuple[str, ...]]) -> str:
     return "\n".join(lines)
 
 
-def report(events: int, rounds: int, *, with_memory: bool) -> None:
-    with ledger_url(events) as url:
+def report(events: int, rounds: int, expiring: int, *, with_memory: bool) -> None:
+    with ledger_url(events, expiring) as url:
         print(f"{events:,} events, {'a real server' if url else 'a tiled capture'}, "
               f"best of {rounds} rounds in turn, batches of {BATCH_EVENTS:,}\n")  # fmt: skip
         found: dict[str, list[dict[str, float]]] = {phase: [] for phase in PHASES}
@@ -349,6 +368,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--expiring", type=int, default=0, help="a server: one of so many expires")
     parser.add_argument("--memory", action="store_true", help="also 100 k, 1 M and 5 M events")
     parser.add_argument("--phase", choices=PHASES)
     parser.add_argument("--url", default="")
@@ -356,7 +376,7 @@ def main() -> None:
     if given.phase:
         print(json.dumps(measure(given.phase, given.url, given.events)))
     else:
-        report(given.events, given.rounds, with_memory=given.memory)
+        report(given.events, given.rounds, given.expiring, with_memory=given.memory)
 
 
 if __name__ == "__main__":

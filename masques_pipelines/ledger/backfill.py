@@ -21,6 +21,7 @@ from masques_pipelines.ledger.records import (
     EVENT_DTYPE,
     EVENT_TYPE_EXPIRED,
     EVENT_TYPE_PENDING,
+    TIMESTAMP_MAX,
     PageError,
     Records,
     events_of_transfers,
@@ -55,6 +56,7 @@ class TransferStretches:
         self._read_ns = 0  # newest event that was handed on
         self._expires_ns: dict[bytes, int] = {}  # open holds with a timeout, by transfer id
         self._page = _NOTHING
+        self._page_times = timestamps_ns(_NOTHING)
         self._due_ns: dict[bytes, int] = {}  # holds that expire before the page ends
         self._taken = 0  # events of the page that were handed out
         self._taken_to_ns = 0
@@ -75,7 +77,8 @@ class TransferStretches:
             self._end()
             return
         self._page, self._taken = events_of_transfers(transfers), 0
-        end_ns = int(timestamps_ns(self._page)[-1])
+        self._page_times = np.ascontiguousarray(timestamps_ns(transfers))
+        end_ns = int(self._page_times[-1])
         closed = set(_closed_holds(self._page))
         self._due_ns = {
             hold: time_ns
@@ -86,11 +89,9 @@ class TransferStretches:
 
     def take(self) -> Records:
         """Returns the next events that transfers tell; none when change events must be read."""
-        times = timestamps_ns(self._page)
-        stretch = self._page[np.searchsorted(times, np.uint64(self._read_ns), side="right") :]
+        stretch = self._of_page(self._read_ns, TIMESTAMP_MAX)
         if self._due_ns:
-            first_due = np.uint64(min(self._due_ns.values()))
-            stretch = stretch[: np.searchsorted(timestamps_ns(stretch), first_due)]
+            stretch = self._of_page(self._read_ns, min(self._due_ns.values()) - 1)
             self._searches = 0 if len(stretch) else self._searches + 1
             if len(stretch) < STRETCH_EVENTS_MIN:
                 stretch = _NOTHING
@@ -123,7 +124,7 @@ class TransferStretches:
         for hold in (*_closed_holds(events), *expired):
             self._expires_ns.pop(hold, None)
             self._due_ns.pop(hold, None)
-        if len(self._page) and int(timestamps_ns(self._page)[-1]) <= self._read_ns:
+        if len(self._page) and int(self._page_times[-1]) <= self._read_ns:
             self._leave_page()
         if len(self._expires_ns) > OPEN_HOLDS_MAX:
             self._end()
@@ -132,11 +133,14 @@ class TransferStretches:
         """Raises unless the events and the page tell the same of the times that both cover."""
         if len(self._page) == 0:
             return
-        to_ns = min(int(timestamps_ns(events)[-1]), int(timestamps_ns(self._page)[-1]))
+        times = timestamps_ns(events)
+        to_ns = min(int(times[-1]), int(self._page_times[-1]))
         if to_ns <= self._taken_to_ns:  # the events are the page's own
             return
-        by_events = _between(events[events["type"] != EVENT_TYPE_EXPIRED], self._read_ns, to_ns)
-        by_transfers = _between(self._page, self._read_ns, to_ns)
+        # Late imports come before what was read already: no page of transfers shows them any more.
+        is_new = (times > np.uint64(self._read_ns)) & (times <= np.uint64(to_ns))
+        by_events = events[is_new & (events["type"] != EVENT_TYPE_EXPIRED)]
+        by_transfers = self._of_page(self._read_ns, to_ns)
         if by_events.tobytes() != by_transfers.tobytes():
             raise PageError(
                 f"{self._origin}: change events and transfers after {self._read_ns} up to {to_ns} "
@@ -145,6 +149,12 @@ class TransferStretches:
                 "copied whole; see docs/tigerbeetle-versions.md"
             )
 
+    def _of_page(self, after_ns: int, to_ns: int) -> Records:
+        start, end = np.searchsorted(
+            self._page_times, np.array([after_ns, to_ns], np.uint64), side="right"
+        )
+        return self._page[start:end]
+
     def _leave_page(self) -> None:
         """Lets go of a page that was passed; one that was of little use makes the next one wait."""
         if 2 * self._taken < len(self._page):
@@ -152,12 +162,12 @@ class TransferStretches:
             self._next_wait_pages = min(2 * self._next_wait_pages, WAIT_PAGES_MAX)
         else:
             self._next_wait_pages = 1
-        self._page = _NOTHING
+        self._page, self._page_times = _NOTHING, timestamps_ns(_NOTHING)
 
     def _end(self) -> None:
         """Leaves the rest to change events."""
         self._ended = True
-        self._page = _NOTHING
+        self._page, self._page_times = _NOTHING, timestamps_ns(_NOTHING)
         self._due_ns.clear()
         self._expires_ns.clear()
         self._searches = 0
@@ -179,8 +189,3 @@ def _keys(events: Records, field: str) -> list[bytes]:
     """Returns a u128 of each event as its 16 bytes."""
     keys: list[bytes] = np.ascontiguousarray(events[field]).view("V16").tolist()
     return keys
-
-
-def _between(events: Records, after_ns: int, to_ns: int) -> Records:
-    times = timestamps_ns(events)
-    return events[(times > np.uint64(after_ns)) & (times <= np.uint64(to_ns))]
