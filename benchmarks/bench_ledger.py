@@ -1,6 +1,6 @@
 """The speed and memory of the ledger sync, as ratios within one run: `make bench-ledger`.
 
-Here: four ways through the same events, each in a process of its own so that its peak memory is its
+Here: five ways through the same events, each in a process of its own so that its peak memory is its
 own, and the memory of long back-fills.
 Not here: anything that a test relies on.
 A re-run measures anew, in temporary folders.
@@ -11,6 +11,7 @@ and loaded; without one the packaged capture is tiled to as many events.
 (a) reading    draining all change events, nothing else
 (b) inserting  the events lie in memory; inserting them as the sync does
 (c) sync       sync_transactions from an empty table, seals and final check included
+(c') resumed   the same without reading transfers, as a run reads that resumes
 (d) by client  query_transfers' dataclasses, a DataFrame, insert_df into a table without indexes
 """
 
@@ -48,13 +49,14 @@ from masques_pipelines.warehouse.opening import open_warehouse
 from masques_pipelines.warehouse.warehouse import Origin, Warehouse
 
 ROOT = Path(__file__).resolve().parents[1]
-PHASES = ("reading", "inserting", "sync", "client")
+PHASES = ("reading", "inserting", "sync", "resumed", "client")
 # No event is so early: a reader that starts there knows no open holds and reads change events.
 RESUMED_NS = 1
 NAMES = {
     "reading": "(a) reading change events alone",
     "inserting": "(b) inserting alone",
     "sync": "(c) our sync, end to end",
+    "resumed": "(c') the same, by change events alone",
     "client": "(d) query_transfers, pandas, insert_df",
 }
 CLIENT_EVENTS_MAX = 150_000  # (d) is slow, and its rate does not depend on the length
@@ -117,6 +119,18 @@ class TiledLedger:
         """Nothing is held."""
 
 
+class ByChangeEvents:
+    """Any source, as one whose transfers are of no use."""
+
+    has_quick_transfers = False
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+
 @contextlib.contextmanager
 def opened_source(url: str, events: int) -> Iterator[Any]:
     with open_ledger(url) if url else TiledLedger(events) as source:
@@ -150,16 +164,17 @@ def measure(phase: str, url: str, events: int) -> dict[str, float]:
                 for batch in batches:
                     insert_events(warehouse, lease, read_chart(None), batch)
                 seconds = time.perf_counter() - started
-        elif phase == "sync":
+        elif phase in {"sync", "resumed"}:
+            ledger = source if phase == "sync" else ByChangeEvents(source)
             with new_warehouse() as warehouse:
-                done = sync_transactions(warehouse, source, read_chart(None))
+                done = sync_transactions(warehouse, ledger, read_chart(None))
                 count, seconds = done.events_read, done.duration_s
-                again = sync_transactions(warehouse, source, read_chart(None)).duration_s
+                again = sync_transactions(warehouse, ledger, read_chart(None)).duration_s
         else:
             count, seconds = by_client(source, url, min(events, CLIENT_EVENTS_MAX))
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     result = {"events": count, "seconds": seconds, "peak_mb": peak_mb}
-    return {**result, "nothing_new_s": again} if phase == "sync" else result
+    return {**result, "nothing_new_s": again} if phase in {"sync", "resumed"} else result
 
 
 def by_client(source: Any, url: str, events: int) -> tuple[int, float]:

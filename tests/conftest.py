@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from masques_pipelines.settings import VARIABLES, Settings, read_settings
-from masques_pipelines.warehouse.migrations import migrate
 from masques_pipelines.warehouse.opening import open_warehouse
-from masques_pipelines.warehouse.schema import DATABASES
 from masques_pipelines.warehouse.warehouse import Origin, Warehouse
+from tests.support.fresh_schema import drop_schema, fresh_schema
 
 SMALL_CAPTURE = Path(__file__).parent / "data" / "captures" / "small"
 
@@ -40,16 +39,16 @@ def engine_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settin
 def empty_warehouse(engine_settings: Settings) -> Iterator[Warehouse]:
     """A warehouse without any of our databases."""
     with open_warehouse(engine_settings, origin=Origin(job="tests")) as opened:
-        for database in DATABASES:
-            opened.command(f"DROP DATABASE IF EXISTS {database} SYNC")
+        drop_schema(opened)
         yield opened
 
 
 @pytest.fixture
-def warehouse(empty_warehouse: Warehouse) -> Warehouse:
+def warehouse(engine_settings: Settings) -> Iterator[Warehouse]:
     """A warehouse with the whole schema and no rows."""
-    migrate(empty_warehouse)
-    return empty_warehouse
+    with open_warehouse(engine_settings, origin=Origin(job="tests")) as opened:
+        fresh_schema(opened)
+        yield opened
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
-"""Reading change events so that none is missed, whatever lands while we read.
+"""Reading a ledger's events so that none is missed, whatever lands while we read.
 
 Here: the cursor rules of one run over a ledger source.
-Not here: where events come from (sources/), and where they go (transactions.py).
+Not here: where events come from (sources/), which part of history may be read as transfers
+(backfill.py), and where events go (transactions.py).
 A re-run starts from the cursor that the target gives; nothing is kept here.
 
 The rules (each was seen on a real server, 0.17.9):

@@ -27,6 +27,7 @@ from masques_pipelines.warehouse.lease import LeaseBusyError, LeaseLostError, wr
 from masques_pipelines.warehouse.migrations import migrate
 from masques_pipelines.warehouse.opening import open_warehouse
 from masques_pipelines.warehouse.warehouse import Origin, Warehouse
+from tests.support.fresh_schema import fresh_schema
 from tests.support.http_front import Front, http_front
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.sync_worker import TABLE_DIGEST, WRITE, digest, ledger_of, sync
@@ -60,9 +61,7 @@ def connected(front: Front, job: str = "tests") -> Iterator[Warehouse]:
 @pytest.fixture
 def server(front: Front) -> Iterator[Warehouse]:
     with connected(front) as warehouse:
-        for database in ("masques", "masques_ops", "masques_marts"):
-            warehouse.command(f"DROP DATABASE IF EXISTS {database} SYNC")
-        migrate(warehouse)
+        fresh_schema(warehouse)
         yield warehouse
 
 

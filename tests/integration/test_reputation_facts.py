@@ -1,14 +1,12 @@
 """What changed since the last run, against everything compared: the two must never differ."""
 
 import random
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from masques_pipelines.reputation.facts import write_facts
-from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.errors import WarehousePermanentError
 from masques_pipelines.warehouse.warehouse import Warehouse
 from tests.support.reputation_generated import generated_world
@@ -17,28 +15,13 @@ from tests.support.reputation_world import (
     Session,
     Settlement,
     World,
-    empty_tables,
     ident,
-    migrated_once,
     python_scores,
     sql_scores,
 )
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 STAGES = 3
-
-
-@pytest.fixture(scope="module")
-def migrated(engine_settings: Settings) -> Iterator[Warehouse]:
-    with migrated_once(engine_settings) as opened:
-        yield opened
-
-
-@pytest.fixture
-def warehouse(migrated: Warehouse) -> Warehouse:
-    """A warehouse with the whole schema and no rows, without migrating for every test."""
-    empty_tables(migrated)
-    return migrated
 
 
 def ago(days: float) -> datetime:

@@ -1,13 +1,11 @@
 """The reputation model on the real engine: the worked numbers, and a second implementation."""
 
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from masques_pipelines.reputation import facts
-from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.warehouse import Warehouse
 from tests.support.reputation_generated import generated_world
 from tests.support.reputation_world import (
@@ -15,28 +13,13 @@ from tests.support.reputation_world import (
     Event,
     Score,
     World,
-    empty_tables,
     ident,
-    migrated_once,
     python_scores,
     sql_scores,
 )
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SUBJECT = ident("subject")
-
-
-@pytest.fixture(scope="module")
-def migrated(engine_settings: Settings) -> Iterator[Warehouse]:
-    with migrated_once(engine_settings) as opened:
-        yield opened
-
-
-@pytest.fixture
-def warehouse(migrated: Warehouse) -> Warehouse:
-    """A warehouse with the whole schema and no rows, without migrating for every test."""
-    empty_tables(migrated)
-    return migrated
 
 
 def ago(days: float) -> datetime:

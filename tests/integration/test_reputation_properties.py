@@ -2,7 +2,7 @@
 
 import random
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -11,8 +11,8 @@ import pytest
 from masques_pipelines.reputation.checks import check_scores
 from masques_pipelines.reputation.facts import write_facts
 from masques_pipelines.reputation.scores import refresh_scores
-from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.warehouse import Warehouse
+from tests.support.fresh_schema import fresh_schema
 from tests.support.reputation_world import (
     CATEGORIES,
     MODEL,
@@ -21,28 +21,13 @@ from tests.support.reputation_world import (
     Score,
     Settlement,
     World,
-    empty_tables,
     ident,
-    migrated_once,
     python_scores,
     sql_scores,
 )
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SUBJECTS = 40
-
-
-@pytest.fixture(scope="module")
-def migrated(engine_settings: Settings) -> Iterator[Warehouse]:
-    with migrated_once(engine_settings) as opened:
-        yield opened
-
-
-@pytest.fixture
-def warehouse(migrated: Warehouse) -> Warehouse:
-    """A warehouse with the whole schema and no rows, without migrating for every test."""
-    empty_tables(migrated)
-    return migrated
 
 
 def ago(days: float) -> datetime:
@@ -347,14 +332,14 @@ def test_only_a_newer_and_near_one_inherits(warehouse: Warehouse) -> None:
     unlinked = whitewashed(warehouse, born=1, link="")
     assert (unlinked.overall, unlinked.confidence, unlinked.events) == nothing
     # Who was there first cannot be harmed by one that takes an id of theirs and is suspended.
-    empty_tables(warehouse)
+    fresh_schema(warehouse)
     older = whitewashed(warehouse, born=81, link="wallet")
     assert (older.overall, older.confidence, older.events) == nothing
     # A purse that funds many is an exchange: 20 others are the limit, these are 21.
-    empty_tables(warehouse)
+    fresh_schema(warehouse)
     at_limit = whitewashed(warehouse, born=1, link="purse", relatives=19)
     assert at_limit.events == 12
-    empty_tables(warehouse)
+    fresh_schema(warehouse)
     public = whitewashed(warehouse, born=1, link="purse", relatives=20)
     assert (public.overall, public.confidence, public.events) == nothing
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -32,9 +31,7 @@ from tests.support.reputation_world import (
     Event,
     Settlement,
     World,
-    empty_tables,
     ident,
-    migrated_once,
 )
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -43,19 +40,6 @@ SIGNALS = (
     "SELECT event_type, identity_id, category, score_delta, reference_type, reference_id, "
     "attributes['counterparty_id'] FROM masques.reputation_events ORDER BY event_type, identity_id"
 )
-
-
-@pytest.fixture(scope="module")
-def migrated(engine_settings: Settings) -> Iterator[Warehouse]:
-    with migrated_once(engine_settings) as opened:
-        yield opened
-
-
-@pytest.fixture
-def warehouse(migrated: Warehouse) -> Warehouse:
-    """A warehouse with the whole schema and no rows, without migrating for every test."""
-    empty_tables(migrated)
-    return migrated
 
 
 def ago(days: float) -> datetime:

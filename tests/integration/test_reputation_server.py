@@ -19,8 +19,9 @@ from masques_pipelines.warehouse.lease import LeaseBusyError, writer_lease
 from masques_pipelines.warehouse.migrations import migrate
 from masques_pipelines.warehouse.opening import open_warehouse
 from masques_pipelines.warehouse.warehouse import Origin, Warehouse
+from tests.support.fresh_schema import fresh_schema
 from tests.support.http_front import FaultKind, Front, http_front
-from tests.support.reputation_world import Event, World, empty_tables, ident, python_scores
+from tests.support.reputation_world import Event, World, ident, python_scores
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SCORES = "SELECT * FROM masques.reputation_scores ORDER BY identity_id"
@@ -40,8 +41,6 @@ def connected(front: Front) -> Iterator[Warehouse]:
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     with http_front(tmp_path_factory.mktemp("server") / "data") as running:
-        with connected(running) as warehouse:
-            migrate(warehouse)
         yield running
 
 
@@ -49,7 +48,7 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
 def server(front: Front) -> Iterator[Warehouse]:
     """A migrated server without rows; every fault that a test ordered must have happened."""
     with connected(front) as warehouse:
-        empty_tables(warehouse)
+        fresh_schema(warehouse)
         yield warehouse
     assert front.faults() == []
 

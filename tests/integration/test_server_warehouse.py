@@ -17,9 +17,10 @@ from masques_pipelines.rails.running import LEASE, ingest_all
 from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.errors import WarehousePermanentError, WarehouseTransientError
 from masques_pipelines.warehouse.lease import LeaseBusyError, writer_lease
-from masques_pipelines.warehouse.migrations import make_plan, migrate
+from masques_pipelines.warehouse.migrations import make_plan
 from masques_pipelines.warehouse.opening import open_warehouse
 from masques_pipelines.warehouse.warehouse import Origin, Warehouse
+from tests.support.fresh_schema import fresh_schema
 from tests.support.http_front import FaultKind, Front, http_front
 from tests.support.sync_worker import WRITE
 
@@ -42,9 +43,7 @@ def connected(front: Front) -> Iterator[Warehouse]:
 def server(front: Front) -> Iterator[Warehouse]:
     """A migrated server without rows; every fault that a test ordered must have happened."""
     with connected(front) as warehouse:
-        for database in ("masques", "masques_ops", "masques_marts"):
-            warehouse.command(f"DROP DATABASE IF EXISTS {database} SYNC")
-        migrate(warehouse)
+        fresh_schema(warehouse)
         yield warehouse
     assert front.faults() == []
 

@@ -5,11 +5,10 @@ shares no line with the SQL: dictionaries and loops, one event at a time.
 Not here: any test.
 """
 
-import contextlib
 import math
 import uuid
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -17,11 +16,7 @@ from typing import Any, Final
 
 from masques_pipelines.reputation.facts import write_facts
 from masques_pipelines.reputation.model import Model, read_model
-from masques_pipelines.settings import Settings
-from masques_pipelines.warehouse.migrations import migrate
-from masques_pipelines.warehouse.opening import open_warehouse
-from masques_pipelines.warehouse.schema import DATABASES
-from masques_pipelines.warehouse.warehouse import Origin, Warehouse
+from masques_pipelines.warehouse.warehouse import Warehouse
 
 MODEL: Final = read_model(None)
 PLATFORM: Final = MODEL.attestors[0]
@@ -290,28 +285,6 @@ class World:
             ["currency", "quoted_at", "usd"],
             [list(rate) for rate in self.rates],
         )
-
-
-@contextlib.contextmanager
-def migrated_once(settings: Settings) -> Iterator[Warehouse]:
-    """Opens a warehouse with the whole schema, made anew."""
-    with open_warehouse(settings, origin=Origin(job="tests")) as opened:
-        for database in DATABASES:
-            opened.command(f"DROP DATABASE IF EXISTS {database} SYNC")
-        migrate(opened)
-        yield opened
-
-
-def empty_tables(warehouse: Warehouse) -> None:
-    """Empties every table but the record of migrations and the models."""
-    rows = warehouse.rows(
-        "SELECT database, name FROM system.tables WHERE database IN ('masques', 'masques_ops') "
-        "AND engine LIKE '%MergeTree' AND name != 'schema_migrations' "
-        "AND NOT startsWith(name, 'reputation_model') "
-        "AND total_rows > 0"
-    )
-    for database, name in rows:
-        warehouse.command(f"TRUNCATE TABLE {database}.{name}")
 
 
 @dataclass(frozen=True)

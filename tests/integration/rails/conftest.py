@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from masques_pipelines.errors import MasquesError
 from masques_pipelines.rails.base import BaseConfig, BaseRail
 from masques_pipelines.rails.evm_transfers import Asset
 from masques_pipelines.rails.http import HttpNode, JsonRpc, open_node
@@ -21,41 +20,13 @@ from masques_pipelines.rails.journal import JournalRail
 from masques_pipelines.rails.journal_messages import Known
 from masques_pipelines.rails.linking import link_settlements
 from masques_pipelines.rails.revisions import open_settlements
-from masques_pipelines.settings import Settings
-from masques_pipelines.warehouse.migrations import migrate
-from masques_pipelines.warehouse.opening import open_warehouse
-from masques_pipelines.warehouse.schema import DATABASES
-from masques_pipelines.warehouse.warehouse import Origin, Warehouse
+from masques_pipelines.warehouse.warehouse import Warehouse
 from tests.support.anvil import TREASURY, USDC, Anvil, running_anvil
 from tests.support.x402_evm import Payments
 
 NETWORK = "eip155:8453"
-TABLES = (
-    "masques.accounts",
-    "masques.settlements",
-    "masques.transactions",
-    "masques_ops.payer_addresses",
-    "masques_ops.quarantine",
-    "masques_ops.rail_cursors",
-    "masques_ops.settlement_findings",
-)
 ASSET = Asset(USDC, "USDC", 6)
 KNOWN = Known({(NETWORK, USDC): ASSET}, "bip122:000000000019d6689c085ae165831e93")
-
-
-@pytest.fixture
-def warehouse(engine_settings: Settings) -> Iterator[Warehouse]:
-    """A warehouse without rows of the rails and the ledger; a new schema takes a second."""
-    with open_warehouse(engine_settings, origin=Origin(job="tests")) as opened:
-        try:
-            migrate(opened)
-        except MasquesError:  # another test left a schema that is not ours
-            for database in DATABASES:
-                opened.command(f"DROP DATABASE IF EXISTS {database} SYNC")
-            migrate(opened)
-        for table in TABLES:
-            opened.command(f"TRUNCATE TABLE {table}")
-        yield opened
 
 
 @pytest.fixture
