@@ -26,7 +26,12 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from masques_pipelines.warehouse.errors import WarehouseBusyError, WarehousePermanentError, one_line
+from masques_pipelines.warehouse.errors import (
+    WarehouseBusyError,
+    WarehousePermanentError,
+    one_line,
+    unwritable,
+)
 
 LOCK_TIMEOUT_S: Final = 600.0
 LOCK_POLL_S: Final = 0.1
@@ -188,7 +193,8 @@ def _lock(folder: Path, *, lock_timeout_s: float, on_wait: Callable[[str], None]
                 said_s = now_s
             time.sleep(LOCK_POLL_S)
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, _this_process().encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk: the lock holds without a name in it
+            os.pwrite(descriptor, _this_process().encode(), 0)
     except BaseException:
         os.close(descriptor)
         raise
@@ -224,8 +230,11 @@ def _sweep(folder: Path) -> None:
 
 def _start(folder: Path, side: Path) -> Client:
     config_path, users_path = side / "config.xml", side / "users.xml"
-    users_path.write_text(_USERS_XML, encoding="utf-8")
-    config_path.write_text(_CONFIG_XML.format(users_path=users_path), encoding="utf-8")
+    try:
+        users_path.write_text(_USERS_XML, encoding="utf-8")
+        config_path.write_text(_CONFIG_XML.format(users_path=users_path), encoding="utf-8")
+    except OSError as error:
+        raise unwritable(side, error) from error
     try:
         return clickhouse_connect.get_client(
             interface="chdb",

@@ -9,6 +9,7 @@ Source of the codes: ClickHouse `src/Common/ErrorCodes.cpp`.
 """
 
 import re
+from pathlib import Path
 from typing import Final
 
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error, OperationalError
@@ -38,6 +39,10 @@ TRANSIENT_CODES: Final[dict[int, str]] = {
     745: "SERVER_OVERLOADED: the server sheds load",
     999: "KEEPER_EXCEPTION: the keeper failed a request",
 }
+
+# A write whose space was not reserved before fails by the operating system, with other codes.
+_NOT_ENOUGH_SPACE: Final = 243
+_DISK_IS_FULL: Final = re.compile(r"No space left on device|errno: 28\b")
 
 # A query over its own limit fails the same way again; one that met a full server may not.
 _MEMORY_LIMIT_EXCEEDED: Final = 241
@@ -81,11 +86,23 @@ def translate(error: ClickHouseError, *, what: str) -> MasquesError:
         what: The thing that was tried, for the beginning of the text.
     """
     code = getattr(error, "code", None)
+    if _DISK_IS_FULL.search(str(error)):
+        code = _NOT_ENOUGH_SPACE
     text = f"{what}: {one_line(str(error))}"
+    if code == _NOT_ENOUGH_SPACE:
+        text += ": free some space on the disk that holds the warehouse, then run again"
     return (
         WarehouseTransientError(text, code=code)
         if is_transient(error, code)
         else WarehousePermanentError(text, code=code)
+    )
+
+
+def unwritable(folder: Path, error: OSError) -> WarehouseTransientError:
+    """Returns the error of a file of ours beside an embedded warehouse that cannot be written."""
+    return WarehouseTransientError(
+        f"{folder}: cannot be written ({error.strerror}): free some space on that disk, or let "
+        "this user write there, then run again"
     )
 
 

@@ -14,13 +14,13 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import IO, Any, Final, TypeVar
 
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from masques_pipelines.warehouse.errors import translate
+from masques_pipelines.warehouse.errors import translate, unwritable
 from masques_pipelines.warehouse.retry import with_retries
 
 # A page is a batch already; a server's own batching would only postpone its errors.
@@ -216,10 +216,11 @@ class Warehouse:
             settings: Of the statement.
         """
         tagged = self._insert_settings(settings)
+        shown = _with_names(sql, parameters)
         if self.inserts_folder is None:
             body = b"".join(piece for row in rows for piece in row)
             self._call(
-                sql,
+                shown,
                 lambda: self.client.command(
                     f"{sql}\nFORMAT RowBinary",
                     parameters=_bound(parameters),
@@ -229,14 +230,11 @@ class Warehouse:
             )
             return
         # The embedded engine takes no body. A file of the same rows is the same to it.
-        with tempfile.NamedTemporaryFile(dir=self.inserts_folder, suffix=".rows") as file:
-            for row in rows:
-                file.writelines(row)
-            file.flush()
+        with _file_of(rows, self.inserts_folder) as file:
             path = file.name.replace("\\", "\\\\").replace("'", "\\'")
             reading = sql.replace("input(", f"file('{path}', 'RowBinary', ", 1)
             self._call(
-                sql,
+                shown,
                 lambda: self.client.command(
                     reading, parameters=_bound(parameters), settings=tagged
                 ),
@@ -244,8 +242,13 @@ class Warehouse:
 
     def _insert(self, table: str, send: Callable[[], object]) -> None:
         def scoped() -> object:
-            with self.insert_scope():
-                return send()
+            try:
+                with self.insert_scope():
+                    return send()
+            except OSError as error:  # the driver's own file; its transport has other errors
+                if self.inserts_folder is None:
+                    raise
+                raise unwritable(self.inserts_folder, error) from error
 
         self._call(f"INSERT INTO {table}", scoped)
 
@@ -268,8 +271,28 @@ class Warehouse:
         return self._tagged({**INSERT_SETTINGS, **own, **settings})
 
 
+@contextlib.contextmanager
+def _file_of(rows: Iterable[Sequence[bytes]], folder: Path) -> Iterator[IO[bytes]]:
+    """Gives a file of the rows, which is gone afterwards."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, suffix=".rows") as file:
+            for row in rows:
+                file.writelines(row)
+            file.flush()
+            yield file
+    except OSError as error:  # closing a file whose disk is full fails too
+        raise unwritable(folder, error) from error
+
+
 def _bound(parameters: Parameters | None) -> dict[str, Any] | None:
     return dict(parameters) if parameters else None
+
+
+def _with_names(sql: str, parameters: Parameters | None) -> str:
+    """Returns a statement with its bound names in place, for people."""
+    for name, value in (parameters or {}).items():
+        sql = sql.replace(f"{{{name}:Identifier}}", str(value))
+    return sql
 
 
 def _shown(sql: str) -> str:

@@ -35,7 +35,9 @@ from tests.support.sync_worker import TABLE_DIGEST, WRITE, digest, ledger_of, sy
 ROOT = Path(__file__).parents[2]
 EMBEDDED_KILLS = 12
 SERVER_KILLS = 28
+BACKFILL_KILLS = 4
 EVENTS = 2120
+BACKFILL_EVENTS = 3 * EVENTS
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,9 @@ def undisturbed(front: Front, small_capture_path: Path) -> dict[int, str]:
     with connected(front) as warehouse:
         migrate(warehouse)
         for events in cuts():
-            sync(warehouse, small_capture_path, events)
+            ledger = ledger_of(small_capture_path, events)
+            ledger.has_quick_transfers = False  # what a back-fill by transfers gives, too
+            sync(warehouse, ledger)
             digests[events] = str(warehouse.scalar(TABLE_DIGEST))
     return digests
 
@@ -159,6 +163,25 @@ def test_kill_9_of_the_writer_at_any_moment_leaves_no_trace_on_a_server(
     assert worker.killed_in_sync >= SERVER_KILLS // 2
 
 
+@pytest.mark.timeout(600)
+def test_kill_9_in_a_backfill_by_transfers_leaves_no_trace(
+    server: Warehouse, front: Front, tmp_path: Path, dice: random.Random, small_capture_path: Path
+) -> None:
+    # The killed run reads transfers between the expiries; the next one resumes by change events.
+    by_change_events = ledger_of(small_capture_path, BACKFILL_EVENTS)
+    by_change_events.has_quick_transfers = False
+    sync(server, by_change_events)
+    undisturbed = digest(server)
+    worker = Killed(dice, tmp_path, front.url, small_capture_path)
+    for number in range(BACKFILL_KILLS):
+        fresh_schema(server)
+        worker.round(0, BACKFILL_EVENTS)
+        expire_leases(server)
+        sync(server, ledger_of(small_capture_path, BACKFILL_EVENTS))
+        assert digest(server) == undisturbed, f"round {number}"
+    assert worker.killed_in_sync >= BACKFILL_KILLS // 2
+
+
 def expire_leases(warehouse: Warehouse) -> None:
     """Makes a killed holder's deadline pass, as a minute would."""
     for name, comment in warehouse.rows(
@@ -237,17 +260,61 @@ def test_a_ledger_that_stops_in_mid_sync_leaves_no_trace(
         assert digest(warehouse) == undisturbed[size]
 
 
-def test_a_full_disk_and_a_user_who_stops_the_run_leave_no_trace(
+FULL_DISK = """
+set -e
+python="$1" home="$2"
+mount -t tmpfs -o size=64m tmpfs "$home"
+MASQUES_HOME="$home" "$python" -m masques_pipelines migrate >"$home/migrated"
+worker() { "$python" -m tests.support.sync_worker "$home" "" "$3" 0 "$4"; }
+worker "$@"
+dd if=/dev/zero of="$home/ballast" bs=16k 2>"$home/filled" || true
+worker "$1" "$2" "$3" "$5" && exit 9
+truncate -s -1500000 "$home/ballast"
+worker "$1" "$2" "$3" "$5" && exit 9
+rm "$home/ballast"
+worker "$1" "$2" "$3" "$5"
+"""
+NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")
+
+
+def test_a_full_disk_leaves_no_trace(
+    tmp_path: Path, undisturbed: dict[int, str], small_capture_path: Path
+) -> None:
+    """A real one: a file system of 64 MB, in a mount namespace of its own."""
+    if subprocess.run([*NAMESPACE, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine gives its users no mount namespaces")
+    sizes = cuts()
+    done = subprocess.run(
+        [*NAMESPACE, "bash", "-c", FULL_DISK, "full-disk", sys.executable, str(tmp_path),
+         str(small_capture_path), str(sizes[8]), str(EVENTS)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        *("syncing", f"done {undisturbed[sizes[8]]}"),
+        "syncing",  # not even the file of the rows could be written
+        "syncing",  # some parts were, then the engine found no space for the next
+        *("syncing", f"done {undisturbed[EVENTS]}"),
+    ]
+    reasons = [line for line in done.stderr.splitlines() if "TransientError: " in line]
+    assert "engine/inserts: cannot be written (No space left on device): free" in reasons[0]
+    assert "INSERT INTO masques.transactions" in reasons[-1]
+    assert reasons[-1].endswith(
+        "(NOT_ENOUGH_SPACE): free some space on the disk that holds the warehouse, then run again"
+    )
+
+
+def test_a_failed_insert_and_a_user_who_stops_the_run_leave_no_trace(
     warehouse: Warehouse,
     undisturbed: dict[int, str],
     small_capture_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # What the engine and Python raise in the middle of an insert, before or after it took effect.
+    # What is raised in the middle of an insert, before or after it took effect.
     faults: list[tuple[BaseException, bool]] = [
-        (OSError(28, "No space left on device"), False),
+        (WarehouseTransientError("no space", code=243), False),
         (KeyboardInterrupt(), True),
-        (OSError(28, "No space left on device"), True),
+        (WarehouseTransientError("no space", code=243), True),
         (KeyboardInterrupt(), False),
     ]
     for size, (fault, is_after) in zip(cuts(), faults, strict=False):

@@ -73,6 +73,26 @@ def write_folder(
     return folder
 
 
+def tiled(events: Records, tiles: int) -> Records:
+    """Returns a longer ledger of the same events, again and again with other ids and later times.
+
+    A tile starts 1.06 s after the one before. The business of the small capture takes 0.13 s and
+    its holds expire after 1 to 3 s: so they do amid the business of the next three tiles.
+    """
+    step = np.uint64(1_060_000_000)
+    parts = []
+    for number in range(tiles):
+        part = events.copy()
+        for name in ("timestamp", "transfer_timestamp"):
+            part[name] += np.uint64(number) * step
+        part["transfer_id"]["high"] += np.uint64(number)
+        is_pending = part["transfer_pending_id"]["low"] != 0
+        part["transfer_pending_id"]["high"] += np.uint64(number) * is_pending
+        parts.append(part)
+    merged = np.concatenate(parts)
+    return merged[np.argsort(merged["timestamp"])]
+
+
 def plain_bytes(path: Path) -> bytes:
     """Returns what a one-frame or many-frame zst file holds."""
     with path.open("rb") as file:

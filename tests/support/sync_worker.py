@@ -11,7 +11,9 @@ before the next, `done <digest>` after it.
 
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
+from masques_pipelines.ledger import backfill
 from masques_pipelines.ledger.accounts import sync_accounts
 from masques_pipelines.ledger.chart import read_chart
 from masques_pipelines.ledger.proofs.chain import prove_chain
@@ -21,11 +23,14 @@ from masques_pipelines.ledger.transactions import sync_transactions
 from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.opening import open_warehouse
 from masques_pipelines.warehouse.warehouse import Origin, Warehouse
+from tests.support.captures import tiled
 from tests.support.memory_ledger import MemoryLedger
 
 # Small, so that a kill has many places to hit.
 PAGE_EVENTS = 40
 BATCH_EVENTS = 80
+# Stretches between the capture's expiries are short too.
+STRETCH_EVENTS = 10
 
 # How a server's log shows the insert of events: the table's name travels beside the statement.
 WRITE = "INSERT INTO {database:Identifier}.{table:Identifier}"
@@ -42,21 +47,21 @@ FROM
 
 
 def ledger_of(capture: Path, events: int) -> MemoryLedger:
-    """Returns the first events of a capture as a ledger with small pages."""
+    """Returns the first events of a capture, tiled when it has fewer, with small pages."""
     with CaptureSource(capture) as source:
+        captured = records_of(source.change_events(0).data, CHANGE_EVENT_DTYPE, origin="t")
         return MemoryLedger(
-            events=records_of(source.change_events(0).data, CHANGE_EVENT_DTYPE, origin="t")[
-                :events
-            ],
+            events=tiled(captured, -(-events // len(captured)))[:events],
             known_accounts=records_of(source.accounts(0).data, ACCOUNT_DTYPE, origin="t"),
             cluster_id=source.cluster_id,
             page_events=PAGE_EVENTS,
+            page_transfers=3 * PAGE_EVENTS,
+            has_quick_transfers=True,
         )
 
 
-def sync(warehouse: Warehouse, capture: Path, events: int) -> None:
-    """Does what the job does, up to so many events of the ledger."""
-    ledger = ledger_of(capture, events)
+def sync(warehouse: Warehouse, ledger: MemoryLedger) -> None:
+    """Does what the job does."""
     sync_accounts(warehouse, ledger, read_chart(None))
     sync_transactions(warehouse, ledger, read_chart(None), batch_events=BATCH_EVENTS)
 
@@ -72,12 +77,15 @@ def digest(warehouse: Warehouse) -> str:
 def run(home: str, url: str, capture: str, undisturbed: int, disturbed: int) -> None:
     """Syncs the ledger of one size undisturbed, then of another: the parent kills when it likes."""
     settings = read_settings({"MASQUES_HOME": home, "MASQUES_CLICKHOUSE_URL": url})
-    with open_warehouse(settings, origin=Origin(job="tests")) as warehouse:
+    with (
+        patch.object(backfill, "STRETCH_EVENTS_MIN", STRETCH_EVENTS),
+        open_warehouse(settings, origin=Origin(job="tests")) as warehouse,
+    ):
         if undisturbed:
-            sync(warehouse, Path(capture), undisturbed)
+            sync(warehouse, ledger_of(Path(capture), undisturbed))
             _say(f"checked {digest(warehouse)}")
         _say("syncing")
-        sync(warehouse, Path(capture), disturbed)
+        sync(warehouse, ledger_of(Path(capture), disturbed))
         _say(f"done {digest(warehouse)}")
 
 

@@ -40,6 +40,22 @@ def test_lasting_errors_are_permanent(error: DatabaseError) -> None:
     assert isinstance(translate(error, what="x"), WarehousePermanentError)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Code: 243. DB::Exception: Cannot reserve 1.00 MiB, not enough space. (NOT_ENOUGH_SPACE)",
+        # Where nothing was reserved before, the operating system's word comes with another code.
+        "Code: 75. DB::Exception: Cannot write, errno: 28, strerror: No space left on device",
+    ],
+)
+def test_a_full_disk_passes_and_the_text_says_what_to_do(text: str) -> None:
+    error = translate(DatabaseError(text, code=int(text[6:9].rstrip("."))), what="x")
+    assert isinstance(error, WarehouseTransientError)
+    assert str(error) == (
+        f"x: {text}: free some space on the disk that holds the warehouse, then run again"
+    )
+
+
 def test_the_text_is_one_line_without_credentials_or_trace() -> None:
     text = one_line("failed at\nhttp://me:secret@host:8123/ ok. Stack trace: 0. frame")
     assert text == "failed at http://***@host:8123/ ok."
