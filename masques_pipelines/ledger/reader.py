@@ -27,6 +27,7 @@ from masques_pipelines.ledger.records import (
     TRANSFER_DTYPE,
     Records,
     TimestampsNs,
+    joined,
     kept_of,
     records_of,
     timestamps_ns,
@@ -91,7 +92,7 @@ class EventReader:
                     break
                 parts.append(events)
             yield Batch(
-                events=np.concatenate(parts) if parts else np.empty(0, EVENT_DTYPE),
+                events=joined(parts),
                 pages=self._pages - pages_before,
                 ledger_time_ns=self._ledger_time_ns,
                 is_last=is_last,

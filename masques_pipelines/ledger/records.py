@@ -11,7 +11,7 @@ tried on a real server. All integers are little-endian; a u128 is its low 64 bit
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -211,6 +211,16 @@ def events_of_transfers(transfers: Records) -> Records:
     return events
 
 
+def joined(parts: Sequence[Records]) -> Records:
+    """Returns the events (EVENT_DTYPE) of all parts, one after another.
+
+    As bytes: field by field, as numpy joins records, it takes twelve times as long.
+    """
+    if not parts:
+        return np.empty(0, EVENT_DTYPE)
+    return np.concatenate([part.view(np.uint8) for part in parts]).view(EVENT_DTYPE)
+
+
 def timestamps_ns(records: Records) -> TimestampsNs:
     """Returns each record's ledger time in nanoseconds since 1970, as UInt64."""
     return np.asarray(records["timestamp"], dtype=np.uint64)
@@ -224,11 +234,21 @@ def by_month(events: Records) -> Iterator[Records]:
     """
     if len(events) == 0:
         return
-    seconds = (timestamps_ns(events) // 10**9).astype("datetime64[s]")
-    months = seconds.astype("datetime64[M]").astype(np.int64)
+    times = timestamps_ns(events)
+    first_month, last_month = _months(times[[0, -1]])
+    if first_month == last_month:
+        yield events
+        return
+    months = _months(times)
     edges = [0, *(np.flatnonzero(np.diff(months)) + 1).tolist(), len(events)]
     for start, end in itertools.pairwise(edges):
         yield events[start:end]
+
+
+def _months(times_ns: TimestampsNs) -> npt.NDArray[np.int64]:
+    """Returns each time's month, counted from January 1970."""
+    seconds = (times_ns // np.uint64(10**9)).astype("datetime64[s]")
+    return seconds.astype("datetime64[M]").astype(np.int64)
 
 
 def check_change_events(events: Records, *, timestamp_min: int, origin: str) -> None:

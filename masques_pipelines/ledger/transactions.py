@@ -203,7 +203,7 @@ def insert_events(
         lease.hold()
         warehouse.insert_select(
             sql("transforms/ledger/write_transactions"),
-            [[piece.tobytes()]],
+            [[piece.view(np.uint8).data]],
             {
                 "database": database,
                 "table": name,

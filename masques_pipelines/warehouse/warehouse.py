@@ -203,7 +203,7 @@ class Warehouse:
     def insert_select(
         self,
         sql: str,
-        rows: Iterable[Sequence[bytes]],
+        rows: Iterable[Sequence[bytes | memoryview]],
         parameters: Parameters | None = None,
         **settings: Any,
     ) -> None:
@@ -272,7 +272,7 @@ class Warehouse:
 
 
 @contextlib.contextmanager
-def _file_of(rows: Iterable[Sequence[bytes]], folder: Path) -> Iterator[IO[bytes]]:
+def _file_of(rows: Iterable[Sequence[bytes | memoryview]], folder: Path) -> Iterator[IO[bytes]]:
     """Gives a file of the rows, which is gone afterwards."""
     try:
         with tempfile.NamedTemporaryFile(dir=folder, suffix=".rows") as file:
