@@ -1,14 +1,16 @@
 """`masques dev`, `masques asset …` and the like: Dagster's own commands, with everything set.
 
-Here: what Dagster needs to be told, and handing over to it.
+Here: what Dagster needs to be told, making its history at the first use, and handing over to it.
 Not here: any definition.
 A re-run is Dagster's matter: it keeps the history in `.dagster/` of the checkout.
 """
 
+import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import click
@@ -52,12 +54,43 @@ def dagster_environment(arguments: Sequence[str]) -> dict[str, str]:
     return {**defaults, **os.environ}
 
 
+def _make_history(environment: Mapping[str, str]) -> None:
+    """Lets one command at a time make Dagster's history where there is none.
+
+    Commands that are the first at once collide in making its SQLite tables. Of ten homes that four
+    used at once, four were broken for ever: "alembic_version has more than one head present".
+    """
+    folder = Path(environment["DAGSTER_HOME"]) / ".dagster"
+    made = folder / "made"
+    if made.exists():
+        return
+    try:
+        folder.mkdir(exist_ok=True)
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if made.exists():
+                return
+            done = subprocess.run(  # noqa: S603 - this interpreter, fixed arguments
+                dagster_arguments(["instance", "info"]),
+                cwd=project_root(),
+                env=environment,
+                capture_output=True,
+                check=False,
+            )
+            if done.returncode == 0:  # else the command itself says what is wrong
+                made.touch()
+    except OSError:  # a home that is not there or not to be written: Dagster says so in its words
+        return
+
+
 def run_dagster(arguments: Sequence[str]) -> "subprocess.Popen[str]":
     """Starts a Dagster command whose output is read line by line by the caller."""
+    environment = dagster_environment(arguments)
+    _make_history(environment)
     return subprocess.Popen(  # noqa: S603 - this interpreter, fixed arguments
         dagster_arguments(arguments),
         cwd=project_root(),
-        env=dagster_environment(arguments),
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -66,8 +99,10 @@ def run_dagster(arguments: Sequence[str]) -> "subprocess.Popen[str]":
 
 
 def _hand_over(arguments: Sequence[str]) -> None:
+    environment = dagster_environment(arguments)
+    _make_history(environment)
     os.chdir(project_root())
-    os.execve(sys.executable, dagster_arguments(arguments), dagster_environment(arguments))  # noqa: S606 - this interpreter
+    os.execve(sys.executable, dagster_arguments(arguments), environment)  # noqa: S606 - this interpreter
 
 
 def _command(name: str, help_text: str) -> click.Command:
