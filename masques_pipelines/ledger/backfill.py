@@ -63,7 +63,7 @@ class TransferStretches:
         # The first page is one of change events: the source checks their layout with it.
         self._wait_pages = 1
         self._next_wait_pages = 1
-        self._searches = 0
+        self._searches = 0  # so far, for the expiry that is due now
         self._ended = False
 
     @property
@@ -89,14 +89,11 @@ class TransferStretches:
 
     def take(self) -> Records:
         """Returns the next events that transfers tell; none when change events must be read."""
-        stretch = self._of_page(self._read_ns, TIMESTAMP_MAX)
-        if self._due_ns:
-            stretch = self._of_page(self._read_ns, min(self._due_ns.values()) - 1)
-            self._searches = 0 if len(stretch) else self._searches + 1
-            if len(stretch) < STRETCH_EVENTS_MIN:
-                stretch = _NOTHING
-        else:
-            self._searches = 0
+        first_due_ns = min(self._due_ns.values(), default=TIMESTAMP_MAX + 1)
+        stretch = self._of_page(self._read_ns, first_due_ns - 1)
+        self._searches = self._searches + 1 if self._due_ns and len(stretch) == 0 else 0
+        if self._due_ns and len(stretch) < STRETCH_EVENTS_MIN:
+            stretch = _NOTHING
         if len(stretch) == 0:
             self._wait_pages = max(0, self._wait_pages - 1)
         else:
