@@ -67,7 +67,8 @@ def column_schema(table: str) -> dg.TableSchema:
             dg.TableColumn(
                 name,
                 kind,
-                description=declared.comments.get(name),
+                # The UI reads Markdown, where `<n>` would be a tag and vanish.
+                description=declared.comments.get(name, "").replace("<", r"\<") or None,
                 constraints=dg.TableColumnConstraints(nullable="Nullable(" in kind),
             )
             for name, kind in declared.columns.items()
