@@ -113,6 +113,22 @@ def test_an_expiry_that_keeps_waiting_is_searched_for_in_larger_steps() -> None:
     ]  # fmt: skip
 
 
+def test_after_the_last_transfer_only_change_events_are_asked_for() -> None:
+    ledger = Asked(page_events=3)
+    ledger.add(*(event(time, transfer_timeout=1, **HELD) for time in range(1, 6)))
+    ledger.add(*(expiry(number, 2 * SECOND_NS + number) for number in range(1, 6)))
+
+    assert read(ledger).tobytes() == kept_of(ledger.events).tobytes()
+    assert ledger.questions == [
+        ("change events", 3),
+        ("transfers", 2),
+        ("transfers", 0),
+        ("change events", 3),
+        ("change events", 2),
+        ("change events", 0),
+    ]
+
+
 def test_a_hold_that_was_posted_or_voided_in_time_is_not_due() -> None:
     ledger = Asked(page_events=3)
     ledger.add(
