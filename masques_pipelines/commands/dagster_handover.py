@@ -57,8 +57,8 @@ def dagster_environment(arguments: Sequence[str]) -> dict[str, str]:
 def _make_history(environment: Mapping[str, str]) -> None:
     """Lets one command at a time make Dagster's history where there is none.
 
-    Commands that are the first at once collide in making its SQLite tables. Of ten homes that four
-    used at once, four were broken for ever: "alembic_version has more than one head present".
+    Commands that are the first at once collide in making its SQLite tables. Of eight homes that
+    four used at once, five were broken for good: "alembic_version has more than one head present".
     """
     folder = Path(environment["DAGSTER_HOME"]) / ".dagster"
     made = folder / "made"

@@ -200,7 +200,7 @@ def test_a_sync_that_is_killed_anywhere_is_completed_by_the_next(tmp_path: Path)
 
 
 def test_commands_that_are_the_first_at_once_leave_a_whole_history(tmp_path: Path) -> None:
-    # Left to themselves, four broke Dagster's history for good in four of ten homes.
+    # Left to themselves, four broke Dagster's history for good in five of eight homes.
     first = [
         subprocess.Popen(
             [sys.executable, "-m", "masques_pipelines", "run", "list"],
