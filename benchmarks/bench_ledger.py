@@ -47,11 +47,10 @@ from masques_pipelines.warehouse.lease import writer_lease
 from masques_pipelines.warehouse.migrations import migrate
 from masques_pipelines.warehouse.opening import open_warehouse
 from masques_pipelines.warehouse.warehouse import Origin, Warehouse
+from tests.support.captures import moved
 
 ROOT = Path(__file__).resolve().parents[1]
 PHASES = ("reading", "inserting", "sync", "resumed", "client")
-# No event is so early: a reader that starts there knows no open holds and reads change events.
-RESUMED_NS = 1
 NAMES = {
     "reading": "(a) reading change events alone",
     "inserting": "(b) inserting alone",
@@ -96,18 +95,9 @@ class TiledLedger:
             end = np.searchsorted(self._times, (timestamp_max or TIMESTAMP_MAX) - shift, "right")
             end = min(end, start + (limit or CHANGE_EVENTS_PER_PAGE_MAX))
             end = min(end, self._events - number * len(self._tile))
-            page = self._made(number, self._tile[start:end], np.uint64(shift))
+            page = moved(self._tile[start:end], number=number, shift_ns=shift)
             number += 1
         return Page(data=page.tobytes(), ledger_time_ns=time.time_ns())
-
-    def _made(self, number: int, part: Records, shift: np.uint64) -> Records:
-        part = part.copy()
-        for name in ("timestamp", "transfer_timestamp"):
-            part[name] += shift
-        part["transfer_id"]["high"] += np.uint64(number)
-        is_pending = part["transfer_pending_id"]["low"] != 0
-        part["transfer_pending_id"]["high"] += np.uint64(number) * is_pending
-        return part
 
     def close(self) -> None:
         """Nothing is held."""
@@ -153,7 +143,7 @@ def measure(phase: str, url: str, events: int) -> dict[str, float]:
         source.change_events(0, limit=1)  # a session's first call takes 0.6 s, whoever asks
         if phase == "reading":
             started = time.perf_counter()
-            reader = EventReader(source, cursor_ns=RESUMED_NS)
+            reader = EventReader(ByChangeEvents(source), cursor_ns=0)
             count = sum(len(batch.events) for batch in reader.batches())
             seconds = time.perf_counter() - started
         elif phase == "inserting":

@@ -21,6 +21,8 @@ from masques_pipelines.ledger.records import (
     EVENT_DTYPE,
     EVENT_TYPE_EXPIRED,
     EVENT_TYPE_PENDING,
+    EVENT_TYPE_POSTED,
+    EVENT_TYPE_VOIDED,
     TIMESTAMP_MAX,
     PageError,
     Records,
@@ -38,7 +40,7 @@ WAIT_PAGES_MAX: Final = 64
 # Each takes about 250 bytes. A ledger with more is read by its change events.
 OPEN_HOLDS_MAX: Final = 100_000
 
-_CLOSING_TYPES: Final = (2, 3)
+_CLOSING_TYPES: Final = (EVENT_TYPE_POSTED, EVENT_TYPE_VOIDED)
 _NOTHING: Final[Records] = np.empty(0, EVENT_DTYPE)
 
 
@@ -55,10 +57,8 @@ class TransferStretches:
         self._origin = origin
         self._read_ns = 0  # newest event that was handed on
         self._expires_ns: dict[bytes, int] = {}  # open holds with a timeout, by transfer id
-        self._page = _NOTHING
-        self._page_times = timestamps_ns(_NOTHING)
+        self._set_page(_NOTHING)
         self._due_ns: dict[bytes, int] = {}  # holds that expire before the page ends
-        self._taken = 0  # events of the page that were handed out
         self._taken_to_ns = 0
         # The first page is one of change events: the source checks their layout with it.
         self._wait_pages = 1
@@ -76,8 +76,7 @@ class TransferStretches:
         if len(transfers) == 0:
             self._end()
             return
-        self._page, self._taken = events_of_transfers(transfers), 0
-        self._page_times = np.ascontiguousarray(timestamps_ns(transfers))
+        self._set_page(events_of_transfers(transfers))
         end_ns = int(self._page_times[-1])
         closed = set(_closed_holds(self._page))
         self._due_ns = {
@@ -146,6 +145,11 @@ class TransferStretches:
                 "copied whole; see docs/tigerbeetle-versions.md"
             )
 
+    def _set_page(self, page: Records) -> None:
+        self._page = page
+        self._page_times = np.ascontiguousarray(timestamps_ns(page))
+        self._taken = 0  # events of the page that were handed out
+
     def _of_page(self, after_ns: int, to_ns: int) -> Records:
         start, end = np.searchsorted(
             self._page_times, np.array([after_ns, to_ns], np.uint64), side="right"
@@ -159,12 +163,12 @@ class TransferStretches:
             self._next_wait_pages = min(2 * self._next_wait_pages, WAIT_PAGES_MAX)
         else:
             self._next_wait_pages = 1
-        self._page, self._page_times = _NOTHING, timestamps_ns(_NOTHING)
+        self._set_page(_NOTHING)
 
     def _end(self) -> None:
         """Leaves the rest to change events."""
         self._ended = True
-        self._page, self._page_times = _NOTHING, timestamps_ns(_NOTHING)
+        self._set_page(_NOTHING)
         self._due_ns.clear()
         self._expires_ns.clear()
         self._searches = 0

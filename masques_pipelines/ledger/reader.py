@@ -152,7 +152,7 @@ class EventReader:
             start_ns = int(timestamps_ns(page)[-1]) + 1
         if not any(len(part) for part in late):
             return events
-        merged = np.concatenate([*late, events])
+        merged = joined([*late, events])
         return merged[np.argsort(timestamps_ns(merged))]
 
     def _change_events(self, from_ns: int, to_ns: int = 0, *, limit: int | None = None) -> Records:

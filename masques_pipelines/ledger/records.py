@@ -26,6 +26,8 @@ EVENT_SIZE_BYTES: Final = 137
 
 # Types of a change event: 0 single_phase, 1 pending, 2 posted, 3 voided, 4 expired.
 EVENT_TYPE_PENDING: Final = 1
+EVENT_TYPE_POSTED: Final = 2
+EVENT_TYPE_VOIDED: Final = 3
 EVENT_TYPE_EXPIRED: Final = 4
 TRANSFER_FLAG_IMPORTED: Final = 256
 
@@ -147,7 +149,11 @@ _TRANSFER_FIELDS: Final = {
     "transfer_timestamp": "timestamp",
 }
 # Event type by the transfer's flags pending (2), post_pending (4), void_pending (8).
-_TYPE_OF_FLAGS: Final = ((2, EVENT_TYPE_PENDING), (4, 2), (8, 3))
+_TYPE_OF_FLAGS: Final = (
+    (2, EVENT_TYPE_PENDING),
+    (4, EVENT_TYPE_POSTED),
+    (8, EVENT_TYPE_VOIDED),
+)
 
 _EXPECTED_SIZES: Final = (
     (ACCOUNT_DTYPE, ACCOUNT_SIZE_BYTES),

@@ -25,6 +25,7 @@ from masques_pipelines.ledger.records import (
     EVENT_TYPE_EXPIRED,
     Records,
     by_month,
+    joined,
     timestamps_ns,
 )
 from masques_pipelines.warehouse.sql_files import sql
@@ -104,7 +105,7 @@ class Sealer:
         """Returns what is not sealed yet, by time. Most batches are that already: no copy then."""
         if int(timestamps_ns(events).min()) <= self.sealed_to_ns:
             events = events[timestamps_ns(events) > self.sealed_to_ns]
-        waiting = np.concatenate([self._waiting, events]) if len(self._waiting) else events
+        waiting = joined([self._waiting, events]) if len(self._waiting) else events
         times = timestamps_ns(waiting)
         if (times[1:] > times[:-1]).all():
             return waiting

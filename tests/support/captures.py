@@ -79,18 +79,20 @@ def tiled(events: Records, tiles: int) -> Records:
     A tile starts 1.06 s after the one before. The business of the small capture takes 0.13 s and
     its holds expire after 1 to 3 s: so they do amid the business of the next three tiles.
     """
-    step = np.uint64(1_060_000_000)
-    parts = []
-    for number in range(tiles):
-        part = events.copy()
-        for name in ("timestamp", "transfer_timestamp"):
-            part[name] += np.uint64(number) * step
-        part["transfer_id"]["high"] += np.uint64(number)
-        is_pending = part["transfer_pending_id"]["low"] != 0
-        part["transfer_pending_id"]["high"] += np.uint64(number) * is_pending
-        parts.append(part)
+    parts = [moved(events, number=n, shift_ns=n * 1_060_000_000) for n in range(tiles)]
     merged = np.concatenate(parts)
     return merged[np.argsort(merged["timestamp"])]
+
+
+def moved(events: Records, *, number: int, shift_ns: int) -> Records:
+    """Returns the events so much later, with transfer ids of their own for each number."""
+    part = events.copy()
+    for name in ("timestamp", "transfer_timestamp"):
+        part[name] += np.uint64(shift_ns)
+    part["transfer_id"]["high"] += np.uint64(number)
+    is_pending = part["transfer_pending_id"]["low"] != 0
+    part["transfer_pending_id"]["high"] += np.uint64(number) * is_pending
+    return part
 
 
 def plain_bytes(path: Path) -> bytes:

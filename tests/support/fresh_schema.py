@@ -55,6 +55,7 @@ def _tables_with_rows(warehouse: Warehouse) -> list[str]:
 def _tables(warehouse: Warehouse, condition: str) -> list[str]:
     rows = warehouse.rows(
         "SELECT concat(database, '.', name) FROM system.tables "
-        f"WHERE database IN ('masques', 'masques_ops', 'masques_marts') AND {condition} ORDER BY 1"
+        f"WHERE has({{databases:Array(String)}}, database) AND {condition} ORDER BY 1",
+        {"databases": list(DATABASES)},
     )
     return [str(name) for (name,) in rows]
