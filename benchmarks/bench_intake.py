@@ -21,13 +21,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from masques_pipelines.intake.intake import load_table
-from masques_pipelines.intake.landing import open_landing
+from masques_pipelines.intake.run import load_table
 from masques_pipelines.intake.tables import TABLES
+from masques_pipelines.landing.zone import open_landing
+from masques_pipelines.schema.migrations import migrate
 from masques_pipelines.settings import Settings, read_settings
-from masques_pipelines.warehouse.migrations import migrate
-from masques_pipelines.warehouse.opening import open_warehouse
-from masques_pipelines.warehouse.warehouse import Origin
+from masques_pipelines.warehouse.client import Origin
+from masques_pipelines.warehouse.connect import open_warehouse
 
 BAD_LINES = 100
 RATIO_MIN = 0.4

@@ -35,18 +35,18 @@ import numpy as np
 import pandas as pd
 import tigerbeetle as tb
 
+from masques_pipelines.ledger.capture.source import read_capture
 from masques_pipelines.ledger.chart import load_chart, read_chart
+from masques_pipelines.ledger.connect import open_ledger
 from masques_pipelines.ledger.reader import BATCH_EVENTS, EventReader
 from masques_pipelines.ledger.records import TIMESTAMP_MAX, Records, timestamps_ns
-from masques_pipelines.ledger.sources.capture import read_capture
-from masques_pipelines.ledger.sources.opening import open_ledger
-from masques_pipelines.ledger.sources.protocol import CHANGE_EVENTS_PER_PAGE_MAX, Page
+from masques_pipelines.ledger.source import CHANGE_EVENTS_PER_PAGE_MAX, Page
 from masques_pipelines.ledger.transactions import LEASE, insert_events, sync_transactions
+from masques_pipelines.schema.migrations import migrate
 from masques_pipelines.settings import read_settings
+from masques_pipelines.warehouse.client import Origin, Warehouse
+from masques_pipelines.warehouse.connect import open_warehouse
 from masques_pipelines.warehouse.lease import writer_lease
-from masques_pipelines.warehouse.migrations import migrate
-from masques_pipelines.warehouse.opening import open_warehouse
-from masques_pipelines.warehouse.warehouse import Origin, Warehouse
 from tests.support.captures import moved
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,7 +71,7 @@ class TiledLedger:
     has_quick_transfers = False
 
     def __init__(self, events: int) -> None:
-        packaged = importlib.resources.files("masques_pipelines.ledger") / "packaged_capture"
+        packaged = importlib.resources.files("masques_pipelines.sandbox") / "data" / "capture"
         with importlib.resources.as_file(packaged) as folder:
             self._tile: Records = np.array(read_capture(Path(folder)).change_events)
         self._events = events

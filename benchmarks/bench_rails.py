@@ -11,15 +11,15 @@ import tempfile
 
 import httpx
 
-from masques_pipelines.rails.base import BaseConfig, BaseRail
-from masques_pipelines.rails.evm_transfers import Asset
-from masques_pipelines.rails.http import HttpNode, JsonRpc
-from masques_pipelines.rails.ingestion import RailRun, ingest
+from masques_pipelines.rails.base.rail import BaseConfig, BaseRail
+from masques_pipelines.rails.base.transfers import Asset
+from masques_pipelines.rails.ingest import RailRun, ingest
+from masques_pipelines.rails.node import HttpNode, JsonRpc
 from masques_pipelines.rails.revisions import open_settlements
+from masques_pipelines.schema.migrations import migrate
 from masques_pipelines.settings import read_settings
-from masques_pipelines.warehouse.migrations import migrate
-from masques_pipelines.warehouse.opening import open_warehouse
-from masques_pipelines.warehouse.warehouse import Origin, Warehouse
+from masques_pipelines.warehouse.client import Origin, Warehouse
+from masques_pipelines.warehouse.connect import open_warehouse
 from tests.support.anvil import TREASURY, USDC
 from tests.support.made_chain import MadeChain
 

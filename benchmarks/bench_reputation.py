@@ -20,11 +20,11 @@ from pathlib import Path
 
 from masques_pipelines.reputation.facts import write_facts
 from masques_pipelines.reputation.scores import refresh_scores
+from masques_pipelines.schema.migrations import migrate
 from masques_pipelines.settings import read_settings
-from masques_pipelines.warehouse.migrations import migrate
-from masques_pipelines.warehouse.opening import open_warehouse
-from masques_pipelines.warehouse.sql_files import split_statements
-from masques_pipelines.warehouse.warehouse import Origin, Warehouse
+from masques_pipelines.warehouse.client import Origin, Warehouse
+from masques_pipelines.warehouse.connect import open_warehouse
+from masques_pipelines.warehouse.sql import split_statements
 
 SIZES = (1_000_000, 5_000_000, 20_000_000)
 IDENTITIES = 100_000

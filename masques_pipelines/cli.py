@@ -12,17 +12,9 @@ from typing import Final
 
 import click
 
-from masques_pipelines.commands import (
-    dagster_handover,
-    demo,
-    intake,
-    ledger,
-    migrate,
-    query,
-    rails,
-    reputation,
-    verify,
-)
+from masques_pipelines.commands import dagster as dagster_handover
+from masques_pipelines.commands import demo, intake, ledger, migrate, rails, reputation, verify
+from masques_pipelines.commands import sql as query
 from masques_pipelines.errors import MasquesError
 
 EXIT_FAILED: Final = 1

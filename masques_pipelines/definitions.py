@@ -11,7 +11,8 @@ this way instead of 3 s in a process of its own.
 import dagster as dg
 
 from masques_pipelines import defs as package
-from masques_pipelines.defs import schedules, sensors
+from masques_pipelines.defs import jobs as schedules
+from masques_pipelines.defs import sensors
 from masques_pipelines.defs.resources import LedgerResource, WarehouseResource
 
 defs = dg.Definitions(

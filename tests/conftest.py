@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from masques_pipelines.settings import VARIABLES, Settings, read_settings
-from masques_pipelines.warehouse.opening import open_warehouse
-from masques_pipelines.warehouse.warehouse import Origin, Warehouse
+from masques_pipelines.warehouse.client import Origin, Warehouse
+from masques_pipelines.warehouse.connect import open_warehouse
 from tests.support.fresh_schema import drop_schema, fresh_schema
 
 SMALL_CAPTURE = Path(__file__).parent / "data" / "captures" / "small"

@@ -12,12 +12,13 @@ from typing import Final
 
 import click
 
-from masques_pipelines.commands import demo_intake, demo_ledger, demo_rails, demo_reputation
-from masques_pipelines.commands.dagster_handover import run_dagster
-from masques_pipelines.commands.opened import opened_warehouse
+from masques_pipelines.commands import demo_intake, demo_ledger, demo_rails
+from masques_pipelines.commands.dagster import run_dagster
+from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.errors import PermanentError
+from masques_pipelines.sandbox import rates as demo_reputation
 from masques_pipelines.settings import read_settings
-from masques_pipelines.warehouse.sql_files import sql
+from masques_pipelines.warehouse.sql import sql
 
 PARTS: Final = (demo_ledger.PART, demo_intake.PART, demo_rails.PART, demo_reputation.PART)
 TABLES_TITLE: Final = (
@@ -44,7 +45,7 @@ def demo() -> None:
     with opened_warehouse(settings, "demo") as warehouse:
         click.echo(f"warehouse  {warehouse.description}")
         click.echo(f"\n{TABLES_TITLE}:")
-        click.echo(warehouse.text(sql("queries/demo/tables")), nl=False)
+        click.echo(warehouse.text(sql("sandbox/tables")), nl=False)
         for part in PARTS:
             for title, query in part.shows:
                 click.echo(f"\n{title}:")

@@ -1,14 +1,14 @@
 """The demo's landing zone: a packaged day of gate files, unless the settings name a landing zone.
 
 Here: laying down the part's input, and what it shows.
-Not here: laying down the day (intake/packaged.py).
+Not here: laying down the day (sandbox/gate_day.py).
 A re-run finds the files loaded and writes no row.
 """
 
 from typing import Final
 
-from masques_pipelines.commands.demo_part import Part
-from masques_pipelines.intake.packaged import lay_down_day
+from masques_pipelines.sandbox.gate_day import lay_down_day
+from masques_pipelines.sandbox.part import Part
 from masques_pipelines.settings import Settings
 
 
@@ -19,8 +19,8 @@ def _prepare(settings: Settings) -> str:
 PART: Final = Part(
     prepare=_prepare,
     shows=(
-        ("What the gate reported, and what became of it", "queries/demo/intake_files"),
-        ("Why rows are in quarantine", "queries/demo/intake_quarantine"),
-        ("What was loaded and is worth a look", "queries/demo/intake_findings"),
+        ("What the gate reported, and what became of it", "sandbox/intake_files"),
+        ("Why rows are in quarantine", "sandbox/intake_quarantine"),
+        ("What was loaded and is worth a look", "sandbox/intake_findings"),
     ),
 )

@@ -1,14 +1,14 @@
 """The demo's ledger: a packaged capture of a real server, unless the settings name a ledger.
 
 Here: laying down the part's input, and what it shows.
-Not here: laying down the capture (ledger/packaged.py).
+Not here: laying down the capture (sandbox/ledger.py).
 A re-run uses the capture that was laid down before.
 """
 
 from typing import Final
 
-from masques_pipelines.commands.demo_part import Part
-from masques_pipelines.ledger.packaged import ledger_url
+from masques_pipelines.sandbox.ledger import ledger_url
+from masques_pipelines.sandbox.part import Part
 from masques_pipelines.settings import Settings
 
 
@@ -19,7 +19,7 @@ def _prepare(settings: Settings) -> str:
 PART: Final = Part(
     prepare=_prepare,
     shows=(
-        ("The money, by ledger (whole units of the currency)", "queries/ledger/money_by_currency"),
-        ("The events", "queries/demo/events"),
+        ("The money, by ledger (whole units of the currency)", "ledger/money_by_currency"),
+        ("The events", "sandbox/events"),
     ),
 )

@@ -1,14 +1,14 @@
 """The demo's settlements: recordings of three rails and a gate's journal, unless rails are set.
 
 Here: laying down the part's input, and what it shows.
-Not here: laying down and replaying recordings (rails/packaged.py, rails/recording.py).
+Not here: laying down and replaying recordings (sandbox/rails.py, rails/recording.py).
 A re-run uses the recordings that were laid down before, so nothing is new.
 """
 
 from typing import Final
 
-from masques_pipelines.commands.demo_part import Part
-from masques_pipelines.rails.packaged import lay_down
+from masques_pipelines.sandbox.part import Part
+from masques_pipelines.sandbox.rails import lay_down
 from masques_pipelines.settings import Settings
 
 
@@ -24,7 +24,7 @@ def _prepare(settings: Settings) -> str:
 PART: Final = Part(
     prepare=_prepare,
     shows=(
-        ("Settlements, by rail and status (whole units of the currency)", "queries/rails/by_rail"),
-        ("What contradicts itself", "queries/rails/findings"),
+        ("Settlements, by rail and status (whole units of the currency)", "rails/by_rail"),
+        ("What contradicts itself", "rails/findings"),
     ),
 )

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import click
 
-from masques_pipelines.commands.opened import opened_warehouse
+from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.intake import quarantine as quarantined
-from masques_pipelines.intake.intake import IntakeResult, load_table
-from masques_pipelines.intake.landing import open_landing
+from masques_pipelines.intake.run import IntakeResult, load_table
 from masques_pipelines.intake.tables import TABLES
 from masques_pipelines.intake.validation import validate_file
+from masques_pipelines.landing.zone import open_landing
 from masques_pipelines.settings import read_settings
 
 _TABLE_NAMES = click.Choice(list(TABLES))

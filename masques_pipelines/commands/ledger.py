@@ -11,12 +11,12 @@ from pathlib import Path
 
 import click
 
-from masques_pipelines.commands.opened import opened_warehouse
-from masques_pipelines.ledger.capture_writer import write_capture
+from masques_pipelines.commands.warehouse import opened_warehouse
+from masques_pipelines.ledger.capture.writer import write_capture
 from masques_pipelines.ledger.chart import read_chart
-from masques_pipelines.ledger.packaged import ledger_url, open_settings_ledger
+from masques_pipelines.ledger.connect import open_ledger
 from masques_pipelines.ledger.rebuild import Month, rebuild_transactions
-from masques_pipelines.ledger.sources.opening import open_ledger
+from masques_pipelines.sandbox.ledger import ledger_url
 from masques_pipelines.settings import read_settings
 
 
@@ -73,7 +73,7 @@ def rebuild(ledger_number: int | None, month: Month | None) -> None:
     settings = read_settings()
     with (
         opened_warehouse(settings, "ledger rebuild") as warehouse,
-        open_settings_ledger(settings) as source,
+        open_ledger(ledger_url(settings)) as source,
     ):
         done = rebuild_transactions(
             warehouse,

@@ -1,15 +1,15 @@
 """`masques migrate`: bring the schema up to date, or say what that would do.
 
 Here: the command and what it prints.
-Not here: planning and applying (warehouse/migrations.py).
+Not here: planning and applying (schema/migrations.py).
 A re-run applies what is due and nothing else.
 """
 
 import click
 
-from masques_pipelines.commands.opened import opened_warehouse
+from masques_pipelines.commands.warehouse import opened_warehouse
+from masques_pipelines.schema import migrations
 from masques_pipelines.settings import read_settings
-from masques_pipelines.warehouse import migrations
 
 
 @click.command()

@@ -11,11 +11,12 @@ from typing import Final
 
 import click
 
-from masques_pipelines.commands.opened import opened_warehouse
-from masques_pipelines.rails import registry, rewinding
-from masques_pipelines.rails.opening import RAILS, off_because
+from masques_pipelines.commands.warehouse import opened_warehouse
+from masques_pipelines.rails import payer_addresses as registry
+from masques_pipelines.rails import rewind as rewinding
+from masques_pipelines.rails.catalog import RAILS, off_because
 from masques_pipelines.settings import read_settings
-from masques_pipelines.warehouse.sql_files import sql
+from masques_pipelines.warehouse.sql import sql
 
 _CHAINS: Final = ("base", "solana", "lightning")
 _EVER: Final = datetime(2200, 1, 1, tzinfo=UTC)
@@ -36,9 +37,9 @@ def status() -> None:
         click.echo(f"{name:10} {'off: ' + reason if reason else 'on'}")
     with opened_warehouse(settings, "rails status") as warehouse:
         for title, query in (
-            ("Where they stand", "queries/rails/cursors"),
-            ("Settlements", "queries/rails/by_rail"),
-            ("What contradicts itself", "queries/rails/findings"),
+            ("Where they stand", "rails/cursors"),
+            ("Settlements", "rails/by_rail"),
+            ("What contradicts itself", "rails/findings"),
         ):
             click.echo(f"\n{title}:")
             click.echo(warehouse.text(sql(query)), nl=False)

@@ -9,10 +9,10 @@ from typing import Final
 
 import click
 
-from masques_pipelines.commands.opened import opened_warehouse
-from masques_pipelines.ledger.proofs.all_proofs import prove_all
+from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.ledger.proofs.checkpoints import renew_checkpoints
 from masques_pipelines.ledger.proofs.result import Proof
+from masques_pipelines.ledger.proofs.suite import prove_all
 from masques_pipelines.settings import read_settings
 
 _WORDS: Final = {"holds": "proved", "fails": "FAILED", "inconclusive": "not yet"}

@@ -12,7 +12,7 @@ from masques_pipelines.defs.intake_results import counts_metadata
 from masques_pipelines.defs.resources import WarehouseResource
 from masques_pipelines.intake.tables import IntakeTable
 from masques_pipelines.settings import read_settings
-from masques_pipelines.warehouse.sql_files import sql
+from masques_pipelines.warehouse.sql import sql
 
 
 def rows_accounted_for(table: IntakeTable) -> dg.AssetChecksDefinition:
@@ -28,7 +28,7 @@ def rows_accounted_for(table: IntakeTable) -> dg.AssetChecksDefinition:
     ) -> dg.AssetCheckResult:
         with explained_failures(context):
             files = warehouse.open(context).records(
-                sql("checks/intake/rows_accounted_for"), {"folder": table.name}
+                sql("intake/rows_accounted_for"), {"folder": table.name}
             )
         return dg.AssetCheckResult(
             passed=not files,
@@ -56,7 +56,7 @@ def keys_unique(table: IntakeTable) -> dg.AssetChecksDefinition:
     ) -> dg.AssetCheckResult:
         with explained_failures(context):
             keys = warehouse.open(context).rows(
-                sql("checks/intake/keys_unique"), {"keys": f"{table.name}_keys"}
+                sql("intake/keys_unique"), {"keys": f"{table.name}_keys"}
             )
         return dg.AssetCheckResult(passed=not keys, metadata={"keys": counts_metadata("key", keys)})
 
@@ -80,10 +80,8 @@ def bad_rows_within_limit(table: IntakeTable) -> dg.AssetChecksDefinition:
         with explained_failures(context):
             limit = read_settings().intake_bad_share_max
             opened = warehouse.open(context)
-            rows, bad, failed, files = opened.row(
-                sql("queries/intake/bad_share"), {"folder": table.name}
-            )
-            reasons = opened.rows(sql("queries/intake/open_reasons"), {"table_name": table.name})
+            rows, bad, failed, files = opened.row(sql("intake/bad_share"), {"folder": table.name})
+            reasons = opened.rows(sql("intake/open_reasons"), {"table_name": table.name})
         share = int(bad) / int(rows) if rows else 0.0
         return dg.AssetCheckResult(
             passed=share <= limit and not failed,

@@ -12,12 +12,12 @@ import dagster as dg
 from masques_pipelines.defs.failures import explained_failures
 from masques_pipelines.defs.resources import WarehouseResource
 from masques_pipelines.defs.table_metadata import table_metadata
-from masques_pipelines.intake.intake import IntakeResult, load_table
-from masques_pipelines.intake.landing import open_landing
+from masques_pipelines.intake.run import IntakeResult, load_table
 from masques_pipelines.intake.tables import IntakeTable
+from masques_pipelines.landing.zone import open_landing
 from masques_pipelines.settings import read_settings
-from masques_pipelines.warehouse.sql_files import sql
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 # A preview is for recognising, not for reading.
 _CELL_CHARS = 60
@@ -45,7 +45,7 @@ def loaded_table(
 
 def _metadata(warehouse: Warehouse, done: IntakeResult) -> dict[str, dg.MetadataValue]:
     table = done.table
-    total = warehouse.scalar(sql("queries/intake/rows_total"), {"table": table.name})
+    total = warehouse.scalar(sql("intake/rows_total"), {"table": table.name})
     found: dict[str, dg.MetadataValue] = {
         **table_metadata(table.target, rows_written=done.total("loaded"), rows_total=int(total)),
         "files": dg.MetadataValue.int(len(done.files)),
@@ -58,7 +58,7 @@ def _metadata(warehouse: Warehouse, done: IntakeResult) -> dict[str, dg.Metadata
         "rows_per_s": dg.MetadataValue.float(round(done.rows_per_s, 1)),
         "top_reasons": counts_metadata("reason", done.top_reasons()),
         "findings_7d": counts_metadata(
-            "finding", warehouse.rows(sql("queries/intake/findings"), {"table_name": table.name})
+            "finding", warehouse.rows(sql("intake/findings"), {"table_name": table.name})
         ),
         "preview": _preview(warehouse, table),
     }
@@ -76,7 +76,7 @@ def counts_metadata(name: str, counts: Any) -> dg.MetadataValue:
 
 def _preview(warehouse: Warehouse, table: IntakeTable) -> dg.MetadataValue:
     rows = warehouse.records(
-        sql("queries/intake/preview"), {"table": table.name, "event_time": table.event_time}
+        sql("intake/preview"), {"table": table.name, "event_time": table.event_time}
     )
     names = [dg.TableColumn(name, "string") for name in (rows[0] if rows else ())]
     records = [

@@ -1,7 +1,7 @@
 """The root asset: the schema, brought up to date by the migration op.
 
 Here: the op and the asset that is made of it; every table asset depends on that.
-Not here: what migrating means (warehouse/migrations.py).
+Not here: what migrating means (schema/migrations.py).
 A re-run applies what is due, which is usually nothing and takes three small queries.
 """
 
@@ -12,7 +12,7 @@ import dagster as dg
 
 from masques_pipelines.defs.failures import RETRY_POLICY, explained_failures
 from masques_pipelines.defs.resources import WarehouseResource
-from masques_pipelines.warehouse.migrations import migrate, migration_files
+from masques_pipelines.schema.migrations import migrate, migration_files
 
 SCHEMA_MIGRATIONS: Final = dg.AssetKey(["masques_ops", "schema_migrations"])
 

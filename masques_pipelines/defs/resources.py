@@ -2,7 +2,7 @@
 
 Here: resources without any field. Settings are read from the environment when a run first needs
 them: a field would show in the UI, password and all.
-Not here: what opening means (warehouse/opening.py, ledger/packaged.py).
+Not here: what opening means (warehouse/connect.py, sandbox/ledger.py).
 A re-run opens anew. Both stay open to the end of the run: opening an embedded warehouse takes
 0.3 s, registering with TigerBeetle 0.6 s.
 """
@@ -16,11 +16,12 @@ from pydantic import PrivateAttr
 
 from masques_pipelines.defs.failures import StepContext
 from masques_pipelines.ledger.chart import Chart, read_chart
-from masques_pipelines.ledger.packaged import open_settings_ledger
-from masques_pipelines.ledger.sources.protocol import LedgerSource
+from masques_pipelines.ledger.connect import open_ledger
+from masques_pipelines.ledger.source import LedgerSource
+from masques_pipelines.sandbox.ledger import ledger_url
 from masques_pipelines.settings import read_settings
-from masques_pipelines.warehouse.opening import open_warehouse
-from masques_pipelines.warehouse.warehouse import Origin, Warehouse
+from masques_pipelines.warehouse.client import Origin, Warehouse
+from masques_pipelines.warehouse.connect import open_warehouse
 
 
 class _RunScoped(dg.ConfigurableResource[Any]):
@@ -77,11 +78,11 @@ class LedgerResource(_RunScoped):
         """Returns the open ledger.
 
         Raises:
-            SettingError, LedgerUnavailableError, LedgerRefusedError: as open_settings_ledger.
+            SettingError, LedgerUnavailableError, LedgerRefusedError: as open_ledger.
         """
         if self._source is None:
             stack = self._opened()
-            self._source = stack.enter_context(open_settings_ledger(read_settings()))
+            self._source = stack.enter_context(open_ledger(ledger_url(read_settings())))
             stack.callback(setattr, self, "_source", None)
         return self._source
 

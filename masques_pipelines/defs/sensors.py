@@ -15,10 +15,10 @@ from typing import Final
 
 import dagster as dg
 
-from masques_pipelines.defs.schedules import intake_job, unfinished_run
+from masques_pipelines.defs.jobs import intake_job, unfinished_run
 from masques_pipelines.errors import MasquesError
-from masques_pipelines.intake.landing import LandingFile, open_landing, settled_files
 from masques_pipelines.intake.tables import TABLES
+from masques_pipelines.landing.zone import LandingFile, open_landing, settled_files
 from masques_pipelines.settings import read_settings
 
 INTERVAL_S: Final = 30

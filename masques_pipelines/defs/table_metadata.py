@@ -11,7 +11,7 @@ from typing import Final
 
 import dagster as dg
 
-from masques_pipelines.warehouse.schema import declared_schema
+from masques_pipelines.schema.declared import declared_schema
 
 OWNERS: Final = ("team:payments",)
 

@@ -14,14 +14,14 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from masques_pipelines.intake.chunks import Chunk
-from masques_pipelines.intake.file_ledger import FileResult, record_files
-from masques_pipelines.intake.intake import LEASE, IntakeResult
-from masques_pipelines.intake.loading import Loader, Source
-from masques_pipelines.intake.reading import batches_chunks
+from masques_pipelines.intake.loader import Loader, Source
+from masques_pipelines.intake.run import LEASE, IntakeResult
 from masques_pipelines.intake.tables import intake_table
+from masques_pipelines.landing.chunks import Chunk
+from masques_pipelines.landing.file_log import FileResult, record_files
+from masques_pipelines.landing.formats import batches_chunks
+from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.lease import writer_lease
-from masques_pipelines.warehouse.warehouse import Warehouse
 
 _BATCH_ROWS = 16_384
 

@@ -1,7 +1,7 @@
 """The rows that could not be loaded: looking at them, trying them again, giving them up.
 
 Here: what `masques intake quarantine` does.
-Not here: how rows get into quarantine (loading.py) and why (sql/transforms/intake/).
+Not here: how rows get into quarantine (loading.py) and why (sql/intake/).
 A re-run of a replay tries what is still open; a row that passes is loaded once, whatever runs
 before it was. Discarding again changes nothing.
 
@@ -13,15 +13,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from masques_pipelines.intake.chunks import CHUNK_BYTES, CUTTING_PROBLEMS, Chunk
-from masques_pipelines.intake.file_ledger import FileResult, known_files
-from masques_pipelines.intake.intake import LEASE, IntakeResult, load_files
-from masques_pipelines.intake.landing import Landing, settled_files
-from masques_pipelines.intake.loading import Loader, Source
+from masques_pipelines.intake.loader import Loader, Source
+from masques_pipelines.intake.run import LEASE, IntakeResult, load_files
 from masques_pipelines.intake.tables import TABLES, intake_table
+from masques_pipelines.landing.chunks import CHUNK_BYTES, CUTTING_PROBLEMS, Chunk
+from masques_pipelines.landing.file_log import FileResult, known_files
+from masques_pipelines.landing.zone import Landing, settled_files
+from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.lease import Lease, writer_lease
-from masques_pipelines.warehouse.sql_files import sql
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 OPEN: Final = "open"
 STATES: Final = (OPEN, "replayed", "discarded")
@@ -46,7 +46,7 @@ class Selection:
     state: str = OPEN
 
     def parameters(self) -> dict[str, Any]:
-        """Returns the parameters of the statements below sql/queries/intake/.
+        """Returns the parameters of the statements below sql/intake/.
 
         Raises:
             UnknownTableError: There is no such table.
@@ -76,7 +76,7 @@ class Replay:
 
 def summary(warehouse: Warehouse, selection: Selection) -> list[dict[str, Any]]:
     """Returns entries by table and reason: table_name, reason, state, rows, oldest, attempts."""
-    return warehouse.records(sql("queries/intake/quarantine_summary"), selection.parameters())
+    return warehouse.records(sql("intake/quarantine_summary"), selection.parameters())
 
 
 def entries(warehouse: Warehouse, selection: Selection, *, limit: int) -> list[dict[str, Any]]:
@@ -85,7 +85,7 @@ def entries(warehouse: Warehouse, selection: Selection, *, limit: int) -> list[d
     Bytes of `raw` that are no UTF-8 are shown as U+FFFD; quarantine keeps them as they came.
     """
     return warehouse.records(
-        sql("queries/intake/quarantine_entries"), {**selection.parameters(), "rows": limit}
+        sql("intake/quarantine_entries"), {**selection.parameters(), "rows": limit}
     )
 
 
@@ -93,7 +93,7 @@ def discard(warehouse: Warehouse, selection: Selection) -> int:
     """Gives up open entries and returns how many; they stay, as discarded."""
     count = _count(warehouse, selection)
     if count:
-        warehouse.command(sql("transforms/intake/discard_quarantine"), selection.parameters())
+        warehouse.command(sql("intake/discard_quarantine"), selection.parameters())
     return count
 
 
@@ -126,7 +126,7 @@ def _replay_lines(warehouse: Warehouse, lease: Lease, selection: Selection) -> N
     with warehouse.another() as helper:
         while True:
             rows = warehouse.rows(
-                sql("queries/intake/quarantine_lines"),
+                sql("intake/quarantine_lines"),
                 {
                     **selection.parameters(),
                     "after_source": after[0],
@@ -177,9 +177,7 @@ def _replay_files(
     """Reads whole files again that are still in the landing zone."""
     failed = {
         source
-        for (source,) in warehouse.rows(
-            sql("queries/intake/quarantine_files"), selection.parameters()
-        )
+        for (source,) in warehouse.rows(sql("intake/quarantine_files"), selection.parameters())
     }
     if not failed:
         return None
@@ -194,4 +192,4 @@ def _replay_files(
 
 
 def _count(warehouse: Warehouse, selection: Selection) -> int:
-    return int(warehouse.scalar(sql("queries/intake/quarantine_count"), selection.parameters()))
+    return int(warehouse.scalar(sql("intake/quarantine_count"), selection.parameters()))

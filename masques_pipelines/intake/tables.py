@@ -1,7 +1,7 @@
 """The tables that the landing zone feeds, and the names that belong to each.
 
 Here: one entry per table.
-Not here: what a field means (sql/transforms/intake/rows_of_<table>.sql) and loading (loading.py).
+Not here: what a field means (sql/intake/rows_of_<table>.sql) and loading (loading.py).
 A re-run does nothing: these are constants.
 """
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from masques_pipelines.errors import PermanentError
-from masques_pipelines.warehouse.sql_files import sql
+from masques_pipelines.warehouse.sql import sql
 
 
 class UnknownTableError(PermanentError):
@@ -46,8 +46,8 @@ class IntakeTable:
     @property
     def stage_sql(self) -> str:
         """The statement that splits and types lines: a frame, and in it what the fields mean."""
-        rows = sql(f"transforms/intake/rows_of_{self.name}")
-        return sql("transforms/intake/stage").replace("/*rows*/", rows)
+        rows = sql(f"intake/rows_of_{self.name}")
+        return sql("intake/stage").replace("/*rows*/", rows)
 
 
 TABLES: Final = {

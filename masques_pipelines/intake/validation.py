@@ -12,16 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from masques_pipelines.intake.file_ledger import KnownFiles
-from masques_pipelines.intake.intake import LEASE, IntakeResult, load_files
-from masques_pipelines.intake.landing import LandingFile, open_landing
 from masques_pipelines.intake.quarantine import Selection, entries
+from masques_pipelines.intake.run import LEASE, IntakeResult, load_files
 from masques_pipelines.intake.tables import intake_table
+from masques_pipelines.landing.file_log import KnownFiles
+from masques_pipelines.landing.zone import LandingFile, open_landing
+from masques_pipelines.schema.migrations import migrate
 from masques_pipelines.settings import Settings, read_settings
+from masques_pipelines.warehouse.client import Origin, Warehouse
+from masques_pipelines.warehouse.connect import open_warehouse
 from masques_pipelines.warehouse.lease import writer_lease
-from masques_pipelines.warehouse.migrations import migrate
-from masques_pipelines.warehouse.opening import open_warehouse
-from masques_pipelines.warehouse.warehouse import Origin, Warehouse
 
 
 @dataclass

@@ -22,9 +22,9 @@ import numpy as np
 from masques_pipelines.ledger.binding import bind_ledger
 from masques_pipelines.ledger.chart import Chart, load_chart
 from masques_pipelines.ledger.records import ACCOUNT_DTYPE, Records, records_of
-from masques_pipelines.ledger.sources.protocol import LedgerSource
-from masques_pipelines.warehouse.sql_files import sql
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.ledger.source import LedgerSource
+from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 INLET: Final = "masques_ops.accounts_inlet"
 INLET_COLUMNS: Final = (*(ACCOUNT_DTYPE.names or ()), "snapshot_at")
@@ -111,7 +111,7 @@ def sync_accounts(
         if len(reads) % 10 == 0:
             report(f"{sum(read.accounts for read in reads):,} accounts read")
     _record(warehouse, reads)
-    known, written = warehouse.row(sql("queries/ledger/accounts_total"), {"since": started_at})
+    known, written = warehouse.row(sql("ledger/accounts_total"), {"since": started_at})
     watermark_ns = reads[-1].snapshot_at_ns if reads else page.ledger_time_ns
     return AccountsSync(
         rows_written=int(written),

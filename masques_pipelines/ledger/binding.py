@@ -14,9 +14,9 @@ from typing import NoReturn
 
 from masques_pipelines.errors import PermanentError
 from masques_pipelines.ledger.records import CHANGE_EVENT_DTYPE, Records, records_of, u128
-from masques_pipelines.ledger.sources.protocol import LedgerSource
-from masques_pipelines.warehouse.sql_files import sql
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.ledger.source import LedgerSource
+from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 
 class LedgerBindingError(PermanentError):
@@ -35,7 +35,7 @@ def bind_ledger(warehouse: Warehouse, source: LedgerSource) -> bool:
     Raises:
         LedgerBindingError: It is bound to another ledger; the text says to which and what to do.
     """
-    rows = warehouse.rows(sql("queries/ledger/binding"))
+    rows = warehouse.rows(sql("ledger/binding"))
     if not rows:
         return _bind(warehouse, source)
     cluster_id, first_event_ns, first_transfer_id, bound_source, bound_at = rows[0]
@@ -58,7 +58,7 @@ def _bind(warehouse: Warehouse, source: LedgerSource) -> bool:
     if len(first) == 0:
         return False
     warehouse.command(
-        sql("transforms/ledger/bind_ledger"),
+        sql("ledger/bind_ledger"),
         {
             "cluster_id": str(source.cluster_id),
             "first_event_ns": int(first["timestamp"][0]),

@@ -16,8 +16,8 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from masques_pipelines.errors import PermanentError
-from masques_pipelines.warehouse.sql_files import sql
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 # Money is Decimal(76, 18): more decimal places than 18 would not fit.
 SCALE_MAX: Final = 18
@@ -155,7 +155,7 @@ def load_chart(warehouse: Warehouse, chart: Chart) -> bool:
         ChartError: A ledger that the warehouse knows is gone from the chart or has another asset or
             scale. Rows were written with the old one, so the money would not add up.
     """
-    rows = warehouse.rows(sql("queries/ledger/chart_entries"))
+    rows = warehouse.rows(sql("ledger/chart_entries"))
     loaded = {(str(kind), int(code), str(name), int(scale)) for kind, code, name, scale in rows}
     wanted = chart.entries()
     if loaded == wanted:

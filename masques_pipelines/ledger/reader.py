@@ -32,7 +32,7 @@ from masques_pipelines.ledger.records import (
     records_of,
     timestamps_ns,
 )
-from masques_pipelines.ledger.sources.protocol import LedgerSource, Page
+from masques_pipelines.ledger.source import LedgerSource, Page
 
 # 24 pages of 2,730 events. 65 k rows to an insert was the fastest (1.2 M rows/s at 490 MB peak;
 # 197 k rows took 0.8 GB, 8 k rows ran at a third of the speed).

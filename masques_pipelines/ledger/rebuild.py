@@ -19,12 +19,12 @@ from masques_pipelines.ledger.binding import bind_ledger
 from masques_pipelines.ledger.chart import Chart, load_chart
 from masques_pipelines.ledger.reader import BATCH_EVENTS, BATCHES_AHEAD, EventReader
 from masques_pipelines.ledger.records import Records, timestamps_ns
-from masques_pipelines.ledger.sources.protocol import LedgerSource
+from masques_pipelines.ledger.source import LedgerSource
 from masques_pipelines.ledger.transactions import LEASE, insert_events, retention_horizon_ns
 from masques_pipelines.read_ahead import read_ahead
+from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.lease import Lease, writer_lease
-from masques_pipelines.warehouse.sql_files import sql
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 REBUILT: Final = "masques_ops.transactions_rebuilt"
 
@@ -95,7 +95,7 @@ def rebuild_transactions(  # noqa: PLR0913 - what to rebuild, beside sync_transa
         load_chart(warehouse, chart)
         bind_ledger(warehouse, source)
         done: dict[Month, int] = {}
-        newest_ns = int(warehouse.scalar(sql("queries/ledger/newest_known")))
+        newest_ns = int(warehouse.scalar(sql("ledger/newest_known")))
         for due in [month] if month else _months(warehouse, ledger):
             done[due] = _rebuild(warehouse, source, chart, lease, due, newest_ns=newest_ns)
             report(f"{due}: {done[due]:,} rows swapped in")
@@ -104,9 +104,9 @@ def rebuild_transactions(  # noqa: PLR0913 - what to rebuild, beside sync_transa
 
 def _months(warehouse: Warehouse, ledger: int | None) -> list[Month]:
     if ledger is not None:
-        rows = warehouse.rows(sql("queries/ledger/months_of_ledger"), {"ledger": ledger})
+        rows = warehouse.rows(sql("ledger/months_of_ledger"), {"ledger": ledger})
         return [Month(int(partition) // 100, int(partition) % 100) for (partition,) in rows]
-    first_ns, newest_ns = warehouse.row(sql("queries/ledger/span_known"))
+    first_ns, newest_ns = warehouse.row(sql("ledger/span_known"))
     months: list[Month] = []
     if int(newest_ns):
         last = Month.of(int(newest_ns))
@@ -136,7 +136,7 @@ def _rebuild(  # noqa: PLR0913 - what rebuild_transactions was given, the lease 
         expected += int((timestamps_ns(events) > horizon_ns).sum())
     sealed = int(
         warehouse.scalar(
-            sql("queries/ledger/events_sealed_within"),
+            sql("ledger/events_sealed_within"),
             {"start_ns": month.start_ns, "end_ns": end_ns},
         )
     )
@@ -145,7 +145,7 @@ def _rebuild(  # noqa: PLR0913 - what rebuild_transactions was given, the lease 
             f"{month}: {source.description} has {read:,} events, and at least {sealed:,} were "
             "synced: this ledger has lost some; the rows stay as they are"
         )
-    rows, times = warehouse.row(sql("queries/ledger/rebuilt_rows"), {"horizon_ns": horizon_ns})
+    rows, times = warehouse.row(sql("ledger/rebuilt_rows"), {"horizon_ns": horizon_ns})
     if not rows == times == expected:
         raise RebuildError(
             f"{month}: {expected:,} events were read and {rows:,} rows with {times:,} times came "

@@ -113,7 +113,7 @@ CHANGE_EVENT_DTYPE: Final = np.dtype(
 )
 
 # What masques.transactions keeps of a change event, in this order and without padding. These bytes
-# are both what is sealed (seals.py; sql/queries/proofs/seal_digests.sql puts them together again,
+# are both what is sealed (seals.py; sql/ledger/proofs/seal_digests.sql puts them together again,
 # so the order is for ever) and what is inserted. The rest of an event is the accounts beside it.
 EVENT_DTYPE: Final = np.dtype(
     [

@@ -28,8 +28,8 @@ from masques_pipelines.ledger.records import (
     joined,
     timestamps_ns,
 )
-from masques_pipelines.warehouse.sql_files import sql
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 # A seal of more would make the recomputing of one batch large.
 SEAL_EVENTS_MAX: Final = 200_000
@@ -134,7 +134,7 @@ def events_digest(events: Records) -> str:
 
 def newest_seal(warehouse: Warehouse) -> Seal | None:
     """Returns the seal with the highest sequence number, None when nothing is sealed."""
-    records = warehouse.records(sql("queries/ledger/newest_seal"))
+    records = warehouse.records(sql("ledger/newest_seal"))
     return seal_of(records[0]) if records else None
 
 

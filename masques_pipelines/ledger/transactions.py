@@ -27,11 +27,11 @@ from masques_pipelines.ledger.records import (
     timestamps_ns,
 )
 from masques_pipelines.ledger.seals import Seal, Sealer, newest_seal, write_seals
-from masques_pipelines.ledger.sources.protocol import LedgerSource
+from masques_pipelines.ledger.source import LedgerSource
 from masques_pipelines.read_ahead import read_ahead
+from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.lease import Lease, writer_lease
-from masques_pipelines.warehouse.sql_files import sql
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 # Whoever writes masques.transactions holds this lease.
 LEASE: Final = "ledger"
@@ -51,7 +51,7 @@ class SyncIncompleteError(PermanentError):
 
 @dataclass(frozen=True)
 class EventTimes:
-    """A set of event times, as sql/queries/ledger/events_after.sql sums it up.
+    """A set of event times, as sql/ledger/events_after.sql sums it up.
 
     Attributes:
         events: How many.
@@ -202,7 +202,7 @@ def insert_events(
         times = timestamps_ns(piece)
         lease.hold()
         warehouse.insert_select(
-            sql("transforms/ledger/write_transactions"),
+            sql("ledger/write_transactions"),
             [[piece.view(np.uint8).data]],
             {
                 "database": database,
@@ -223,13 +223,13 @@ def retention_horizon_ns() -> int:
 
 def read_cursor(warehouse: Warehouse) -> int:
     """Returns the time of the newest event that is no expiry, nanoseconds; 0 when there is none."""
-    rows = warehouse.rows(sql("queries/ledger/cursor"))
+    rows = warehouse.rows(sql("ledger/cursor"))
     return int(rows[0][0]) if rows else 0
 
 
 def _verify(warehouse: Warehouse, *, after_ns: int, expected: EventTimes) -> None:
     """Raises unless the table holds, after the cursor, exactly the events that were read."""
-    row = warehouse.row(sql("queries/ledger/events_after"), {"after_ns": after_ns})
+    row = warehouse.row(sql("ledger/events_after"), {"after_ns": after_ns})
     held = EventTimes(*map(int, row))
     if held != expected:
         raise SyncIncompleteError(
@@ -267,7 +267,7 @@ def _record(warehouse: Warehouse, source: LedgerSource, done: TransactionsSync) 
 
 
 def _total(warehouse: Warehouse) -> tuple[int, int]:
-    total, newest_ns = warehouse.row(sql("queries/ledger/transactions_total"))
+    total, newest_ns = warehouse.row(sql("ledger/transactions_total"))
     return int(total), int(newest_ns) if total else 0
 
 

@@ -38,6 +38,21 @@ class RailRefusedError(PermanentError):
 
 
 @dataclass(frozen=True)
+class Asset:
+    """A token that counts as money.
+
+    Attributes:
+        address: Contract, lower-case hex; on Solana the mint.
+        symbol: Our word for it; the contract's own proves nothing.
+        decimals: Of one whole unit.
+    """
+
+    address: str
+    symbol: str
+    decimals: int
+
+
+@dataclass(frozen=True)
 class Observation:
     """What was seen of one payment at one time.
 

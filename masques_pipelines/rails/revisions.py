@@ -21,8 +21,8 @@ from masques_pipelines.rails.protocol import (
     OpenSettlement,
     Refused,
 )
-from masques_pipelines.warehouse.sql_files import sql
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 INLET: Final = "masques_ops.settlements_inlet"
 IDS_PER_QUERY: Final = 500
@@ -252,14 +252,14 @@ def current_revisions(warehouse: Warehouse, ids: Iterable[uuid.UUID]) -> dict[uu
     found: dict[uuid.UUID, Revision] = {}
     for start in range(0, len(wanted), IDS_PER_QUERY):
         chunk = wanted[start : start + IDS_PER_QUERY]
-        for record in warehouse.records(sql("queries/rails/current_by_id"), {"ids": chunk}):
+        for record in warehouse.records(sql("rails/current_by_id"), {"ids": chunk}):
             found[record["settlement_id"]] = _revision_of(record)
     return found
 
 
 def open_settlements(warehouse: Warehouse, rail: str) -> list[OpenSettlement]:
     """Returns the settlements of a rail that are neither confirmed nor failed, oldest first."""
-    records = warehouse.records(sql("queries/rails/open_settlements"), {"rail": rail})
+    records = warehouse.records(sql("rails/open_settlements"), {"rail": rail})
     return [_open_of(_revision_of(record).seen) for record in records]
 
 

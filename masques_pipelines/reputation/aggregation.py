@@ -14,7 +14,7 @@ from masques_pipelines.reputation.rates import RatesLoad, load_rates
 from masques_pipelines.reputation.scores import Refresh, refresh_scores
 from masques_pipelines.reputation.signals import write_signals
 from masques_pipelines.settings import Settings
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ A re-run asks again; nothing here writes.
 from dataclasses import dataclass
 from typing import Any, Final
 
-from masques_pipelines.warehouse.sql_files import sql
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 # Within a day; the attacks of docs/reputation.md move a score by less when they are cheap.
 MOVE_MAX: Final = 0.08
@@ -34,19 +34,19 @@ class Finding:
 
 
 _LISTS: Final = (
-    ("in_range", "checks/reputation/out_of_range", False),
-    ("no_future_events", "checks/reputation/future", False),
-    ("all_identities_scored", "checks/reputation/unscored", False),
-    ("identities_known", "checks/reputation/unknown", True),
-    ("moves_within_limit", "checks/reputation/moves", True),
-    ("no_payment_rings", "checks/reputation/rings", True),
+    ("in_range", "reputation/out_of_range", False),
+    ("no_future_events", "reputation/future", False),
+    ("all_identities_scored", "reputation/unscored", False),
+    ("identities_known", "reputation/unknown", True),
+    ("moves_within_limit", "reputation/moves", True),
+    ("no_payment_rings", "reputation/rings", True),
 )
 NAMES: Final = ("weights_sum_to_one", *(name for name, _, _ in _LISTS))
 
 
 def check_scores(warehouse: Warehouse) -> list[Finding]:
     """Asks everything."""
-    version, shares = warehouse.row(sql("checks/reputation/shares"))
+    version, shares = warehouse.row(sql("reputation/shares"))
     adds_up = abs(float(shares) - 1) <= _SHARES_TOLERANCE
     findings = [
         Finding(

@@ -10,8 +10,8 @@ out of a cluster afterwards, and money that goes round in a ring makes no ring h
 import uuid
 from typing import Final
 
-from masques_pipelines.warehouse.sql_files import sql
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 CLUSTERS: Final = "masques_ops.payer_clusters"
 # About 40 MB of Python objects.
@@ -26,7 +26,7 @@ def follow_funders(warehouse: Warehouse, *, page_rows: int = PAGE_ROWS) -> int:
     """
     written = 0
     while True:
-        rows = warehouse.rows(sql("queries/reputation/new_fundings"), {"page_rows": page_rows})
+        rows = warehouse.rows(sql("reputation/new_fundings"), {"page_rows": page_rows})
         if not rows:
             return written
         found: dict[uuid.UUID, tuple[uuid.UUID, int]] = {}

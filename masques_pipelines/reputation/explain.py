@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from masques_pipelines.errors import PermanentError
-from masques_pipelines.warehouse.sql_files import sql
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 # Sums of floats in another order differ in their last digits.
 TOLERANCE: Final = 1e-9
@@ -56,7 +56,7 @@ def explain(
     Raises:
         ExplanationError: There was no score of it, or the parts do not add up to it.
     """
-    newest, now, scores = warehouse.row(sql("queries/reputation/newest_moment"))
+    newest, now, scores = warehouse.row(sql("reputation/newest_moment"))
     if as_of is None and not scores:
         raise ExplanationError(
             "there are no scores yet: run `masques job execute -j reputation_aggregation_job`"
@@ -67,14 +67,14 @@ def explain(
         "as_of": moment,
         "known_at": str(now) if with_hindsight else moment,
     }
-    found = warehouse.records(sql("queries/reputation/score_of"), parameters)
+    found = warehouse.records(sql("reputation/score_of"), parameters)
     if not found:
         raise ExplanationError(
             f"{identity_id}: no identity or event of that id was known at {moment} UTC: "
             "look for it in masques.identities, or ask --with-hindsight"
         )
-    prior = float(warehouse.row(sql("queries/reputation/prior"), parameters)[0])
-    contributions = warehouse.records(sql("queries/reputation/contributions_of"), parameters)
+    prior = float(warehouse.row(sql("reputation/prior"), parameters)[0])
+    contributions = warehouse.records(sql("reputation/contributions_of"), parameters)
     adds_up_to = prior + sum(float(row["effect"]) for row in contributions)
     overall = float(found[0]["overall_score"])
     if abs(adds_up_to - overall) > TOLERANCE:

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from masques_pipelines.reputation.clusters import follow_funders
+from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.lease import Lease, writer_lease
-from masques_pipelines.warehouse.sql_files import sql
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 LEASE: Final = "reputation"
 # No statement takes two thirds of it: each is of a part.
@@ -137,7 +137,7 @@ class _FactsRun:
         self._forget_touched()
         overlap_ms = OVERLAP_SERVER_MS if self.warehouse.is_server else OVERLAP_EMBEDDED_MS
         began_at, since, changed_since, is_due, oldest, is_first, version = self.warehouse.row(
-            sql("queries/reputation/runs"),
+            sql("reputation/runs"),
             {"overlap_ms": overlap_ms, "full_every_s": FULL_EVERY_S},
         )
         # What is new is looked at in one piece, everything in parts.
@@ -160,7 +160,7 @@ class _FactsRun:
 
     def _write_all_references(self, run: _Run) -> None:
         slices = self.warehouse.rows(
-            sql("queries/reputation/event_slices"),
+            sql("reputation/event_slices"),
             {"oldest": run.oldest, "slice_rows": PART_ROWS},
         )
         after = run.oldest
@@ -187,17 +187,17 @@ class _FactsRun:
 
     def _do(self, name: str, **parameters: Any) -> None:
         self.lease.hold()
-        self.warehouse.command(sql(f"transforms/reputation/{name}"), parameters)
+        self.warehouse.command(sql(f"reputation/{name}"), parameters)
 
     def _forget_touched(self) -> None:
         for table in _TOUCHED:
             self.warehouse.command(f"TRUNCATE TABLE {table}")
 
     def _count(self, name: str, **parameters: Any) -> int:
-        return int(self.warehouse.scalar(sql(f"queries/reputation/{name}"), parameters))
+        return int(self.warehouse.scalar(sql(f"reputation/{name}"), parameters))
 
     def _rows(self) -> tuple[int, int, int]:
-        parties, references, evidence = self.warehouse.row(sql("queries/reputation/facts_rows"))
+        parties, references, evidence = self.warehouse.row(sql("reputation/facts_rows"))
         return int(parties), int(references), int(evidence)
 
 

@@ -16,8 +16,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from masques_pipelines.errors import PermanentError
-from masques_pipelines.warehouse.sql_files import sql
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 MODELS: Final = "masques_ops.reputation_models"
 HEIRS: Final = "masques_ops.reputation_model_heirs"
@@ -111,7 +111,7 @@ def load_model(warehouse: Warehouse, model: Model) -> bool:
     Raises:
         ModelError: The version is known with other parameters: scores that name it would lie.
     """
-    rows = warehouse.rows(sql("queries/reputation/models"))
+    rows = warehouse.rows(sql("reputation/models"))
     known: dict[str, list[object]] = {str(row[0]): list(row[1:]) for row in rows}
     if model.version in known and known[model.version] != model.row():
         changed = [

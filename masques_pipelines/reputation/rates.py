@@ -18,14 +18,9 @@ from datetime import datetime
 from decimal import Context, Decimal, DecimalException
 from typing import Any, Final
 
-from masques_pipelines.intake.chunks import FileProblemError
-from masques_pipelines.intake.file_ledger import (
-    FileResult,
-    known_files,
-    record_files,
-    unread_files,
-)
-from masques_pipelines.intake.landing import (
+from masques_pipelines.landing.chunks import FileProblemError
+from masques_pipelines.landing.file_log import FileResult, known_files, record_files, unread_files
+from masques_pipelines.landing.zone import (
     SETTLE_S,
     Landing,
     LandingFile,
@@ -34,8 +29,8 @@ from masques_pipelines.intake.landing import (
     settled_files,
 )
 from masques_pipelines.settings import Settings
-from masques_pipelines.warehouse.sql_files import sql
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 RATES: Final = "masques_ops.exchange_rates"
 FOLDER: Final = "exchange_rates"
@@ -81,7 +76,7 @@ def load_rates(
     landing = open_landing(settings)
     found = settled_files(landing, FOLDER, settle_s=settle_s)
     files = unread_files(known_files(warehouse, FOLDER), found)
-    known = {(str(row[0]), int(row[1])) for row in warehouse.rows(sql("queries/reputation/rates"))}
+    known = {(str(row[0]), int(row[1])) for row in warehouse.rows(sql("reputation/rates"))}
     fresh: list[list[Any]] = []
     bad: list[str] = []
     whole: list[FileResult] = []

@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Final
 
 from masques_pipelines.errors import PermanentError
-from masques_pipelines.warehouse.sql_files import sql
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 VIEW: Final = "masques.reputation_scores_mv"
 MOVERS_SHOWN: Final = 5
@@ -71,8 +71,8 @@ def refresh_scores(
     if leftovers:
         report(f"removed {leftovers} tables that killed refreshes left behind")
     _refresh_and_wait(warehouse)
-    warehouse.command(sql("transforms/reputation/write_history"))
-    row = warehouse.row(sql("queries/reputation/scores_summary"))
+    warehouse.command(sql("reputation/write_history"))
+    row = warehouse.row(sql("reputation/scores_summary"))
     return Refresh(
         identities=int(row[0]),
         computed_at=row[1],
@@ -80,7 +80,7 @@ def refresh_scores(
         events=int(row[3]),
         excluded_events=int(row[4]),
         model_version=str(row[5]),
-        unpriced=int(warehouse.scalar(sql("queries/reputation/unpriced"))),
+        unpriced=int(warehouse.scalar(sql("reputation/unpriced"))),
         leftovers=leftovers,
         duration_s=time.monotonic() - started_s,
     )
@@ -94,7 +94,7 @@ def clear_leftovers(warehouse: Warehouse) -> int:
     """
     if _state(warehouse).status in _RUNNING:
         return 0
-    names = [str(row[0]) for row in warehouse.rows(sql("queries/reputation/leftovers"))]
+    names = [str(row[0]) for row in warehouse.rows(sql("reputation/leftovers"))]
     for name in names:
         warehouse.command("DROP TABLE IF EXISTS masques.{name:Identifier} SYNC", {"name": name})
     return len(names)
@@ -105,7 +105,7 @@ def distribution(warehouse: Warehouse) -> str:
 
     Longer Markdown is shown as a link by Dagster's UI.
     """
-    rows = warehouse.rows(sql("queries/reputation/distribution"))
+    rows = warehouse.rows(sql("reputation/distribution"))
     counts = {int(tenth): int(identities) for tenth, identities in rows}
     most = max(counts.values(), default=1)
     lines = [
@@ -118,7 +118,7 @@ def distribution(warehouse: Warehouse) -> str:
 
 def movers(warehouse: Warehouse) -> list[dict[str, object]]:
     """Returns the scores that moved most within a week, the largest first."""
-    return warehouse.records(sql("queries/reputation/movers"), {"rows": MOVERS_SHOWN})
+    return warehouse.records(sql("reputation/movers"), {"rows": MOVERS_SHOWN})
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def _poll(is_over: Callable[[], bool], longest_s: float) -> None:
 
 
 def _state(warehouse: Warehouse) -> _State:
-    rows = warehouse.rows(sql("queries/reputation/refresh_state"))
+    rows = warehouse.rows(sql("reputation/refresh_state"))
     if not rows:
         raise ScoresNotRefreshedError(
             f"{VIEW}: there is no such refreshable view: run `masques migrate --check`"

@@ -5,8 +5,8 @@ Not here: events that others report (intake), and what a signal weighs (sql/014_
 A re-run writes only signals that are not there yet: each has the id that its fact always gives it.
 """
 
-from masques_pipelines.warehouse.sql_files import sql
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 
 def write_signals(warehouse: Warehouse) -> int:
@@ -15,7 +15,7 @@ def write_signals(warehouse: Warehouse) -> int:
     Event types: hold_posted and payment_settled (kept promises), hold_expired, settlement_failed,
     refund, double_pay_suspect, key_rotated.
     """
-    warehouse.command(sql("transforms/reputation/write_keys"))
-    before = int(warehouse.scalar(sql("queries/reputation/signals_total")))
-    warehouse.command(sql("transforms/reputation/write_signals"))
-    return int(warehouse.scalar(sql("queries/reputation/signals_total"))) - before
+    warehouse.command(sql("reputation/write_keys"))
+    before = int(warehouse.scalar(sql("reputation/signals_total")))
+    warehouse.command(sql("reputation/write_signals"))
+    return int(warehouse.scalar(sql("reputation/signals_total"))) - before

@@ -25,8 +25,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from masques_pipelines.errors import TransientError
+from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.errors import WarehousePermanentError
-from masques_pipelines.warehouse.warehouse import Warehouse
 
 # A run that was killed holds up the next for this long at most.
 LEASE_S: Final = 60.0

@@ -12,8 +12,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from masques_pipelines.definitions import defs
 from masques_pipelines.defs.migrations import SCHEMA_MIGRATIONS
-
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
 
 LOADS_WITHOUT_SIDE_EFFECTS = """
 import builtins, os, socket, sys, time

@@ -6,9 +6,9 @@ import dagster as dg
 import pytest
 
 from masques_pipelines.definitions import defs
+from masques_pipelines.schema.declared import declared_schema
 from masques_pipelines.settings import Settings
-from masques_pipelines.warehouse.schema import declared_schema
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
 
 
 @pytest.fixture

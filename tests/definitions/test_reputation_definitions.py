@@ -14,7 +14,7 @@ from masques_pipelines.defs.reputation.reputation_scores import reputation_score
 from masques_pipelines.defs.resources import WarehouseResource
 from masques_pipelines.reputation.checks import NAMES
 from masques_pipelines.settings import Settings
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
 from tests.support.reputation_world import PLATFORM, Event, World, ident
 
 NOW = datetime.now(UTC).replace(microsecond=0)

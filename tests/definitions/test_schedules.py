@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from masques_pipelines.definitions import defs
-from masques_pipelines.defs.schedules import UNFINISHED_AGE_MAX
+from masques_pipelines.defs.jobs import UNFINISHED_AGE_MAX
 
 
 def now() -> datetime:

@@ -12,7 +12,7 @@ import pytest
 from masques_pipelines.defs.resources import WarehouseResource
 from masques_pipelines.defs.settlement import settlements as module
 from masques_pipelines.settings import Settings, read_settings
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
 from tests.support.bolt11 import challenge, line_of
 from tests.support.fake_lnd import MACAROON, FakeLnd, payment_hash, running_lnd
 
@@ -81,7 +81,7 @@ def test_rails_that_are_off_say_so_and_the_others_are_read(lnd: FakeLnd) -> None
 def test_a_dead_node_fails_its_own_check_and_the_run_after_the_others_are_done(
     lnd: FakeLnd, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("masques_pipelines.rails.http.PAUSE_FIRST_S", 0.001)
+    monkeypatch.setattr("masques_pipelines.rails.node.PAUSE_FIRST_S", 0.001)
     monkeypatch.setenv("MASQUES_SOLANA_RPC_URL", "http://127.0.0.1:9/v2/a-secret-key")
     monkeypatch.setenv("MASQUES_SOLANA_TREASURY", "9hSR6S7WPtxmTojgo6GG3k4yDPecgJY292j7xrsUGWBu")
     lnd.add("a", 1000)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from masques_pipelines.intake.intake import IntakeResult, load_table
-from masques_pipelines.intake.landing import Landing, open_landing
+from masques_pipelines.intake.run import IntakeResult, load_table
 from masques_pipelines.intake.tables import TABLES
+from masques_pipelines.landing.zone import Landing, open_landing
 from masques_pipelines.settings import read_settings
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
 
 
 @dataclass

@@ -9,7 +9,7 @@ import uuid
 from decimal import Decimal
 from typing import Final
 
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
 
 # debits pending, debits posted, credits pending, credits posted
 Balances = tuple[Decimal, ...]

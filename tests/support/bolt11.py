@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from masques_pipelines.rails.l402 import bech32_polymod
+from masques_pipelines.rails.journal.l402 import bech32_polymod
 from masques_pipelines.settings import Settings
 
 CHARACTERS = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"

@@ -9,9 +9,9 @@ emptying it takes a fifth of one. With three hundred tests that is a third of th
 """
 
 from masques_pipelines.errors import MasquesError
-from masques_pipelines.warehouse.migrations import make_plan, migrate
-from masques_pipelines.warehouse.schema import DATABASES, declared_schema
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.schema.declared import DATABASES, declared_schema
+from masques_pipelines.schema.migrations import make_plan, migrate
+from masques_pipelines.warehouse.client import Warehouse
 
 _RECORD = "masques_ops.schema_migrations"
 # Rows that migrations put into tables, by table, as the engine gave them.

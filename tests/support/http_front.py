@@ -52,6 +52,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from tests.support.paths import ROOT
+
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 15.0
 HANDLES = 4  # engine handles, that is: statements that run at the same time
@@ -780,7 +782,7 @@ class Front:
         with self._errors.open("ab") as stderr:
             self._process = subprocess.Popen(
                 command,
-                cwd=Path(__file__).resolve().parents[2],
+                cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,

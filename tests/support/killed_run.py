@@ -14,12 +14,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from masques_pipelines.rails import ingestion, revisions
-from masques_pipelines.rails.running import ingest_all
+from masques_pipelines.rails import ingest as ingestion
+from masques_pipelines.rails import revisions
+from masques_pipelines.rails.run import ingest_all
+from masques_pipelines.schema.migrations import migrate
 from masques_pipelines.settings import read_settings
-from masques_pipelines.warehouse.migrations import migrate
-from masques_pipelines.warehouse.opening import open_warehouse
-from masques_pipelines.warehouse.warehouse import Origin
+from masques_pipelines.warehouse.client import Origin
+from masques_pipelines.warehouse.connect import open_warehouse
 
 # (where, before or after it is done, at which call): the rails come as journal 1 and lightning 2.
 POINTS = {

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from masques_pipelines.rails.evm_transfers import TRANSFER, address_topic
+from masques_pipelines.rails.base.transfers import TRANSFER, address_topic
 from tests.support.anvil import TREASURY, USDC
 
 SENDER = "0x" + "5" * 40

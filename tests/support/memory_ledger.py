@@ -20,7 +20,7 @@ from masques_pipelines.ledger.records import (
     Records,
     timestamps_ns,
 )
-from masques_pipelines.ledger.sources.protocol import Page
+from masques_pipelines.ledger.source import Page
 
 
 def _no_events() -> Records:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from masques_pipelines.reputation.facts import write_facts
 from masques_pipelines.reputation.model import Model, read_model
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
 
 MODEL: Final = read_model(None)
 PLATFORM: Final = MODEL.attestors[0]

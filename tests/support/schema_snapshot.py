@@ -9,17 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from masques_pipelines.schema.declared import Declared, ObjectSchema, declared_text, live_schema
+from masques_pipelines.schema.migrations import migration_files
 from masques_pipelines.settings import read_settings
-from masques_pipelines.warehouse.migrations import migration_files
-from masques_pipelines.warehouse.opening import open_warehouse
-from masques_pipelines.warehouse.schema import (
-    Declared,
-    ObjectSchema,
-    declared_text,
-    live_schema,
-)
-from masques_pipelines.warehouse.sql_files import sql_directory
-from masques_pipelines.warehouse.warehouse import Origin, Warehouse
+from masques_pipelines.warehouse.client import Origin, Warehouse
+from masques_pipelines.warehouse.connect import open_warehouse
+from masques_pipelines.warehouse.sql import sql_directory
 
 
 def declared_by_files(warehouse: Warehouse) -> str:

@@ -15,14 +15,14 @@ from unittest.mock import patch
 
 from masques_pipelines.ledger import backfill
 from masques_pipelines.ledger.accounts import sync_accounts
+from masques_pipelines.ledger.capture.source import CaptureSource
 from masques_pipelines.ledger.chart import read_chart
 from masques_pipelines.ledger.proofs.chain import prove_chain
 from masques_pipelines.ledger.records import ACCOUNT_DTYPE, CHANGE_EVENT_DTYPE, records_of
-from masques_pipelines.ledger.sources.capture import CaptureSource
 from masques_pipelines.ledger.transactions import sync_transactions
 from masques_pipelines.settings import read_settings
-from masques_pipelines.warehouse.opening import open_warehouse
-from masques_pipelines.warehouse.warehouse import Origin, Warehouse
+from masques_pipelines.warehouse.client import Origin, Warehouse
+from masques_pipelines.warehouse.connect import open_warehouse
 from tests.support.captures import tiled
 from tests.support.memory_ledger import MemoryLedger
 

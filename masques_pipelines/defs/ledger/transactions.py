@@ -22,7 +22,7 @@ from masques_pipelines.defs.table_metadata import (
     sync_metadata,
     table_metadata,
 )
-from masques_pipelines.ledger.proofs import all_proofs
+from masques_pipelines.ledger.proofs import suite as all_proofs
 from masques_pipelines.ledger.proofs.result import Proof
 from masques_pipelines.ledger.transactions import sync_transactions
 

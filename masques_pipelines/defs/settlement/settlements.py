@@ -18,11 +18,11 @@ from masques_pipelines.defs.failures import RETRY_POLICY, explained_failures
 from masques_pipelines.defs.migrations import SCHEMA_MIGRATIONS
 from masques_pipelines.defs.resources import WarehouseResource
 from masques_pipelines.defs.table_metadata import OWNERS, static_metadata, table_metadata
-from masques_pipelines.rails.ingestion import RailRun
-from masques_pipelines.rails.opening import RAILS
-from masques_pipelines.rails.running import RailOutcome, ingest_all
+from masques_pipelines.rails.catalog import RAILS
+from masques_pipelines.rails.ingest import RailRun
+from masques_pipelines.rails.run import RailOutcome, ingest_all
 from masques_pipelines.settings import read_settings
-from masques_pipelines.warehouse.sql_files import sql
+from masques_pipelines.warehouse.sql import sql
 
 KEY: Final = dg.AssetKey(["masques", "settlements"])
 # A payment may be decided some time after its deadline: Base is final after about 20 minutes.
@@ -114,7 +114,7 @@ def _checked(
 ) -> dg.AssetCheckResult:
     """Passes when the query finds nothing; shows the first of what it finds."""
     with explained_failures(context):
-        found = warehouse.open(context).records(sql(f"checks/{query}"), parameters)
+        found = warehouse.open(context).records(sql(f"rails/{query}"), parameters)
     return dg.AssetCheckResult(
         passed=not found,
         severity=severity,
@@ -165,7 +165,7 @@ def settlements__treasury_totals(
 ) -> dg.AssetCheckResult:
     """Shows what came in and went out by rail and asset; fails when two ways to sum it differ."""
     with explained_failures(context):
-        totals = warehouse.open(context).records(sql("checks/settlements__treasury_totals"))
+        totals = warehouse.open(context).records(sql("rails/treasury_totals"))
     differing = [each for each in totals if each["difference"] != 0]
     return dg.AssetCheckResult(
         passed=not differing,

@@ -18,10 +18,10 @@ from masques_pipelines.ledger.accounts import sync_accounts
 from masques_pipelines.ledger.chart import Chart
 from masques_pipelines.ledger.proofs.position import Position, read_position
 from masques_pipelines.ledger.proofs.result import Money, Proof
-from masques_pipelines.ledger.sources.protocol import LedgerSource
+from masques_pipelines.ledger.source import LedgerSource
 from masques_pipelines.ledger.transactions import sync_transactions
-from masques_pipelines.warehouse.sql_files import sql
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 NAME: Final = "balances equal the sum of their events"
 READINGS_MAX: Final = 3
@@ -44,7 +44,7 @@ def prove_balances(warehouse: Warehouse, *, from_beginning: bool = False) -> Pro
     if position.obstacle:
         return Proof(NAME, "inconclusive", position.obstacle, numbers=numbers)
     rows = warehouse.records(
-        sql("queries/proofs/balance_differences"),
+        sql("ledger/proofs/balance_differences"),
         {"base_ns": position.base_ns, "until_ns": position.until_ns},
     )
     if not rows:
@@ -109,7 +109,7 @@ def _differences(row: dict[str, Any], money: Money) -> list[str]:
 def _have_imports(warehouse: Warehouse, position: Position) -> bool:
     """Says whether transfers were imported into the time that the proof looks at."""
     found = warehouse.scalar(
-        sql("queries/proofs/imports"),
+        sql("ledger/proofs/imports"),
         {"base_ns": position.base_ns, "until_ns": position.last_reading_ns},
     )
     return bool(found)

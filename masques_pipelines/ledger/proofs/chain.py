@@ -16,8 +16,8 @@ from typing import Final
 from masques_pipelines.ledger.proofs.position import removed_until_ns
 from masques_pipelines.ledger.proofs.result import Proof
 from masques_pipelines.ledger.seals import Seal, seal_of
-from masques_pipelines.warehouse.sql_files import sql
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 NAME: Final = "no row was edited, deleted or inserted since it was synced"
 # Recomputing takes some 200 bytes of memory an event.
@@ -36,7 +36,7 @@ def prove_chain(
             are always checked from the beginning.
         kept_digest: A digest that was kept elsewhere and must be in the chain.
     """
-    seals = [seal_of(record) for record in warehouse.records(sql("queries/proofs/seals"))]
+    seals = [seal_of(record) for record in warehouse.records(sql("ledger/proofs/seals"))]
     findings = _broken_links(seals)
     if kept_digest is not None and kept_digest not in {seal.digest for seal in seals}:
         findings.append(f"the kept digest {kept_digest} is not in the chain: it was replaced")
@@ -86,7 +86,7 @@ def _changed_batches(warehouse: Warehouse, seals: list[Seal]) -> list[str]:
         found = {
             int(row["sealed_to"]): (int(row["events"]), str(row["events_digest"]))
             for row in warehouse.records(
-                sql("queries/proofs/seal_digests"),
+                sql("ledger/proofs/seal_digests"),
                 {
                     "ends": [seal.to_ns for seal in group],
                     "from_ns": group[0].from_ns,
@@ -117,7 +117,7 @@ def _groups(seals: list[Seal]) -> Iterator[list[Seal]]:
 
 def _unsealed(warehouse: Warehouse, sealed_to_ns: int) -> list[str]:
     """Only expiries may wait for a seal, until the next transfer."""
-    rows = warehouse.rows(sql("queries/proofs/unsealed"), {"sealed_to_ns": sealed_to_ns})
+    rows = warehouse.rows(sql("ledger/proofs/unsealed"), {"sealed_to_ns": sealed_to_ns})
     return [
         f"transaction {transaction_id} at ledger time {at_ns} is in no batch"
         for transaction_id, at_ns in rows
@@ -125,7 +125,7 @@ def _unsealed(warehouse: Warehouse, sealed_to_ns: int) -> list[str]:
 
 
 def _contradictions(warehouse: Warehouse, from_ns: int) -> list[str]:
-    rows = warehouse.records(sql("queries/proofs/derived_findings"), {"from_ns": from_ns})
+    rows = warehouse.records(sql("ledger/proofs/derived_findings"), {"from_ns": from_ns})
     return [
         f"{row['rows']:,} rows from ledger time {row['first_ns']}: ledger {row['ledger']}, code "
         f"{row['code']} and {row['event_type']} do not give {row['currency']}, "

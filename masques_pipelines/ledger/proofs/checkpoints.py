@@ -12,9 +12,9 @@ from typing import Final
 
 from masques_pipelines.ledger.proofs.position import Position, read_position
 from masques_pipelines.ledger.transactions import LEASE
+from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.lease import writer_lease
-from masques_pipelines.warehouse.sql_files import sql
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 # Proofs look at no more events than these, or at a day's.
 EVENTS_PER_CHECKPOINT: Final = 1_000_000
@@ -47,7 +47,7 @@ def advance_checkpoint(
         bounds = {"base_ns": position.checkpoint_ns, "checkpoint_ns": checkpoint_ns}
         for step in _STEPS:
             lease.hold()
-            warehouse.command(sql(f"transforms/proofs/{step}"), bounds, **_SETTINGS)
+            warehouse.command(sql(f"ledger/proofs/{step}"), bounds, **_SETTINGS)
         _record(warehouse, checkpoint_ns, base_ns=position.checkpoint_ns)
         _prune(warehouse)
     return checkpoint_ns
@@ -73,7 +73,7 @@ def _due_ns(warehouse: Warehouse, position: Position, events_per_checkpoint: int
     if newest_ns // _DAY_NS > position.checkpoint_ns // _DAY_NS:
         return newest_ns
     events = warehouse.scalar(
-        sql("queries/proofs/events_between"),
+        sql("ledger/proofs/events_between"),
         {"base_ns": position.checkpoint_ns, "until_ns": newest_ns},
     )
     return newest_ns if events >= events_per_checkpoint else None
@@ -81,7 +81,7 @@ def _due_ns(warehouse: Warehouse, position: Position, events_per_checkpoint: int
 
 def _record(warehouse: Warehouse, checkpoint_ns: int, *, base_ns: int) -> None:
     accounts, holds = warehouse.row(
-        sql("queries/proofs/checkpoint_counts"), {"checkpoint_ns": checkpoint_ns}
+        sql("ledger/proofs/checkpoint_counts"), {"checkpoint_ns": checkpoint_ns}
     )
     warehouse.insert_rows(
         "masques_ops.balance_checkpoints",
@@ -94,14 +94,14 @@ def _drop_unfinished(warehouse: Warehouse) -> None:
     """Drops what a killed run left: parts of a checkpoint that was never recorded."""
     for table in _TABLES:
         for (partition,) in warehouse.rows(
-            sql("queries/proofs/unrecorded_partitions"), {"table": table}
+            sql("ledger/proofs/unrecorded_partitions"), {"table": table}
         ):
             _drop_partition(warehouse, table, int(partition))
 
 
 def _prune(warehouse: Warehouse) -> None:
     """Keeps the two newest checkpoints, and the last of each month for when events grow too old."""
-    for row in warehouse.records(sql("queries/proofs/prunable_checkpoints")):
+    for row in warehouse.records(sql("ledger/proofs/prunable_checkpoints")):
         for table in _TABLES:
             _drop_partition(warehouse, table, int(row["checkpoint_ns"]))
         warehouse.insert_rows(

@@ -10,8 +10,8 @@ from typing import Final
 
 from masques_pipelines.ledger.proofs.position import read_position
 from masques_pipelines.ledger.proofs.result import Money, Proof
-from masques_pipelines.warehouse.sql_files import sql
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 NAME: Final = "every event that the ledger sent is there once"
 FRESH_NAME: Final = "the copy is up to date"
@@ -25,12 +25,12 @@ def prove_completeness(warehouse: Warehouse, *, from_beginning: bool = False) ->
     """Compares counts and sums with what the source sent, and accounts with their reading."""
     position = read_position(warehouse, from_beginning=from_beginning)
     base_ns = max(position.base_ns, position.removed_ns)
-    sent, there, times = warehouse.row(sql("queries/proofs/sealed_counts"), {"base_ns": base_ns})
+    sent, there, times = warehouse.row(sql("ledger/proofs/sealed_counts"), {"base_ns": base_ns})
     findings = []
     if not sent == there == times:
         findings.append(f"{sent:,} events were sent, {there:,} rows with {times:,} times are there")
     money = Money(warehouse)
-    for ledger, *sums in warehouse.rows(sql("queries/proofs/sealed_sums"), {"base_ns": base_ns}):
+    for ledger, *sums in warehouse.rows(sql("ledger/proofs/sealed_sums"), {"base_ns": base_ns}):
         for kind, was_sent, is_there in (("posted", *sums[:2]), ("held", *sums[2:])):
             if was_sent != is_there:
                 findings.append(
@@ -38,7 +38,7 @@ def prove_completeness(warehouse: Warehouse, *, from_beginning: bool = False) ->
                     f"{money.text(ledger, is_there)} are there (difference "
                     f"{money.text(ledger, is_there - was_sent)})"
                 )
-    counted, known = warehouse.row(sql("queries/proofs/accounts_read"))
+    counted, known = warehouse.row(sql("ledger/proofs/accounts_read"))
     if counted != known:
         findings.append(f"{counted:,} accounts were read, {known:,} are there")
     numbers = {"events": int(there), "accounts": int(known), "from_ns": base_ns}
@@ -51,7 +51,7 @@ def prove_completeness(warehouse: Warehouse, *, from_beginning: bool = False) ->
 
 def find_staleness(warehouse: Warehouse) -> Proof:
     """Says how far the newest sync came; a warning when it is old or ended far behind."""
-    rows = warehouse.records(sql("queries/proofs/newest_sync"))
+    rows = warehouse.records(sql("ledger/proofs/newest_sync"))
     if not rows:
         return Proof(
             FRESH_NAME, "inconclusive", "nothing was synced yet: run the sync", is_warning=True
@@ -72,7 +72,7 @@ def find_staleness(warehouse: Warehouse) -> Proof:
 
 def find_unknown_numbers(warehouse: Warehouse) -> Proof:
     """Looks for ledgers and codes that the chart does not know, or learned after the rows."""
-    rows = warehouse.rows(sql("queries/proofs/chart_findings"))
+    rows = warehouse.rows(sql("ledger/proofs/chart_findings"))
     if not rows:
         return Proof(CHART_NAME, "holds", "ledgers, codes and resource types", is_warning=True)
     findings = tuple(

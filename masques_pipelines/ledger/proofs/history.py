@@ -9,8 +9,8 @@ from typing import Final
 
 from masques_pipelines.ledger.proofs.position import read_position
 from masques_pipelines.ledger.proofs.result import Money, Proof
-from masques_pipelines.warehouse.sql_files import sql
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 NAME: Final = "checkpoint and account history equal the sum of all events"
 _BALANCES: Final = ("debits pending", "debits posted", "credits pending", "credits posted")
@@ -22,7 +22,7 @@ def prove_history(warehouse: Warehouse) -> Proof:
     if position.checkpoint_ns == 0:
         return Proof(NAME, "holds", "there is no checkpoint yet")
     rows = warehouse.rows(
-        sql("queries/proofs/history_differences"),
+        sql("ledger/proofs/history_differences"),
         {"base_ns": position.base_ns, "checkpoint_ns": position.checkpoint_ns},
     )
     numbers = {"from_ns": position.base_ns, "checkpoint_ns": position.checkpoint_ns}

@@ -10,8 +10,8 @@ from typing import Final
 
 from masques_pipelines.ledger.proofs.position import read_position
 from masques_pipelines.ledger.proofs.result import Money, Proof
-from masques_pipelines.warehouse.sql_files import sql
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 NAME: Final = "each hold is resolved once at most"
 OVERDUE_NAME: Final = "no open hold is past its timeout"
@@ -23,7 +23,7 @@ def prove_holds(warehouse: Warehouse, *, from_beginning: bool = False) -> Proof:
     numbers = {"from_ns": position.base_ns}
     if position.removed_ns and not position.base_ns:  # holds may have been removed for their age
         return Proof(NAME, "inconclusive", str(position.obstacle), numbers=numbers)
-    rows = warehouse.records(sql("queries/proofs/hold_violations"), {"base_ns": position.base_ns})
+    rows = warehouse.records(sql("ledger/proofs/hold_violations"), {"base_ns": position.base_ns})
     if not rows:
         return Proof(NAME, "holds", "open, posted, voided or expired, each once", numbers=numbers)
     money = Money(warehouse)
@@ -40,7 +40,7 @@ def find_overdue_holds(warehouse: Warehouse, *, from_beginning: bool = False) ->
     """Looks for open holds that the ledger should have expired: a warning, no row is wrong."""
     position = read_position(warehouse, from_beginning=from_beginning)
     rows = warehouse.records(
-        sql("queries/proofs/overdue_holds"),
+        sql("ledger/proofs/overdue_holds"),
         {"base_ns": position.base_ns, "until_ns": position.watermark_ns},
     )
     if not rows:

@@ -8,8 +8,8 @@ A re-run reads it anew.
 from dataclasses import dataclass
 
 from masques_pipelines.ledger.transactions import retention_horizon_ns
-from masques_pipelines.warehouse.sql_files import sql
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def read_position(warehouse: Warehouse, *, from_beginning: bool = False) -> Posi
         from_beginning: Start from zero, or, when older events were removed for their age, from the
             oldest checkpoint that all later events are there for.
     """
-    found = warehouse.records(sql("queries/proofs/position"))[0]
+    found = warehouse.records(sql("ledger/proofs/position"))[0]
     checkpoint_ns = int(found["checkpoint_ns"])
     removed_ns = removed_until_ns(warehouse)
     base_ns = _oldest_base(warehouse, removed_ns)
@@ -84,7 +84,7 @@ def read_position(warehouse: Warehouse, *, from_beginning: bool = False) -> Posi
 
 def removed_until_ns(warehouse: Warehouse) -> int:
     """Returns a ledger time up to which events may have been removed for their age; 0 for none."""
-    first_event_ns = warehouse.scalar(sql("queries/proofs/first_event"))
+    first_event_ns = warehouse.scalar(sql("ledger/proofs/first_event"))
     horizon_ns = retention_horizon_ns()
     return 0 if int(first_event_ns) > horizon_ns else horizon_ns
 
@@ -92,5 +92,5 @@ def removed_until_ns(warehouse: Warehouse) -> int:
 def _oldest_base(warehouse: Warehouse, removed_ns: int) -> int:
     if removed_ns == 0:
         return 0
-    rows = warehouse.rows(sql("queries/proofs/base_retained"), {"horizon_ns": removed_ns})
+    rows = warehouse.rows(sql("ledger/proofs/base_retained"), {"horizon_ns": removed_ns})
     return int(rows[0][0]) if rows else 0

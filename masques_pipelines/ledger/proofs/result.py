@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
 
 Outcome = Literal["holds", "fails", "inconclusive"]
 # A u128 has 39 digits; sums and scales need more.

@@ -12,8 +12,8 @@ from typing import Final
 
 from masques_pipelines.ledger.proofs.position import read_position
 from masques_pipelines.ledger.proofs.result import Money, Proof
-from masques_pipelines.warehouse.sql_files import sql
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 NAME: Final = "debits equal credits in each ledger"
 
@@ -30,7 +30,7 @@ def prove_trial_balance(warehouse: Warehouse, *, from_beginning: bool = False) -
     if position.obstacle:
         return Proof(NAME, "inconclusive", position.obstacle, numbers=numbers)
     rows = warehouse.records(
-        sql("queries/proofs/trial_balance"),
+        sql("ledger/proofs/trial_balance"),
         {"base_ns": position.base_ns, "until_ns": position.last_reading_ns},
     )
     money = Money(warehouse)

@@ -12,15 +12,16 @@ from typing import Any
 
 import pytest
 
-from masques_pipelines.rails.base import BaseConfig, BaseRail
-from masques_pipelines.rails.evm_transfers import Asset
-from masques_pipelines.rails.http import HttpNode, JsonRpc, open_node
-from masques_pipelines.rails.ingestion import RailRun, ingest
-from masques_pipelines.rails.journal import JournalRail
-from masques_pipelines.rails.journal_messages import Known
-from masques_pipelines.rails.linking import link_settlements
+from masques_pipelines.rails.attribution import link_settlements
+from masques_pipelines.rails.base.rail import BaseRail
+from masques_pipelines.rails.base.window import BaseConfig
+from masques_pipelines.rails.ingest import RailRun, ingest
+from masques_pipelines.rails.journal.messages import Known
+from masques_pipelines.rails.journal.rail import JournalRail
+from masques_pipelines.rails.node import HttpNode, JsonRpc, open_node
+from masques_pipelines.rails.protocol import Asset
 from masques_pipelines.rails.revisions import open_settlements
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
 from tests.support.anvil import TREASURY, USDC, Anvil, running_anvil
 from tests.support.x402_evm import Payments
 

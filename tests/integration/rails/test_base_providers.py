@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from masques_pipelines.rails.base import BaseRail
-from masques_pipelines.rails.http import HttpNode, JsonRpc
-from masques_pipelines.rails.ingestion import ingest, read_cursor
+from masques_pipelines.rails.base.rail import BaseRail
+from masques_pipelines.rails.ingest import ingest, read_cursor
+from masques_pipelines.rails.node import HttpNode, JsonRpc
 from masques_pipelines.rails.protocol import RailRefusedError, RailUnavailableError
 from masques_pipelines.rails.revisions import open_settlements
 from tests.integration.rails.conftest import NETWORK, Polls

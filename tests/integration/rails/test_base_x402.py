@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from masques_pipelines.rails import identity
-from masques_pipelines.rails.rewinding import rewind
+from masques_pipelines.rails import settlement_ids as identity
+from masques_pipelines.rails.rewind import rewind
 from masques_pipelines.settings import read_settings
 from tests.integration.rails.conftest import NETWORK, Polls
 from tests.support.anvil import TREASURY, USDC, Anvil

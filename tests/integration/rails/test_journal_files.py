@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from masques_pipelines.rails import journal
-from masques_pipelines.rails.ingestion import RailRun, ingest
-from masques_pipelines.rails.journal import JournalRail
-from masques_pipelines.rails.journal_messages import Known
+from masques_pipelines.rails.ingest import RailRun, ingest
+from masques_pipelines.rails.journal import rail as journal
+from masques_pipelines.rails.journal.messages import Known
+from masques_pipelines.rails.journal.rail import JournalRail
 from masques_pipelines.rails.protocol import RailRefusedError
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
 from tests.support.bolt11 import challenge
 
 KNOWN = Known({}, "bip122:000000000019d6689c085ae165831e93")

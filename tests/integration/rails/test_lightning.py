@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from masques_pipelines.rails import identity
-from masques_pipelines.rails.ingestion import RailRun, ingest, read_cursor
-from masques_pipelines.rails.opening import open_rail
+from masques_pipelines.rails import settlement_ids as identity
+from masques_pipelines.rails.catalog import open_rail
+from masques_pipelines.rails.ingest import RailRun, ingest, read_cursor
 from masques_pipelines.rails.protocol import RailRefusedError, RailUnavailableError
 from masques_pipelines.rails.revisions import open_settlements
 from masques_pipelines.settings import Settings, read_settings
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
 from tests.support.bolt11 import challenge, l402_token, line_of
 from tests.support.fake_lnd import MACAROON, PUBKEY, FakeLnd, payment_hash, preimage, running_lnd
 

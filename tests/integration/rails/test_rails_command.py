@@ -6,11 +6,11 @@ import pytest
 from click.testing import CliRunner
 
 from masques_pipelines.cli import masques
-from masques_pipelines.rails import packaged
-from masques_pipelines.rails.registry import RegistryError
-from masques_pipelines.rails.running import ingest_all
+from masques_pipelines.rails.payer_addresses import RegistryError
+from masques_pipelines.rails.run import ingest_all
+from masques_pipelines.sandbox import rails as packaged
 from masques_pipelines.settings import Settings, read_settings
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
 
 ACCOUNT = "00000000-0000-0000-0000-0000000000c8"
 

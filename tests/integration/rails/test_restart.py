@@ -8,8 +8,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from masques_pipelines.rails.ingestion import ingest
-from masques_pipelines.rails.opening import open_rail
+from masques_pipelines.rails.catalog import open_rail
+from masques_pipelines.rails.ingest import ingest
 from masques_pipelines.rails.protocol import Observation
 from masques_pipelines.rails.revisions import (
     append,
@@ -18,7 +18,7 @@ from masques_pipelines.rails.revisions import (
     open_settlements,
 )
 from masques_pipelines.settings import project_root, read_settings
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
 from tests.support.bolt11 import challenge, line_of
 from tests.support.fake_lnd import MACAROON, FakeLnd, payment_hash, running_lnd
 from tests.support.killed_run import POINTS, ROWS

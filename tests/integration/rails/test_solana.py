@@ -14,14 +14,15 @@ from x402.mechanisms.svm import FacilitatorKeypairSigner, KeypairSigner
 from x402.mechanisms.svm.exact import ExactSvmClientScheme, register_exact_svm_facilitator
 from x402.schemas import PaymentRequired, PaymentRequirements, ResourceInfo
 
-from masques_pipelines.rails import identity, solana
-from masques_pipelines.rails.ingestion import RailRun, ingest
-from masques_pipelines.rails.opening import open_rail
+from masques_pipelines.rails import settlement_ids as identity
+from masques_pipelines.rails.catalog import open_rail
+from masques_pipelines.rails.ingest import RailRun, ingest
 from masques_pipelines.rails.protocol import RailRefusedError
 from masques_pipelines.rails.revisions import open_settlements
-from masques_pipelines.rails.solana_addresses import associated_token_account, is_on_curve
+from masques_pipelines.rails.solana import rail as solana
+from masques_pipelines.rails.solana.addresses import associated_token_account, is_on_curve
 from masques_pipelines.settings import Settings, read_settings
-from masques_pipelines.warehouse.warehouse import Warehouse
+from masques_pipelines.warehouse.client import Warehouse
 from tests.support.solana_rpc import (
     FIRST_SLOT,
     NETWORK,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from masques_pipelines.ledger import backfill
+from masques_pipelines.ledger.capture.source import read_capture
 from masques_pipelines.ledger.reader import EventReader
 from masques_pipelines.ledger.records import (
     EVENT_TYPE_EXPIRED,
@@ -16,8 +17,7 @@ from masques_pipelines.ledger.records import (
     kept_of,
     timestamps_ns,
 )
-from masques_pipelines.ledger.sources.capture import read_capture
-from masques_pipelines.ledger.sources.protocol import Page
+from masques_pipelines.ledger.source import Page
 from tests.support.captures import tiled
 from tests.support.memory_ledger import MemoryLedger, event
 

@@ -10,9 +10,9 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from masques_pipelines.ledger.capture.source import CaptureSource
 from masques_pipelines.ledger.records import ACCOUNT_DTYPE, CHANGE_EVENT_DTYPE, PageError
-from masques_pipelines.ledger.sources.capture import CaptureSource
-from masques_pipelines.ledger.sources.protocol import LedgerRefusedError, Page
+from masques_pipelines.ledger.source import LedgerRefusedError, Page
 from tests.support.captures import (
     accounts_at,
     events_at,

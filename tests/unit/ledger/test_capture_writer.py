@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from masques_pipelines.ledger.capture_writer import (
+from masques_pipelines.ledger.capture.source import CaptureSource
+from masques_pipelines.ledger.capture.writer import (
     CaptureFolderError,
     CaptureSummary,
     CaptureTornError,
@@ -16,12 +17,7 @@ from masques_pipelines.ledger.capture_writer import (
     write_capture,
 )
 from masques_pipelines.ledger.records import Records
-from masques_pipelines.ledger.sources.capture import CaptureSource
-from masques_pipelines.ledger.sources.protocol import (
-    LedgerRefusedError,
-    LedgerUnavailableError,
-    Page,
-)
+from masques_pipelines.ledger.source import LedgerRefusedError, LedgerUnavailableError, Page
 from tests.support.captures import (
     accounts_at,
     events_at,

@@ -14,13 +14,13 @@ from masques_pipelines.ledger.records import (
     Records,
     records_of,
 )
-from masques_pipelines.ledger.sources.protocol import LedgerUnavailableError
-from masques_pipelines.ledger.sources.tigerbeetle import (
+from masques_pipelines.ledger.source import LedgerUnavailableError
+from masques_pipelines.ledger.tigerbeetle.address import Address, resolve
+from masques_pipelines.ledger.tigerbeetle.source import (
     Bounds,
     TigerBeetleSource,
     check_events_are_transfers,
 )
-from masques_pipelines.ledger.sources.tigerbeetle_address import Address, resolve
 from tests.support.captures import plain_bytes
 
 

@@ -3,19 +3,18 @@
 import base64
 import json
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from masques_pipelines.rails import identity
-from masques_pipelines.rails.evm_transfers import Asset
-from masques_pipelines.rails.journal_messages import Known, LineError, announced, harmless
-from masques_pipelines.rails.l402 import hash_in_macaroon, hash_of_preimage, read_invoice
-from masques_pipelines.rails.protocol import Observation
+from masques_pipelines.rails import settlement_ids as identity
+from masques_pipelines.rails.journal.l402 import hash_in_macaroon, hash_of_preimage, read_invoice
+from masques_pipelines.rails.journal.messages import Known, LineError, announced, harmless
+from masques_pipelines.rails.protocol import Asset, Observation
 from tests.support.bolt11 import challenge, invoice, l402_token
+from tests.support.paths import DATA
 
-DATA = Path(__file__).parents[2] / "data" / "rails"
+RAIL_DATA = DATA / "rails"
 BASE, USDC = "eip155:8453", "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913"
 SOLANA = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp"
 MINT = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
@@ -30,7 +29,7 @@ SIGNATURE = "0x7f1103cdceff33f4da73a434593e2bbcf6c8ec33ccf4cd6d63542798ac190d0a"
 
 
 def sample(name: str) -> Any:
-    return json.loads((DATA / name).read_text())
+    return json.loads((RAIL_DATA / name).read_text())
 
 
 def read(record: dict[str, Any]) -> Observation:

@@ -1,0 +1,34 @@
+"""`masques sql`: one query against the warehouse, shown as ClickHouse shows it.
+
+Here: the command.
+Not here: queries of the pipeline (sql/).
+A re-run asks again.
+"""
+
+import sys
+
+import click
+
+from masques_pipelines.commands.warehouse import opened_warehouse
+from masques_pipelines.settings import read_settings
+from masques_pipelines.warehouse.sql import split_statements
+
+
+@click.command(short_help="Run a query and show its result.")
+@click.argument("query")
+@click.option(
+    "--format",
+    "fmt",
+    default="PrettyCompactMonoBlock",
+    show_default=True,
+    help="Any output format of ClickHouse: CSVWithNames, JSONEachRow, Vertical …",
+)
+def sql(query: str, fmt: str) -> None:
+    """Run QUERY (several are split at the semicolons); - reads it from standard input."""
+    text = sys.stdin.read() if query == "-" else query
+    statements = split_statements(text, name="query")
+    if not statements:
+        raise click.UsageError("the query is empty")
+    with opened_warehouse(read_settings(), "sql") as warehouse:
+        for statement in statements:
+            click.echo(warehouse.text(statement, fmt=fmt), nl=False)

@@ -1,0 +1,350 @@
+"""Batches of lines into a table and into quarantine: the one way in, for every format and source.
+
+Here: staging a batch, telling new rows from duplicates and conflicts, publishing, counting.
+Not here: cutting files into lines (reading.py), what a line means (sql/intake/), and
+which files are due (intake.py).
+A re-run of a batch changes nothing: what the tables hold already is found by its key, and entries
+of quarantine replace themselves. So a kill at any point is repaired by reading the file again.
+"""
+
+import contextlib
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from masques_pipelines.errors import PermanentError
+from masques_pipelines.intake.tables import IntakeTable
+from masques_pipelines.landing.chunks import Chunk, FileProblemError, chunk_rows, rowbinary_string
+from masques_pipelines.landing.file_log import FAILED, FileResult
+from masques_pipelines.read_ahead import read_ahead
+from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.sql import sql
+
+# The engine types a batch at once; Python keeps it until it is done, for the lines of conflicts.
+# Meanwhile the next one is typed, and the one after that is read.
+BATCH_BYTES: Final = 64 << 20
+BATCH_CHUNKS: Final = 1000
+BATCHES_AHEAD: Final = 1
+STAGE_ATTEMPTS: Final = 3
+# One chunk a block: the engine's own block would hold the whole batch, several times over.
+_SETTINGS: Final = {"input_format_max_block_size_bytes": 1 << 20}
+
+
+class IntakeIncompleteError(PermanentError):
+    """The tables do not hold what was read: something else writes to them or removed rows."""
+
+
+@dataclass
+class Source:
+    """One thing to load: its result, which is filled in, and its lines.
+
+    Attributes:
+        result: Folder, path and source are set by the caller; the counts by the loader.
+        chunks: The lines. May raise FileProblemError: then the file as a whole is quarantined too.
+        finish: Called after the last chunk, to complete the result (the file's hash).
+        is_whole_file: False for some lines only: they say nothing of the file as a whole.
+    """
+
+    result: FileResult
+    chunks: Iterable[Chunk]
+    finish: Callable[[FileResult], None] = lambda _result: None
+    is_whole_file: bool = True
+
+
+@dataclass
+class _Batch:
+    """Chunks that are loaded together, the sources that end with them, and the SQL's names."""
+
+    chunks: list[tuple[Source, Chunk]] = field(default_factory=list)
+    ended: list[Source] = field(default_factory=list)
+    bytes: int = 0
+    names: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_full(self) -> bool:
+        return self.bytes >= BATCH_BYTES or len(self.chunks) + len(self.ended) >= BATCH_CHUNKS
+
+
+class _Staged(NamedTuple):
+    """What intake/staged_total says of the batch at hand."""
+
+    lines: int
+    lines_sum: int
+    bad: int
+    good: int
+    keys: int
+
+
+class Loader:
+    """Loads sources into one table; use it for one run and from one thread.
+
+    Attributes:
+        reasons: Why rows went to quarantine, with how many did, over all batches.
+    """
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        table: IntakeTable,
+        *,
+        helper: Warehouse,
+        before_batch: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Makes a loader.
+
+        Args:
+            warehouse: The target.
+            table: The table.
+            helper: The same warehouse, opened once more: it types the next batch.
+            before_batch: Called before each batch is written: renews the lease.
+        """
+        self._warehouse = warehouse
+        self._helper = helper
+        self._table = table
+        self._before_batch = before_batch
+        found = warehouse.rows(sql("intake/fields"), {"staged": table.staged[0]})
+        self._fields = [name for (name,) in found]
+        self.reasons: dict[str, int] = {}
+
+    def load(self, sources: Iterable[Source]) -> Iterator[list[FileResult]]:
+        """Loads sources and yields, after each batch, the results of those that ended with it.
+
+        Raises:
+            IntakeIncompleteError: The tables do not hold what was read.
+            WarehouseTransientError, WarehousePermanentError: From the warehouse.
+            LandingUnavailableError: From the source; the batches so far are loaded.
+        """
+        before: tuple[_Batch, _Staged | None] | None = None
+        with (
+            ThreadPoolExecutor(1) as beside,
+            contextlib.closing(read_ahead(_batches(sources), items_max=BATCHES_AHEAD)) as batches,
+        ):
+            for number, batch in enumerate(batches):
+                batch.names = {
+                    "staged": self._table.staged[number % 2],
+                    "keys": f"{self._table.name}_keys",
+                    "table_name": self._table.name,
+                }
+                staging = beside.submit(self._stage, batch)
+                if before is not None:
+                    yield self._finish(*before)
+                before = (batch, staging.result())
+        if before is not None:
+            yield self._finish(*before)
+
+    def _finish(self, batch: _Batch, staged: _Staged | None) -> list[FileResult]:
+        """Publishes a batch that was staged, and records what became of its lines."""
+        self._before_batch()
+        if staged is not None:
+            rows_there = self._find_known(batch)
+            has_repeats = staged.keys < staged.good or rows_there > 0
+            if has_repeats:
+                self._warehouse.command(sql("intake/find_repeats"), batch.names)
+            self._publish(batch)
+            self._verify(batch, staged)
+            if staged.bad:
+                self._quarantine_bad(batch)
+            if has_repeats:
+                self._quarantine_conflicts(batch)
+            if any(source.result.attempts > 1 for source, _chunk in batch.chunks):
+                self._resolve(batch)
+            self._count(batch, staged, rows_there)
+            _empty(self._warehouse, batch.names["staged"])
+        self._close_files(batch)
+        return [source.result for source in batch.ended]
+
+    def _stage(self, batch: _Batch) -> _Staged | None:
+        """Types a batch; None when it has no lines. Nothing but the staged table is written.
+
+        One that was sent twice may be there twice: then it is staged anew.
+        """
+        if not batch.chunks:
+            return None
+        rows = [
+            chunk_rows(number, source.result.source, chunk)
+            for number, (source, chunk) in enumerate(batch.chunks)
+        ]
+        chunks = [chunk for _source, chunk in batch.chunks]
+        wanted = sum(chunk.lines for chunk in chunks), sum(chunk.lines_sum for chunk in chunks)
+        for _attempt in range(STAGE_ATTEMPTS):
+            _empty(self._helper, batch.names["staged"])
+            self._helper.insert_select(
+                self._table.stage_sql, rows, {**batch.names, "fields": self._fields}, **_SETTINGS
+            )
+            staged = _Staged(*self._helper.row(sql("intake/staged_total"), batch.names))
+            if (staged.lines, staged.lines_sum) == wanted:
+                return staged
+        raise IntakeIncompleteError(
+            f"masques_ops.{batch.names['staged']} did not hold the {wanted[0]} lines of a batch: "
+            "another writer is at work; find and stop it, then run the intake again"
+        )
+
+    def _find_known(self, batch: _Batch) -> int:
+        """Looks the keys of a batch up, and returns how many of them the table has already."""
+        _empty(self._warehouse, "intake_known", "intake_repeats")
+        self._warehouse.command(sql("intake/find_known"), batch.names)
+        return int(self._warehouse.scalar(sql("intake/known_total")))
+
+    def _publish(self, batch: _Batch) -> None:
+        for database, table in self._table.kept_in:
+            self._warehouse.command(
+                sql("intake/publish"),
+                {**batch.names, "database": database, "table": table},
+            )
+
+    def _verify(self, batch: _Batch, staged: _Staged) -> None:
+        """Raises unless every good key of the batch is in the table, once."""
+        rows = self._warehouse.scalar(sql("intake/published"), batch.names)
+        if rows != staged.keys:
+            raise IntakeIncompleteError(
+                f"{self._table.target} holds {rows} rows of the {staged.keys} keys of a batch: "
+                "another writer is at work or rows were removed; find and stop it, then run the "
+                "intake again"
+            )
+
+    def _quarantine_bad(self, batch: _Batch) -> None:
+        for reason, rows in self._warehouse.rows(sql("intake/bad_reasons"), batch.names):
+            self.reasons[reason] = self.reasons.get(reason, 0) + int(rows)
+        self._warehouse.command(
+            sql("intake/quarantine_staged"),
+            batch.names,
+        )
+
+    def _quarantine_conflicts(self, batch: _Batch) -> None:
+        conflicts = self._warehouse.rows(sql("intake/conflicts"))
+        if not conflicts:
+            return
+        reason = f"conflict:{self._table.key}"
+        self.reasons[reason] = self.reasons.get(reason, 0) + len(conflicts)
+        self._put(
+            (source, line_no, reason, line) for source, line_no, line in _lines_at(batch, conflicts)
+        )
+
+    def _resolve(self, batch: _Batch) -> None:
+        """Closes entries of quarantine whose line is good now."""
+        self._warehouse.command(
+            sql("intake/resolve_quarantine"),
+            batch.names,
+        )
+
+    def _close_files(self, batch: _Batch) -> None:
+        """Puts files that could not be read to their end into quarantine, as line 0.
+
+        The entry of one that was read to its end at last, or came whole under the same path, is
+        closed.
+        """
+        whole = [
+            source.result
+            for source in batch.ended
+            if source.is_whole_file and source.result.state != FAILED
+        ]
+        again = [one.path for one in whole if one.attempts > 1 or one.source != one.path]
+        if again:
+            self._warehouse.command(
+                sql("intake/resolve_files"),
+                {"table_name": self._table.name, "paths": again},
+            )
+        failed = [source.result for source in batch.ended if source.result.state == FAILED]
+        for result in failed:
+            reason = result.problem.split(":", 1)[0]
+            self.reasons[reason] = self.reasons.get(reason, 0) + 1
+        if failed:
+            self._put(
+                (result.source, 0, result.problem.split(":", 1)[0], result.problem.encode())
+                for result in failed
+            )
+
+    def _put(self, rows: Iterable[tuple[str, int, str, bytes]]) -> None:
+        """Puts rows into quarantine that are not in the staged table: source, line, reason, raw."""
+        table = rowbinary_string(self._table.name.encode())
+        sent = [
+            (
+                table,
+                rowbinary_string(source.encode()),
+                struct.pack("<Q", line_no),
+                rowbinary_string(reason.encode()),
+                rowbinary_string(raw),
+            )
+            for source, line_no, reason, raw in rows
+        ]
+        self._warehouse.insert_select(sql("intake/quarantine_rows"), sent)
+
+    def _count(self, batch: _Batch, staged: _Staged, rows_there: int) -> None:
+        """Adds the batch's counts to the results of its sources.
+
+        They are those of tables in memory, which a restart of a server empties: so what they say
+        was read must be what was sent, and what they say was loaded what the table has more.
+        """
+        results = {source.result.source: source.result for source, _chunk in batch.chunks}
+        repeats = {
+            source: (int(duplicates), int(conflicts))
+            for source, duplicates, conflicts in self._warehouse.rows(sql("intake/repeat_counts"))
+        }
+        counts = self._warehouse.records(sql("intake/staged_counts"), batch.names)
+        good, repeated = sum(int(one["good"]) for one in counts), sum(map(sum, repeats.values()))
+        if (
+            sum(int(one["rows_read"]) for one in counts) != staged.lines
+            or good - repeated != staged.keys - rows_there
+        ):
+            raise IntakeIncompleteError(
+                f"masques_ops.{batch.names['staged']} lost rows of a batch: the server "
+                "was started anew, or another writer is at work; run the intake again"
+            )
+        for found in counts:
+            result = results[found["source"]]
+            duplicates, conflicts = repeats.get(found["source"], (0, 0))
+            result.rows_read += int(found["rows_read"])
+            result.blank += int(found["blank"])
+            result.loaded += int(found["good"]) - duplicates - conflicts
+            result.duplicates += duplicates
+            result.conflicts += conflicts
+            result.quarantined += int(found["bad"]) + conflicts
+            result.unknown_fields += int(found["unknown_fields"])
+            result.newest_ns = max(result.newest_ns, int(found["newest_ns"]))
+
+
+def _empty(warehouse: Warehouse, *names: str) -> None:
+    for name in names:
+        warehouse.command(f"TRUNCATE TABLE masques_ops.{name}")
+
+
+def _batches(sources: Iterable[Source]) -> Iterator[_Batch]:
+    """Gathers sources into batches; a source may span several."""
+    batch = _Batch()
+    for source in sources:
+        for chunk in _chunks(source):
+            batch.chunks.append((source, chunk))
+            batch.bytes += len(chunk.data)
+            if batch.is_full:
+                yield batch
+                batch = _Batch()
+        source.finish(source.result)
+        batch.ended.append(source)
+        if batch.is_full:
+            yield batch
+            batch = _Batch()
+    if batch.chunks or batch.ended:
+        yield batch
+
+
+def _chunks(source: Source) -> Iterator[Chunk]:
+    """Yields a source's chunks; a problem of the whole file ends them and is noted."""
+    try:
+        yield from source.chunks
+    except FileProblemError as problem:
+        source.result.state = FAILED
+        source.result.problem = f"{problem.reason}: {problem}"
+
+
+def _lines_at(
+    batch: _Batch, places: Iterable[tuple[int, int, str]]
+) -> Iterator[tuple[str, int, bytes]]:
+    """Yields source, number and text of lines of a batch, given chunk and line number in order."""
+    split_no, lines = -1, []
+    for chunk_no, line_no, source in places:
+        chunk = batch.chunks[int(chunk_no)][1]
+        if chunk_no != split_no:
+            split_no, lines = int(chunk_no), chunk.data.split(b"\n")
+        yield source, int(line_no), lines[int(line_no) - chunk.first_line]

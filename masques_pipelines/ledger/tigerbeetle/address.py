@@ -1,0 +1,144 @@
+"""Addresses of a TigerBeetle cluster: as a person writes them, and as the library takes them.
+
+Here: reading an address, resolving names (the library takes only IP addresses), and saying of an
+address whether anything listens there.
+Not here: sessions (tigerbeetle_session.py), and the URL that holds the addresses (opening.py).
+A re-run resolves anew: a replica may have moved.
+"""
+
+import ipaddress
+import re
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+from masques_pipelines.ledger.source import LedgerUnavailableError
+
+# constants.port and constants.replicas_max of TigerBeetle's source.
+DEFAULT_PORT: Final = 3001
+ADDRESSES_MAX: Final = 6
+
+RESOLVE_TIMEOUT_S: Final = 5.0
+CONNECT_TRIAL_TIMEOUT_S: Final = 0.5
+
+
+@dataclass(frozen=True)
+class Address:
+    """One replica's address as a person writes it; the library takes only IP addresses.
+
+    Attributes:
+        host: A name, an IPv4 address, or an IPv6 address without brackets.
+        port: 1 to 65535.
+    """
+
+    host: str
+    port: int = DEFAULT_PORT
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads `host:port`, `host`, `[ipv6]:port`, `[ipv6]`, or a port alone (on this machine).
+
+        Raises:
+            ValueError: The text is none of these; it says what is wrong, and not more of the text
+                than the part that is.
+        """
+        if re.fullmatch(r"[0-9]+", text):  # TigerBeetle's own short form
+            return cls("127.0.0.1", _port(text))
+        match = re.fullmatch(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::(.*))?", text)
+        if match is None:
+            raise ValueError("an address is host:port or [ipv6]:port")
+        bracketed, plain, port_text = match.groups()
+        port = DEFAULT_PORT if port_text is None else _port(port_text)
+        if bracketed is not None:
+            return cls(_ipv6(bracketed), port)
+        if not re.fullmatch(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_.])?", plain):
+            raise ValueError(f"{plain!r} is no host name" if "@" not in plain else "it holds an @")
+        # A resolver would read 10.1 as 10.0.0.1, and 3000 as 0.0.11.184.
+        if re.fullmatch(r"[0-9.]+", plain) and not _is_ip(plain):
+            raise ValueError(f"{plain!r} is no IPv4 address")
+        return cls(plain, port)
+
+
+def _port(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
+        raise ValueError(f"port {text[:20]!r} is no number from 1 to 65535")
+    return int(text)
+
+
+def _ipv6(text: str) -> str:
+    try:
+        address = ipaddress.IPv6Address(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} in brackets is no IPv6 address") from error
+    if address.scope_id is not None:
+        raise ValueError(f"{text!r} has a zone (%), which the TigerBeetle client cannot use")
+    # The library refuses ::ffff:10.0.0.1, and means 10.0.0.1 by it.
+    return str(address.ipv4_mapped or address)
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def resolve(addresses: Sequence[Address], *, timeout_s: float = RESOLVE_TIMEOUT_S) -> str:
+    """Returns the addresses in the form that the library takes: IPs and ports, commas between.
+
+    A name with several addresses gives its first one, an IPv4 address before an IPv6 one: the
+    library counts the addresses as the cluster's replicas.
+
+    Raises:
+        LedgerUnavailableError: A name has no address, or none was found in time.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    return ",".join(
+        str(address if _is_ip(address.host) else _resolved(address, deadline_s=deadline_s))
+        for address in addresses
+    )
+
+
+def _resolved(address: Address, *, deadline_s: float) -> Address:
+    """Asks the resolver on a thread of its own, since a lookup has no deadline."""
+    found: list[str] = []
+    problems: list[str] = ["no answer from the resolver"]
+
+    def look_up() -> None:
+        try:
+            infos = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            problems[0] = getattr(error, "strerror", None) or str(error)
+            return
+        infos.sort(key=lambda info: info[0] != socket.AF_INET)
+        found.extend(str(info[4][0]) for info in infos)
+
+    thread = threading.Thread(target=look_up, name="resolve ledger address", daemon=True)
+    thread.start()
+    thread.join(max(0.0, deadline_s - time.monotonic()))
+    if not found:
+        raise LedgerUnavailableError(
+            f"the ledger's host {address.host} has no address ({problems[0]}): "
+            "check the name, or give its IP address"
+        )
+    return Address(found[0], address.port)
+
+
+def connection_trial(address: Address) -> str:
+    """Says what connecting to it does, within CONNECT_TRIAL_TIMEOUT_S: the library does not."""
+    try:
+        with socket.create_connection((address.host, address.port), CONNECT_TRIAL_TIMEOUT_S):
+            return "accepts connections"
+    except ConnectionRefusedError:
+        return "refuses connections"
+    except TimeoutError:
+        return "does not answer"
+    except OSError as error:
+        return f"fails with {error.strerror or error}"

@@ -1,0 +1,173 @@
+"""The gate's journal: what it asked a facilitator and was answered, which invoices it gave out.
+
+Here: reading the files of `<landing>/settlement_journal/` from where the last run stopped.
+Not here: what a line means (journal_messages.py).
+A re-run reads a file from its last whole line. A line that comes again changes nothing.
+
+Files are NDJSON (`.ndjson`, `.jsonl`), one message a line, and may grow: a last line without its
+line break is read when it has not changed since the last run. Names that begin with a dot or end
+otherwise are somebody's work in progress.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import fsspec
+
+from masques_pipelines.rails.journal import messages as journal_messages
+from masques_pipelines.rails.journal.messages import Known, LineError
+from masques_pipelines.rails.protocol import (
+    Cursor,
+    Fetched,
+    Observation,
+    RailRefusedError,
+    RailUnavailableError,
+    Refused,
+)
+
+NAME: Final = "journal"
+FOLDER: Final = "settlement_journal"
+ENDINGS: Final = (".ndjson", ".jsonl")
+CURSOR_VERSION: Final = 1
+# One fetch is one insert; a line is some kilobytes.
+BYTES_PER_FETCH: Final = 4 * 1024 * 1024
+LINE_BYTES_MAX: Final = 1024 * 1024
+
+
+@dataclass
+class _Progress:
+    """What one fetch has read; `offsets` is {name: [bytes read, lines read, size seen]}."""
+
+    offsets: dict[str, list[int]]
+    observations: list[Observation] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    notes: dict[str, int] = field(default_factory=dict)
+    left: int = field(default_factory=lambda: BYTES_PER_FETCH)
+
+
+class JournalRail:
+    """Announced payments, from files."""
+
+    name = NAME
+    # One journal belongs to one warehouse, wherever its landing zone is mounted.
+    network = ""
+
+    def __init__(self, landing_url: str, known: Known) -> None:
+        self.description = f"{_without_credentials(landing_url)}/{FOLDER}"
+        self.calls = 0
+        self._known = known
+        self._url = f"{landing_url.rstrip('/')}/{FOLDER}"
+
+    def fetch(self, cursor: Cursor | None) -> Fetched:
+        """Returns the payments announced since the cursor.
+
+        Raises:
+            RailUnavailableError: The landing zone cannot be read now.
+            RailRefusedError: It cannot be read at all.
+        """
+        sizes = self._sizes()
+        before: Mapping[str, Any] = (cursor or {}).get("files", {})
+        # Only files that are still there: the cursor stays as small as the folder.
+        progress = _Progress({name: list(before.get(name, (0, 0, 0))) for name in sizes})
+        for name in sorted(sizes):
+            self._read(name, sizes[name], progress)
+        behind = sum(size - progress.offsets[name][0] for name, size in sizes.items())
+        return Fetched(
+            observations=progress.observations,
+            cursor={"v": CURSOR_VERSION, "files": progress.offsets},
+            is_caught_up=progress.left > 0,
+            position=sum(each[0] for each in progress.offsets.values()),
+            behind=behind,
+            refused=progress.refused,
+            notes=progress.notes,
+        )
+
+    def _sizes(self) -> dict[str, int]:
+        self.calls += 1
+        try:
+            files, root = fsspec.core.url_to_fs(self._url)
+            if not files.exists(root):
+                return {}
+            found = files.ls(root, detail=True)
+        except (OSError, ValueError, ImportError) as error:
+            raise _unreadable(self.description, error) from error
+        self._files = files
+        self._paths = {str(each["name"]).rsplit("/", 1)[-1]: str(each["name"]) for each in found}
+        return {
+            name: int(each["size"] or 0)
+            for each in found
+            if each["type"] == "file"
+            and (name := str(each["name"]).rsplit("/", 1)[-1]).endswith(ENDINGS)
+            and not name.startswith(".")
+        }
+
+    def _read(self, name: str, size: int, progress: _Progress) -> None:
+        place = progress.offsets[name]
+        if size < place[0]:
+            place[:] = [0, 0, 0]  # another file under the same name
+        while progress.left > 0 and place[0] < size:
+            chunk = self._bytes(name, place[0], min(size, place[0] + BYTES_PER_FETCH))
+            is_last = place[0] + len(chunk) >= size
+            end = chunk.rfind(b"\n") + 1
+            if is_last and end < len(chunk) and place[2] == size:
+                end = len(chunk)  # the same bytes as last time: nobody is writing
+            if not end and len(chunk) > LINE_BYTES_MAX:
+                end = len(chunk)  # no line of ours is that long
+            if not end:
+                break
+            for line in chunk[:end].splitlines():
+                place[1] += 1
+                self._line(name, place[1], line, progress)
+            place[0] += end
+            progress.left -= end
+        place[2] = size
+
+    def _bytes(self, name: str, start: int, end: int) -> bytes:
+        self.calls += 1
+        try:
+            return bytes(self._files.cat_file(self._paths[name], start=start, end=end))
+        except (OSError, ValueError) as error:
+            raise _unreadable(f"{self.description}/{name}", error) from error
+
+    def _line(self, name: str, number: int, line: bytes, progress: _Progress) -> None:
+        text = line.decode("utf-8", "replace").strip()
+        if not text:
+            return
+        try:
+            seen = journal_messages.announced(text, self._known)
+        except LineError as error:
+            progress.refused.append(
+                Refused(
+                    source=f"{FOLDER}/{name}",
+                    line_no=number,
+                    reason=str(error),
+                    raw=journal_messages.harmless(text),
+                )
+            )
+            return
+        if seen is None:
+            progress.notes["lines_without_payment"] = (
+                progress.notes.get("lines_without_payment", 0) + 1
+            )
+        else:
+            progress.observations.append(seen)
+
+
+def _unreadable(what: str, error: Exception) -> RailUnavailableError | RailRefusedError:
+    if isinstance(error, OSError) and not isinstance(error, PermissionError):
+        return RailUnavailableError(
+            f"{what}: it cannot be read now ({type(error).__name__}); the next run tries again"
+        )
+    return RailRefusedError(
+        f"{what}: it cannot be read ({type(error).__name__}): check MASQUES_LANDING_URL and the "
+        "rights of this user"
+    )
+
+
+def _without_credentials(url: str) -> str:
+    parts = urlsplit(url)
+    if not parts.scheme:
+        return url.rstrip("/")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")

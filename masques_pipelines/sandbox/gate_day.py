@@ -1,0 +1,97 @@
+"""A day of gate files for the demo, moved to now when it is laid down.
+
+Here: laying down the packaged day in the default landing zone, each table in another format.
+Not here: what is in it (packaged_day/, made by tests/support/packaged_day.py).
+A re-run leaves what is there: a file that was loaded is never written again.
+
+The day belongs to the packaged ledger capture: its paid requests and sessions name transfers of it.
+Retention and score windows would eat fixed dates, so all times move by one difference.
+"""
+
+import gzip
+import importlib.resources
+import io
+import json
+import os
+import re
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from masques_pipelines.settings import Settings
+
+# Only times in this exact form move; the odd ones among the bad rows stay as they are.
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
+_FILES: Final = {
+    "identities.csv": "identities/gate-day.csv",
+    "masque_sessions.ndjson": "masque_sessions/gate-day.ndjson",
+    "api_requests.ndjson": "api_requests/gate-day.ndjson.gz",
+    "reputation_events.ndjson": "reputation_events/gate-day.parquet",
+}
+# Older than any file that may still grow.
+_AGE_S: Final = 60
+
+
+def lay_down_day(settings: Settings) -> str:
+    """Lays the packaged day down, unless it is there, and returns where.
+
+    A landing zone that the settings name is somebody's own and left alone.
+    """
+    folder = settings.home / "landing"
+    if settings.landing_url != str(folder):
+        return settings.landing_url
+    packaged = importlib.resources.files("masques_pipelines.sandbox") / "data" / "gate_day"
+    last = json.loads((packaged / "meta.json").read_text(encoding="utf-8"))["last"]
+    difference_ns = time.time_ns() - _ns(last)
+    for name, target in _FILES.items():
+        path = folder / target
+        if not path.exists():
+            text = (packaged / name).read_text(encoding="utf-8")
+            moved = _TIME.sub(lambda found: _moment(_ns(found[0]) + difference_ns), text)
+            _put(path, _encoded(moved, target))
+    return str(folder)
+
+
+def _encoded(text: str, target: str) -> bytes:
+    if target.endswith(".gz"):
+        return gzip.compress(text.encode(), mtime=0)
+    if target.endswith(".parquet"):
+        out = io.BytesIO()
+        rows = [json.loads(line) for line in text.splitlines()]
+        for row in rows:
+            row["score_delta"] = str(row["score_delta"])
+            row["attributes"] = list(row["attributes"].items())
+        pyarrow.parquet.write_table(
+            pa.Table.from_pylist(rows, schema=_parquet_schema(list(rows[0]))), out
+        )
+        return out.getvalue()
+    return text.encode()
+
+
+def _parquet_schema(names: list[str]) -> pa.Schema:
+    kinds = {"attributes": pa.map_(pa.string(), pa.string()), "confidence": pa.float64()}
+    return pa.schema([(name, kinds.get(name, pa.string())) for name in names])
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Writes a file so that it is there whole or not at all, and settled."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_bytes(data)
+    written_s = time.time() - _AGE_S
+    os.utime(part, (written_s, written_s))
+    part.replace(path)
+
+
+def _ns(text: str) -> int:
+    whole = datetime.fromisoformat(text[:19]).replace(tzinfo=UTC)
+    return int(whole.timestamp()) * 10**9 + int(text[20:29])
+
+
+def _moment(ns: int) -> str:
+    whole, rest = divmod(ns, 10**9)
+    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"

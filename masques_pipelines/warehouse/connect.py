@@ -1,0 +1,155 @@
+"""Opening the ClickHouse that MASQUES_CLICKHOUSE_URL names.
+
+Here: the meaning of that URL, and the one function that opens a warehouse by it.
+Not here: the embedded engine's lock and options (embedded.py), and queries (warehouse.py).
+A re-run opens anew; nothing is kept.
+"""
+
+import contextlib
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from masques_pipelines.errors import SettingError
+from masques_pipelines.settings import Settings
+from masques_pipelines.warehouse import embedded
+from masques_pipelines.warehouse.client import Origin, Warehouse
+from masques_pipelines.warehouse.errors import translate
+from masques_pipelines.warehouse.retry import with_retries
+
+CONNECT_TIMEOUT_S: Final = 10
+# The longest statement is a rebuild of a month; a server that is gone is found by TCP keep-alive.
+SEND_RECEIVE_TIMEOUT_S: Final = 600
+
+_VARIABLE: Final = "MASQUES_CLICKHOUSE_URL"
+_FORMS: Final = "chdb:///absolute/folder, or http(s)://user:password@host:port"
+# What a server's URL may ask of the driver beyond host and user.
+_SERVER_OPTIONS: Final = ("ca_cert", "client_cert", "client_cert_key", "server_host_name", "verify")
+
+logger = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def open_warehouse(
+    settings: Settings,
+    *,
+    origin: Origin,
+    lock_timeout_s: float = embedded.LOCK_TIMEOUT_S,
+    on_wait: Callable[[str], None] = logger.warning,
+) -> Iterator[Warehouse]:
+    """Opens the warehouse of the settings; it closes with the context.
+
+    Args:
+        settings: Where it is.
+        origin: Who asks, for each query's log_comment.
+        lock_timeout_s: Longest wait for another process that has the embedded warehouse open.
+        on_wait: Told every ten seconds who is being waited for.
+
+    Raises:
+        SettingError: The URL is none of the known forms.
+        WarehouseBusyError: Another process kept the embedded warehouse.
+        WarehouseTransientError: The server cannot be reached.
+        WarehousePermanentError: The server or the engine refuses.
+    """
+    if urlsplit(settings.clickhouse_url).scheme == "chdb":
+        folder = _embedded_folder(settings.clickhouse_url)
+        if settings.clickhouse_cluster:
+            raise SettingError(
+                "MASQUES_CLICKHOUSE_CLUSTER: the embedded warehouse is no cluster: "
+                f"unset it, or give {_VARIABLE} a server of the cluster"
+            )
+        with embedded.open_embedded(
+            folder, lock_timeout_s=lock_timeout_s, on_wait=on_wait
+        ) as client:
+            inserts = embedded.inserts_folder(folder)
+            yield Warehouse(
+                client=client,
+                description=f"chdb://{folder}",
+                origin=origin,
+                insert_scope=functools.partial(embedded.temporary_files_in, inserts),
+                inserts_folder=inserts,
+                reopen=functools.partial(
+                    embedded.open_embedded,
+                    folder,
+                    lock_timeout_s=lock_timeout_s,
+                    on_wait=on_wait,
+                ),
+            )
+        return
+    client, description = _connect(settings.clickhouse_url)
+    with contextlib.closing(client):
+        yield Warehouse(
+            client=client,
+            description=description,
+            cluster=settings.clickhouse_cluster,
+            origin=origin,
+            is_server=True,
+            reopen=lambda: contextlib.closing(_connect(settings.clickhouse_url)[0]),
+        )
+
+
+def _embedded_folder(url: str) -> Path:
+    parts = urlsplit(url)
+    folder = Path(unquote(parts.path))
+    if parts.netloc or not folder.is_absolute() or folder == Path("/"):
+        raise SettingError(
+            f"{_VARIABLE}: an embedded warehouse needs an absolute folder with three slashes, "
+            "as in chdb:///srv/masques/warehouse"
+        )
+    if parts.query or parts.fragment:
+        raise SettingError(f"{_VARIABLE}: chdb:// takes no options; remove what follows the folder")
+    return folder
+
+
+def _connect(url: str) -> tuple[Client, str]:
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise SettingError(f"{_VARIABLE}: the port is no number from 1 to 65535") from error
+    if parts.scheme not in ("http", "https"):
+        raise SettingError(f"{_VARIABLE}: the scheme is {parts.scheme!r}; use {_FORMS}")
+    if not parts.hostname:
+        raise SettingError(f"{_VARIABLE}: there is no host in it; use {_FORMS}")
+    if parts.path not in ("", "/"):
+        raise SettingError(
+            f"{_VARIABLE}: remove the path {parts.path!r}: the databases have fixed names"
+        )
+    options: dict[str, Any] = dict(parse_qsl(parts.query, keep_blank_values=True))
+    unknown = sorted(set(options) - set(_SERVER_OPTIONS))
+    if unknown:
+        raise SettingError(
+            f"{_VARIABLE}: unknown option {unknown[0]!r}; known are {', '.join(_SERVER_OPTIONS)}"
+        )
+    secure = parts.scheme == "https"
+    port = port or (8443 if secure else 8123)
+    description = f"{parts.scheme}://{parts.hostname}:{port}"
+
+    def connect() -> Client:
+        try:
+            return clickhouse_connect.get_client(
+                host=parts.hostname,
+                port=port,
+                secure=secure,
+                username=unquote(parts.username or "default"),
+                password=unquote(parts.password or ""),
+                connect_timeout=CONNECT_TIMEOUT_S,
+                send_receive_timeout=SEND_RECEIVE_TIMEOUT_S,
+                client_name="masques-pipelines",
+                autogenerate_session_id=False,
+                dedicated_pool=True,
+                **options,
+            )
+        except ClickHouseError as error:
+            raise translate(
+                error, what=f"{description}: cannot connect (is {_VARIABLE} right, the server up?)"
+            ) from error
+
+    return with_retries(connect), description

@@ -1,0 +1,239 @@
+"""The `masques` command as a person runs it: in a process of its own, with good and bad input."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from masques_pipelines.settings import VARIABLES
+
+NINE_OBJECTS = """\
+┌─name─────────────────┬─engine─────────────┐
+│ accounts             │ ReplacingMergeTree │
+│ api_requests         │ MergeTree          │
+│ identities           │ ReplacingMergeTree │
+│ masque_sessions      │ MergeTree          │
+│ reputation_events    │ MergeTree          │
+│ reputation_scores    │ ReplacingMergeTree │
+│ reputation_scores_mv │ MaterializedView   │
+│ settlements          │ MergeTree          │
+│ transactions         │ MergeTree          │
+└──────────────────────┴────────────────────┘
+"""
+
+
+def environment(home: Path, **settings: str) -> dict[str, str]:
+    """Every setting is given, so that no .env of the checkout takes part."""
+    blanks = dict.fromkeys(VARIABLES, "")
+    dagster_home = home / "dagster"
+    dagster_home.mkdir(parents=True, exist_ok=True)
+    (dagster_home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    return {
+        **os.environ,
+        **blanks,
+        "MASQUES_HOME": str(home),
+        # Not the checkout's own history.
+        "DAGSTER_HOME": str(dagster_home),
+        **settings,
+    }
+
+
+def masques(home: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "masques_pipelines", *arguments],
+        env=environment(home, **settings),
+        cwd="/",  # a command means the same from whichever folder it is called
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def failed(home: Path, *arguments: str, **settings: str) -> str:
+    """Returns the one line of a command that failed as it should."""
+    result = masques(home, *arguments, **settings)
+    assert result.returncode == 1, result.stdout + result.stderr
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    return lines[0]
+
+
+def test_the_demo_builds_the_copy_and_a_second_one_writes_no_row(tmp_path: Path) -> None:
+    first = masques(tmp_path, "demo")
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert NINE_OBJECTS in first.stdout
+    assert "2120 rows written, 2120 transactions in all" in first.stdout
+    # The server's own sums of the capture.
+    assert "2995.607331" in first.stdout
+    assert "0.18936750171" in first.stdout
+
+    second = masques(tmp_path, "demo")
+    assert "0 rows written, 2120 transactions in all" in second.stdout
+    assert "0 rows written, 122 accounts in all" in second.stdout
+
+
+def test_a_demo_that_fails_gives_the_reason_on_one_line(tmp_path: Path) -> None:
+    line = failed(tmp_path, "demo", MASQUES_LEDGER_URL="capture:///nowhere")
+    assert line.startswith("masques: the run failed: /nowhere: there is no such folder")
+
+
+def test_migrate_plans_applies_and_checks(tmp_path: Path) -> None:
+    assert "due      003_ledger.sql" in masques(tmp_path, "migrate", "--plan").stdout
+    assert masques(tmp_path, "migrate", "--check").returncode == 1
+    assert "applied 003_ledger.sql" in masques(tmp_path, "migrate").stdout
+    check = masques(tmp_path, "migrate", "--check")
+    assert (check.returncode, check.stdout[:27]) == (0, "the schema is up to date (0")
+
+    masques(tmp_path, "sql", "ALTER TABLE masques.accounts DROP COLUMN flags")
+    check = masques(tmp_path, "migrate", "--check")
+    assert check.returncode == 1
+    assert check.stdout == "drift    masques.accounts: column flags is missing\n"
+    assert "the live schema differs" in failed(tmp_path, "migrate")
+
+
+def test_sql_shows_one_result_per_statement(tmp_path: Path) -> None:
+    shown = masques(tmp_path, "sql", "SELECT 1 AS a; SELECT 'x;y' AS b", "--format", "TSV")
+    assert (shown.returncode, shown.stdout) == (0, "1\nx;y\n")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"MASQUES_LEDGER_URL": "kafka://broker"},
+            "MASQUES_LEDGER_URL: ",
+        ),
+        (
+            {"MASQUES_LEDGER_URL": "capture:///nowhere/at/all"},
+            "/nowhere/at/all: there is no such folder",
+        ),
+    ],
+)
+def test_a_bad_ledger_is_one_line(tmp_path: Path, settings: dict[str, str], message: str) -> None:
+    line = failed(tmp_path, "ledger", "capture", str(tmp_path / "out"), **settings)
+    assert line.startswith(f"masques: {message}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "message"),
+    [
+        (
+            ["migrate"],
+            {"MASQUES_CLICKHOUSE_URL": "http://127.0.0.1:9"},
+            "masques: http://127.0.0.1:9: cannot connect",
+        ),
+        (["migrate"], {"MASQUES_CLICKHOUSE_URL": "nonsense"}, "masques: MASQUES_CLICKHOUSE_URL: "),
+        (["migrate"], {"MASQUES_OOPS": "1"}, "masques: MASQUES_OOPS: there is no such setting"),
+        (["sql", "SELEC 1"], {}, "masques: chdb://"),
+        (["sql", "SELECT 'open"], {}, "masques: query: line 1: ' is not closed"),
+    ],
+)
+def test_bad_input_is_one_line_that_says_what_to_do(
+    tmp_path: Path, arguments: list[str], settings: dict[str, str], message: str
+) -> None:
+    assert failed(tmp_path, *arguments, **settings).startswith(message)
+
+
+def test_assets_are_materialized_from_any_folder(tmp_path: Path) -> None:
+    done = masques(tmp_path, "asset", "materialize", "--select", "+key:masques/transactions")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "RUN_SUCCESS" in done.stdout + done.stderr
+    assert "Superse" not in done.stderr
+    counted = masques(
+        tmp_path, "sql", "SELECT count() FROM masques.transactions", "--format", "TSV"
+    )
+    assert counted.stdout == "2120\n"
+
+
+def test_a_failed_run_exits_with_1_and_names_the_reason(tmp_path: Path) -> None:
+    done = masques(
+        tmp_path, "job", "execute", "-j", "ledger_sync_job", MASQUES_LEDGER_URL="capture:///nowhere"
+    )
+    assert done.returncode == 1
+    assert "/nowhere: there is no such folder" in done.stdout + done.stderr
+
+
+def test_a_capture_of_a_capture_is_the_same_ledger(tmp_path: Path, small_capture: Path) -> None:
+    written = masques(
+        tmp_path,
+        "ledger",
+        "capture",
+        str(tmp_path / "copy"),
+        "--url",
+        f"capture://{small_capture}",
+    )
+    assert written.returncode == 0, written.stderr
+    assert "2,120 change events, 122 accounts, 2,053 transfers" in written.stdout
+    again = failed(
+        tmp_path, "ledger", "capture", str(tmp_path / "copy"), "--url", f"capture://{small_capture}"
+    )
+    assert f"{tmp_path}/copy" in again
+
+
+def test_a_sync_that_is_killed_anywhere_is_completed_by_the_next(tmp_path: Path) -> None:
+    masques(tmp_path, "migrate")
+    for delay_s in (0.5, 1.5, 2.0, 2.5):
+        with subprocess.Popen(
+            [sys.executable, "-m", "masques_pipelines", "job", "execute", "-j", "ledger_sync_job"],
+            env=environment(tmp_path),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            time.sleep(delay_s)
+            process.send_signal(signal.SIGKILL)
+    done = masques(tmp_path, "job", "execute", "-j", "ledger_sync_job")
+    assert done.returncode == 0, done.stdout + done.stderr
+    counted = masques(
+        tmp_path,
+        "sql",
+        "SELECT count(), uniqExact(timestamp) FROM masques.transactions",
+        "--format",
+        "TSV",
+    )
+    assert counted.stdout == "2120\t2120\n"
+
+
+def test_commands_that_are_the_first_at_once_leave_a_whole_history(tmp_path: Path) -> None:
+    # Left to themselves, four broke Dagster's history for good in five of eight homes.
+    first = [
+        subprocess.Popen(
+            [sys.executable, "-m", "masques_pipelines", "run", "list"],
+            env=environment(tmp_path),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    outputs = [process.communicate(timeout=120)[0] for process in first]
+    assert [process.returncode for process in first] == [0, 0, 0, 0], outputs
+    assert masques(tmp_path, "run", "list").returncode == 0
+
+
+def test_two_syncs_at_once_give_the_same_table(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "masques_pipelines", "job", "execute", "-j", "ledger_sync_job"]
+    running = [
+        subprocess.Popen(
+            command,
+            env=environment(tmp_path),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    outputs = [process.communicate(timeout=120)[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0], outputs
+    counted = masques(
+        tmp_path,
+        "sql",
+        "SELECT count(), uniqExact(timestamp) FROM masques.transactions",
+        "--format",
+        "TSV",
+    )
+    assert counted.stdout == "2120\t2120\n"

@@ -1,0 +1,198 @@
+"""The intake among processes: killed, twice at once, and against a server."""
+
+import contextlib
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from masques_pipelines.intake.run import load_table
+from masques_pipelines.intake.tables import TABLES
+from masques_pipelines.landing.zone import open_landing
+from masques_pipelines.schema.migrations import migrate
+from masques_pipelines.settings import Settings, read_settings
+from masques_pipelines.warehouse.client import Origin, Warehouse
+from masques_pipelines.warehouse.connect import open_warehouse
+from tests.integration.intake.test_intake import counts
+from tests.support.gate_rows import NOON, ndjson, request
+from tests.support.http_front import Front, http_front
+from tests.support.paths import ROOT
+
+# Batches of 300 kB, so that a kill finds some done and some not.
+INTAKE = """
+import sys
+import masques_pipelines.intake.loading as loading
+import masques_pipelines.intake.reading as reading
+from masques_pipelines.intake.intake import load_table
+from masques_pipelines.intake.landing import open_landing
+from masques_pipelines.intake.tables import TABLES
+from masques_pipelines.settings import read_settings
+from masques_pipelines.warehouse.migrations import migrate
+from masques_pipelines.warehouse.opening import open_warehouse
+from masques_pipelines.warehouse.warehouse import Origin
+
+loading.BATCH_BYTES = 300_000
+reading.CHUNK_BYTES = 50_000
+settings = read_settings(dict(zip(("MASQUES_HOME", "MASQUES_CLICKHOUSE_URL"), sys.argv[1:])))
+with open_warehouse(settings, origin=Origin(job="test")) as warehouse:
+    migrate(warehouse)
+    print("begun", flush=True)
+    done = load_table(warehouse, open_landing(settings), TABLES["api_requests"], settle_s=-1)
+    print(done.total("loaded"), flush=True)
+"""
+TABLE = "SELECT * EXCEPT ingested_at FROM masques.api_requests ORDER BY ALL"
+BAD = "SELECT source, line_no, reason, raw, state FROM masques_ops.quarantine FINAL ORDER BY ALL"
+READ = """
+import sys
+from masques_pipelines.settings import read_settings
+from masques_pipelines.warehouse.opening import open_warehouse
+from masques_pipelines.warehouse.warehouse import Origin
+
+with open_warehouse(read_settings({"MASQUES_HOME": sys.argv[1]}), origin=Origin()) as warehouse:
+    for query in sys.argv[2:]:
+        for row in warehouse.rows(query):
+            print(row)
+        print("---")
+"""
+
+
+def started(script: str, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+
+
+def ended(process: "subprocess.Popen[str]") -> str:
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return out
+
+
+def lay_down(home: Path) -> list[dict[str, Any]]:
+    """Eight files of 400 rows over two months, with overlaps, repeats, conflicts and bad rows."""
+    rows = [request(n) for n in range(2_000)]
+    for row in rows[::3]:
+        row["timestamp"] = f"{NOON.replace(day=1):%Y-%m-%d}T00:00:00Z"
+    (home / "landing/api_requests").mkdir(parents=True)
+    for n in range(8):
+        lines: list[Any] = [*rows[n * 240 : n * 240 + 390], "bad", request(n, status_code=7)]
+        (home / f"landing/api_requests/{n}.ndjson").write_bytes(ndjson(lines))
+    return rows
+
+
+def test_killed_again_and_again_or_run_twice_at_once_the_tables_are_the_same(
+    tmp_path: Path,
+) -> None:
+    clean, killed, twice = tmp_path / "clean", tmp_path / "killed", tmp_path / "twice"
+    for home in (clean, killed, twice):
+        lay_down(home)
+    assert ended(started(INTAKE, str(clean))).split()[-1] == "2000"
+    chance = random.Random(3)
+    kills = 0
+    for _ in range(3):
+        with started(INTAKE, str(killed)) as process:
+            assert process.stdout is not None
+            process.stdout.readline()  # begun
+            time.sleep(chance.uniform(0.05, 0.9))
+            kills += process.poll() is None
+            process.kill()
+            process.communicate()
+    ended(started(INTAKE, str(killed)))
+    assert kills
+
+    both = [started(INTAKE, str(twice)) for _ in range(2)]
+    assert sorted(ended(process).split()[-1] for process in both) == ["0", "2000"]
+
+    wanted = ended(started(READ, str(clean), TABLE, BAD))
+    assert len(wanted.splitlines()) > 2_010
+    assert ended(started(READ, str(killed), TABLE, BAD)) == wanted
+    assert ended(started(READ, str(twice), TABLE, BAD)) == wanted
+
+
+# --- A server ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    with http_front(tmp_path_factory.mktemp("server") / "db") as served:
+        yield served
+
+
+def server_settings(front: Front, home: Path) -> Settings:
+    return read_settings(
+        {"MASQUES_HOME": str(home), "MASQUES_CLICKHOUSE_URL": front.url.split("?")[0]}
+    )
+
+
+@contextlib.contextmanager
+def server(settings: Settings) -> Iterator[Warehouse]:
+    with open_warehouse(settings, origin=Origin(job="tests")) as warehouse:
+        migrate(warehouse)
+        for table in ("masques.api_requests", "masques_ops.intake_files", "masques_ops.quarantine"):
+            warehouse.command(f"TRUNCATE TABLE {table}")
+        yield warehouse
+
+
+def test_a_server_gets_the_same_also_when_answers_are_lost(front: Front, tmp_path: Path) -> None:
+    lay_down(tmp_path)
+    settings = server_settings(front, tmp_path)
+    table = TABLES["api_requests"]
+    with server(settings) as warehouse:
+        # The answer to each kind of statement is lost once: it took effect and is sent again.
+        for statement in (
+            "INSERT INTO masques_ops.{staged:Identifier}",
+            "INSERT INTO masques_ops.intake_repeats",
+            "INSERT INTO {database:Identifier}.{table:Identifier}",
+            "INSERT INTO masques_ops.quarantine",
+            "INSERT INTO masques_ops.intake_files",
+            "TRUNCATE TABLE masques_ops.api_requests_staged",
+        ):
+            front.inject("drop_after", match=statement)
+        done = load_table(warehouse, open_landing(settings), table, settle_s=-1)
+        assert front.faults() == []
+        assert (done.total("loaded"), done.total("quarantined")) == (2_000, 16)
+        assert warehouse.scalar("SELECT count() FROM masques.api_requests") == 2_000
+        assert warehouse.scalar("SELECT count() FROM masques_ops.quarantine FINAL") == 16
+        assert counts(load_table(warehouse, open_landing(settings), table, settle_s=-1)) == {}
+
+
+def test_two_processes_on_a_server_never_write_at_once(front: Front, tmp_path: Path) -> None:
+    lay_down(tmp_path)
+    settings = server_settings(front, tmp_path)
+    with server(settings) as warehouse:
+        both = [started(INTAKE, str(tmp_path), settings.clickhouse_url) for _ in range(2)]
+        outcomes = [(process.communicate(timeout=120), process.returncode) for process in both]
+        # The second waits for the first one's lease, and then finds nothing to do.
+        assert [code for _, code in outcomes] == [0, 0], outcomes
+        assert warehouse.scalar("SELECT count() FROM masques.api_requests") == 2_000
+        assert warehouse.scalar("SELECT uniqExact(request_id) FROM masques.api_requests") == 2_000
+
+
+def test_validate_needs_no_warehouse_and_leaves_nothing(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    file = tmp_path / "api_requests" / "a.ndjson"
+    file.parent.mkdir()
+    file.write_bytes(ndjson([request(1), request(2, request_id="x"), request(1)]))
+    script = "import sys; from masques_pipelines.cli import main; sys.argv = sys.argv[1:]; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "masques", "intake", "validate", str(file)],
+        env={**os.environ, "MASQUES_HOME": str(home), "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "1 files, 3 rows: 1 loaded, 1 duplicates, 1 quarantined" in done.stdout
+    assert 'line 2: bad_uuid:request_id: {"request_id": "x"' in done.stdout
+    assert not home.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["api_requests"]

@@ -1,0 +1,66 @@
+"""`masques verify` and `masques ledger rebuild` as a person runs them, each in its own process."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from masques_pipelines.settings import VARIABLES
+from tests.support.paths import ROOT
+
+SMALL_CAPTURE = ROOT / "tests" / "data" / "captures" / "small"
+
+
+def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    own = {"MASQUES_HOME": str(home), "MASQUES_LEDGER_URL": f"capture://{SMALL_CAPTURE}"}
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        env={**os.environ, **dict.fromkeys(VARIABLES, ""), **own},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def masques(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run(home, "masques_pipelines", *arguments)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("home")
+    url = f"chdb://{folder / 'warehouse'}"
+    for done in (
+        masques(folder, "migrate"),
+        run(folder, "tests.support.sync_worker", str(folder), url, str(SMALL_CAPTURE), "0", "2120"),
+    ):
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_verify_and_rebuild_from_the_command_line(home: Path) -> None:
+    good = masques(home, "verify", "--full")
+    assert (good.returncode, good.stderr) == (0, "")
+    assert len(good.stdout.splitlines()) == 9
+    assert all(line.startswith("proved") for line in good.stdout.splitlines())
+
+    lost = "ALTER TABLE masques.transactions DELETE WHERE code = 4 SETTINGS mutations_sync = 2"
+    assert masques(home, "sql", lost).returncode == 0
+    bad = masques(home, "verify", "--full", "--seal", "0" * 64)
+    assert bad.returncode == 1
+    assert "FAILED   balances equal the sum of their events" in bad.stdout
+    assert "the kept digest 0000" in bad.stdout
+    assert "USD (difference" in bad.stdout
+
+    assert "write it as 2026-11" in masques(home, "ledger", "rebuild", "--month", "2026-13").stderr
+    both = masques(home, "ledger", "rebuild", "--month", "2026-11", "--ledger", "1")
+    assert "not both" in both.stderr
+    rebuilt = masques(home, "ledger", "rebuild")
+    assert rebuilt.stdout.splitlines()[-1] == (
+        "1 months, 2,120 rows; now run: masques verify --full"
+    )
+    assert masques(home, "verify", "--full", "--renew").returncode == 0

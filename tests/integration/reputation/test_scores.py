@@ -1,0 +1,417 @@
+"""The aggregation on the real engine: signals, refresh, history, explanation, and interruptions."""
+
+import gzip
+import importlib.resources
+import os
+import subprocess
+import sys
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import fsspec
+import pytest
+from click.testing import CliRunner
+
+from masques_pipelines.commands.reputation import explanation_lines, reputation
+from masques_pipelines.reputation.aggregation import aggregate
+from masques_pipelines.reputation.checks import check_scores
+from masques_pipelines.reputation.explain import ExplanationError, explain
+from masques_pipelines.reputation.model import ModelError, load_model, read_model
+from masques_pipelines.reputation.rates import load_rates
+from masques_pipelines.reputation.scores import distribution, movers, refresh_scores
+from masques_pipelines.reputation.signals import write_signals
+from masques_pipelines.settings import Settings, read_settings
+from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.errors import WarehousePermanentError
+from tests.support.reputation_world import (
+    MODEL,
+    PLATFORM,
+    Event,
+    Settlement,
+    World,
+    ident,
+)
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+TABLES = "SELECT name FROM system.tables WHERE database = 'masques' ORDER BY name"
+SIGNALS = (
+    "SELECT event_type, identity_id, category, score_delta, reference_type, reference_id, "
+    "attributes['counterparty_id'] FROM masques.reputation_events ORDER BY event_type, identity_id"
+)
+
+
+def ago(days: float) -> datetime:
+    return NOW - timedelta(days=days)
+
+
+def small_world() -> World:
+    world = World(identities={ident("agent"): {}, ident("idle"): {}})
+    for n in range(3):
+        payment = world.pay(ident(f"client {n}"), ident("agent"), ago(n + 1))
+        world.events.append(
+            Event(ident("agent"), ago(n + 1), reference_type="transaction", reference=payment)
+        )
+    world.events.append(
+        Event(
+            ident("agent"),
+            ago(1),
+            "identity_hygiene",
+            -0.5,
+            0.8,
+            "attestation",
+            counterparty=str(PLATFORM),
+        )
+    )
+    return world
+
+
+def test_an_aggregation_scores_everybody_and_a_second_one_adds_nothing(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    settings = read_settings({"MASQUES_HOME": str(tmp_path)})
+    small_world().load(warehouse, with_facts=False)
+
+    first = aggregate(warehouse, settings)
+    second = aggregate(warehouse, settings)
+
+    assert (first.refresh.identities, first.refresh.with_evidence) == (2, 1)
+    assert (second.signals, second.facts.references, second.facts.parties) == (0, 0, 0)
+    assert second.refresh.computed_at > first.refresh.computed_at
+    history = "SELECT count() FROM masques_ops.reputation_scores_history FINAL"
+    assert warehouse.scalar(history) == 2
+    assert [finding.name for finding in check_scores(warehouse) if not finding.passed] == []
+    assert "0.5-0.6 " + "█" * 30 + " 2" in distribution(warehouse)
+    assert [row["identity_id"] for row in movers(warehouse)] == [ident("agent")]
+
+
+def test_the_effects_add_up_to_the_score(warehouse: Warehouse, tmp_path: Path) -> None:
+    small_world().load(warehouse)
+    refresh_scores(warehouse)
+
+    found = explain(warehouse, ident("agent"))
+    overall = warehouse.scalar(
+        "SELECT overall_score FROM masques.reputation_scores WHERE identity_id = {id:UUID}",
+        {"id": str(ident("agent"))},
+    )
+    effects = [row["effect"] for row in found.contributions]
+    assert len(effects) == 4
+    assert 0.5 + sum(effects) == pytest.approx(overall, abs=1e-12)
+    mart = warehouse.rows(
+        "SELECT effect FROM masques_marts.reputation_contributions "
+        "WHERE identity_id = {id:UUID} ORDER BY abs(effect) DESC, timestamp DESC, event_id",
+        {"id": str(ident("agent"))},
+    )
+    assert [row[0] for row in mart] == pytest.approx(effects, abs=1e-12)
+    lines = explanation_lines(ident("agent"), found, rows_max=2)
+    assert any(line.startswith("… and 2 more") for line in lines)
+    assert lines[-1].endswith(f"= {overall:.4f}")
+
+    with pytest.raises(ExplanationError, match="no identity or event of that id was known"):
+        explain(warehouse, ident("stranger"))
+
+
+def test_the_command_explains_inherits_and_refuses(
+    warehouse: Warehouse,
+    engine_settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MASQUES_CLICKHOUSE_URL", engine_settings.clickhouse_url)
+    monkeypatch.setenv("MASQUES_HOME", str(tmp_path))
+    world = small_world()
+    wallet = {"wallet": "0x0123456789abcdef"}
+    world.identities = {ident("agent"): wallet, ident("heir"): wallet}
+    world.suspended = {ident("agent")}
+    world.born = {ident("heir"): ago(1)}
+    world.load(warehouse)
+
+    def said(*arguments: str) -> tuple[int, str]:
+        done = CliRunner().invoke(reputation, list(arguments))
+        return done.exit_code, done.output or str(done.exception)
+
+    code, text = said("recompute")
+    assert (code, text.splitlines()[-1]) == (0, "2 identities scored")
+    code, text = said("explain", str(ident("heir")))
+    # The platform's bad judgement of the one is the other's too; the praise is not.
+    (line,) = [line for line in text.splitlines() if "rated" in line]
+    assert (code, line.split()[1], line.split()[6]) == (0, "identity_hygiene", "inherited")
+
+    code, text = said("explain", str(ident("stranger")))
+    assert (code, text.startswith(f"{ident('stranger')}: no identity or event of that id")) == (
+        1,
+        True,
+    )
+    assert said("explain", "somebody")[0] == 2
+
+
+def test_signals_come_from_the_tables_once(warehouse: Warehouse) -> None:
+    world = World()
+    agent, seller = ident("agent"), ident("seller")
+    hold, crashed = ident("hold"), ident("crashed")
+    # A hold that was kept, one that expired, a refund, and a payment that two settlements paid.
+    world.pay(
+        agent, seller, ago(5), kind="masque_session", event_type="two_phase_posted", hold=hold
+    )
+    world.pay(
+        agent,
+        seller,
+        ago(4),
+        kind="masque_session",
+        event_type="two_phase_expired",
+        transfer_id=crashed,
+        hold=crashed,
+    )
+    paid = world.pay(agent, seller, ago(3), trace="t")
+    back = world.pay(
+        seller,
+        agent,
+        ago(2),
+        "0.5",
+        kind="refund",
+        trace="t",
+        debit=world.account(seller, "author"),
+        credit=world.account(agent),
+    )
+    world.settlements += [
+        Settlement(ident("s1"), ago(3), "confirmed", paid, "0x1"),
+        Settlement(ident("s2"), ago(3), "confirmed", paid, "0x1"),
+        Settlement(ident("s3"), ago(1), "failed", world.pay(agent, seller, ago(1)), "0x1"),
+    ]
+    world.load(warehouse)
+
+    assert write_signals(warehouse) == 7
+    assert write_signals(warehouse) == 0
+    signer = str(MODEL.attestors[0])
+    economic = "economic"
+    assert warehouse.rows(SIGNALS) == [
+        ("double_pay_suspect", seller, economic, -0.2, "transaction", str(paid), signer),
+        ("hold_expired", agent, economic, -0.5, "transaction", str(crashed), signer),
+        ("hold_posted", agent, economic, 0.25, "transaction", str(hold), ""),
+        ("payment_settled", agent, economic, 0.25, "settlement", str(ident("s1")), ""),
+        ("payment_settled", agent, economic, 0.25, "settlement", str(ident("s2")), ""),
+        ("refund", seller, economic, -0.1, "transaction", str(back), signer),
+        ("settlement_failed", agent, economic, -0.5, "settlement", str(ident("s3")), signer),
+    ]
+    namespace = uuid.uuid5(uuid.NAMESPACE_DNS, "reputation.masques")
+    posted = "SELECT event_id FROM masques.reputation_events WHERE event_type = 'hold_posted'"
+    assert warehouse.scalar(posted) == uuid.uuid5(namespace, f"hold_posted|{hold}")
+
+
+def test_turned_keys_are_a_signal_once_a_month(warehouse: Warehouse) -> None:
+    agent = ident("agent")
+    for key, days in (("a", 20.0), ("b", 1.0), ("c", 0.9), ("d", 0.8)):
+        warehouse.insert_rows(
+            "masques.identities",
+            ["identity_id", "attributes", "updated_at"],
+            [[agent, {"key_id": key}, NOW.replace(day=15) - timedelta(days=days + 60)]],
+        )
+        write_signals(warehouse)
+    rotations = "SELECT count() FROM masques.reputation_events WHERE event_type = 'key_rotated'"
+    assert warehouse.scalar(rotations) == 1
+
+
+def test_rates_are_read_exactly_and_once(warehouse: Warehouse, tmp_path: Path) -> None:
+    settings = read_settings({"MASQUES_HOME": str(tmp_path)})
+    folder = tmp_path / "landing" / "exchange_rates"
+    folder.mkdir(parents=True)
+    (folder / "sol.ndjson").write_text(
+        '{"currency": "SOL", "quoted_at": "2026-11-01T00:00:00Z", "usd": 141.123456789012345678}\n'
+        '{"currency": "SOL", "quoted_at": "2026-11-01T00:00:00", "usd": 1}\n'
+        '{"currency": "SOL", "quoted_at": "2026-11-02T00:00:00Z", "usd": -1}\n'
+        "no json\n"
+    )
+    (folder / "btc.csv").write_text("currency,quoted_at,usd\nBTC,2026-11-01T01:00:00+01:00,90000\n")
+
+    done = load_rates(warehouse, settings, settle_s=-1)
+    assert (done.files, done.rows_written, done.bad_rows) == (2, 2, 3)
+    assert done.reasons[0] == "sol.ndjson:2: ValueError: quoted_at has no zone"
+    again = load_rates(warehouse, settings, settle_s=-1)
+    # The file with bad rows is read again, and they are told of again; the other one is not.
+    assert (again.files, again.rows_written, again.reasons) == (1, 0, done.reasons)
+    assert warehouse.rows(
+        "SELECT currency, toString(quoted_at), toString(usd) FROM masques_ops.exchange_rates "
+        "ORDER BY currency"
+    ) == [
+        ("BTC", "2026-11-01 00:00:00.000000000", "90000"),
+        ("SOL", "2026-11-01 00:00:00.000000000", "141.123456789012345678"),
+    ]
+
+
+def test_rates_are_read_from_any_landing_zone(warehouse: Warehouse) -> None:
+    store = fsspec.filesystem("memory")
+    store.pipe(
+        "/rates/exchange_rates/2026/btc.csv.gz",
+        gzip.compress(
+            b"currency,quoted_at,usd\nBTC,2026-11-01T00:00:00Z,90000.5\nBTC,yesterday,1\n"
+        ),
+    )
+    store.pipe(
+        "/rates/exchange_rates/sol.ndjson",
+        b'{"currency":"SOL","quoted_at":"2026-11-01T00:00:00Z"}\n\n'
+        b'{"currency":"SOL","quoted_at":"2026-11-01T00:00:00Z","usd":"much"}\n["SOL"]\n',
+    )
+    settings = read_settings({"MASQUES_LANDING_URL": "memory://rates"})
+    done = load_rates(warehouse, settings, settle_s=-1)
+    assert (done.files, done.rows_written, done.bad_rows) == (2, 1, 4)
+    assert done.reasons == (
+        "2026/btc.csv.gz:3: ValueError: Invalid isoformat string: 'yesterday'",
+        "sol.ndjson:1: ValueError: usd missing",
+        "sol.ndjson:3: ValueError: usd is no number: 'much'",
+        "sol.ndjson:4: TypeError: not an object",
+    )
+    # Corrected, it is a new version of the file.
+    store.pipe("/rates/exchange_rates/2026/btc.csv.gz", gzip.compress(b"currency,quoted_at,usd\n"))
+    store.rm("/rates/exchange_rates/sol.ndjson")
+    assert load_rates(warehouse, settings, settle_s=-1).bad_rows == 0
+    assert load_rates(warehouse, settings, settle_s=-1).files == 0
+
+
+def test_a_run_tells_of_bad_rates_and_goes_on(warehouse: Warehouse, tmp_path: Path) -> None:
+    folder = tmp_path / "landing" / "exchange_rates"
+    folder.mkdir(parents=True)
+    (folder / "sol.ndjson").write_text("nonsense\n")
+    long_ago_s = time.time() - 60
+    os.utime(folder / "sol.ndjson", (long_ago_s, long_ago_s))
+    said: list[str] = []
+    done = aggregate(warehouse, read_settings({"MASQUES_HOME": str(tmp_path)}), report=said.append)
+    assert said[0] == (
+        "exchange rate not read: sol.ndjson:1: TypeError: not JSON: "
+        "correct the row; the next run reads it again"
+    )
+    # Nobody is known and nothing has happened: no scores, and no complaint.
+    assert (done.refresh.identities, done.refresh.events, done.refresh.unpriced) == (0, 0, 0)
+    assert [finding.name for finding in check_scores(warehouse) if not finding.passed] == []
+    with pytest.raises(ExplanationError, match="there are no scores yet"):
+        explain(warehouse, ident("agent"))
+
+
+def test_payments_without_a_rate_are_those_behind_the_scores(warehouse: Warehouse) -> None:
+    world = World()
+    for name, days, times in (("counts", 3, 2), ("before the window", 95, 1), ("refunded", 2, 1)):
+        payment = world.pay(ident("client"), ident("agent"), ago(days), currency="XYZ", trace=name)
+        world.events += [
+            Event(ident("agent"), ago(days), reference_type="transaction", reference=payment)
+            for _ in range(times)
+        ]
+    paid = world.transfers[-1]
+    world.pay(
+        ident("agent"), ident("client"), ago(1), kind="refund", debit=paid.credit,
+        credit=paid.debit, currency="XYZ", trace="refunded",
+    )  # fmt: skip
+    # Of no event at all.
+    world.pay(ident("client"), ident("agent"), ago(3), currency="XYZ")
+    world.load(warehouse)
+    assert refresh_scores(warehouse).unpriced == 1
+
+
+def test_a_model_that_does_not_add_up_is_refused(tmp_path: Path) -> None:
+    packaged = importlib.resources.files("masques_pipelines.reputation") / "model.yaml"
+    text = packaged.read_text(encoding="utf-8")
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.replace("share_economic: 0.35", "share_economic: 0.36"))
+    with pytest.raises(ModelError, match=r"mine.yaml: the file: .* shares add up to 1.01, not"):
+        read_model(path)
+    # One of the time before there were heirs is still good.
+    path.write_text(text.replace("heirs_most: 20", ""))
+    assert read_model(path).heirs_most == 0
+
+
+def test_the_packaged_model_is_the_one_that_the_migration_loads(warehouse: Warehouse) -> None:
+    assert load_model(warehouse, read_model(None)) is False
+
+
+def test_a_version_cannot_change_its_meaning(warehouse: Warehouse) -> None:
+    changed = MODEL.model_copy(update={"half_life_days": 20.0})
+    with pytest.raises(ModelError, match="beta-2: half_life_days differ from what was loaded"):
+        load_model(warehouse, changed)
+
+
+def test_a_failed_refresh_says_why_and_leaves_the_scores(warehouse: Warehouse) -> None:
+    small_world().load(warehouse)
+    refresh_scores(warehouse)
+    before = warehouse.rows("SELECT * FROM masques.reputation_scores ORDER BY identity_id")
+    warehouse.command("RENAME TABLE masques_ops.exchange_rates TO masques_ops.rates_away")
+    try:
+        with pytest.raises(WarehousePermanentError, match="exchange_rates"):
+            refresh_scores(warehouse)
+    finally:
+        warehouse.command("RENAME TABLE masques_ops.rates_away TO masques_ops.exchange_rates")
+    after = warehouse.rows("SELECT * FROM masques.reputation_scores ORDER BY identity_id")
+    assert after == before
+    assert refresh_scores(warehouse).identities == 2
+
+
+KILLED = """
+import sys
+from masques_pipelines.reputation.scores import refresh_scores
+from masques_pipelines.settings import read_settings
+from masques_pipelines.warehouse.opening import open_warehouse
+from masques_pipelines.warehouse.warehouse import Origin
+with open_warehouse(read_settings({"MASQUES_HOME": sys.argv[1]}), origin=Origin()) as warehouse:
+    print("begin", flush=True)
+    refresh_scores(warehouse)
+"""
+CHECKED = """
+import sys
+from masques_pipelines.reputation.scores import refresh_scores
+from masques_pipelines.settings import read_settings
+from masques_pipelines.warehouse.opening import open_warehouse
+from masques_pipelines.warehouse.warehouse import Origin
+with open_warehouse(read_settings({"MASQUES_HOME": sys.argv[1]}), origin=Origin()) as warehouse:
+    scores = "SELECT count(), max(computed_at) FROM masques.reputation_scores"
+    names = "SELECT count(), countIf(startsWith(name, '.tmp')) FROM system.tables "
+    names += "WHERE database = 'masques'"
+    print(warehouse.row(scores))
+    print(warehouse.row(names)[1])
+    print(refresh_scores(warehouse).leftovers, warehouse.row(names))
+    print(warehouse.row(scores))
+"""
+FILLED = """
+import sys
+from datetime import UTC, datetime
+from masques_pipelines.reputation.facts import write_facts
+from masques_pipelines.reputation.scores import refresh_scores
+from masques_pipelines.settings import read_settings
+from masques_pipelines.warehouse.migrations import migrate
+from masques_pipelines.warehouse.opening import open_warehouse
+from masques_pipelines.warehouse.warehouse import Origin
+with open_warehouse(read_settings({"MASQUES_HOME": sys.argv[1]}), origin=Origin()) as warehouse:
+    migrate(warehouse)
+    warehouse.command(
+        "INSERT INTO masques.reputation_events (event_id, timestamp, identity_id, category, "
+        "score_delta, confidence) SELECT generateUUIDv4(), now64(9) - INTERVAL number % 80 DAY, "
+        "generateUUIDv4(), 'economic', 1, 1 FROM numbers(300000)"
+    )
+    write_facts(warehouse)
+    refresh_scores(warehouse)
+    print(warehouse.row("SELECT count(), max(computed_at) FROM masques.reputation_scores"))
+"""
+
+
+def python(script: str, home: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", script, str(home)], stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_a_killed_refresh_leaves_the_scores_and_the_next_one_clears_up(tmp_path: Path) -> None:
+    scores = python(FILLED, tmp_path).communicate(timeout=120)[0].strip()
+    leftovers = 0
+    for delay_s in (0.6, 1.0, 1.4):
+        with python(KILLED, tmp_path) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begin\n"
+            time.sleep(delay_s)
+            process.kill()
+        found, left, cleared, scores_now = (
+            python(CHECKED, tmp_path).communicate(timeout=120)[0].splitlines()
+        )
+        # Killed before the swap: the old scores, whole. After it: the new ones, whole.
+        assert found.startswith("(300000, ")
+        assert found == scores or left == "0"
+        assert cleared == f"{left} (9, 0)"
+        leftovers += int(left)
+        scores = scores_now
+    assert leftovers > 0

@@ -1,0 +1,159 @@
+"""Cutting and column-wise writing, without an engine."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import fsspec
+import pyarrow as pa
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from masques_pipelines.errors import SettingError
+from masques_pipelines.landing import formats as reading
+from masques_pipelines.landing.arrow_json import json_lines
+from masques_pipelines.landing.chunks import FileProblemError
+from masques_pipelines.landing.compression import decompressed
+from masques_pipelines.landing.zone import open_landing, read_lines, settled_files
+from masques_pipelines.read_ahead import read_ahead
+from masques_pipelines.settings import read_settings
+
+
+@given(st.binary(max_size=300).map(lambda raw: raw.replace(b"\xef", b"\n")), st.integers(1, 50))
+def test_lines_keep_their_bytes_and_numbers_however_they_are_cut(data: bytes, block: int) -> None:
+    blocks = [data[start : start + block] for start in range(0, len(data), block)]
+    lines = [
+        (chunk.first_line + n, line)
+        for chunk in reading.ndjson_chunks(blocks)
+        for n, line in enumerate(chunk.data.split(b"\n"))
+    ]
+    wanted = data.removesuffix(b"\n").split(b"\n") if data else []
+    assert lines == list(enumerate(wanted, start=1))
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("a.ndjson", ("ndjson", "")),
+        ("x/A.JSONL.GZ", ("jsonl", "gz")),
+        ("a.b.csv.zst", ("csv", "zst")),
+        ("a.parquet", ("parquet", "")),
+        ("a.txt", None),
+        ("ndjson", None),
+        ("a.gz", None),
+        (".ndjson.tmp", None),
+    ],
+)
+def test_a_name_says_the_format(name: str, found: tuple[str, str] | None) -> None:
+    assert reading.format_of(name) == found
+
+
+def test_members_and_frames_that_follow_one_another_are_one_stream() -> None:
+    parts = [b"first\n", b"", b"second\n" * 1000]
+    for ending, pack in (("gz", gzip.compress), ("zst", zstandard.compress)):
+        packed = b"".join(pack(part) for part in parts)
+        for block in (1, 7, len(packed)):
+            blocks = [packed[n : n + block] for n in range(0, len(packed), block)]
+            assert b"".join(decompressed(blocks, ending)) == b"".join(parts)
+        with pytest.raises(FileProblemError, match="cut short"):
+            list(decompressed([packed[:-1]], ending))
+        with pytest.raises(FileProblemError, match="damaged"):
+            list(decompressed([packed, b"and then this"], ending))
+
+
+def test_every_arrow_type_is_written_exactly() -> None:
+    batch = pa.record_batch(
+        {
+            "text": pa.array(['a"b\\c\n\x01é', None, ""]),
+            "bytes": pa.array([b"x", None, b"y"]),
+            "whole": pa.array([2**64 - 1, None, 0], pa.uint64()),
+            "float": pa.array([0.1, float("nan"), 123.0]),
+            "money": pa.array([Decimal("0.0000001"), Decimal("12345678901234.1234567"), None]),
+            "time": pa.array([1, 10**18 + 1, None], pa.timestamp("ns", "Asia/Tokyo")),
+            "id": pa.array([b"\0" * 15 + b"\x05", None, b"\xff" * 16], pa.binary(16)),
+            "map": pa.array(
+                [[("a", '1"'), ("b", None)], None, []], pa.map_(pa.string(), pa.string())
+            ),
+            "struct": pa.array([{"x": 1, "y": [1, None]}, None, {"x": None, "y": None}]),
+            "category": pa.array(["p", "q", None]).dictionary_encode(),
+            "flag": pa.array([True, False, None]),
+            "nothing": pa.nulls(3),
+        }
+    )
+    wanted = [
+        {
+            "text": 'a"b\\c\n\x01é',
+            "bytes": "x",
+            "whole": "18446744073709551615",
+            "float": "0.1",
+            "money": "1E-7",
+            "time": "1970-01-01 00:00:00.000000001",
+            "id": "0" * 31 + "5",
+            "map": {"a": '1"'},
+            "struct": {"x": "1", "y": ["1", None]},
+            "category": "p",
+            "flag": "true",
+        },
+        {
+            "money": "12345678901234.1234567",
+            "time": "2001-09-09 01:46:40.000000001",
+            "category": "q",
+            "flag": "false",
+        },
+        {
+            "text": "",
+            "bytes": "y",
+            "whole": "0",
+            "float": "123",
+            "id": "f" * 32,
+            "map": {},
+            "struct": {},
+        },
+    ]
+    assert [json.loads(line) for line in json_lines(batch).split(b"\n")] == wanted
+    for n in range(3):
+        assert [json.loads(json_lines(batch.slice(n, 1)))] == [wanted[n]]
+    assert json_lines(batch.slice(0, 0)) == b""
+    # Bytes that are no UTF-8 pass unchanged: the engine is to refuse just that row.
+    assert json_lines(pa.record_batch({"a": pa.array([b"\xff"])})) == b'{"a": "\xff"}'
+
+
+def test_reading_ahead_passes_errors_on_and_stops_when_given_up() -> None:
+    def failing() -> Iterator[int]:
+        yield 1
+        raise FileProblemError("bad", "gone")
+
+    ahead = read_ahead(failing(), items_max=2)
+    assert next(ahead) == 1
+    with pytest.raises(FileProblemError, match="gone"):
+        next(ahead)
+    endless = read_ahead(iter(int, 1), items_max=2)
+    assert next(endless) == 0
+    endless.close()
+
+
+def test_an_object_store_is_read_by_its_url() -> None:
+    store = fsspec.filesystem("memory")
+    store.pipe("/bucket/landing/api_requests/day/a.ndjson", b'{"a": 1}\n')
+    store.pipe("/bucket/landing/api_requests/a.ndjson.tmp", b"")
+    landing = open_landing(read_settings({"MASQUES_LANDING_URL": "memory://bucket/landing"}))
+    files = settled_files(landing, "api_requests", settle_s=-1)
+    assert [file.path for file in files] == ["api_requests/day/a.ndjson"]
+    assert [chunk.data for chunk in read_lines(landing, files[0])] == [b'{"a": 1}']
+    assert settled_files(landing, "identities") == []
+    store.rm("/bucket", recursive=True)
+
+
+def test_a_url_without_its_package_says_what_to_install(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"MASQUES_LANDING_URL: .* \[s3\]|install.*\[s3\]"):
+        open_landing(read_settings({"MASQUES_LANDING_URL": "s3://bucket/landing"}))
+    with pytest.raises(SettingError, match="no file system for nonsense://"):
+        open_landing(read_settings({"MASQUES_LANDING_URL": "nonsense://x"}))
+    assert (
+        settled_files(open_landing(read_settings({"MASQUES_LANDING_URL": str(tmp_path)})), "x")
+        == []
+    )

@@ -1,0 +1,66 @@
+"""Nodes: what a URL may be, what is shown of it, and pauses between attempts."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from masques_pipelines.rails.base.logs import suggested_size
+from masques_pipelines.rails.node import ATTEMPTS_MAX, HttpNode, open_node
+from masques_pipelines.rails.protocol import RailRefusedError, RailUnavailableError
+
+
+def test_a_url_is_shown_without_its_key() -> None:
+    node = open_node("https://me:password@base.example.test:8443/v2/a-secret-key?token=another")
+    node.close()
+    assert node.description == "https://base.example.test:8443"
+    assert "secret" not in repr(node)
+
+
+@pytest.mark.parametrize("url", ["base.example.test", "ftp://host/", "https://"])
+def test_what_is_no_url_is_refused_without_showing_it(url: str) -> None:
+    with pytest.raises(RailRefusedError) as raised:
+        open_node(url)
+    assert url not in str(raised.value)
+
+
+def test_a_certificate_that_is_none_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "tls.cert"
+    path.write_text("not a certificate")
+    with pytest.raises(RailRefusedError, match="cannot be read as a certificate"):
+        open_node("https://lnd.example.test:8080", ca_file=path)
+
+
+def test_pauses_grow_are_bounded_and_obey_retry_after() -> None:
+    pauses: list[float] = []
+    answers = httpx.MockTransport(
+        lambda _request: httpx.Response(429, headers={"Retry-After": "3600"}, json={})
+    )
+    with httpx.Client(transport=answers) as client:
+        node = HttpNode(client, "http://a.test", "http://a.test", sleep=pauses.append)
+        with pytest.raises(RailUnavailableError, match="HTTP 429 at each of 4 attempts"):
+            node.json("GET", "/")
+    assert node.calls == ATTEMPTS_MAX
+    assert max(pauses) == 10.0  # an hour is somebody else's matter
+    own = [pause for pause in pauses if pause != 10.0]
+    assert own == sorted(own)
+    assert 0.5 <= own[0] <= 0.75
+
+
+@pytest.mark.parametrize(
+    ("message", "size"),
+    [
+        ("eth_getLogs is limited to a 10,000 range", 10_000),
+        ("exceed maximum block range: 50000", 50_000),
+        ("requested too many blocks from 0 to 9999, maximum is set to 2048", 2048),
+        ("Block range is too large, max is 3000 blocks", 3000),
+        ("Try with this block range [0x64, 0xc7].", 100),
+        ("retry with the range 500-599", 100),
+        ("eth_getLogs and eth_newFilter are limited to 500 blocks range", 500),
+        ("ranges over 10000 blocks are not supported on freetier", 10_000),
+        ("block range too large", None),
+        ("backend response too large", None),
+    ],
+)
+def test_what_providers_say_of_their_limits_is_understood(message: str, size: int | None) -> None:
+    assert suggested_size(message) == size
