@@ -53,9 +53,8 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tests.support.paths import ROOT
+from tests.support.patience import moment_s
 
-START_DEADLINE_S = 60.0
-STOP_DEADLINE_S = 15.0
 HANDLES = 4  # engine handles, that is: statements that run at the same time
 LOGGED_SQL_CHARS = 4000
 MAX_URI_BYTES = 1 << 20  # ClickHouse's own default for http_max_uri_size
@@ -847,7 +846,7 @@ class Front:
         return [entry for entry in found.values() if match in entry["sql"]]
 
     def _control(self, method: str, fault: Fault | None = None) -> list[dict[str, object]]:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=STOP_DEADLINE_S)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=moment_s())
         with contextlib.closing(connection):
             body = json.dumps(vars(fault)) if fault else None
             connection.request(method, "/__faults", body)
@@ -862,7 +861,7 @@ class Front:
     def _first_line(process: subprocess.Popen[bytes]) -> bytes:
         if process.stdout is None:
             return b""
-        ready, _, _ = select.select([process.stdout], [], [], START_DEADLINE_S)
+        ready, _, _ = select.select([process.stdout], [], [], moment_s())
         return process.stdout.readline() if ready else b""
 
     def _complaints(self) -> str:
@@ -876,7 +875,7 @@ class Front:
         had_ended = process.poll() is not None
         process.send_signal(how)
         try:
-            process.wait(STOP_DEADLINE_S)
+            process.wait(moment_s())
         finally:
             process.kill()  # nothing is sent to one that has ended
             process.wait()
