@@ -317,7 +317,7 @@ def quarantine(warehouse: Warehouse, refused: Sequence[Refused], *, now: datetim
 
 
 def _row_of(each: Revision, now: datetime) -> bytes:
-    """Returns a row of masques.settlements as one line of JSON, exact: decimals and times as text."""
+    """Returns a row of masques.settlements as a line of JSON; decimals and times as text."""
     row = {name: getattr(each.seen, name) for name in _STORED}
     seconds, rest_ns = divmod(each.seen.timestamp_ns, 10**9)
     moment = datetime.fromtimestamp(seconds, UTC)
