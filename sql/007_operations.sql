@@ -1,14 +1,16 @@
 -- Tables of the project as a whole: the log of the schema, what this warehouse is a copy of, quarantine.
 
--- The log of `masques migrate`: one row when a file is begun, one when it is done. The runner makes
--- this table before any file is applied, from this very statement; it must stay the first.
+-- The log of `masques migrate`: one row when a file is begun, one when it is done. The view files (090 and
+-- up) are one entry together, version 90. The runner makes this table before any file is applied, from
+-- this very statement; it must stay the first.
 CREATE TABLE IF NOT EXISTS masques_ops.schema_migrations
 (
-    version UInt16 COMMENT 'number of the file',
+    version UInt16 COMMENT 'number of the file; 90 for all view files together',
     name String COMMENT 'the file',
     checksum String COMMENT 'SHA-256 of the file, hex',
     state LowCardinality(String) COMMENT 'started or applied',
-    project_version String,
+    project_version String COMMENT 'version of this project that applied it',
+    views_version UInt32 COMMENT 'of the view files, from sql/schema.json; grows with each change of them; 0 for a numbered file',
     recorded_at DateTime64(6, 'UTC')
 )
 ENGINE = /*cluster:Replicated*/MergeTree

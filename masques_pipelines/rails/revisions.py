@@ -280,7 +280,7 @@ def append(warehouse: Warehouse, changes: Changes, *, now: datetime) -> None:
             sql("rails/write_revisions"),
             [[_row_of(each, now)] for each in chunk],
             {"ids": [str(each.seen.settlement_id) for each in chunk]},
-            fmt="JSONEachRow",
+            "JSONEachRow",
         )
 
 

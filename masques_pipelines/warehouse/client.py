@@ -205,8 +205,8 @@ class Warehouse:
         sql: str,
         rows: Iterable[Sequence[bytes | memoryview]],
         parameters: Parameters | None = None,
-        *,
         fmt: str = "RowBinary",
+        /,
         **settings: Any,
     ) -> None:
         """Runs an INSERT … SELECT whose rows come from here; it may be sent twice.
