@@ -10,17 +10,15 @@ import importlib.resources
 import time
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Self
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from masques_pipelines.errors import PermanentError
+from masques_pipelines.money import SCALE_MAX
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
-
-# Money is Decimal(76, 18): more decimal places than 18 would not fit.
-SCALE_MAX: Final = 18
 
 Ledger = Annotated[int, Field(ge=1, le=2**32 - 1, strict=True)]
 Code = Annotated[int, Field(ge=1, le=2**16 - 1, strict=True)]

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from masques_pipelines.money import amount_text
 from masques_pipelines.rails.protocol import (
     UNATTRIBUTED,
     Observation,
@@ -203,7 +204,9 @@ def _difference(announced: Observation, found: Observation, *, exact: bool) -> s
             continue
         if was != now and was not in ("", None):
             texts.append(
-                f"{name} {was:f} and {now:f}" if name == "amount" else f"{name} {was} and {now}"
+                f"{name} {amount_text(was)} and {amount_text(now)}"
+                if name == "amount"
+                else f"{name} {was} and {now}"
             )
     return ", ".join(texts)
 
