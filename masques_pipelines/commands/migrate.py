@@ -7,9 +7,10 @@ A re-run applies what is due and nothing else.
 
 import click
 
+from masques_pipelines.commands.console import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
+from masques_pipelines.sandbox.stamp import stamp_warehouse
 from masques_pipelines.schema import migrations
-from masques_pipelines.settings import read_settings
 
 
 @click.command()
@@ -22,7 +23,8 @@ from masques_pipelines.settings import read_settings
 )
 def migrate(*, only_plan: bool, only_check: bool) -> None:
     """Bring the schema up to date with sql/."""
-    with opened_warehouse(read_settings(), "migrate") as warehouse:
+    settings = command_settings()
+    with opened_warehouse(settings, "migrate") as warehouse:
         if only_plan or only_check:
             plan = migrations.make_plan(warehouse)
             _show(plan)
@@ -30,6 +32,7 @@ def migrate(*, only_plan: bool, only_check: bool) -> None:
                 raise SystemExit(1)
             return
         applied = migrations.migrate(warehouse, report=click.echo)
+        stamp_warehouse(warehouse, settings)
         if not applied:
             click.echo(f"the schema is up to date ({migrations.migration_files()[-1].name})")
 

@@ -11,7 +11,9 @@ from typing import Final
 import dagster as dg
 
 from masques_pipelines.defs.failures import RETRY_POLICY, explained_failures
-from masques_pipelines.defs.resources import WarehouseResource
+from masques_pipelines.defs.resources import WarehouseResource, run_settings
+from masques_pipelines.sandbox.stamp import stamp_warehouse
+from masques_pipelines.sandbox.stand_ins import mode_text
 from masques_pipelines.schema.migrations import migrate, migration_files
 
 SCHEMA_MIGRATIONS: Final = dg.AssetKey(["masques_ops", "schema_migrations"])
@@ -22,10 +24,15 @@ def apply_migrations(context: dg.OpExecutionContext, warehouse: WarehouseResourc
     """Applies every file of `sql/` that is due, in order."""
     started_s = time.monotonic()
     with explained_failures(context):
-        applied = migrate(warehouse.open(context), report=context.log.info)
+        settings = run_settings()
+        opened = warehouse.open(context)
+        applied = migrate(opened, report=context.log.info)
+        # Before any asset writes a row.
+        stamp_warehouse(opened, settings)
         newest = migration_files()[-1]
     context.add_output_metadata(
         {
+            "mode": mode_text(settings),
             "applied": len(applied),
             "applied_files": ", ".join(applied) or "none",
             "schema_version": newest.version,
