@@ -16,12 +16,13 @@ CREATE TABLE IF NOT EXISTS masques_ops.schema_migrations
 ENGINE = /*cluster:Replicated*/MergeTree
 ORDER BY (version, recorded_at);
 
--- What this warehouse holds: the sandbox's invented data, or the copy of one ledger. One row, written
--- before the first row of anything else; each kind refuses the other.
+-- What this warehouse holds: the sandbox's invented data, or real data. The first row decides, and is
+-- written before any row of `masques`; each kind refuses the other. A second row only adds the name
+-- of a ledger that was configured later.
 CREATE TABLE IF NOT EXISTS masques_ops.warehouse_stamp
 (
     kind LowCardinality(String) COMMENT 'sandbox or production',
-    ledger String COMMENT 'identity of the ledger that this warehouse is a copy of; empty for none',
+    ledger String COMMENT 'of production: the ledger, for people; ledger_binding identifies it',
     stamped_at DateTime64(6, 'UTC'),
     project_version String COMMENT 'version of this project that wrote the stamp'
 )

@@ -2,11 +2,12 @@
 
 import click
 
+from masques_pipelines.commands.console import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
+from masques_pipelines.sandbox.stamp import stamp_warehouse
 from masques_pipelines.schema import migrations
 from masques_pipelines.schema.declared import declared_schema
 from masques_pipelines.schema.files import sql_files
-from masques_pipelines.settings import read_settings
 
 
 @click.command()
@@ -19,7 +20,8 @@ from masques_pipelines.settings import read_settings
 )
 def migrate(*, only_plan: bool, only_check: bool) -> None:
     """Bring the schema up to date with sql/."""
-    with opened_warehouse(read_settings(), "migrate") as warehouse:
+    settings = command_settings()
+    with opened_warehouse(settings, "migrate") as warehouse:
         if only_plan or only_check:
             plan = migrations.make_plan(warehouse)
             _show(plan)
@@ -27,6 +29,7 @@ def migrate(*, only_plan: bool, only_check: bool) -> None:
                 raise SystemExit(1)
             return
         applied = migrations.migrate(warehouse)
+        stamp_warehouse(warehouse, settings)
         for name in applied:
             click.echo(f"applied {name}")
         if not applied:

@@ -9,7 +9,9 @@ from typing import Final
 import dagster as dg
 
 from masques_pipelines.defs.failures import RETRY_POLICY, explained_failures
-from masques_pipelines.defs.resources import WarehouseResource
+from masques_pipelines.defs.resources import WarehouseResource, run_settings
+from masques_pipelines.sandbox.stamp import stamp_warehouse
+from masques_pipelines.sandbox.stand_ins import mode_text
 from masques_pipelines.schema.declared import declared_schema
 from masques_pipelines.schema.files import sql_files
 from masques_pipelines.schema.migrations import migrate
@@ -22,10 +24,15 @@ def apply_migrations(context: dg.OpExecutionContext, warehouse: WarehouseResourc
     """Applies every SQL file that is due, in order."""
     started_s = time.monotonic()
     with explained_failures(context):
-        applied = migrate(warehouse.open(context))
+        settings = run_settings()
+        opened = warehouse.open(context)
+        applied = migrate(opened)
+        # Before any asset writes a row.
+        stamp_warehouse(opened, settings)
     newest = max(file.version for file in sql_files() if not file.is_views)
     context.add_output_metadata(
         {
+            "mode": mode_text(settings),
             "applied": len(applied),
             "applied_files": ", ".join(applied) or "none",
             "schema_version": newest,
