@@ -27,8 +27,8 @@ from masques_pipelines.warehouse.client import Origin, Warehouse
 from masques_pipelines.warehouse.connect import open_warehouse
 from masques_pipelines.warehouse.errors import WarehouseTransientError
 from masques_pipelines.warehouse.lease import LeaseBusyError, LeaseLostError, writer_lease
+from tests.clickhouse_front.front import Front, http_front
 from tests.support.fresh_schema import fresh_schema
-from tests.support.http_front import Front, http_front
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.paths import DATA, ROOT
 from tests.support.patience import finish

@@ -18,8 +18,9 @@ from masques_pipelines.warehouse.client import Origin, Warehouse
 from masques_pipelines.warehouse.connect import open_warehouse
 from masques_pipelines.warehouse.errors import WarehousePermanentError
 from masques_pipelines.warehouse.lease import LeaseBusyError, writer_lease
+from tests.clickhouse_front.faults import FaultKind
+from tests.clickhouse_front.front import Front, http_front
 from tests.support.fresh_schema import fresh_schema
-from tests.support.http_front import FaultKind, Front, http_front
 from tests.support.patience import until
 from tests.support.reputation_world import Event, World, ident, python_scores
 

@@ -32,7 +32,9 @@ from clickhouse_connect.driver.exceptions import (
 )
 from lz4 import frame as lz4_frame  # type: ignore[import-untyped]  # ships no type information
 
-from tests.support.http_front import FaultKind, Front, ServerError, http_front, read_statement
+from tests.clickhouse_front.faults import FaultKind
+from tests.clickhouse_front.front import Front, http_front
+from tests.clickhouse_front.statements import ServerError, read_statement
 from tests.support.paths import ROOT
 from tests.support.patience import process_limit_s, until
 
@@ -508,7 +510,7 @@ def test_a_path_has_one_server(shared: Front) -> None:
 
 def test_it_listens_on_loopback_only_and_ends_with_its_starter(tmp_path: Path) -> None:
     script = (
-        "import os, pathlib, sys; from tests.support.http_front import Front;"
+        "import os, pathlib, sys; from tests.clickhouse_front.front import Front;"
         "front = Front(pathlib.Path(sys.argv[1]));"
         "print(front.port, flush=True); sys.stdin.read(); os._exit(1)"
     )
