@@ -5,12 +5,14 @@ Not here: replaying them (recording.py).
 A re-run uses what was laid down before, as it is.
 """
 
+import dataclasses
 import importlib.resources
 import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from masques_pipelines.rails.journal.rail import FOLDER
 from masques_pipelines.rails.recording import redated
@@ -31,6 +33,26 @@ def laid_down(settings: Settings, rail: str) -> Path | None:
     """Returns the recording of a rail that a demo laid down, None when there is none."""
     path = _folder(settings) / f"{rail}.json"
     return path if path.is_file() else None
+
+
+def with_recordings(settings: Settings) -> Settings:
+    """Returns the settings with the recordings that a demo laid down in place of unset rails."""
+    configured = {rail: getattr(settings, rail) for rail in RECORDINGS}
+    if any(each.url is not None for each in configured.values()):
+        return settings
+    recorded = {
+        rail: dataclasses.replace(
+            configured[rail],
+            url=f"recording://{quote(str(path))}",
+            treasury=TREASURY.get(rail, ()),
+            start=START.get(rail),
+            credential_file=None,
+            tls_cert_file=None,
+        )
+        for rail in RECORDINGS
+        if (path := laid_down(settings, rail)) is not None
+    }
+    return dataclasses.replace(settings, **recorded)
 
 
 def lay_down(settings: Settings) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from masques_pipelines.rails import settlement_ids as identity
+from masques_pipelines.rails import settlement_ids
 from masques_pipelines.rails.rewind import rewind
 from masques_pipelines.settings import read_settings
 from tests.integration.rails.conftest import NETWORK, Polls
@@ -30,7 +30,7 @@ def nonce_of(payload: Any) -> str:
 
 
 def id_of(payload: Any) -> Any:
-    return identity.base_authorization(NETWORK, USDC, BUYER, nonce_of(payload))
+    return settlement_ids.base_authorization(NETWORK, USDC, BUYER, nonce_of(payload))
 
 
 def test_a_payment_through_the_facilitator_is_pending_then_confirmed(

@@ -39,7 +39,7 @@ def test_status_rewind_and_register(warehouse: Warehouse) -> None:
     assert "base       on" in shown
     assert "facilitator_contradicted" in shown
 
-    assert "reads on from 0" in invoke("rewind", "lightning", "0")
+    assert "the next run continues from invoice index 0" in invoke("rewind", "lightning", "0")
     payer = warehouse.scalar(
         "SELECT payer FROM masques_marts.settlements_current "
         "WHERE rail = 'base' AND status = 'confirmed' AND protocol = 'x402' LIMIT 1"

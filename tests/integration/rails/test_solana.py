@@ -14,7 +14,7 @@ from x402.mechanisms.svm import FacilitatorKeypairSigner, KeypairSigner
 from x402.mechanisms.svm.exact import ExactSvmClientScheme, register_exact_svm_facilitator
 from x402.schemas import PaymentRequired, PaymentRequirements, ResourceInfo
 
-from masques_pipelines.rails import settlement_ids as identity
+from masques_pipelines.rails import settlement_ids
 from masques_pipelines.rails.catalog import open_rail
 from masques_pipelines.rails.ingest import RailRun, ingest
 from masques_pipelines.rails.protocol import RailRefusedError
@@ -146,7 +146,7 @@ def test_a_payment_through_the_facilitator_is_pending_then_confirmed(
     assert last["attributes"].pop("journal_at").endswith("#2")
     assert last["attributes"].pop("deadline_s") == str(chain.start_s + 100 + 150)
     assert last == {
-        "settlement_id": identity.solana_transfer(
+        "settlement_id": settlement_ids.solana_transfer(
             NETWORK, answer["transaction"], token_account(TREASURY)
         ),
         "rail": "solana",

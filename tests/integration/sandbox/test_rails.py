@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from masques_pipelines.rails import recording
-from masques_pipelines.rails.catalog import off_because
+from masques_pipelines.rails.catalog import disabled_reason
 from masques_pipelines.rails.node import open_node
 from masques_pipelines.rails.run import ingest_all
 from masques_pipelines.sandbox import rails as packaged
@@ -37,7 +37,7 @@ def test_the_recordings_give_the_demos_settlements_now_and_no_row_the_second_tim
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
     settings = read_settings({"MASQUES_HOME": str(tmp_path)})
-    assert off_because(settings, "base") == "MASQUES_BASE_RPC_URL is not set"
+    assert disabled_reason(settings, "base") == "MASQUES_BASE_RPC_URL is not set"
     packaged.lay_down(settings)
     done = ingest_all(warehouse, settings)
     assert [each.error for each in done.outcomes] == ["", "", "", ""]
@@ -60,8 +60,8 @@ def test_a_configured_rail_takes_the_place_of_all_recordings(tmp_path: Path) -> 
     own = dataclasses.replace(
         settings, lightning=dataclasses.replace(settings.lightning, url="http://127.0.0.1:1")
     )
-    assert off_because(own, "lightning") is None
-    assert off_because(own, "base") == "MASQUES_BASE_RPC_URL is not set"
+    assert disabled_reason(own, "lightning") is None
+    assert disabled_reason(own, "base") == "MASQUES_BASE_RPC_URL is not set"
 
 
 def test_no_secret_is_in_the_package() -> None:

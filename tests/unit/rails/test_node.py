@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from masques_pipelines.rails.base.logs import suggested_size
@@ -33,10 +33,10 @@ def test_a_certificate_that_is_none_is_refused(tmp_path: Path) -> None:
 
 def test_pauses_grow_are_bounded_and_obey_retry_after() -> None:
     pauses: list[float] = []
-    answers = httpx.MockTransport(
-        lambda _request: httpx.Response(429, headers={"Retry-After": "3600"}, json={})
+    answers = httpx2.MockTransport(
+        lambda _request: httpx2.Response(429, headers={"Retry-After": "3600"}, json={})
     )
-    with httpx.Client(transport=answers) as client:
+    with httpx2.Client(transport=answers) as client:
         node = HttpNode(client, "http://a.test", "http://a.test", sleep=pauses.append)
         with pytest.raises(RailUnavailableError, match="HTTP 429 at each of 4 attempts"):
             node.json("GET", "/")
