@@ -1,5 +1,6 @@
 """`masques rails`: what it shows and writes."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -34,10 +35,13 @@ def test_status_rewind_and_register(warehouse: Warehouse) -> None:
     settings = read_settings()
     assert "base       off: MASQUES_BASE_RPC_URL is not set" in invoke("status")
     packaged.lay_down(settings)
+    settings = packaged.with_recordings(settings)
     ingest_all(warehouse, settings)
     shown = invoke("status")
     assert "base       on" in shown
     assert "facilitator_contradicted" in shown
+    # A cursor of each rail, at the position of its recording.
+    assert re.search(r"lightning\W+bip122:\w+\W+\d+\W", shown)
 
     assert "the next run continues from invoice index 0" in invoke("rewind", "lightning", "0")
     payer = warehouse.scalar(

@@ -39,6 +39,7 @@ def test_the_recordings_give_the_demos_settlements_now_and_no_row_the_second_tim
     settings = read_settings({"MASQUES_HOME": str(tmp_path)})
     assert disabled_reason(settings, "base") == "MASQUES_BASE_RPC_URL is not set"
     packaged.lay_down(settings)
+    settings = packaged.with_recordings(settings)
     done = ingest_all(warehouse, settings)
     assert [each.error for each in done.outcomes] == ["", "", "", ""]
     assert (
@@ -57,8 +58,10 @@ def test_the_recordings_give_the_demos_settlements_now_and_no_row_the_second_tim
 def test_a_configured_rail_takes_the_place_of_all_recordings(tmp_path: Path) -> None:
     settings = read_settings({"MASQUES_HOME": str(tmp_path)})
     packaged.lay_down(settings)
-    own = dataclasses.replace(
-        settings, lightning=dataclasses.replace(settings.lightning, url="http://127.0.0.1:1")
+    own = packaged.with_recordings(
+        dataclasses.replace(
+            settings, lightning=dataclasses.replace(settings.lightning, url="http://127.0.0.1:1")
+        )
     )
     assert disabled_reason(own, "lightning") is None
     assert disabled_reason(own, "base") == "MASQUES_BASE_RPC_URL is not set"

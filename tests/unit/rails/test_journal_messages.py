@@ -221,7 +221,7 @@ def test_what_is_kept_of_an_unreadable_line_holds_no_secret() -> None:
         assert secret not in kept
     assert json.loads(kept)["request"]["paymentPayload"]["payload"]["authorization"]["nonce"]
     assert json.loads(kept)["response"]["success"] is True
-    assert harmless('{"preimage": "' + preimage) == "[78 characters that are no JSON]"
+    assert harmless('{"preimage": "' + preimage) == "[78 characters that are not JSON]"
 
 
 def test_what_is_announced_holds_no_secret() -> None:
