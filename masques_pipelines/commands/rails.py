@@ -7,13 +7,12 @@ from typing import Final
 
 import click
 
+from masques_pipelines.commands.console import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.rails import catalog
 from masques_pipelines.rails.payer_addresses import Payer
 from masques_pipelines.rails.payer_addresses import register as register_payer
 from masques_pipelines.rails.rewind import rewind as rewind_rail
-from masques_pipelines.sandbox.rails import with_recordings
-from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.sql import sql
 
 _FOREVER: Final = datetime(2200, 1, 1, tzinfo=UTC)
@@ -44,7 +43,7 @@ def rails() -> None:
 @rails.command()
 def status() -> None:
     """Show which rails are on, their positions, and their settlements."""
-    settings = with_recordings(read_settings())
+    settings = command_settings()
     for rail in catalog.RAILS:
         reason = rail.disabled_reason(settings)
         click.echo(f"{rail.name:10} {'off: ' + reason if reason else 'on'}")
@@ -66,9 +65,9 @@ def rewind(rail: str, position: int) -> None:
 
     Nothing is removed; what is read again unchanged appends nothing.
     """
-    settings = with_recordings(read_settings())
+    settings = command_settings()
     unit = catalog.by_name(rail).unit
-    with opened_warehouse(settings, "rails rewind") as warehouse:
+    with opened_warehouse(settings, "rails rewind", writes=True) as warehouse:
         before = rewind_rail(warehouse, settings, rail, position)
     click.echo(f"{rail}: was at {unit} {before:,}; the next run continues from {unit} {position:,}")
 
@@ -90,6 +89,6 @@ def register(
     """Register whose address pays: the second way from a settlement to an account."""
     until = valid_to.replace(tzinfo=UTC) if valid_to else _FOREVER
     entry = Payer(rail, address, account, valid_from.replace(tzinfo=UTC), until)
-    with opened_warehouse(read_settings(), "rails register") as warehouse:
+    with opened_warehouse(command_settings(), "rails register", writes=True) as warehouse:
         register_payer(warehouse, entry)
     click.echo(f"{rail} {address}: account {account} from {valid_from:%Y-%m-%d %H:%M:%S}")

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from masques_pipelines.errors import SettingError
+from masques_pipelines.money import is_representable, whole_units
 from masques_pipelines.rails.base.logs import LogReader
 from masques_pipelines.rails.base.open_settlements import OpenSettlementResolver
 from masques_pipelines.rails.base.transfers import (
@@ -38,8 +39,6 @@ from masques_pipelines.rails.protocol import (
     RailRefusedError,
     RailUnavailableError,
     Rejected,
-    is_representable,
-    whole_units,
 )
 from masques_pipelines.rails.settlement_ids import base_authorization, base_transfer
 from masques_pipelines.settings import RailSettings, Settings

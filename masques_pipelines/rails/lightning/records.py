@@ -8,7 +8,8 @@ import base64
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from masques_pipelines.rails.protocol import Observation, Status, whole_units
+from masques_pipelines.money import whole_units
+from masques_pipelines.rails.protocol import Observation, Status
 from masques_pipelines.rails.settlement_ids import lightning_payment
 
 MSAT_DECIMALS: Final = 11

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from masques_pipelines.rails.protocol import Asset, Observation, whole_units
+from masques_pipelines.money import whole_units
+from masques_pipelines.rails.protocol import Asset, Observation
 from masques_pipelines.rails.settlement_ids import solana_transfer
 
 LAMPORT_DECIMALS: Final = 9
