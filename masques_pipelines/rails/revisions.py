@@ -214,13 +214,13 @@ def _is_exact(known: Observation) -> bool:
 
 def _contradiction(seen: Observation) -> list[Finding]:
     """Returns a finding when the facilitator's answer contradicts the chain."""
-    said = seen.attributes.get(FACILITATOR_SAID, "")
-    if seen.status == "failed" and said == "success":
-        return [_finding(seen, "facilitator_contradicted", f"said success, {seen.failure_reason}")]
-    if seen.status == "confirmed" and said.startswith("failure") and "pending" not in said:
-        return [
-            _finding(seen, "facilitator_contradicted", f"said {said}, the payment is confirmed")
-        ]
+    answer = seen.attributes.get(FACILITATOR_SAID, "")
+    if seen.status == "failed" and answer == "success":
+        detail = f"answered success, the payment failed: {seen.failure_reason}"
+        return [_finding(seen, "facilitator_contradicted", detail)]
+    if seen.status == "confirmed" and answer.startswith("failure") and "pending" not in answer:
+        detail = f"answered {answer}, the payment is confirmed"
+        return [_finding(seen, "facilitator_contradicted", detail)]
     return []
 
 

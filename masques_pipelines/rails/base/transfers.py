@@ -1,7 +1,7 @@
 """Decodes receipts: ERC-20 transfers, the EIP-3009 authorizations before them, and fees.
 
 Sources: ERC-20 and EIP-3009; Circle's contract logs AuthorizationUsed directly before Transfer. The
-L1 part of the fee stands in an OP-stack receipt as l1Fee; since Isthmus there may be an operator
+L1 part of the fee is l1Fee of an OP-stack receipt; since Isthmus there may be an operator
 fee of gasUsed * operatorFeeScalar / 10^6 + operatorFeeConstant.
 """
 

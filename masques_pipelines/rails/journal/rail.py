@@ -113,7 +113,7 @@ class JournalRail:
             is_last = offset[0] + len(chunk) >= size
             end = chunk.rfind(b"\n") + 1
             if is_last and end < len(chunk) and offset[2] == size:
-                end = len(chunk)  # the same bytes as in the last run: nobody is writing
+                end = len(chunk)  # the same bytes as in the last run: the writer has ended
             if not end and len(chunk) > LINE_BYTES_MAX:
                 end = len(chunk)  # no valid line is that long
             if not end:

@@ -115,9 +115,9 @@ class LightningRail:
             return answer
         if status == 404:
             return {}
-        said = str(answer.get("message", "")) if isinstance(answer, dict) else ""
+        message = str(answer.get("message", "")) if isinstance(answer, dict) else ""
         text = f"{self.description}: {path.split('/')[2]}: HTTP {status}"
-        if any(word in said.lower() for word in _REFUSALS):
+        if any(word in message.lower() for word in _REFUSALS):
             raise RailRefusedError(
                 f"{text}: it refuses the macaroon: give MASQUES_LND_MACAROON_FILE one that may "
                 "read invoices, offchain and info"

@@ -201,7 +201,8 @@ def test_a_transaction_that_failed_on_chain_fails_though_the_facilitator_said_su
     assert warehouse.rows("SELECT kind, detail FROM masques_ops.settlement_findings FINAL") == [
         (
             "facilitator_contradicted",
-            "said success, transaction_failed: InstructionError: [2, Custom: 1]",
+            "answered success, the payment failed: "
+            "transaction_failed: InstructionError: [2, Custom: 1]",
         )
     ]
 
