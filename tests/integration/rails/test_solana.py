@@ -36,6 +36,7 @@ from tests.support.solana_rpc import (
 OTHER_MINT = "4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU"
 BUYER = Keypair.from_seed(bytes([7] * 32))
 FACILITATOR = Keypair.from_seed(bytes([9] * 32))
+FAILED = "transaction_failed: InstructionError: [2, Custom: 1]"
 
 
 @pytest.fixture
@@ -196,13 +197,12 @@ def test_a_transaction_that_failed_on_chain_fails_though_the_facilitator_said_su
 
     assert [row[:2] for row in statuses(warehouse)] == [
         ("pending", ""),
-        ("failed", "transaction_failed: InstructionError: [2, Custom: 1]"),
+        ("failed", FAILED),
     ]
     assert warehouse.rows("SELECT kind, detail FROM masques_ops.settlement_findings FINAL") == [
         (
             "facilitator_contradicted",
-            "answered success, the payment failed: "
-            "transaction_failed: InstructionError: [2, Custom: 1]",
+            f"answered success, the payment failed: {FAILED}",
         )
     ]
 
