@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 SUPPORT = Path(__file__).parent
@@ -49,7 +49,7 @@ class Anvil:
     """One running chain."""
 
     url: str
-    client: httpx.Client
+    client: httpx2.Client
 
     def rpc(self, method: str, *params: Any) -> Any:
         answer = self.client.post(
@@ -135,7 +135,7 @@ def running_anvil(*more: str) -> Iterator[Anvil]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        with httpx.Client(timeout=30.0) as client:
+        with httpx2.Client(timeout=30.0) as client:
             chain = Anvil(f"http://127.0.0.1:{port}", client)
             _wait_for(chain, process)
             chain.place_token()
@@ -148,7 +148,7 @@ def running_anvil(*more: str) -> Iterator[Anvil]:
 def _wait_for(chain: Anvil, process: "subprocess.Popen[bytes]") -> None:
     deadline_s = time.monotonic() + START_TIMEOUT_S
     while True:
-        with contextlib.suppress(httpx.HTTPError):
+        with contextlib.suppress(httpx2.HTTPError):
             chain.rpc("eth_chainId")
             return
         if process.poll() is not None or time.monotonic() > deadline_s:
