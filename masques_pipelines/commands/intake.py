@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from masques_pipelines import quarantine as quarantined
+from masques_pipelines.commands.console import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.intake import replay as replaying
 from masques_pipelines.intake.run import IntakeResult, load_table
@@ -13,7 +14,6 @@ from masques_pipelines.intake.tables import TABLES
 from masques_pipelines.intake.validation import validate_file
 from masques_pipelines.landing.zone import open_landing
 from masques_pipelines.quarantine import REMEDIES, Selection
-from masques_pipelines.settings import read_settings
 
 _TABLE_NAMES = click.Choice(list(TABLES))
 _QUARANTINED_NAMES = click.Choice([*TABLES, *REMEDIES])
@@ -29,9 +29,9 @@ def intake() -> None:
 @click.argument("tables", nargs=-1, type=_TABLE_NAMES)
 def load(tables: tuple[str, ...]) -> None:
     """Load what is due of TABLES (of all when none is given), as intake_job does."""
-    settings = read_settings()
+    settings = command_settings()
     landing = open_landing(settings)
-    with opened_warehouse(settings, "intake load") as warehouse:
+    with opened_warehouse(settings, "intake load", writes=True) as warehouse:
         for name in tables or TABLES:
             _show(load_table(warehouse, landing, TABLES[name]))
 
@@ -45,6 +45,7 @@ def validate(file: Path, table: str | None, rows: int) -> None:
 
     Exits with 1 when anything would be rejected.
     """
+    command_settings()
     name = table or next((part for part in reversed(file.resolve().parts) if part in TABLES), None)
     if name is None:
         raise click.UsageError(f"none of the folders of {file} is a table: give --table")
@@ -91,7 +92,7 @@ _with_state = click.option(
 def list_(table_name: str | None, reason: str, source: str, state: str) -> None:
     """Count entries by table and reason."""
     selection = _selection(table_name, reason, source, state)
-    with opened_warehouse(read_settings(), "intake quarantine list") as warehouse:
+    with opened_warehouse(command_settings(), "intake quarantine list") as warehouse:
         found = quarantined.summary(warehouse, selection)
     if not found:
         is_empty = selection == Selection()
@@ -113,7 +114,7 @@ def show(  # noqa: PLR0913 - one argument per option
 ) -> None:
     """Show entries with their lines."""
     selection = _selection(table_name, reason, source, state)
-    with opened_warehouse(read_settings(), "intake quarantine show") as warehouse:
+    with opened_warehouse(command_settings(), "intake quarantine show") as warehouse:
         found = quarantined.entries(warehouse, selection, limit=rows)
     for row in found:
         if only_raw:
@@ -131,8 +132,8 @@ def show(  # noqa: PLR0913 - one argument per option
 def replay(table_name: str | None, reason: str, source: str) -> None:
     """Try open entries again, after a fix; what passes is loaded and its entry closed."""
     selection = _selection(table_name, reason, source, quarantined.OPEN)
-    settings = read_settings()
-    with opened_warehouse(settings, "intake quarantine replay") as warehouse:
+    settings = command_settings()
+    with opened_warehouse(settings, "intake quarantine replay", writes=True) as warehouse:
         if table_name is None or table_name in TABLES:
             done = replaying.replay(warehouse, open_landing(settings), selection)
             click.echo(
@@ -151,7 +152,8 @@ def replay(table_name: str | None, reason: str, source: str) -> None:
 def discard(table_name: str | None, reason: str, source: str) -> None:
     """Discard open entries; they are kept, as discarded."""
     selection = _selection(table_name, reason, source, quarantined.OPEN)
-    with opened_warehouse(read_settings(), "intake quarantine discard") as warehouse:
+    settings = command_settings()
+    with opened_warehouse(settings, "intake quarantine discard", writes=True) as warehouse:
         count = quarantined.discard(warehouse, selection)
     click.echo(f"discarded {count:,}")
 

@@ -24,7 +24,7 @@ from masques_pipelines.warehouse.lease import writer_lease
 from masques_pipelines.warehouse.sql import split_statements, sql_directory
 
 # The files of the schema that the intake needs; making all of it would take most of the time.
-_SCHEMA_FILES: Final = ("001", "002", "003", "005", "006", "007", "009", "013", "092")
+_SCHEMA_FILES: Final = ("001", "002", "005", "006", "007", "009", "092")
 
 
 @dataclass

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Context, Decimal, DecimalException
+from decimal import Decimal, DecimalException
 from typing import Any, Final
 
 from masques_pipelines.landing.chunks import FileProblemError
@@ -26,6 +26,7 @@ from masques_pipelines.landing.zone import (
     read_lines,
     settled_files,
 )
+from masques_pipelines.money import EXACT
 from masques_pipelines.quarantine import WHOLE_FILE, Entry, close_lines, open_sources, put
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Warehouse
@@ -39,7 +40,6 @@ REASONS_SHOWN: Final = 5
 USD_MAX: Final = Decimal(10) ** 19
 _PLACES: Final = Decimal(1).scaleb(-18)
 # Python's own 28 digits would refuse or round.
-_EXACT: Final = Context(prec=80)
 
 
 class _BadRateError(Exception):
@@ -192,4 +192,4 @@ def _price(text: Any, line: bytes) -> Decimal:
         raise _BadRateError("bad_decimal:usd", f"usd is not a number: {text!r}", line) from None
     if not (usd.is_finite() and 0 < usd < USD_MAX):
         raise _BadRateError("bad_decimal:usd", f"usd is {usd}", line)
-    return usd.quantize(_PLACES, context=_EXACT)
+    return usd.quantize(_PLACES, context=EXACT)
