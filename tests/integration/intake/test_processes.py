@@ -19,9 +19,9 @@ from masques_pipelines.schema.migrations import migrate
 from masques_pipelines.settings import Settings, read_settings
 from masques_pipelines.warehouse.client import Origin, Warehouse
 from masques_pipelines.warehouse.connect import open_warehouse
-from tests.integration.intake.test_intake import counts
 from tests.support.gate_rows import NOON, ndjson, request
 from tests.support.http_front import Front, http_front
+from tests.support.landing_zone import counts
 from tests.support.paths import ROOT
 
 # Batches of 300 kB, so that a kill finds some done and some not.

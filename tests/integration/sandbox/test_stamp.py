@@ -1,4 +1,4 @@
-"""The stamp: a warehouse of the sandbox refuses production, and the reverse, before the first row."""
+"""The stamp: a sandbox warehouse refuses production, and the reverse, before the first row."""
 
 from pathlib import Path
 from typing import Any
