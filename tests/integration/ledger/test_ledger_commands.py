@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from masques_pipelines.settings import VARIABLES
+from tests.support import patience
 from tests.support.paths import ROOT
 
 SMALL_CAPTURE = ROOT / "tests" / "data" / "captures" / "small"
@@ -15,14 +16,10 @@ SMALL_CAPTURE = ROOT / "tests" / "data" / "captures" / "small"
 
 def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     own = {"MASQUES_HOME": str(home), "MASQUES_LEDGER_URL": f"capture://{SMALL_CAPTURE}"}
-    return subprocess.run(
+    return patience.run(
         [sys.executable, "-m", *arguments],
         env={**os.environ, **dict.fromkeys(VARIABLES, ""), **own},
         cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
     )
 
 
