@@ -1,18 +1,16 @@
-"""Filling masques.accounts with the balances of all accounts at exact ledger times.
+"""Fills masques.accounts with the balances of all accounts at exact ledger times.
 
-Here: one reading of all accounts.
-Not here: the comparison with what is there (the inlet's view in SQL), proofs, Dagster.
 A re-run reads all accounts again and writes a row only where something changed.
 
 TigerBeetle has no "changed since" for accounts, so all are read: pages of 8,189, some 2 M accounts
 a second. A page shows its accounts at the page's own ledger time; the pages of one reading follow
-each other by creation time, so masques_ops.account_reads tells of any account when it was last
+each other by creation time, so masques_ops.account_reads says for any account when it was last
 read.
 """
 
+import logging
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -30,6 +28,9 @@ INLET: Final = "masques_ops.accounts_inlet"
 INLET_COLUMNS: Final = (*(ACCOUNT_DTYPE.names or ()), "snapshot_at")
 # The account's own bytes, then the ledger time of its page.
 _INLET_DTYPE: Final = np.dtype([("account", f"V{ACCOUNT_DTYPE.itemsize}"), ("snapshot_at", "<u8")])
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -68,20 +69,13 @@ class _PageRead:
     snapshot_at_ns: int
 
 
-def sync_accounts(
-    warehouse: Warehouse,
-    source: LedgerSource,
-    chart: Chart,
-    *,
-    report: Callable[[str], None] = lambda _line: None,
-) -> AccountsSync:
+def sync_accounts(warehouse: Warehouse, source: LedgerSource, chart: Chart) -> AccountsSync:
     """Reads all accounts and writes those that changed.
 
     Args:
         warehouse: The target.
         source: The ledger.
         chart: What its numbers mean.
-        report: Called with one line of progress every tenth page.
 
     Raises:
         LedgerBindingError, ChartError, LedgerUnavailableError, LedgerRefusedError, PageError,
@@ -109,7 +103,7 @@ def sync_accounts(
         )
         created_ns = reads[-1].created_to_ns + 1
         if len(reads) % 10 == 0:
-            report(f"{sum(read.accounts for read in reads):,} accounts read")
+            logger.info("%s accounts read", f"{sum(read.accounts for read in reads):,}")
     _record(warehouse, reads)
     known, written = warehouse.row(sql("ledger/accounts_total"), {"since": started_at})
     watermark_ns = reads[-1].snapshot_at_ns if reads else page.ledger_time_ns

@@ -1,10 +1,4 @@
-"""Opening the ledger that MASQUES_LEDGER_URL names.
-
-Here: the meaning of that URL, and the one function that opens a ledger by it.
-Not here: reading (one module per kind of source), and what stands in for an unset URL
-(sandbox/ledger.py).
-A re-run opens anew; nothing is kept.
-"""
+"""Opens the ledger that MASQUES_LEDGER_URL names. _SCHEMES is the list of the kinds of sources."""
 
 import dataclasses
 import math
@@ -25,8 +19,8 @@ from masques_pipelines.ledger.tigerbeetle.source import (
     TigerBeetleSource,
 )
 
-# Registering with a cluster takes about 0.6 s: less would never end well. And past an hour, a
-# typing mistake is likelier than patience.
+# Registering with a cluster takes about 0.6 s, so a shorter time would always fail. A time of more
+# than an hour is likelier a typing mistake than meant.
 TIMEOUT_S_MIN: Final = 1.0
 TIMEOUT_S_MAX: Final = 3600.0
 
@@ -56,15 +50,15 @@ def open_ledger(url: str) -> LedgerSource:
         SettingError: The URL cannot be used; the text says which part.
         LedgerUnavailableError: No ledger answers there.
         LedgerRefusedError: The ledger or the capture will not serve this reader.
-        PageError: The capture does not hold what its layout says.
+        PageError: A file of the capture does not have the expected layout.
     """
     scheme, separator, rest = url.partition("://")
-    opener = _OPENERS.get(scheme)
-    # The text of a URL that is not ours is never shown: it may hold a password.
+    opener = _SCHEMES.get(scheme)
+    # The text of an unknown URL is never shown: it may hold a password.
     if not separator or opener is None:
         shown = f"the scheme {scheme!r} is not known" if separator else "it has no scheme"
         raise SettingError(
-            f"{_VARIABLE}: {shown}; known are {' and '.join(_OPENERS)}, "
+            f"{_VARIABLE}: {shown}; known are {' and '.join(_SCHEMES)}, "
             f"as in {_TIGERBEETLE_FORM} or {_CAPTURE_FORM}"
         )
     if "#" in rest:
@@ -165,7 +159,7 @@ def _seconds(options: dict[str, str], name: str, *, default_s: float) -> float:
     return seconds
 
 
-_OPENERS: Final[dict[str, Callable[[_Url], LedgerSource]]] = {
+_SCHEMES: Final[dict[str, Callable[[_Url], LedgerSource]]] = {
     "tigerbeetle": _open_tigerbeetle,
     "capture": _open_capture,
 }
