@@ -1,8 +1,6 @@
-"""Reading ahead: the next batch is read while the engine works on this one.
+"""Reads ahead: the next batch is read while the engine works on this one.
 
-Here: one background thread per iterator, a bounded queue, and the passing of errors.
-Not here: what is read.
-A re-run starts a new thread; one that is given up ends its thread.
+One background thread for each iterator, which ends when the iterator is closed.
 """
 
 import queue
@@ -20,10 +18,10 @@ def read_ahead(items: Iterable[Item], *, items_max: int) -> Generator[Item, None
     An error of the source is raised here, after the items before it.
     """
     ready: queue.Queue[object] = queue.Queue(items_max)
-    given_up = threading.Event()
+    closed = threading.Event()
 
     def put(item: object) -> bool:
-        while not given_up.is_set():
+        while not closed.is_set():
             try:
                 ready.put(item, timeout=0.1)
             except queue.Full:
@@ -48,7 +46,7 @@ def read_ahead(items: Iterable[Item], *, items_max: int) -> Generator[Item, None
                 raise item.error
             yield item  # type: ignore[misc]  # only the source's items are put, and the two above
     finally:
-        given_up.set()
+        closed.set()
         thread.join()
 
 

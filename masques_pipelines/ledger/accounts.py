@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AccountsSync:
-    """What one reading did.
+    """How one reading went.
 
     Attributes:
         rows_written: Accounts whose row was new or had changed.
@@ -126,7 +126,7 @@ def _insert(warehouse: Warehouse, accounts: Records, *, snapshot_at_ns: int) -> 
 
 
 def _record(warehouse: Warehouse, reads: list[_PageRead]) -> None:
-    """Notes at which ledger time each range of accounts was read, all pages as one block."""
+    """Records at which ledger time each range of accounts was read, all pages as one block."""
     read_id, recorded_at = uuid.uuid4(), datetime.now(UTC)
     warehouse.insert_rows(
         "masques_ops.account_reads",

@@ -68,7 +68,7 @@ class TransferStretches:
         return not (self._ended or len(self._page) or self._due_ns or self._wait_pages)
 
     def add_page(self, transfers: Records) -> None:
-        """Takes the transfers that come next; none when there are no more."""
+        """Adds the transfers that come next; none when there are no more."""
         if len(transfers) == 0:
             self._end()
             return
@@ -101,8 +101,8 @@ class TransferStretches:
         """How many change events to ask for: few, where an expiry is expected at once."""
         return {1: SEARCH_EVENTS, 2: 4 * SEARCH_EVENTS}.get(self._searches)
 
-    def saw(self, events: Records) -> None:
-        """Follows events that are handed on, whichever way they came.
+    def follow(self, events: Records) -> None:
+        """Keeps track of events that are handed on, whichever way they came.
 
         Raises:
             PageError: Change events and transfers of the same times differ.
@@ -162,7 +162,7 @@ class TransferStretches:
         self._set_page(_NOTHING)
 
     def _end(self) -> None:
-        """Leaves the rest to change events."""
+        """Reads the rest as change events."""
         self._ended = True
         self._set_page(_NOTHING)
         self._due_ns.clear()

@@ -108,7 +108,7 @@ class EventReader:
             return None
         events = self._settled(events)
         if self._stretches:
-            self._stretches.saw(events)
+            self._stretches.follow(events)
         return events
 
     def _from_transfers(self) -> Records:

@@ -88,7 +88,7 @@ class Sealer:
             yield batch, self.add(batch.events)
 
     def add(self, events: Records) -> list[Seal]:
-        """Takes events as the reader hands them out; returns the seals that this completes.
+        """Adds events as the reader hands them out; returns the seals that this completes.
 
         Expiries after the newest transfer wait for the next one: an import may land before them.
         """

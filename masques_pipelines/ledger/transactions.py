@@ -56,7 +56,7 @@ class SyncIncompleteError(PermanentError):
 
 @dataclass(frozen=True)
 class EventTimes:
-    """A set of event times, as sql/ledger/events_after.sql sums it up.
+    """A set of event times in three numbers, as sql/ledger/events_after.sql gives them.
 
     Attributes:
         events: How many.
@@ -80,7 +80,7 @@ class EventTimes:
 
 @dataclass(frozen=True)
 class TransactionsSync:
-    """What one sync did.
+    """How one sync went.
 
     Attributes:
         rows_written: Events that were not there before.
@@ -90,7 +90,7 @@ class TransactionsSync:
         watermark_ns: Ledger time up to which the table is complete, nanoseconds since 1970.
         newest_event_ns: Ledger time of the newest event, 0 when there is none.
         lag_s: Seconds from watermark_ns to now, by this machine's clock.
-        seal: Digest that vouches for all up to the newest transfer; "" when nothing is sealed.
+        seal: Digest that covers all up to the newest transfer; "" when nothing is sealed.
         duration_s: How long it took.
     """
 

@@ -76,7 +76,7 @@ class CaptureTornError(TransientError):
 
 @dataclass(frozen=True)
 class CaptureSummary:
-    """What a capture holds.
+    """The contents of a capture.
 
     Attributes:
         folder: Where it is.
@@ -148,10 +148,10 @@ def write_capture(
 
 
 class BytesWriter(Protocol):
-    """Takes raw pages; what compressed_file yields."""
+    """A sink of raw pages."""
 
     def write(self, data: bytes, /) -> int:
-        """Takes some more bytes."""
+        """Appends the bytes."""
 
 
 @contextlib.contextmanager
@@ -185,7 +185,7 @@ def removed_on_failure(part: Path) -> Iterator[None]:
 
 
 def put_in_place(part: Path, folder: Path) -> bool:
-    """Gives a finished folder its name; returns False, leaving both, if the name is taken."""
+    """Renames a finished folder; returns False, leaving both, if the name is taken."""
     _sync(part)
     try:
         part.rename(folder)

@@ -1,4 +1,4 @@
-"""How old the newest sync is, and how far behind the clock it ended."""
+"""The age of the newest sync, and how far behind the clock it ended."""
 
 from typing import Final
 

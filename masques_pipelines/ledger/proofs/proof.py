@@ -1,4 +1,4 @@
-"""What a proof is, and how one ended, in the same shape for all of them."""
+"""The types of the suite: a proof, and the result of one."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ Outcome = Literal["holds", "fails", "inconclusive"]
 
 @dataclass(frozen=True)
 class ProofResult:
-    """How a proof ended.
+    """The result of a proof.
 
     Attributes:
         outcome: "inconclusive" means that something must happen first; `summary` says what.
@@ -33,13 +33,13 @@ class ProofResult:
 
 @dataclass(frozen=True)
 class Proof:
-    """One proof of the suite.
+    """A proof of the suite.
 
     Attributes:
         name: Its name in Dagster, in masques_ops.proofs and on the command line.
         table: The table of `masques` that it is a check of.
         statement: What is proved, as a sentence without a full stop.
-        advice: What to do when it fails.
+        advice: What to do when it fails, for people.
         prove: Looks at the tables, writes nothing.
         is_warning: A finding should be seen, and makes no row wrong.
         is_blocking: Nothing that depends on the table is made after it failed.

@@ -1,4 +1,4 @@
-"""What the proofs of one pass share, read once: the position, the chart's scales, the options."""
+"""The scope of one pass over the proofs: position, scales of the chart and options, read once."""
 
 import functools
 from dataclasses import dataclass

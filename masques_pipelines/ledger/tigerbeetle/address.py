@@ -131,7 +131,7 @@ def _resolved(address: Address, *, deadline_s: float) -> Address:
 
 
 def connection_trial(address: Address) -> str:
-    """Says what connecting to it does, within CONNECT_TRIAL_TIMEOUT_S: the library does not."""
+    """Returns what a connection to it does, for errors: the library does not tell."""
     try:
         with socket.create_connection((address.host, address.port), CONNECT_TRIAL_TIMEOUT_S):
             return "accepts connections"

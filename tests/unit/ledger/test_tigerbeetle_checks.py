@@ -165,7 +165,7 @@ class TestEventsAreTransfers:
 
         assert str(raised.value) == (
             f"page: {name} of record 700 (time {int(events['timestamp'][700])}) is not what "
-            "query_transfers says: the layout of change events in this release is unknown, "
+            "query_transfers returns: the layout of change events in this release is unknown, "
             "nothing of it was used; see docs/tigerbeetle-versions.md"
         )
 
