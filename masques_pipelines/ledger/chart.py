@@ -102,6 +102,15 @@ class Chart(BaseModel):
             "resource_types": ["type_0", *self.resource_types.values()],
         }
 
+    def account_parameters(self) -> dict[str, list[Any]]:
+        """Returns the chart as the arrays of write_accounts.sql; number 0 as in parameters()."""
+        ledgers = {name: self.parameters()[name] for name in ("ledgers", "assets", "scales")}
+        return {
+            **ledgers,
+            "codes": [0, *self.account_codes],
+            "account_types": ["code_0", *self.account_codes.values()],
+        }
+
 
 class _StrictLoader(yaml.SafeLoader):
     """Refuses a key that is there twice; plain YAML silently takes the later one."""

@@ -16,13 +16,12 @@ import dagster as dg
 
 from masques_pipelines.defs.failures import RETRY_POLICY, explained_failures
 from masques_pipelines.defs.migrations import SCHEMA_MIGRATIONS
-from masques_pipelines.defs.resources import WarehouseResource
+from masques_pipelines.defs.resources import WarehouseResource, run_settings
 from masques_pipelines.defs.table_metadata import OWNERS, static_metadata, table_metadata
 from masques_pipelines.money import amount_text
 from masques_pipelines.rails.catalog import RAILS
 from masques_pipelines.rails.ingest import RailRun
 from masques_pipelines.rails.run import RailOutcome, ingest_all
-from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.sql import sql
 
 KEY: Final = dg.AssetKey(["masques", "settlements"])
@@ -57,7 +56,7 @@ def settlements(
     The newest revision speaks: read masques_marts.settlements_current, and sum that view only.
     """
     with explained_failures(context):
-        done = ingest_all(warehouse.open(context), read_settings(), report=context.log.info)
+        done = ingest_all(warehouse.open(context), run_settings(), report=context.log.info)
     return dg.MaterializeResult(
         metadata={
             **table_metadata(
