@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from tests.support.patience import moment_s
@@ -50,7 +50,7 @@ class Anvil:
     """One running chain."""
 
     url: str
-    client: httpx.Client
+    client: httpx2.Client
 
     def rpc(self, method: str, *params: Any) -> Any:
         answer = self.client.post(
@@ -136,7 +136,7 @@ def running_anvil(*more: str) -> Iterator[Anvil]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        with httpx.Client(timeout=moment_s()) as client:
+        with httpx2.Client(timeout=moment_s()) as client:
             chain = Anvil(f"http://127.0.0.1:{port}", client)
             _wait_for(chain, process)
             chain.place_token()
@@ -149,7 +149,7 @@ def running_anvil(*more: str) -> Iterator[Anvil]:
 def _wait_for(chain: Anvil, process: "subprocess.Popen[bytes]") -> None:
     deadline_s = time.monotonic() + moment_s()
     while True:
-        with contextlib.suppress(httpx.HTTPError):
+        with contextlib.suppress(httpx2.HTTPError):
             chain.rpc("eth_chainId")
             return
         if process.poll() is not None or time.monotonic() > deadline_s:

@@ -20,8 +20,8 @@ from masques_pipelines.settings import Settings, read_settings
 from masques_pipelines.warehouse.client import Origin, Warehouse
 from masques_pipelines.warehouse.connect import open_warehouse
 from tests.clickhouse_front.front import Front, http_front
-from tests.integration.intake.test_intake import counts
 from tests.support.gate_rows import NOON, ndjson, request
+from tests.support.landing_zone import counts
 from tests.support.paths import ROOT
 from tests.support.patience import finish, run_python
 
