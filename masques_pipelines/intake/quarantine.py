@@ -123,7 +123,7 @@ def _replay_lines(warehouse: Warehouse, lease: Lease, selection: Selection) -> N
     """Sends lines through the loader, page by page in the order of file and line."""
     table = intake_table(selection.table)
     after: tuple[str, int] = ("", 0)
-    with warehouse.another() as helper:
+    with warehouse.second_connection() as helper:
         while True:
             rows = warehouse.rows(
                 sql("intake/quarantine_lines"),

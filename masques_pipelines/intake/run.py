@@ -116,7 +116,7 @@ def load_table(  # noqa: PLR0913 - the limits have defaults; few callers give th
         if settle_s is None
         else settled_files(landing, table.name, settle_s=settle_s)
     )
-    with writer_lease(warehouse, LEASE, on_wait=report) as lease:
+    with writer_lease(warehouse, LEASE) as lease:
         known = known_files(warehouse, table.name)
         due = unread_files(known, listed)
         taken = _bounded(due, files_max=files_max, bytes_max=bytes_max)
@@ -141,7 +141,7 @@ def load_files(  # noqa: PLR0913 - what is loaded, where, and under which lease
     result = IntakeResult(table)
     if not files:
         return result
-    with warehouse.another() as helper:
+    with warehouse.second_connection() as helper:
         loader = Loader(warehouse, table, helper=helper, before_batch=lease.hold)
         for ended in loader.load(_sources(landing, files, known, result.files)):
             record_files(warehouse, ended)

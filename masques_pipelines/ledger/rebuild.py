@@ -91,7 +91,7 @@ def rebuild_transactions(  # noqa: PLR0913 - what to rebuild, beside sync_transa
         RebuildError: The ledger holds fewer events of a month than were synced.
         As sync_transactions.
     """
-    with writer_lease(warehouse, LEASE, on_wait=report) as lease:
+    with writer_lease(warehouse, LEASE) as lease:
         load_chart(warehouse, chart)
         bind_ledger(warehouse, source)
         done: dict[Month, int] = {}

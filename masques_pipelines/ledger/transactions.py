@@ -130,7 +130,7 @@ def sync_transactions(
         LedgerUnavailableError, LedgerRefusedError, PageError: From the source.
         WarehouseTransientError, WarehousePermanentError: From the warehouse.
     """
-    with writer_lease(warehouse, LEASE, on_wait=report) as lease:
+    with writer_lease(warehouse, LEASE) as lease:
         return _sync(warehouse, source, chart, lease, report=report, batch_events=batch_events)
 
 

@@ -82,9 +82,7 @@ def ingest_all(
         WarehouseTransientError, WarehousePermanentError: From the warehouse. What goes wrong with a
             rail is in its outcome instead.
     """
-    with writer_lease(
-        warehouse, LEASE, duration_s=LEASE_S, wait_s=LEASE_S + 10, on_wait=report
-    ) as lease:
+    with writer_lease(warehouse, LEASE, duration_s=LEASE_S, wait_s=LEASE_S + 10) as lease:
         before = _total(warehouse)
         outcomes = tuple(_one(warehouse, settings, name, report, lease) for name in RAILS)
         lease.hold()

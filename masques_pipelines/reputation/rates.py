@@ -1,10 +1,8 @@
-"""Exchange rates: from files in the landing zone into masques_ops.exchange_rates.
+"""Loads exchange rates from `<landing>/exchange_rates/` into masques_ops.exchange_rates.
 
-Here: reading `<landing>/exchange_rates/` and adding what is not there yet.
-Not here: how a rate is used (sql/014_evidence.sql), listing and opening files (intake/).
-A re-run adds nothing: a rate is known by its currency and time, and the first one that came stays.
-A file that was read whole is not opened again until it changes; one with bad rows is, so that every
-run tells of them until they are corrected.
+A rate is identified by its currency and time; the first one that came stays. A file that was read
+without bad rows is not opened again until it changes; one with bad rows is, so that every run
+reports them until they are corrected.
 
 A file has the fields currency, quoted_at (ISO 8601 with a zone, or Z) and usd (the price of one
 whole unit, as text or number, read exactly). A row that cannot be read is counted and named, never
@@ -30,7 +28,6 @@ from masques_pipelines.landing.zone import (
 )
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Warehouse
-from masques_pipelines.warehouse.sql import sql
 
 RATES: Final = "masques_ops.exchange_rates"
 FOLDER: Final = "exchange_rates"
@@ -38,18 +35,22 @@ REASONS_SHOWN: Final = 5
 # Decimal(38, 18).
 USD_MAX: Final = Decimal(10) ** 19
 _PLACES: Final = Decimal(1).scaleb(-18)
-# Python's own 28 digits would refuse or round.
+# The default 28 digits would refuse or round.
 _EXACT: Final = Context(prec=80)
+_KNOWN: Final = """
+SELECT DISTINCT currency, toUnixTimestamp64Micro(toDateTime64(quoted_at, 6, 'UTC'))
+FROM masques_ops.exchange_rates
+"""
 
 
 @dataclass(frozen=True)
 class RatesLoad:
-    """What a load did.
+    """The result of a load.
 
     Attributes:
-        files: Files read.
-        rows_written: Rates that were not there before.
-        bad_rows: Rows that could not be read.
+        files: Files that were read.
+        rows_written: Rates that are new.
+        bad_rows: Rows that are not valid.
         reasons: The first of them, as `file:line: reason`.
     """
 
@@ -62,12 +63,12 @@ class RatesLoad:
 def load_rates(
     warehouse: Warehouse, settings: Settings, *, settle_s: float = SETTLE_S
 ) -> RatesLoad:
-    """Adds the rates of all files of the landing zone's folder that are new or had bad rows.
+    """Loads the files of the folder that are new, changed or had bad rows.
 
     Args:
-        warehouse: Where.
+        warehouse: Takes the rates.
         settings: They name the landing zone.
-        settle_s: A file that was written less than this ago may still grow, and waits.
+        settle_s: A file modified less than this ago may still grow and is left for the next run.
 
     Raises:
         LandingUnavailableError: The landing zone cannot be read for now.
@@ -76,7 +77,7 @@ def load_rates(
     landing = open_landing(settings)
     found = settled_files(landing, FOLDER, settle_s=settle_s)
     files = unread_files(known_files(warehouse, FOLDER), found)
-    known = {(str(row[0]), int(row[1])) for row in warehouse.rows(sql("reputation/rates"))}
+    known = {(str(row[0]), int(row[1])) for row in warehouse.rows(_KNOWN)}
     fresh: list[list[Any]] = []
     bad: list[str] = []
     whole: list[FileResult] = []
@@ -98,7 +99,7 @@ def load_rates(
             added = len(fresh) - fresh_before
             whole.append(_read_whole(file, rows=rows, added=added))
     warehouse.insert_rows(RATES, ["currency", "quoted_at", "usd", "source"], fresh)
-    # Last: a kill before it only makes the next run read them again.
+    # Last: after a kill before this line the next run reads the files again.
     record_files(warehouse, whole)
     return RatesLoad(
         files=len(files),
@@ -122,7 +123,7 @@ def _read_whole(file: LandingFile, *, rows: int, added: int) -> FileResult:
 
 
 def _rows(landing: Landing, file: LandingFile) -> Iterator[tuple[int, Any]]:
-    """Yields line numbers and objects; a text in the place of an object says what is wrong."""
+    """Yields line numbers and objects; in place of a bad object a text that says why."""
     line_no = 0
     try:
         for chunk in read_lines(landing, file):
@@ -157,9 +158,9 @@ def _read(row: Any) -> tuple[str, datetime, Decimal]:
     try:
         usd = Decimal(str(row["usd"]))
     except DecimalException:
-        raise ValueError(f"usd is no number: {row['usd']!r}") from None
+        raise ValueError(f"usd is not a number: {row['usd']!r}") from None
     if quoted_at.tzinfo is None:
-        raise ValueError("quoted_at has no zone")
+        raise ValueError("quoted_at has no time zone")
     if not (usd.is_finite() and 0 < usd < USD_MAX):
         raise ValueError(f"usd is {usd}")
     return currency, quoted_at, usd.quantize(_PLACES, context=_EXACT)

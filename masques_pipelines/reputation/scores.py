@@ -1,11 +1,10 @@
-"""Refreshing the scores: one full computation, swapped in whole.
+"""Refreshes the scores: one full computation by the refreshable view, swapped in as a whole.
 
-Here: driving the refreshable view, its errors, its leftovers, and the history by day.
-Not here: the computation (sql/014_evidence.sql), the facts it reads (facts.py).
-A re-run computes everything anew. A refresh that fails or is killed leaves the scores of the one
-before as they were; the table it was filling is removed by the next run.
+A refresh that fails or is killed leaves the previous scores in place; the next run removes the
+table that it was filling.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,23 +23,34 @@ POLL_S: Final = 0.02
 _RUNNING: Final = ("Running", "RunningOnAnotherReplica")
 _STOPPED: Final = "Disabled"
 _BAR_LENGTH: Final = 30
+# A refresh computes into such a table and swaps it in at its end.
+_LEFTOVERS: Final = """
+SELECT name FROM system.tables WHERE database = 'masques' AND startsWith(name, '.tmp') ORDER BY name
+"""
+_DISTRIBUTION: Final = """
+SELECT least(9, toUInt8(floor(overall_score * 10))) AS tenth, count() AS identities
+FROM masques.reputation_scores FINAL
+GROUP BY tenth
+ORDER BY tenth
+"""
+logger = logging.getLogger(__name__)
 
 
 class ScoresNotRefreshedError(PermanentError):
-    """The engine did not refresh the scores, and gave no error that says why."""
+    """The engine did not refresh the scores and gave no error."""
 
 
 @dataclass(frozen=True)
 class Refresh:
-    """What a refresh made.
+    """The result of a refresh.
 
     Attributes:
-        identities: How many have a score.
-        with_evidence: How many of them have any evidence.
-        computed_at: The moment the scores are of.
-        events: Events in the window, excluded ones among them.
+        identities: Identities with a score.
+        with_evidence: Identities with any evidence.
+        computed_at: The moment that the scores are of.
+        events: Events in the window, excluded ones included.
         excluded_events: Events that count zero.
-        unpriced: Payments behind them without an exchange rate.
+        unpriced: Payments behind the events without an exchange rate.
         model_version: The model that made the scores.
         leftovers: Tables of killed refreshes that were removed.
         duration_s: How long it took.
@@ -57,10 +67,8 @@ class Refresh:
     duration_s: float
 
 
-def refresh_scores(
-    warehouse: Warehouse, *, report: Callable[[str], None] = lambda _line: None
-) -> Refresh:
-    """Computes all scores anew, waits for them and adds them to the history.
+def refresh_scores(warehouse: Warehouse) -> Refresh:
+    """Computes all scores, waits for them and adds them to the history.
 
     Raises:
         WarehousePermanentError: The computation failed; the text is the engine's.
@@ -69,7 +77,7 @@ def refresh_scores(
     started_s = time.monotonic()
     leftovers = clear_leftovers(warehouse)
     if leftovers:
-        report(f"removed {leftovers} tables that killed refreshes left behind")
+        logger.info("removed %d tables that killed refreshes left behind", leftovers)
     _refresh_and_wait(warehouse)
     warehouse.command(sql("reputation/write_history"))
     row = warehouse.row(sql("reputation/scores_summary"))
@@ -87,25 +95,24 @@ def refresh_scores(
 
 
 def clear_leftovers(warehouse: Warehouse) -> int:
-    """Removes what killed refreshes left in the database; returns how many tables that were.
+    """Removes the tables of killed refreshes; returns their number.
 
-    A server may be refreshing by itself at this moment: then its table is in use, and it clears up
-    after itself.
+    A server may be refreshing at this moment: then a table is in use, and the server removes it.
     """
     if _state(warehouse).status in _RUNNING:
         return 0
-    names = [str(row[0]) for row in warehouse.rows(sql("reputation/leftovers"))]
+    names = [str(row[0]) for row in warehouse.rows(_LEFTOVERS)]
     for name in names:
         warehouse.command("DROP TABLE IF EXISTS masques.{name:Identifier} SYNC", {"name": name})
     return len(names)
 
 
 def distribution(warehouse: Warehouse) -> str:
-    """Returns a plot of how the scores are distributed, as Markdown, under 1000 characters.
+    """Returns a histogram of the scores as Markdown, under 1000 characters.
 
-    Longer Markdown is shown as a link by Dagster's UI.
+    Dagster's UI shows longer Markdown as a link.
     """
-    rows = warehouse.rows(sql("reputation/distribution"))
+    rows = warehouse.rows(_DISTRIBUTION)
     counts = {int(tenth): int(identities) for tenth, identities in rows}
     most = max(counts.values(), default=1)
     lines = [
@@ -117,13 +124,13 @@ def distribution(warehouse: Warehouse) -> str:
 
 
 def movers(warehouse: Warehouse) -> list[dict[str, object]]:
-    """Returns the scores that moved most within a week, the largest first."""
+    """Returns the scores that moved most within a week, the largest move first."""
     return warehouse.records(sql("reputation/movers"), {"rows": MOVERS_SHOWN})
 
 
 @dataclass(frozen=True)
 class _State:
-    """The view's state; times in nanoseconds since 1970, by the warehouse's clock."""
+    """The state of the view; times in nanoseconds since 1970, by the clock of the warehouse."""
 
     status: str
     last_success_ns: int
@@ -132,8 +139,8 @@ class _State:
     has_failed: bool
 
     def is_refreshed_since(self, began_ns: int) -> bool:
-        """Says whether a refresh that began after a time has come to its end."""
-        # Without any identity there is no row to tell by; the engine's own time has only seconds.
+        """Returns whether a refresh that began after that time has completed."""
+        # Without identities there is no row to read; the time of the engine has only seconds.
         has_empty_success = self.computed_at_ns <= 0 and (
             self.last_success_ns >= began_ns // 10**9 * 10**9
         )
@@ -141,10 +148,10 @@ class _State:
 
 
 def _refresh_and_wait(warehouse: Warehouse) -> None:
-    """Runs one refresh that begins after now, and returns when its scores are swapped in."""
+    """Runs one refresh that begins now or later, and waits until its scores are in place."""
     before = _state(warehouse)
-    # An embedded engine opens with its views stopped (it would refresh at every open); a stopped
-    # view answers REFRESH and WAIT without doing anything. Starting it runs what is overdue.
+    # An embedded engine starts with its views stopped (or it would refresh at every open); a
+    # stopped view ignores REFRESH and WAIT. Starting it runs an overdue refresh.
     was_stopped = before.status == _STOPPED
     if was_stopped:
         warehouse.command(f"SYSTEM START VIEW {VIEW}")
@@ -158,17 +165,17 @@ def _refresh_and_wait(warehouse: Warehouse) -> None:
             warehouse.command(f"SYSTEM STOP VIEW {VIEW}")
     if not _state(warehouse).is_refreshed_since(before.now_ns):
         raise ScoresNotRefreshedError(
-            f"{VIEW}: the engine was asked to refresh it and did not: see whether it is stopped "
+            f"{VIEW}: the engine did not refresh it when asked: see whether it is stopped "
             "(SYSTEM STOP VIEWS) and whether system.view_refreshes lists it"
         )
 
 
 def _ask(warehouse: Warehouse, before: _State) -> None:
-    """Asks for one refresh and waits for its end; the error is that of this refresh."""
+    """Requests one refresh and waits for its end; an error is that of this refresh."""
     warehouse.command(f"SYSTEM REFRESH VIEW {VIEW}")
     if before.has_failed:
-        # Until a refresh ends well, a wait may tell the error of the failed one before: see this
-        # one begin, and end.
+        # Until a refresh succeeds, WAIT may raise the error of the failed one before it: watch this
+        # one begin and end.
         _poll(lambda: not _is_waiting_to_begin(_state(warehouse), before), BEGIN_WAIT_S)
         _poll(lambda: _state(warehouse).status not in _RUNNING, END_WAIT_S)
         if _state(warehouse).is_refreshed_since(before.now_ns):

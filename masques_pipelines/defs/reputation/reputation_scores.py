@@ -1,8 +1,6 @@
-"""The asset masques/reputation_scores: every identity's score, computed anew and swapped in whole.
+"""The asset masques/reputation_scores: the score of every identity, computed and swapped in whole.
 
-Here: the asset, its checks and what it shows.
-Not here: the steps (reputation/aggregation.py) and the computation (sql/014_evidence.sql).
-A re-run computes everything again; a failed one leaves the scores as they were.
+A failed run leaves the previous scores in place.
 """
 
 from collections.abc import Iterator
@@ -46,7 +44,7 @@ def reputation_scores(
     """One score per identity, 0 to 1: of tasks, economy and hygiene; rank by score_lower."""
     with explained_failures(context):
         opened = warehouse.open(context)
-        done = aggregate(opened, read_settings(), report=context.log.info)
+        done = aggregate(opened, read_settings())
         shown = {
             "distribution": dg.MetadataValue.md(distribution(opened)),
             "largest movers in a week": _table(movers(opened)),

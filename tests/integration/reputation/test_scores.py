@@ -226,7 +226,7 @@ def test_rates_are_read_exactly_and_once(warehouse: Warehouse, tmp_path: Path) -
 
     done = load_rates(warehouse, settings, settle_s=-1)
     assert (done.files, done.rows_written, done.bad_rows) == (2, 2, 3)
-    assert done.reasons[0] == "sol.ndjson:2: ValueError: quoted_at has no zone"
+    assert done.reasons[0] == "sol.ndjson:2: ValueError: quoted_at has no time zone"
     again = load_rates(warehouse, settings, settle_s=-1)
     # The file with bad rows is read again, and they are told of again; the other one is not.
     assert (again.files, again.rows_written, again.reasons) == (1, 0, done.reasons)
@@ -258,7 +258,7 @@ def test_rates_are_read_from_any_landing_zone(warehouse: Warehouse) -> None:
     assert done.reasons == (
         "2026/btc.csv.gz:3: ValueError: Invalid isoformat string: 'yesterday'",
         "sol.ndjson:1: ValueError: usd missing",
-        "sol.ndjson:3: ValueError: usd is no number: 'much'",
+        "sol.ndjson:3: ValueError: usd is not a number: 'much'",
         "sol.ndjson:4: TypeError: not an object",
     )
     # Corrected, it is a new version of the file.
@@ -268,15 +268,17 @@ def test_rates_are_read_from_any_landing_zone(warehouse: Warehouse) -> None:
     assert load_rates(warehouse, settings, settle_s=-1).files == 0
 
 
-def test_a_run_tells_of_bad_rates_and_goes_on(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_a_run_reports_bad_rates_and_continues(
+    warehouse: Warehouse, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = tmp_path / "landing" / "exchange_rates"
     folder.mkdir(parents=True)
     (folder / "sol.ndjson").write_text("nonsense\n")
     long_ago_s = time.time() - 60
     os.utime(folder / "sol.ndjson", (long_ago_s, long_ago_s))
-    said: list[str] = []
-    done = aggregate(warehouse, read_settings({"MASQUES_HOME": str(tmp_path)}), report=said.append)
-    assert said[0] == (
+    caplog.set_level("INFO", logger="masques_pipelines")
+    done = aggregate(warehouse, read_settings({"MASQUES_HOME": str(tmp_path)}))
+    assert caplog.messages[0] == (
         "exchange rate not read: sol.ndjson:1: TypeError: not JSON: "
         "correct the row; the next run reads it again"
     )
