@@ -1,7 +1,7 @@
 """The chart: the asset and scale of each ledger, the meaning of account, transfer, resource codes.
 
 Here: reading and validating a chart file, and loading it into masques_ops for the views there.
-Not here: applying it to rows (that is SQL: the inlet view of accounts, and write_transactions.sql).
+Not here: applying it to rows (that is SQL: write_accounts.sql and write_transactions.sql).
 A re-run loads nothing when the chart is there already; a changed chart becomes a new version as one
 insert, so that the views change from one row to the next, and never half.
 """
@@ -100,6 +100,15 @@ class Chart(BaseModel):
             "transaction_types": ["code_0", *self.transfer_codes.values()],
             "resource_codes": [0, *self.resource_types],
             "resource_types": ["type_0", *self.resource_types.values()],
+        }
+
+    def account_parameters(self) -> dict[str, list[Any]]:
+        """Returns the chart as the arrays of write_accounts.sql; number 0 as in parameters()."""
+        ledgers = {name: self.parameters()[name] for name in ("ledgers", "assets", "scales")}
+        return {
+            **ledgers,
+            "codes": [0, *self.account_codes],
+            "account_types": ["code_0", *self.account_codes.values()],
         }
 
 
