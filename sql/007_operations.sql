@@ -1,25 +1,28 @@
 -- Tables of the project as a whole: the log of the schema, what this warehouse is a copy of, quarantine.
 
--- The log of `masques migrate`: one row when a file is begun, one when it is done. The runner makes
--- this table before any file is applied, from this very statement; it must stay the first.
+-- The log of `masques migrate`: one row when a file is begun, one when it is done. The view files (090 and
+-- up) are one entry together, version 90. The runner makes this table before any file is applied, from
+-- this very statement; it must stay the first.
 CREATE TABLE IF NOT EXISTS masques_ops.schema_migrations
 (
-    version UInt16 COMMENT 'number of the file',
+    version UInt16 COMMENT 'number of the file; 90 for all view files together',
     name String COMMENT 'the file',
     checksum String COMMENT 'SHA-256 of the file, hex',
     state LowCardinality(String) COMMENT 'started or applied',
-    project_version String,
+    project_version String COMMENT 'version of this project that applied it',
+    views_version UInt32 COMMENT 'of the view files, from sql/schema.json; grows with each change of them; 0 for a numbered file',
     recorded_at DateTime64(6, 'UTC')
 )
 ENGINE = /*cluster:Replicated*/MergeTree
 ORDER BY (version, recorded_at);
 
--- What this warehouse holds: the sandbox's invented data, or the copy of one ledger. One row, written
--- before the first row of anything else; each kind refuses the other.
+-- What this warehouse holds: the sandbox's invented data, or real data. The first row decides, and is
+-- written before any row of `masques`; each kind refuses the other. A second row only adds the name
+-- of a ledger that was configured later.
 CREATE TABLE IF NOT EXISTS masques_ops.warehouse_stamp
 (
     kind LowCardinality(String) COMMENT 'sandbox or production',
-    ledger String COMMENT 'identity of the ledger that this warehouse is a copy of; empty for none',
+    ledger String COMMENT 'of production: the ledger, for people; ledger_binding identifies it',
     stamped_at DateTime64(6, 'UTC'),
     project_version String COMMENT 'version of this project that wrote the stamp'
 )

@@ -15,6 +15,7 @@ from typing import Final
 
 import click
 
+from masques_pipelines.commands.console import command_settings
 from masques_pipelines.settings import project_root
 
 MODULE: Final = "masques_pipelines.definitions"
@@ -31,6 +32,7 @@ _HANDED_OVER: Final = {
 # These take the code location from the environment. `dev` and `definitions` read pyproject.toml;
 # told the module as well, `dev` would give the location another name.
 _NEED_MODULE: Final = ("asset", "job")
+_HELP_OPTIONS: Final = {"-h", "--help"}
 _LOCATION_OPTIONS: Final = {"-m", "--module-name", "-f", "--python-file", "-w", "--workspace"}
 
 
@@ -83,9 +85,14 @@ def _make_history(environment: Mapping[str, str]) -> None:
         return
 
 
-def run_dagster(arguments: Sequence[str]) -> "subprocess.Popen[str]":
-    """Starts a Dagster command whose output is read line by line by the caller."""
-    environment = dagster_environment(arguments)
+def run_dagster(arguments: Sequence[str], variables: Mapping[str, str]) -> "subprocess.Popen[str]":
+    """Starts a Dagster command whose output is read line by line by the caller.
+
+    Args:
+        arguments: Dagster's.
+        variables: Set in its environment, over what is there.
+    """
+    environment = {**dagster_environment(arguments), **variables}
     _make_history(environment)
     return subprocess.Popen(  # noqa: S603 - this interpreter, fixed arguments
         dagster_arguments(arguments),
@@ -114,6 +121,8 @@ def _command(name: str, help_text: str) -> click.Command:
     )
     @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
     def handed_over(arguments: tuple[str, ...]) -> None:
+        if not _HELP_OPTIONS & set(arguments):
+            command_settings()
         _hand_over([name, *arguments])
 
     return handed_over

@@ -1,9 +1,7 @@
 """`masques ledger`: work on the ledger that needs no Dagster run.
 
-Here: the command group.
-Not here: reading a ledger (ledger/).
-A re-run of `capture` needs a new folder: a capture is never overwritten. A re-run of `rebuild`
-starts over and ends with the same rows.
+A capture is never overwritten: `capture` needs a new folder. `rebuild` starts over each time and
+ends with the same rows.
 """
 
 import re
@@ -11,13 +9,13 @@ from pathlib import Path
 
 import click
 
+from masques_pipelines.commands.console import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.ledger.capture.writer import write_capture
 from masques_pipelines.ledger.chart import read_chart
 from masques_pipelines.ledger.connect import open_ledger
 from masques_pipelines.ledger.rebuild import Month, rebuild_transactions
-from masques_pipelines.sandbox.ledger import ledger_url
-from masques_pipelines.settings import read_settings
+from masques_pipelines.sandbox.stand_ins import ledger_url, prepare
 
 
 @click.group()
@@ -34,10 +32,11 @@ def capture(folder: Path, url: str | None) -> None:
     The result is read by MASQUES_LEDGER_URL=capture:///absolute/folder: for tests, for showing a
     fault to somebody else, for keeping.
     """
-    with open_ledger(url or ledger_url(read_settings())) as source:
-        summary = write_capture(
-            source, folder, progress=lambda what, count: click.echo(f"{what}: {count:,}", err=True)
-        )
+    settings = command_settings()
+    if url is None:
+        prepare(settings)
+    with open_ledger(url or ledger_url(settings)) as source:
+        summary = write_capture(source, folder)
     click.echo(
         f"wrote {summary.folder}: {summary.change_events:,} change events, "
         f"{summary.accounts:,} accounts, {summary.transfers:,} transfers, "
@@ -46,7 +45,7 @@ def capture(folder: Path, url: str | None) -> None:
     if not summary.is_exact:
         click.echo(
             "the ledger was written to while its accounts were read: accounts_read_at in meta.json "
-            "says at which time each of them held",
+            "has the ledger time of each",
             err=True,
         )
 
@@ -56,7 +55,7 @@ def _month(_context: click.Context, _parameter: click.Parameter, text: str | Non
         return None
     match = re.fullmatch(r"([0-9]{4})-(0[1-9]|1[0-2])", text)
     if match is None:
-        raise click.BadParameter(f"{text!r} is no month: write it as 2026-11")
+        raise click.BadParameter(f"{text!r} is not a month: write it as 2026-11")
     return Month(int(match[1]), int(match[2]))
 
 
@@ -64,15 +63,15 @@ def _month(_context: click.Context, _parameter: click.Parameter, text: str | Non
 @click.option("--ledger", "ledger_number", type=int, help="Only months with events of this ledger.")
 @click.option("--month", callback=_month, help="Only this month, as in 2026-11.")
 def rebuild(ledger_number: int | None, month: Month | None) -> None:
-    """Derive transactions anew from the ledger and swap them in, month by month.
+    """Write transactions from the ledger again and swap them in, month by month.
 
     For when the chart has learned a ledger or a code, or a month was lost or damaged.
     """
     if ledger_number is not None and month is not None:
         raise click.UsageError("give --ledger or --month, not both")
-    settings = read_settings()
+    settings = command_settings()
     with (
-        opened_warehouse(settings, "ledger rebuild") as warehouse,
+        opened_warehouse(settings, "ledger rebuild", writes=True) as warehouse,
         open_ledger(ledger_url(settings)) as source,
     ):
         done = rebuild_transactions(
@@ -81,6 +80,5 @@ def rebuild(ledger_number: int | None, month: Month | None) -> None:
             read_chart(settings.ledger_chart),
             ledger=ledger_number,
             month=month,
-            report=click.echo,
         )
     click.echo(f"{len(done)} months, {sum(done.values()):,} rows; now run: masques verify --full")

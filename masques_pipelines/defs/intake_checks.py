@@ -9,9 +9,8 @@ import dagster as dg
 
 from masques_pipelines.defs.failures import explained_failures
 from masques_pipelines.defs.intake_results import counts_metadata
-from masques_pipelines.defs.resources import WarehouseResource
+from masques_pipelines.defs.resources import WarehouseResource, run_settings
 from masques_pipelines.intake.tables import IntakeTable
-from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.sql import sql
 
 
@@ -78,7 +77,7 @@ def bad_rows_within_limit(table: IntakeTable) -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
     ) -> dg.AssetCheckResult:
         with explained_failures(context):
-            limit = read_settings().intake_bad_share_max
+            limit = run_settings().intake_bad_share_max
             opened = warehouse.open(context)
             rows, bad, failed, files = opened.row(sql("intake/bad_share"), {"folder": table.name})
             reasons = opened.rows(sql("intake/open_reasons"), {"table_name": table.name})

@@ -10,12 +10,11 @@ from typing import Any
 import dagster as dg
 
 from masques_pipelines.defs.failures import explained_failures
-from masques_pipelines.defs.resources import WarehouseResource
+from masques_pipelines.defs.resources import WarehouseResource, run_settings
 from masques_pipelines.defs.table_metadata import table_metadata
 from masques_pipelines.intake.run import IntakeResult, load_table
 from masques_pipelines.intake.tables import IntakeTable
 from masques_pipelines.landing.zone import open_landing
-from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 
@@ -29,7 +28,7 @@ def loaded_table(
     """Loads what is due of one table and returns what the asset reports."""
     with explained_failures(context):
         warehouse = resource.open(context)
-        done = load_table(warehouse, open_landing(read_settings()), table, report=context.log.info)
+        done = load_table(warehouse, open_landing(run_settings()), table)
         metadata = _metadata(warehouse, done)
     context.log.info(
         "%s: %d files, %d rows: %d loaded, %d duplicates, %d quarantined",

@@ -1,45 +1,26 @@
-"""Recorded conversations with a node, replayed: for the demo, and for showing a fault to others.
+"""Replays a recorded conversation with a node, and records one: to show a fault to others.
 
-Here: a transport that answers from a file, one that writes such a file, and re-dating.
-Not here: talking to a live node (http.py).
-A re-run of the same requests gets the same answers. A request that was not recorded is an error.
+A request that was not recorded is an error.
 
 The file is JSON: {"recorded_at_s": n, "exchanges": [{"request": [method, path, body], "status": n,
-"response": …}]}. Requests are told by method, path with query, and body without JSON-RPC ids.
+"response": …}]}. A request is identified by method, path with query, and body without JSON-RPC
+ids.
 """
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import httpx
+import httpx2
 
 from masques_pipelines.errors import PermanentError
-
-# Where the answers of the three rails hold times in seconds, as numbers, decimal or hex text.
-TIME_KEYS: Final = frozenset(
-    {
-        "timestamp",
-        "blockTimestamp",
-        "blockTime",
-        "creation_date",
-        "settle_date",
-        "accept_time",
-        "resolve_time",
-        "settle_time",
-    }
-)
-_TIME_NS_KEYS: Final = frozenset({"creation_time_ns", "attempt_time_ns", "resolve_time_ns"})
-# Methods whose bare result is a time.
-_TIME_METHODS: Final = frozenset({"getBlockTime"})
 
 
 class RecordingError(PermanentError):
     """A recording is missing, damaged, or does not hold the request that was made."""
 
 
-def recorded_transport(path: Path) -> httpx.MockTransport:
+def recorded_transport(path: Path) -> httpx2.MockTransport:
     """Returns a transport that answers from a recording.
 
     Raises:
@@ -54,7 +35,7 @@ def recorded_transport(path: Path) -> httpx.MockTransport:
             "`masques demo` lays it down again"
         ) from error
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         found = answers.get(_key(request_of(request)))
         if found is None:
             raise RecordingError(
@@ -62,49 +43,25 @@ def recorded_transport(path: Path) -> httpx.MockTransport:
                 "another version or with other settings"
             )
         body = _with_ids(found["response"], json.loads(request.content or b"null"))
-        return httpx.Response(found["status"], json=body)
+        return httpx2.Response(found["status"], json=body)
 
-    return httpx.MockTransport(answer)
+    return httpx2.MockTransport(answer)
 
 
-def request_of(request: httpx.Request) -> list[Any]:
-    """Returns what tells a request from others: method, path with query, body without ids."""
+def request_of(request: httpx2.Request) -> list[Any]:
+    """Returns what identifies a request: method, path with query, body without ids."""
     body = json.loads(request.content) if request.content else None
     query = f"?{request.url.query.decode()}" if request.url.query else ""
     return [request.method, request.url.path.rstrip("/") + query, _without_ids(body)]
 
 
-def redated(recording: dict[str, Any], difference_s: int) -> dict[str, Any]:
-    """Returns a recording whose every time is moved by the same difference.
-
-    Args:
-        recording: As json.load gives it; left as it is.
-        difference_s: Seconds to add.
-    """
-    exchanges = []
-    for each in recording["exchanges"]:
-        bodies = (
-            each["request"][2] if isinstance(each["request"][2], list) else [each["request"][2]]
-        )
-        is_time = any(isinstance(b, dict) and b.get("method") in _TIME_METHODS for b in bodies)
-        response = _moved(each["response"], difference_s)
-        if is_time and isinstance(response, dict) and isinstance(response.get("result"), int):
-            response = {**response, "result": response["result"] + difference_s}
-        exchanges.append({**each, "response": response})
-    return {
-        **recording,
-        "recorded_at_s": recording["recorded_at_s"] + difference_s,
-        "exchanges": exchanges,
-    }
-
-
 def recording_transport(
-    inner: httpx.BaseTransport, exchanges: list[dict[str, Any]]
-) -> httpx.BaseTransport:
-    """Returns a transport that passes requests on and notes each exchange once."""
+    inner: httpx2.BaseTransport, exchanges: list[dict[str, Any]]
+) -> httpx2.BaseTransport:
+    """Returns a transport that forwards requests and records each exchange once."""
 
-    class Recorder(httpx.BaseTransport):
-        def handle_request(self, request: httpx.Request) -> httpx.Response:
+    class Recorder(httpx2.BaseTransport):
+        def handle_request(self, request: httpx2.Request) -> httpx2.Response:
             response = inner.handle_request(request)
             response.read()
             entry = {
@@ -135,26 +92,3 @@ def _with_ids(response: Any, request: Any) -> Any:
     if isinstance(response, list) and isinstance(request, list):
         return [{**each, "id": asked["id"]} for each, asked in zip(response, request, strict=True)]
     return response
-
-
-def _moved(value: Any, difference_s: int, key: str = "") -> Any:
-    if isinstance(value, dict):
-        return {name: _moved(each, difference_s, name) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_moved(each, difference_s, key) for each in value]
-    if key in TIME_KEYS:
-        return _moved_time(value, difference_s)
-    return _moved_time(value, difference_s * 10**9) if key in _TIME_NS_KEYS else value
-
-
-def _moved_time(value: Any, difference: int) -> Any:
-    """Moves a time in the form it has; 0 means none and stays."""
-    forms: tuple[tuple[bool, Callable[[Any], int], Callable[[int], Any]], ...] = (
-        (isinstance(value, int), int, int),
-        (isinstance(value, str) and value.startswith("0x"), lambda v: int(v, 16), hex),
-        (isinstance(value, str) and value.isdigit(), int, str),
-    )
-    for matches, read, write in forms:
-        if matches:
-            return write(read(value) + difference) if read(value) else value
-    return value

@@ -43,7 +43,7 @@ def aggregate(
     Raises:
         ModelError: The model is not valid.
         LandingUnavailableError, SettingError: As load_rates.
-        ScoresNotRefreshedError, WarehousePermanentError: As refresh_scores.
+        NotRefreshedError, WarehousePermanentError: As refresh_scores.
     """
     model = read_model(settings.reputation_model)
     if load_model(warehouse, model):

@@ -216,8 +216,8 @@ class Warehouse:
         sql: str,
         rows: Iterable[Sequence[bytes | memoryview]],
         parameters: Parameters | None = None,
-        *,
         fmt: str = "RowBinary",
+        /,
         **settings: Any,
     ) -> None:
         """Runs an INSERT … SELECT over rows that this process sends; it may be sent twice.

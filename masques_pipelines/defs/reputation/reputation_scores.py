@@ -1,6 +1,8 @@
-"""The asset masques/reputation_scores: the score of every identity, computed and swapped in whole.
+"""The asset masques/reputation_scores: every identity's score, computed anew and swapped in whole.
 
-A failed run leaves the previous scores in place.
+Here: the asset, its checks and what it shows.
+Not here: the steps (reputation/aggregation.py) and the computation (sql/014_evidence.sql).
+A re-run computes everything again; a failed one leaves the scores as they were.
 """
 
 from collections.abc import Iterator
@@ -10,12 +12,11 @@ import dagster as dg
 
 from masques_pipelines.defs.failures import RETRY_POLICY, explained_failures
 from masques_pipelines.defs.migrations import SCHEMA_MIGRATIONS
-from masques_pipelines.defs.resources import WarehouseResource
+from masques_pipelines.defs.resources import WarehouseResource, run_settings
 from masques_pipelines.defs.table_metadata import OWNERS, static_metadata, table_metadata
 from masques_pipelines.reputation import checks
 from masques_pipelines.reputation.aggregation import Aggregation, aggregate
 from masques_pipelines.reputation.scores import distribution, movers
-from masques_pipelines.settings import read_settings
 
 TABLE: Final = "masques.reputation_scores"
 KEY: Final = dg.AssetKey(["masques", "reputation_scores"])
@@ -44,7 +45,7 @@ def reputation_scores(
     """One score per identity, 0 to 1: of tasks, economy and hygiene; rank by score_lower."""
     with explained_failures(context):
         opened = warehouse.open(context)
-        done = aggregate(opened, read_settings())
+        done = aggregate(opened, run_settings())
         shown = {
             "distribution": dg.MetadataValue.md(distribution(opened)),
             "largest movers in a week": _table(movers(opened)),
