@@ -28,7 +28,7 @@ def loaded_table(
     """Loads what is due of one table and returns what the asset reports."""
     with explained_failures(context):
         warehouse = resource.open(context)
-        done = load_table(warehouse, open_landing(run_settings()), table, report=context.log.info)
+        done = load_table(warehouse, open_landing(run_settings()), table)
         metadata = _metadata(warehouse, done)
     context.log.info(
         "%s: %d files, %d rows: %d loaded, %d duplicates, %d quarantined",

@@ -92,7 +92,7 @@ def ingest(
         )
         changes = revisions.changes_of(fetched.observations, current)
         now = datetime.now(UTC)
-        revisions.quarantine(warehouse, fetched.rejected, now=now)
+        revisions.quarantine(warehouse, fetched.rejected)
         revisions.append(warehouse, changes, now=now)
         if fetched.cursor != cursor:
             save_cursor(warehouse, rail, fetched.cursor, position=fetched.position, now=now)

@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from masques_pipelines.money import amount_text
+from masques_pipelines.quarantine import Entry, put
 from masques_pipelines.rails.protocol import (
     UNATTRIBUTED,
     Observation,
@@ -288,35 +289,12 @@ def append(warehouse: Warehouse, changes: Changes, *, now: datetime) -> None:
         )
 
 
-def quarantine(warehouse: Warehouse, rejected: Sequence[Rejected], *, now: datetime) -> None:
-    """Writes what cannot be a row to the quarantine; the same thing again replaces itself."""
-    warehouse.insert_rows(
-        "masques_ops.quarantine",
-        (
-            "table_name",
-            "source",
-            "line_no",
-            "reason",
-            "raw",
-            "first_seen",
-            "attempts",
-            "state",
-            "updated_at",
-        ),
-        [
-            (
-                "masques.settlements",
-                each.source,
-                each.line_no,
-                each.reason,
-                each.raw,
-                now,
-                1,
-                "open",
-                now,
-            )
-            for each in rejected
-        ],
+def quarantine(warehouse: Warehouse, rejected: Sequence[Rejected]) -> None:
+    """Puts what cannot be a row into quarantine."""
+    put(
+        warehouse,
+        "settlements",
+        [Entry(each.source, each.line_no, each.reason, each.raw.encode()) for each in rejected],
     )
 
 

@@ -162,7 +162,7 @@ def test_amounts_over_64_bits_are_exact_and_over_the_column_are_quarantined(
     assert [(row[4], row[5]) for row in newest(polls)] == [(amount, "in"), (amount, "out")]
     assert polls.warehouse.rows(
         "SELECT table_name, source, line_no, reason, state FROM masques_ops.quarantine FINAL"
-    ) == [("masques.settlements", f"{NETWORK}:{lost}", 1, "out_of_range:amount", "open")]
+    ) == [("settlements", f"{NETWORK}:{lost}", 1, "out_of_range:amount", "open")]
     assert done.rejected == 1
 
 
