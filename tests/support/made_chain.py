@@ -1,7 +1,7 @@
 """Computes a long chain instead of mining it: many transfers over many blocks, in milliseconds.
 
-A transport that answers as an EVM node behind a provider's limit, for measuring only. Correctness is
-tested on a real chain (tests/support/anvil.py), which takes many minutes to mine as many blocks.
+A transport that answers as an EVM node behind a provider's limit, for measuring only. Correctness
+is tested on a real chain (tests/support/anvil.py), which takes many minutes to mine as many blocks.
 """
 
 import hashlib

@@ -1,6 +1,7 @@
 """Nodes: what a URL may be, what is shown of it, and what providers say of their limits."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
@@ -56,7 +57,9 @@ def test_no_log_of_a_request_shows_the_key_in_its_url(caplog: pytest.LogCaptureF
     logging.getLogger("httpx2").setLevel(logging.NOTSET)
     node = open_node("http://127.0.0.1:9/v2/a-secret-key", sleep=lambda _s: None)
     node.close()
-    answers = iter([httpx2.Response(429, json={}), httpx2.ConnectError("a-secret-key")])
+    answers: Iterator[httpx2.Response | Exception] = iter(
+        [httpx2.Response(429, json={}), httpx2.ConnectError("a-secret-key")]
+    )
 
     def answer(_request: httpx2.Request) -> httpx2.Response:
         found = next(answers, httpx2.Response(200, json={}))
