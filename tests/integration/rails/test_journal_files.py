@@ -78,6 +78,7 @@ def test_lines_that_cannot_be_read_are_quarantined_once_and_stop_nothing(
     assert poll(warehouse, folder).refused == 3
     warehouse.command("TRUNCATE TABLE masques_ops.rail_cursors")
     poll(warehouse, folder)  # all of it again
+    source = "settlement_journal/gate.ndjson"
     assert warehouse.rows(
         "SELECT table_name, source, line_no, reason, attempts, state "
         "FROM masques_ops.quarantine FINAL ORDER BY line_no"
