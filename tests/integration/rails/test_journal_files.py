@@ -83,7 +83,7 @@ def test_lines_that_cannot_be_read_are_quarantined_once_and_stop_nothing(
         "SELECT table_name, source, line_no, reason, attempts, state "
         "FROM masques_ops.quarantine FINAL ORDER BY line_no"
     ) == [
-        ("settlements", "settlement_journal/gate.ndjson", 2, "invalid_json:line", 2, "open"),
+        ("settlements", source, 2, "invalid_json:line", 2, "open"),
         (
             "settlements",
             "settlement_journal/gate.ndjson",
@@ -92,7 +92,7 @@ def test_lines_that_cannot_be_read_are_quarantined_once_and_stop_nothing(
             2,
             "open",
         ),
-        ("settlements", "settlement_journal/gate.ndjson", 4, "bad_l402:token", 2, "open"),
+        ("settlements", source, 4, "bad_l402:token", 2, "open"),
     ]
     assert secret not in warehouse.text("SELECT * FROM masques_ops.quarantine", fmt="JSONEachRow")
     assert hashes(warehouse) == [1, 2]
