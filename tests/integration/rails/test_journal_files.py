@@ -84,14 +84,7 @@ def test_lines_that_cannot_be_read_are_quarantined_once_and_stop_nothing(
         "FROM masques_ops.quarantine FINAL ORDER BY line_no"
     ) == [
         ("settlements", source, 2, "invalid_json:line", 2, "open"),
-        (
-            "settlements",
-            "settlement_journal/gate.ndjson",
-            3,
-            "bad_timestamp:recorded_at",
-            2,
-            "open",
-        ),
+        ("settlements", source, 3, "bad_timestamp:recorded_at", 2, "open"),
         ("settlements", source, 4, "bad_l402:token", 2, "open"),
     ]
     assert secret not in warehouse.text("SELECT * FROM masques_ops.quarantine", fmt="JSONEachRow")
