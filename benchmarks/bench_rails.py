@@ -9,7 +9,7 @@ A re-run measures again; seconds differ with the machine, requests do not, the r
 import argparse
 import tempfile
 
-import httpx
+import httpx2
 
 from masques_pipelines.rails.base.rail import BaseConfig, BaseRail
 from masques_pipelines.rails.base.transfers import Asset
@@ -28,7 +28,7 @@ PROVIDER_LIMIT_BLOCKS = 2_000
 
 def poll(warehouse: Warehouse, chain: MadeChain, *, batches: bool) -> RailRun:
     """Brings the table up to the head of the chain."""
-    with httpx.Client(transport=chain) as client:
+    with httpx2.Client(transport=chain) as client:
         node = HttpNode(client, "http://made.chain", "http://made.chain")
         config = BaseConfig(
             network="eip155:8453",

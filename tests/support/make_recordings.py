@@ -7,7 +7,6 @@ A re-run writes new recordings over the old ones: python -m tests.support.make_r
 
 import contextlib
 import json
-import logging
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from solders.keypair import Keypair
 
 from masques_pipelines.rails import catalog as opening
@@ -184,13 +183,13 @@ def record(warehouse: Warehouse, settings: Any, names: dict[str, str]) -> None:
         node = original(url, **more)
         headers = dict(node.client.headers)
         node.client.close()
-        transport = recording.recording_transport(httpx.HTTPTransport(), exchanges[names[url]])
-        node.client = httpx.Client(transport=transport, headers=headers, timeout=30)
+        transport = recording.recording_transport(httpx2.HTTPTransport(), exchanges[names[url]])
+        node.client = httpx2.Client(transport=transport, headers=headers, timeout=30)
         return node
 
     vars(opening)["open_node"] = recorded_node
     for _ in range(3):
-        done = ingest_all(warehouse, settings, report=logging.getLogger(__name__).warning)
+        done = ingest_all(warehouse, settings)
     if done.rows_written:
         raise SystemExit("the third run still wrote rows")
     newest_s = max(

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import socket
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -25,8 +24,7 @@ from x402.mechanisms.evm.exact import register_exact_evm_client, register_exact_
 from x402.schemas import PaymentPayload, PaymentRequirements
 
 from tests.support.anvil import BUYER_KEY, TREASURY
-
-START_TIMEOUT_S = 10.0
+from tests.support.patience import until
 
 
 def facilitator_app(facilitator: x402FacilitatorSync) -> FastAPI:
@@ -121,11 +119,7 @@ def served(app: FastAPI) -> Iterator[str]:
     )
     thread = threading.Thread(target=server.run)
     thread.start()
-    deadline_s = time.monotonic() + START_TIMEOUT_S
-    while not server.started:
-        if time.monotonic() > deadline_s:
-            raise AssertionError("the server did not start")
-        time.sleep(0.01)
+    until(lambda: server.started, "the server to start")
     try:
         yield f"http://127.0.0.1:{port}"
     finally:

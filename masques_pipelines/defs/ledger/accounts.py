@@ -1,9 +1,4 @@
-"""The asset masques/accounts: balances of all ledger accounts at exact ledger times.
-
-Here: the asset.
-Not here: how it is read and written (ledger/accounts.py).
-A re-run reads all accounts and writes a row only where something changed.
-"""
+"""The asset masques/accounts: balances of all ledger accounts at exact ledger times."""
 
 import dagster as dg
 
@@ -36,9 +31,7 @@ def accounts(
     A row is written only when something of the account changed; read it with FINAL.
     """
     with explained_failures(context):
-        done = sync_accounts(
-            warehouse.open(context), ledger.open(), ledger.chart(), report=context.log.info
-        )
+        done = sync_accounts(warehouse.open(context), ledger.open(), ledger.chart())
     context.log.info("%d rows written, %d accounts in all", done.rows_written, done.rows_total)
     return dg.MaterializeResult(
         metadata={

@@ -34,16 +34,16 @@ OVERDUE_AFTER_S: Final = 3_600
     # After the transactions: a payment is linked to the transfer that the journal names.
     deps=[SCHEMA_MIGRATIONS, dg.AssetKey(["masques", "transactions"])],
     group_name="settlement",
-    kinds={"clickhouse", "lightning", "solana", "base"},
+    kinds={"clickhouse", *(rail.name for rail in RAILS if rail.endpoint_variable)},
     owners=OWNERS,
     metadata=static_metadata("masques.settlements"),
     retry_policy=RETRY_POLICY,
     check_specs=[
         dg.AssetCheckSpec(
-            f"settlements__{rail}_is_read",
+            f"settlements__{rail.name}_is_read",
             asset=KEY,
             blocking=True,
-            description=f"The rail {rail} is off, or was read up to its head.",
+            description=f"The rail {rail.name} is off, or was read up to its head.",
         )
         for rail in RAILS
     ],
@@ -56,7 +56,7 @@ def settlements(
     The newest revision speaks: read masques_marts.settlements_current, and sum that view only.
     """
     with explained_failures(context):
-        done = ingest_all(warehouse.open(context), run_settings(), report=context.log.info)
+        done = ingest_all(warehouse.open(context), run_settings())
     return dg.MaterializeResult(
         metadata={
             **table_metadata(
@@ -80,7 +80,7 @@ def _of_run(run: RailRun) -> dict[str, int]:
 
 def _check_of(outcome: RailOutcome) -> dg.AssetCheckResult:
     run = outcome.run
-    metadata: Mapping[str, Any] = {"state": outcome.off_because or outcome.error or "read"}
+    metadata: Mapping[str, Any] = {"state": outcome.disabled_reason or outcome.error or "read"}
     if run is not None:
         metadata = {
             "state": "read" if run.is_caught_up else "not caught up yet; the next run goes on",
@@ -91,7 +91,7 @@ def _check_of(outcome: RailOutcome) -> dg.AssetCheckResult:
             "observations": run.observations,
             "revisions": run.revisions,
             "findings": run.findings,
-            "quarantined": run.refused,
+            "quarantined": run.rejected,
             "duration_s": round(run.duration_s, 3),
             **run.notes,
         }
@@ -99,7 +99,7 @@ def _check_of(outcome: RailOutcome) -> dg.AssetCheckResult:
         check_name=f"settlements__{outcome.rail}_is_read",
         passed=not outcome.error,
         severity=dg.AssetCheckSeverity.ERROR,
-        description=outcome.error or outcome.off_because or None,
+        description=outcome.error or outcome.disabled_reason or None,
         metadata=dict(metadata),
     )
 
@@ -137,7 +137,7 @@ def settlements__none_is_overdue(
     return _checked(
         context,
         warehouse,
-        "settlements__none_is_overdue",
+        "none_is_overdue",
         {"before_s": int(datetime.now(UTC).timestamp()) - OVERDUE_AFTER_S},
         severity=dg.AssetCheckSeverity.WARN,
     )
@@ -148,7 +148,7 @@ def settlements__final_stays_final(
     context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
 ) -> dg.AssetCheckResult:
     """Fails on a changed outcome after a final one that nobody noticed."""
-    return _checked(context, warehouse, "settlements__final_stays_final")
+    return _checked(context, warehouse, "final_stays_final")
 
 
 @dg.asset_check(asset=KEY, description="Amounts are positive, and no revision is there twice.")
@@ -156,7 +156,7 @@ def settlements__amounts_are_sound(
     context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
 ) -> dg.AssetCheckResult:
     """Fails on confirmed payments of nothing and on two rows for one revision that differ."""
-    return _checked(context, warehouse, "settlements__amounts_are_sound")
+    return _checked(context, warehouse, "amounts_are_sound")
 
 
 @dg.asset_check(asset=KEY, description="The view's totals are those of the newest revisions.")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from masques_pipelines.settings import VARIABLES
+from tests.support.patience import finish, run
 
 NINE_OBJECTS = """\
 ┌─name─────────────────┬─engine─────────────┐
@@ -43,14 +44,10 @@ def environment(home: Path, **settings: str) -> dict[str, str]:
 
 
 def masques(home: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return run(
         [sys.executable, "-m", "masques_pipelines", *arguments],
         env=environment(home, **settings),
         cwd="/",  # a command means the same from whichever folder it is called
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
     )
 
 
@@ -210,7 +207,7 @@ def test_commands_that_are_the_first_at_once_leave_a_whole_history(tmp_path: Pat
         )
         for _ in range(4)
     ]
-    outputs = [process.communicate(timeout=120)[0] for process in first]
+    outputs = [finish(process)[0] for process in first]
     assert [process.returncode for process in first] == [0, 0, 0, 0], outputs
     assert masques(tmp_path, "run", "list").returncode == 0
 
@@ -227,7 +224,7 @@ def test_two_syncs_at_once_give_the_same_table(tmp_path: Path) -> None:
         )
         for _ in range(2)
     ]
-    outputs = [process.communicate(timeout=120)[0] for process in running]
+    outputs = [finish(process)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0], outputs
     counted = masques(
         tmp_path,

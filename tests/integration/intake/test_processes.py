@@ -19,10 +19,11 @@ from masques_pipelines.schema.migrations import migrate
 from masques_pipelines.settings import Settings, read_settings
 from masques_pipelines.warehouse.client import Origin, Warehouse
 from masques_pipelines.warehouse.connect import open_warehouse
+from tests.clickhouse_front.front import Front, http_front
 from tests.support.gate_rows import NOON, ndjson, request
-from tests.support.http_front import Front, http_front
 from tests.support.landing_zone import counts
 from tests.support.paths import ROOT
+from tests.support.patience import finish, run_python
 
 # Batches of 300 kB, so that a kill finds some done and some not.
 INTAKE = """
@@ -73,7 +74,7 @@ def started(script: str, *arguments: str) -> "subprocess.Popen[str]":
 
 
 def ended(process: "subprocess.Popen[str]") -> str:
-    out, err = process.communicate(timeout=120)
+    out, err = finish(process)
     assert process.returncode == 0, err
     return out
 
@@ -171,7 +172,7 @@ def test_two_processes_on_a_server_never_write_at_once(front: Front, tmp_path: P
     settings = server_settings(front, tmp_path)
     with server(settings) as warehouse:
         both = [started(INTAKE, str(tmp_path), settings.clickhouse_url) for _ in range(2)]
-        outcomes = [(process.communicate(timeout=120), process.returncode) for process in both]
+        outcomes = [(finish(process), process.returncode) for process in both]
         # The second waits for the first one's lease, and then finds nothing to do.
         assert [code for _, code in outcomes] == [0, 0], outcomes
         assert warehouse.scalar("SELECT count() FROM masques.api_requests") == 2_000
@@ -184,13 +185,9 @@ def test_validate_needs_no_warehouse_and_leaves_nothing(tmp_path: Path) -> None:
     file.parent.mkdir()
     file.write_bytes(ndjson([request(1), request(2, request_id="x"), request(1)]))
     script = "import sys; from masques_pipelines.cli import main; sys.argv = sys.argv[1:]; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", script, "masques", "intake", "validate", str(file)],
-        env={**os.environ, "MASQUES_HOME": str(home), "TMPDIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    arguments = ("masques", "intake", "validate", str(file))
+    environ = {**os.environ, "MASQUES_HOME": str(home), "TMPDIR": str(tmp_path)}
+    done = run_python(script, *arguments, env=environ)
     assert done.returncode == 1, done.stderr
     assert "1 files, 3 rows: 1 loaded, 1 duplicates, 1 quarantined" in done.stdout
     assert 'line 2: bad_uuid:request_id: {"request_id": "x"' in done.stdout

@@ -16,10 +16,9 @@ from masques_pipelines.rails.attribution import link_settlements
 from masques_pipelines.rails.base.rail import BaseRail
 from masques_pipelines.rails.base.window import BaseConfig
 from masques_pipelines.rails.ingest import RailRun, ingest
-from masques_pipelines.rails.journal.messages import Known
 from masques_pipelines.rails.journal.rail import JournalRail
 from masques_pipelines.rails.node import HttpNode, JsonRpc, open_node
-from masques_pipelines.rails.protocol import Asset
+from masques_pipelines.rails.protocol import Asset, AssetAllowList
 from masques_pipelines.rails.revisions import open_settlements
 from masques_pipelines.warehouse.client import Warehouse
 from tests.support.anvil import TREASURY, USDC, Anvil, running_anvil
@@ -27,7 +26,10 @@ from tests.support.x402_evm import Payments
 
 NETWORK = "eip155:8453"
 ASSET = Asset(USDC, "USDC", 6)
-KNOWN = Known({(NETWORK, USDC): ASSET}, "bip122:000000000019d6689c085ae165831e93")
+KNOWN = AssetAllowList(
+    {(NETWORK, USDC): ASSET},
+    {"base": NETWORK, "lightning": "bip122:000000000019d6689c085ae165831e93"},
+)
 
 
 @pytest.fixture

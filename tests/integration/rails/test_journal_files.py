@@ -8,13 +8,12 @@ import pytest
 
 from masques_pipelines.rails.ingest import RailRun, ingest
 from masques_pipelines.rails.journal import rail as journal
-from masques_pipelines.rails.journal.messages import Known
 from masques_pipelines.rails.journal.rail import JournalRail
-from masques_pipelines.rails.protocol import RailRefusedError
+from masques_pipelines.rails.protocol import AssetAllowList, RailRefusedError
 from masques_pipelines.warehouse.client import Warehouse
 from tests.support.bolt11 import challenge
 
-KNOWN = Known({}, "bip122:000000000019d6689c085ae165831e93")
+KNOWN = AssetAllowList({}, {"lightning": "bip122:000000000019d6689c085ae165831e93"})
 AT_S = 1_795_168_800
 
 
@@ -75,7 +74,7 @@ def test_lines_that_cannot_be_read_are_quarantined_once_and_stop_nothing(
         line(9, headers={"Authorization": f"L402 {secret}:{secret}"}),
     ]
     (folder / "gate.ndjson").write_text(line(1) + "".join(bad) + line(2))
-    assert poll(warehouse, folder).refused == 3
+    assert poll(warehouse, folder).rejected == 3
     warehouse.command("TRUNCATE TABLE masques_ops.rail_cursors")
     poll(warehouse, folder)  # all of it again
     source = "settlement_journal/gate.ndjson"

@@ -26,6 +26,7 @@ from masques_pipelines.reputation.signals import write_signals
 from masques_pipelines.settings import Settings, read_settings
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.errors import WarehousePermanentError
+from tests.support.patience import finish
 from tests.support.reputation_world import (
     MODEL,
     PLATFORM,
@@ -417,7 +418,7 @@ def python(script: str, home: Path) -> "subprocess.Popen[str]":
 
 
 def test_a_killed_refresh_leaves_the_scores_and_the_next_one_clears_up(tmp_path: Path) -> None:
-    scores = python(FILLED, tmp_path).communicate(timeout=120)[0].strip()
+    scores = finish(python(FILLED, tmp_path))[0].strip()
     leftovers = 0
     for delay_s in (0.6, 1.0, 1.4):
         with python(KILLED, tmp_path) as process:
@@ -425,9 +426,7 @@ def test_a_killed_refresh_leaves_the_scores_and_the_next_one_clears_up(tmp_path:
             assert process.stdout.readline() == "begin\n"
             time.sleep(delay_s)
             process.kill()
-        found, left, cleared, scores_now = (
-            python(CHECKED, tmp_path).communicate(timeout=120)[0].splitlines()
-        )
+        found, left, cleared, scores_now = finish(python(CHECKED, tmp_path))[0].splitlines()
         # Killed before the swap: the old scores, whole. After it: the new ones, whole.
         assert found.startswith("(300000, ")
         assert found == scores or left == "0"

@@ -1,6 +1,6 @@
 """The server path: the same work over HTTP, with lines that break at the worst moments.
 
-The server is tests/support/http_front.py, the embedded engine behind ClickHouse's HTTP interface.
+The server is tests/clickhouse_front/, the embedded engine behind ClickHouse's HTTP interface.
 """
 
 from collections.abc import Iterator
@@ -20,8 +20,9 @@ from masques_pipelines.warehouse.client import Origin, Warehouse
 from masques_pipelines.warehouse.connect import open_warehouse
 from masques_pipelines.warehouse.errors import WarehousePermanentError, WarehouseTransientError
 from masques_pipelines.warehouse.lease import LeaseBusyError, writer_lease
+from tests.clickhouse_front.faults import FaultKind
+from tests.clickhouse_front.front import Front, http_front
 from tests.support.fresh_schema import fresh_schema
-from tests.support.http_front import FaultKind, Front, http_front
 from tests.support.sync_worker import WRITE
 
 

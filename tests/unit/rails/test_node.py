@@ -1,13 +1,12 @@
-"""Nodes: what a URL may be, what is shown of it, and pauses between attempts."""
+"""Nodes: what a URL may be, what is shown of it, and what providers say of their limits."""
 
 from pathlib import Path
 
-import httpx
 import pytest
 
 from masques_pipelines.rails.base.logs import suggested_size
-from masques_pipelines.rails.node import ATTEMPTS_MAX, HttpNode, open_node
-from masques_pipelines.rails.protocol import RailRefusedError, RailUnavailableError
+from masques_pipelines.rails.node import open_node
+from masques_pipelines.rails.protocol import RailRefusedError
 
 
 def test_a_url_is_shown_without_its_key() -> None:
@@ -29,22 +28,6 @@ def test_a_certificate_that_is_none_is_refused(tmp_path: Path) -> None:
     path.write_text("not a certificate")
     with pytest.raises(RailRefusedError, match="cannot be read as a certificate"):
         open_node("https://lnd.example.test:8080", ca_file=path)
-
-
-def test_pauses_grow_are_bounded_and_obey_retry_after() -> None:
-    pauses: list[float] = []
-    answers = httpx.MockTransport(
-        lambda _request: httpx.Response(429, headers={"Retry-After": "3600"}, json={})
-    )
-    with httpx.Client(transport=answers) as client:
-        node = HttpNode(client, "http://a.test", "http://a.test", sleep=pauses.append)
-        with pytest.raises(RailUnavailableError, match="HTTP 429 at each of 4 attempts"):
-            node.json("GET", "/")
-    assert node.calls == ATTEMPTS_MAX
-    assert max(pauses) == 10.0  # an hour is somebody else's matter
-    own = [pause for pause in pauses if pause != 10.0]
-    assert own == sorted(own)
-    assert 0.5 <= own[0] <= 0.75
 
 
 @pytest.mark.parametrize(

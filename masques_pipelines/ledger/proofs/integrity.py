@@ -1,9 +1,7 @@
-"""Tamper evidence: the chain of seals, recomputed from the tables.
+"""Integrity: no row was edited, deleted or inserted since it was synced.
 
-Here: the links of the chain, the digest of the rows in each sealed range, rows outside of any, and
-words that contradict their numbers.
-Not here: making seals (seals.py).
-A re-run recomputes; nothing is written.
+Recomputes the chain of seals (ledger/seals.py makes them): its links, the digest of the rows in
+each sealed range, rows outside of any, and names that contradict their numbers.
 
 Whoever can write to the database could write a whole new chain. So the newest digest belongs
 somewhere else too: Dagster keeps it with each materialization of masques/transactions, and
@@ -13,39 +11,41 @@ somewhere else too: Dagster keeps it with each materialization of masques/transa
 from collections.abc import Iterator
 from typing import Final
 
-from masques_pipelines.ledger.proofs.position import removed_until_ns
-from masques_pipelines.ledger.proofs.result import Proof
-from masques_pipelines.ledger.seals import Seal, seal_of
+from masques_pipelines.ledger.proofs.proof import Proof, ProofResult
+from masques_pipelines.ledger.proofs.scope import Scope
+from masques_pipelines.ledger.seals import SEAL_COLUMNS, Seal, seal_of
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 
-NAME: Final = "no row was edited, deleted or inserted since it was synced"
 # Recomputing takes some 200 bytes of memory an event.
 EVENTS_PER_QUERY: Final = 400_000
 _FINDINGS_MAX: Final = 20
+# All forks of the chain; a seal that was sent twice is there once.
+_SEALS: Final = (
+    f"SELECT {SEAL_COLUMNS} FROM masques_ops.ledger_seals FINAL ORDER BY sequence, digest"  # noqa: S608 - a constant
+)
+# A seal follows each batch, so only expiries come after the last one.
+_UNSEALED: Final = (
+    "SELECT transaction_id, toUnixTimestamp64Nano(timestamp) FROM masques.transactions "
+    "WHERE timestamp > fromUnixTimestamp64Nano({sealed_to_ns:Int64}, 'UTC') "
+    "AND event_type != 'two_phase_expired' ORDER BY timestamp LIMIT 20"
+)
+_TAMPERED: Final = "a seal was edited, removed or added"
 
 
-def prove_chain(
-    warehouse: Warehouse, *, rows_after_ns: int = 0, kept_digest: str | None = None
-) -> Proof:
-    """Recomputes the chain.
-
-    Args:
-        warehouse: Where the copy is.
-        rows_after_ns: Recompute the rows of the batches that end after this; the links of the chain
-            are always checked from the beginning.
-        kept_digest: A digest that was kept elsewhere and must be in the chain.
-    """
-    seals = [seal_of(record) for record in warehouse.records(sql("ledger/proofs/seals"))]
+def prove_integrity(scope: Scope) -> ProofResult:
+    """Recomputes the chain: all of its links, and the rows that the scope asks for."""
+    warehouse, kept_digest = scope.warehouse, scope.kept_digest
+    seals = [seal_of(record) for record in warehouse.records(_SEALS)]
     findings = _broken_links(seals)
     if kept_digest is not None and kept_digest not in {seal.digest for seal in seals}:
         findings.append(f"the kept digest {kept_digest} is not in the chain: it was replaced")
-    removed_ns = removed_until_ns(warehouse)
-    # A batch that retention has begun to eat cannot be recomputed any more.
-    checked = [seal for seal in seals if seal.from_ns >= removed_ns and seal.to_ns > rows_after_ns]
+    after_ns, removed_ns = scope.recompute_after_ns, scope.position.removed_ns
+    # A batch that retention has begun to remove cannot be recomputed any more.
+    checked = [seal for seal in seals if seal.from_ns >= removed_ns and seal.to_ns > after_ns]
     findings += _changed_batches(warehouse, checked)
     findings += _unsealed(warehouse, seals[-1].to_ns if seals else 0)
-    findings += _contradictions(warehouse, max(rows_after_ns, removed_ns))
+    findings += _contradictions(warehouse, max(after_ns, removed_ns))
     head = seals[-1].digest if seals else ""
     numbers: dict[str, int | float | str] = {
         "seals": len(seals),
@@ -54,8 +54,19 @@ def prove_chain(
     }
     if findings:
         shown = tuple(findings[:_FINDINGS_MAX])
-        return Proof(NAME, "fails", f"{len(findings)} findings", shown, numbers)
-    return Proof(NAME, "holds", f"{len(seals):,} batches, newest digest {head or '-'}", (), numbers)
+        return ProofResult("fails", f"{len(findings)} findings", shown, numbers)
+    summary = f"{len(seals):,} batches, newest digest {head or '-'}"
+    return ProofResult("holds", summary, numbers=numbers)
+
+
+INTEGRITY: Final = Proof(
+    name="integrity",
+    table="transactions",
+    statement="No row was edited, deleted or inserted since the ledger sent it",
+    advice="Find out who writes to masques.transactions beside the sync; `masques ledger rebuild` "
+    "writes the rows from the ledger again.",
+    prove=prove_integrity,
+)
 
 
 def _broken_links(seals: list[Seal]) -> list[str]:
@@ -74,9 +85,6 @@ def _broken_links(seals: list[Seal]) -> list[str]:
             findings.append(f"seal {seal.sequence} was edited: its digest is not that of the row")
         before = seal
     return findings
-
-
-_TAMPERED: Final = "a seal was edited, removed or added"
 
 
 def _changed_batches(warehouse: Warehouse, seals: list[Seal]) -> list[str]:
@@ -117,7 +125,7 @@ def _groups(seals: list[Seal]) -> Iterator[list[Seal]]:
 
 def _unsealed(warehouse: Warehouse, sealed_to_ns: int) -> list[str]:
     """Only expiries may wait for a seal, until the next transfer."""
-    rows = warehouse.rows(sql("ledger/proofs/unsealed"), {"sealed_to_ns": sealed_to_ns})
+    rows = warehouse.rows(_UNSEALED, {"sealed_to_ns": sealed_to_ns})
     return [
         f"transaction {transaction_id} at ledger time {at_ns} is in no batch"
         for transaction_id, at_ns in rows
