@@ -10,6 +10,7 @@ applied again.
 
 import contextlib
 import importlib.metadata
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -52,6 +53,15 @@ SELECT
         WHERE database = 'masques' AND view = 'reputation_scores_mv') > 0
     AND (SELECT sum(total_rows) FROM system.tables
         WHERE database = 'masques' AND name IN ('reputation_events', 'reputation_scores')) > 0
+"""
+_ADD_RECORDS: Final = """
+INSERT INTO masques_ops.schema_migrations
+    (version, name, checksum, state, project_version, views_version, recorded_at)
+SELECT version, name, checksum, state, project_version, views_version, recorded_at
+FROM input('
+    version UInt16, name String, checksum String, state String, project_version String,
+    views_version UInt32, recorded_at DateTime64(6, ''UTC'')
+')
 """
 
 logger = logging.getLogger(__name__)
@@ -396,8 +406,10 @@ def _record(warehouse: Warehouse, *entries: _Entry) -> None:
         {
             **asdict(entry),
             "project_version": importlib.metadata.version("masques-pipelines"),
-            "recorded_at": datetime.now(UTC),
+            "recorded_at": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}",
         }
         for entry in entries
     ]
-    warehouse.insert_rows(_RECORD, list(rows[0]), [list(row.values()) for row in rows])
+    # Not by insert_rows: the driver would import pandas, which takes longer than most migrations.
+    lines = [[json.dumps(row).encode() + b"\n"] for row in rows]
+    warehouse.insert_select(_ADD_RECORDS, lines, None, "JSONEachRow")
