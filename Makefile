@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 export DAGSTER_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format dev bench bench-ledger lock schema clean bench-rails bench-reputation bench-intake
+.PHONY: help setup demo test lint format dev bench bench-ledger lock schema clean bench-rails bench-reputation bench-intake bench-marts
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ bench-rails: $(VENV)/.ready-dev ## Measure a back-fill of Base: calls, seconds
 
 bench-reputation: $(VENV)/.ready-dev ## Measure a full refresh of the scores at 1, 5 and 20 million events
 	$(BIN)/python benchmarks/bench_reputation.py
+
+bench-marts: $(VENV)/.ready-dev ## Measure what analysts ask the marts (ARGS="--sessions N …")
+	$(BIN)/python benchmarks/bench_marts.py $(ARGS)
 
 bench-intake: $(VENV)/.ready-dev ## Measure the intake against a bare insert
 	$(BIN)/python benchmarks/bench_intake.py
