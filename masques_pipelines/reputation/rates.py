@@ -10,6 +10,7 @@ guessed.
 """
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +31,8 @@ from masques_pipelines.money import EXACT
 from masques_pipelines.quarantine import WHOLE_FILE, Entry, close_lines, open_sources, put
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Warehouse
+
+logger = logging.getLogger(__name__)
 
 RATES: Final = "masques_ops.exchange_rates"
 FOLDER: Final = "exchange_rates"
@@ -124,6 +127,12 @@ def load_rates(
     put(warehouse, TABLE, bad)
     # Last: after a kill before this line the next run reads the files again.
     log.record(whole)
+    if not known:
+        logger.warning(
+            "no exchange rate is known: USD values are NULL until files in %s/%s give some",
+            landing.description,
+            FOLDER,
+        )
     return RatesLoad(
         files=len(files),
         rows_written=len(fresh),

@@ -12,14 +12,16 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, Final, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
-import pandas as pd
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from masques_pipelines.warehouse.errors import translate, unwritable
 from masques_pipelines.warehouse.retry import with_retries
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # A page is a batch already; asynchronous inserts would only delay its errors.
 INSERT_SETTINGS: Final = {"async_insert": 0}
@@ -140,7 +142,7 @@ class Warehouse:
         """Returns the one value of a SELECT; ValueError when there is not exactly one row."""
         return self.row(sql, parameters)[0]
 
-    def frame(self, sql: str, parameters: Parameters | None = None) -> pd.DataFrame:
+    def frame(self, sql: str, parameters: Parameters | None = None) -> "pd.DataFrame":
         """Returns a SELECT as a pandas DataFrame, exact to the nanosecond and the last decimal.
 
         How columns arrive, by their ClickHouse type:
@@ -159,6 +161,8 @@ class Warehouse:
         Raises:
             WarehouseTransientError, WarehousePermanentError: as everywhere in this class.
         """
+        import pandas as pd  # noqa: PLC0415 - its import takes longer than most commands need
+
         result: pd.DataFrame = self._call(
             sql,
             lambda: self.client.query_df(
