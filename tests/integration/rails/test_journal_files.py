@@ -82,12 +82,14 @@ def test_lines_that_cannot_be_read_are_quarantined_once_and_stop_nothing(
     assert poll(warehouse, folder).rejected == 3
     warehouse.command("TRUNCATE TABLE masques_ops.rail_cursors")
     poll(warehouse, folder)  # all of it again
+    source = "settlement_journal/gate.ndjson"
     assert warehouse.rows(
-        "SELECT source, line_no, reason, state FROM masques_ops.quarantine FINAL ORDER BY line_no"
+        "SELECT table_name, source, line_no, reason, attempts, state "
+        "FROM masques_ops.quarantine FINAL ORDER BY line_no"
     ) == [
-        ("settlement_journal/gate.ndjson", 2, "invalid_json:line", "open"),
-        ("settlement_journal/gate.ndjson", 3, "bad_timestamp:recorded_at", "open"),
-        ("settlement_journal/gate.ndjson", 4, "bad_l402:token", "open"),
+        ("settlements", source, 2, "invalid_json:line", 2, "open"),
+        ("settlements", source, 3, "bad_timestamp:recorded_at", 2, "open"),
+        ("settlements", source, 4, "bad_l402:token", 2, "open"),
     ]
     assert secret not in warehouse.text("SELECT * FROM masques_ops.quarantine", fmt="JSONEachRow")
     assert hashes(warehouse) == [1, 2]
