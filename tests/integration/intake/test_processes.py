@@ -203,8 +203,10 @@ def test_validate_needs_no_warehouse_and_leaves_nothing(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stderr
     assert done.stdout.splitlines()[:4] == [
         "api_requests: 1 files, 3 rows: 1 loaded, 1 duplicates, 1 quarantined, 0 blank",
-        "    a.ndjson.gz: bad_compression: the compressed data is cut short: "
-        "deliver the file again, whole",
+        (
+            "    a.ndjson.gz: bad_compression: the compressed data is cut short: "
+            "deliver the file again, whole"
+        ),
         "           1  bad_compression",
         "           1  bad_uuid:request_id",
     ]
