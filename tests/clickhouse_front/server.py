@@ -29,7 +29,6 @@ from pathlib import Path
 from typing import cast
 
 import uvicorn
-import zstandard
 from lz4 import frame as lz4_frame  # type: ignore[import-untyped]  # ships no type information
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -37,6 +36,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from masques_pipelines import zstd
 from tests.clickhouse_front.engine import Engine, Job
 from tests.clickhouse_front.faults import Cut, Fault, Protocol, take_fault
 from tests.clickhouse_front.log import (
@@ -74,7 +74,7 @@ _STATUS = {
 
 _DECODERS: dict[str, Callable[[bytes], bytes]] = {
     "lz4": lz4_frame.decompress,
-    "zstd": lambda body: zstandard.ZstdDecompressor().decompressobj().decompress(body),
+    "zstd": zstd.decompress,
     "gzip": gzip.decompress,
     "deflate": zlib.decompress,
 }

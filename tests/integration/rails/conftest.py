@@ -1,9 +1,4 @@
-"""What the tests of the rails share.
-
-Here: the rail Base on a real chain, the journal, and the rows that they make.
-Not here: fakes and peers (tests/support).
-A re-run starts on a new chain and an empty warehouse.
-"""
+"""Fixtures of the rails' tests: Base on a real chain, the journal, and the rows that they make."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

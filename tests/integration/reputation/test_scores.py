@@ -289,15 +289,17 @@ def test_rates_are_read_from_any_landing_zone(warehouse: Warehouse) -> None:
     ]
 
 
-def test_a_run_tells_of_bad_rates_and_goes_on(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_a_run_reports_bad_rates_and_continues(
+    warehouse: Warehouse, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = tmp_path / "landing" / "exchange_rates"
     folder.mkdir(parents=True)
     (folder / "sol.ndjson").write_text("nonsense\n")
     long_ago_s = time.time() - 60
     os.utime(folder / "sol.ndjson", (long_ago_s, long_ago_s))
-    said: list[str] = []
-    done = aggregate(warehouse, read_settings({"MASQUES_HOME": str(tmp_path)}), report=said.append)
-    assert said[0] == (
+    caplog.set_level("INFO", logger="masques_pipelines")
+    done = aggregate(warehouse, read_settings({"MASQUES_HOME": str(tmp_path)}))
+    assert caplog.messages[0] == (
         "exchange rate not read: sol.ndjson:1: invalid_json: not JSON: "
         "correct the row; the next run reads it again"
     )

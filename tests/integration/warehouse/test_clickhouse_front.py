@@ -23,7 +23,6 @@ from typing import Any
 import clickhouse_connect
 import pandas as pd
 import pytest
-import zstandard
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import (
     DatabaseError,
@@ -32,6 +31,7 @@ from clickhouse_connect.driver.exceptions import (
 )
 from lz4 import frame as lz4_frame  # type: ignore[import-untyped]  # ships no type information
 
+from masques_pipelines import zstd
 from tests.clickhouse_front.faults import FaultKind
 from tests.clickhouse_front.front import Front, http_front
 from tests.clickhouse_front.statements import ServerError, read_statement
@@ -163,7 +163,7 @@ def test_insert_and_values(front: Front, client: Client, table: str) -> None:
 PACKERS: dict[str | None, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "lz4": lz4_frame.compress,
-    "zstd": zstandard.compress,
+    "zstd": zstd.compress,
 }
 
 
