@@ -139,8 +139,8 @@ def test_an_older_checkout_refuses_and_names_the_version(warehouse: Warehouse) -
 
     with pytest.raises(
         MigrationError,
-        match=rf"^views version {own + 7}: applied by project version \S+, which is newer than this "
-        rf"checkout \(views version {own + 6}\); update the checkout$",
+        match=rf"^views version {own + 7}: applied by project version \S+, which is newer "
+        rf"than this checkout \(views version {own + 6}\); update the checkout$",
     ):
         migrated(warehouse, [*NUMBERED, CHART], newer=6)
     with pytest.raises(MigrationError, match=rf"^views version {own + 7}: applied"):
