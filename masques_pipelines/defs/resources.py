@@ -79,9 +79,7 @@ class WarehouseResource(_RunScoped):
             settings = run_settings()
             prepare(settings)
             step.instance.add_run_tags(step.run.run_id, {MODE_TAG: mode_text(settings)})
-            opened = stack.enter_context(
-                open_warehouse(settings, origin=origin, on_wait=context.log.info)
-            )
+            opened = stack.enter_context(open_warehouse(settings, origin=origin))
             stamp_warehouse(opened, settings)
             self._warehouse = opened
             stack.callback(setattr, self, "_warehouse", None)

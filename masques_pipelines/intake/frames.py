@@ -54,7 +54,7 @@ def load_frame(warehouse: Warehouse, table: str, frame: pd.DataFrame, *, name: s
         bytes=int(frame.memory_usage(deep=False).sum()),
     )
     done = IntakeResult(found)
-    with writer_lease(warehouse, LEASE) as lease, warehouse.another() as helper:
+    with writer_lease(warehouse, LEASE) as lease, warehouse.second_connection() as helper:
         loader = Loader(warehouse, found, helper=helper, before_batch=lease.hold)
         for ended in loader.load([Source(result, frame_chunks(frame))]):
             record_files(warehouse, ended)

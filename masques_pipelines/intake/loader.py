@@ -1,6 +1,6 @@
 """Loads batches of lines into a table and into quarantine, for every format and source.
 
-A batch is staged, its new rows are told from duplicates and conflicts, published, and counted.
+A batch is staged, compared with the table (new rows, duplicates, conflicts), published and counted.
 Loading it again changes nothing: what the table holds already is found by its key, and entries of
 quarantine replace themselves. So a kill at any point is repaired by reading the file again.
 """

@@ -65,7 +65,7 @@ def _replay_lines(
 ) -> None:
     """Loads lines page by page, in the order of file and line."""
     after: tuple[str, int] = ("", 0)
-    with warehouse.another() as helper:
+    with warehouse.second_connection() as helper:
         while rows := warehouse.rows(
             quarantine.selecting("quarantine/lines"),
             selection.parameters(after_source=after[0], after_line=after[1], rows=PAGE_ROWS),

@@ -126,7 +126,7 @@ def load_files(  # noqa: PLR0913 - what is loaded, where, and under which lease
     result = IntakeResult(table)
     if not files:
         return result
-    with warehouse.another() as helper:
+    with warehouse.second_connection() as helper:
         loader = Loader(warehouse, table, helper=helper, before_batch=lease.hold)
         for ended in loader.load(_sources(landing, files, log)):
             log.record(ended)

@@ -277,6 +277,8 @@ def open_node(
                 f"{ca_file}: it cannot be read as a certificate ({type(error).__name__}): "
                 "give the node's tls.cert"
             ) from error
+    # Its own log of requests shows whole URLs, and providers' URLs hold keys.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     client = httpx2.Client(
         headers=dict(headers or {}), timeout=TIMEOUT, verify=verify, follow_redirects=False
     )

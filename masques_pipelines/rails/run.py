@@ -76,9 +76,7 @@ def ingest_all(warehouse: Warehouse, settings: Settings) -> SettlementsRun:
         WarehouseTransientError, WarehousePermanentError: From the warehouse. The failure of a
             rail is in its outcome instead.
     """
-    with writer_lease(
-        warehouse, LEASE, duration_s=LEASE_S, wait_s=LEASE_S + 10, on_wait=logger.info
-    ) as lease:
+    with writer_lease(warehouse, LEASE, duration_s=LEASE_S, wait_s=LEASE_S + 10) as lease:
         before = _total(warehouse)
         outcomes = tuple(_run(warehouse, settings, rail.name, lease) for rail in catalog.RAILS)
         lease.hold()

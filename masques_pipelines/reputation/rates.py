@@ -10,6 +10,7 @@ guessed.
 """
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,7 +31,8 @@ from masques_pipelines.money import EXACT
 from masques_pipelines.quarantine import WHOLE_FILE, Entry, close_lines, open_sources, put
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Warehouse
-from masques_pipelines.warehouse.sql import sql
+
+logger = logging.getLogger(__name__)
 
 RATES: Final = "masques_ops.exchange_rates"
 FOLDER: Final = "exchange_rates"
@@ -39,7 +41,10 @@ REASONS_SHOWN: Final = 5
 # Decimal(38, 18).
 USD_MAX: Final = Decimal(10) ** 19
 _PLACES: Final = Decimal(1).scaleb(-18)
-# Python's own 28 digits would refuse or round.
+_KNOWN: Final = """
+SELECT DISTINCT currency, toUnixTimestamp64Micro(toDateTime64(quoted_at, 6, 'UTC'))
+FROM masques_ops.exchange_rates
+"""
 
 
 class _BadRateError(Exception):
@@ -91,7 +96,7 @@ def load_rates(
     found = settled_files(landing, FOLDER, settle_s=settle_s)
     log = FileLog(warehouse, FOLDER)
     files = log.unread(found)
-    known = {(str(row[0]), int(row[1])) for row in warehouse.rows(sql("reputation/rates"))}
+    known = {(str(row[0]), int(row[1])) for row in warehouse.rows(_KNOWN)}
     fresh: list[list[Any]] = []
     bad: list[Entry] = []
     reasons: list[str] = []
@@ -120,8 +125,14 @@ def load_rates(
             close_lines(warehouse, TABLE, file.path, bad_lines=bad_lines)
     warehouse.insert_rows(RATES, ["currency", "quoted_at", "usd", "source"], fresh)
     put(warehouse, TABLE, bad)
-    # Last: a kill before it only makes the next run read them again.
+    # Last: after a kill before this line the next run reads the files again.
     log.record(whole)
+    if not known:
+        logger.warning(
+            "no exchange rate is known: USD values are NULL until files in %s/%s give some",
+            landing.description,
+            FOLDER,
+        )
     return RatesLoad(
         files=len(files),
         rows_written=len(fresh),

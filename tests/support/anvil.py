@@ -1,8 +1,6 @@
 """A real EVM chain on loopback: anvil, with a token at USDC's real address.
 
-Here: starting and stopping anvil, and the few calls that tests make of it.
-Not here: x402 (tests/support/x402_evm.py).
-A re-run starts a new chain. Where anvil is missing, tests that need it are skipped, loudly.
+Where anvil is missing, tests that need it are skipped, with the reason.
 """
 
 import contextlib

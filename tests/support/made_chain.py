@@ -1,9 +1,7 @@
-"""A long chain that is computed, not mined: many transfers over many blocks, in milliseconds.
+"""Computes a long chain instead of mining it: many transfers over many blocks, in milliseconds.
 
-Here: a transport that answers as an EVM node behind a provider's limit, for measuring.
-Not here: correctness: the tests run on a real chain (tests/support/anvil.py), which takes many
-minutes to mine as many blocks.
-A re-run computes the same chain.
+A transport that answers as an EVM node behind a provider's limit, for measuring only. Correctness
+is tested on a real chain (tests/support/anvil.py), which takes many minutes to mine as many blocks.
 """
 
 import hashlib

@@ -1,8 +1,6 @@
-"""Providers in front of a node: their limits, their words for them, and their bad days.
+"""Transports that answer like providers: with limits, their error messages, and failures.
 
-Here: transports that refuse or spoil requests on the way to a real chain.
-Not here: the chain (tests/support/anvil.py).
-A re-run starts with fresh counts.
+They refuse or spoil requests on the way to a real chain (tests/support/anvil.py).
 """
 
 import json

@@ -1,8 +1,6 @@
-"""A shop that asks for money over HTTP: the SDK's middleware, a facilitator, a paying client.
+"""A shop that charges over HTTP: the SDK's middleware, a facilitator and a paying client.
 
-Here: two real servers on loopback, and a buyer who gets what he paid for.
-Not here: the chain (tests/support/anvil.py), payments without HTTP (tests/support/x402_evm.py).
-A re-run starts new servers on free ports.
+Two real servers on loopback, on free ports. Payments without HTTP are in tests/support/x402_evm.py.
 """
 
 import asyncio

@@ -45,7 +45,7 @@ def reputation_scores(
     """One score per identity, 0 to 1: of tasks, economy and hygiene; rank by score_lower."""
     with explained_failures(context):
         opened = warehouse.open(context)
-        done = aggregate(opened, run_settings(), report=context.log.info)
+        done = aggregate(opened, run_settings())
         shown = {
             "distribution": dg.MetadataValue.md(distribution(opened)),
             "largest movers in a week": _table(movers(opened)),

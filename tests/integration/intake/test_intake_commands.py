@@ -23,6 +23,7 @@ def test_the_commands_speak_to_people(
     engine_settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("MASQUES_HOME", str(zone.folder.parent / "home"))
     monkeypatch.setenv("MASQUES_CLICKHOUSE_URL", engine_settings.clickhouse_url)
     monkeypatch.setenv("MASQUES_LANDING_URL", str(zone.folder))
     file = zone.drop("api_requests/a.ndjson", ndjson([request(1), request(2, price_usd="dear")]))
@@ -31,7 +32,7 @@ def test_the_commands_speak_to_people(
     def said(*arguments: str) -> str:
         done = CliRunner().invoke(masques, ["intake", *arguments], catch_exceptions=False)
         assert done.exit_code == 0, done.output
-        return done.output
+        return done.stdout
 
     assert "api_requests: 1 files, 2 rows: 1 loaded, 0 duplicates, 1 quarantined" in said("load")
     assert "bad_decimal:price_usd" in said("quarantine", "list", "--table", "api_requests")

@@ -376,12 +376,11 @@ def test_two_writers_write_every_event_once(
 
 
 def test_a_second_writer_is_told_who_holds_the_lease(server: Warehouse, front: Front) -> None:
-    lines: list[str] = []
     with (
         connected(front, job="the other") as other,
         writer_lease(other, LEASE),
         pytest.raises(LeaseBusyError, match=r"the other \(process \d+ on .*\) writes 'ledger'"),
-        writer_lease(server, LEASE, wait_s=0.6, on_wait=lines.append),
+        writer_lease(server, LEASE, wait_s=0.6),
     ):
         pass
     with writer_lease(server, LEASE, wait_s=0):

@@ -9,6 +9,7 @@ import time
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -213,6 +214,13 @@ def test_turned_keys_are_a_signal_once_a_month(warehouse: Warehouse) -> None:
     assert warehouse.scalar(rotations) == 1
 
 
+def quarantined_rates(warehouse: Warehouse) -> list[tuple[Any, ...]]:
+    return warehouse.rows(
+        "SELECT source, line_no, reason, attempts, state FROM masques_ops.quarantine FINAL "
+        "WHERE table_name = 'exchange_rates' ORDER BY ALL"
+    )
+
+
 def test_rates_are_read_exactly_and_once(warehouse: Warehouse, tmp_path: Path) -> None:
     settings = read_settings({"MASQUES_HOME": str(tmp_path)})
     folder = tmp_path / "landing" / "exchange_rates"
@@ -231,6 +239,11 @@ def test_rates_are_read_exactly_and_once(warehouse: Warehouse, tmp_path: Path) -
     again = load_rates(warehouse, settings, settle_s=-1)
     # The file with bad rows is read again, and they are told of again; the other one is not.
     assert (again.files, again.rows_written, again.reasons) == (1, 0, done.reasons)
+    assert quarantined_rates(warehouse) == [
+        ("exchange_rates/sol.ndjson", 2, "bad_timestamp:quoted_at", 2, "open"),
+        ("exchange_rates/sol.ndjson", 3, "bad_decimal:usd", 2, "open"),
+        ("exchange_rates/sol.ndjson", 4, "invalid_json", 2, "open"),
+    ]
     assert warehouse.rows(
         "SELECT currency, toString(quoted_at), toString(usd) FROM masques_ops.exchange_rates "
         "ORDER BY currency"
@@ -267,17 +280,26 @@ def test_rates_are_read_from_any_landing_zone(warehouse: Warehouse) -> None:
     store.rm("/rates/exchange_rates/sol.ndjson")
     assert load_rates(warehouse, settings, settle_s=-1).bad_rows == 0
     assert load_rates(warehouse, settings, settle_s=-1).files == 0
+    # The corrected file's entry is closed; those of the file that is gone wait for a person.
+    assert quarantined_rates(warehouse) == [
+        ("exchange_rates/2026/btc.csv.gz", 3, "bad_timestamp:quoted_at", 2, "replayed"),
+        ("exchange_rates/sol.ndjson", 1, "missing:usd", 1, "open"),
+        ("exchange_rates/sol.ndjson", 3, "bad_decimal:usd", 1, "open"),
+        ("exchange_rates/sol.ndjson", 4, "not_an_object", 1, "open"),
+    ]
 
 
-def test_a_run_tells_of_bad_rates_and_goes_on(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_a_run_reports_bad_rates_and_continues(
+    warehouse: Warehouse, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = tmp_path / "landing" / "exchange_rates"
     folder.mkdir(parents=True)
     (folder / "sol.ndjson").write_text("nonsense\n")
     long_ago_s = time.time() - 60
     os.utime(folder / "sol.ndjson", (long_ago_s, long_ago_s))
-    said: list[str] = []
-    done = aggregate(warehouse, read_settings({"MASQUES_HOME": str(tmp_path)}), report=said.append)
-    assert said[0] == (
+    caplog.set_level("INFO", logger="masques_pipelines")
+    done = aggregate(warehouse, read_settings({"MASQUES_HOME": str(tmp_path)}))
+    assert caplog.messages[0] == (
         "exchange rate not read: sol.ndjson:1: invalid_json: not JSON: "
         "correct the row; the next run reads it again"
     )

@@ -1,4 +1,4 @@
-"""The stamp: a sandbox warehouse refuses production, and the reverse, before the first row."""
+"""The stamp: a warehouse of the sandbox refuses production, and the reverse."""
 
 from pathlib import Path
 from typing import Any
@@ -111,18 +111,19 @@ def test_nothing_is_written_without_the_schema(
 def test_of_two_that_stamp_at_once_the_second_is_refused(
     warehouse: Warehouse, sandbox: Settings, production: Settings
 ) -> None:
-    insert = Warehouse.insert_rows
+    command = Warehouse.command
 
     def after_the_other(self: Warehouse, *arguments: Any) -> None:
-        with patch.object(Warehouse, "insert_rows", insert):
+        with patch.object(Warehouse, "command", command):
             stamp_warehouse(warehouse, production)
-        insert(self, *arguments)
+        command(self, *arguments)
 
     with (
-        patch.object(Warehouse, "insert_rows", after_the_other),
+        patch.object(Warehouse, "command", after_the_other),
         pytest.raises(StampError, match="is stamped as the copy of tigerbeetle cluster 7"),
     ):
         stamp_warehouse(warehouse, sandbox)
+    assert warehouse.rows(STAMPS) == [("production", "tigerbeetle cluster 7")]
 
 
 # One that reads and one that writes; migrate stamps what it makes.

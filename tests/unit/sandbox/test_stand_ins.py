@@ -213,19 +213,22 @@ def test_the_mode_is_one_line(tmp_path: Path) -> None:
     assert mode_text(resolved(tmp_path, MASQUES_SANDBOX="1")) == (
         f"this is the sandbox, as the settings ask: demo data in {own}"
     )
+    assert mode_text(resolved(tmp_path, **SANDBOX_URL)) == (
+        "this is the sandbox, as the settings ask: demo data in /srv/a sandbox"
+    )
     assert mode_text(resolved(tmp_path, **SERVER, **BASE)) == (
-        "production: ClickHouse (MASQUES_CLICKHOUSE_URL), Base (MASQUES_BASE_RPC_URL)"
+        "production: ClickHouse (MASQUES_CLICKHOUSE_URL), base (MASQUES_BASE_RPC_URL)"
     )
 
 
 def test_a_home_is_marked_once_and_without_secrets(tmp_path: Path) -> None:
     prepare(resolved(tmp_path, **SERVER, **BASE))
     text = (tmp_path / "production").read_text()
-    assert json.loads(text)["systems"] == ["ClickHouse", "Base"]
+    assert json.loads(text)["systems"] == ["ClickHouse", "base"]
     assert "secret" not in text
     prepare(resolved(tmp_path, **CAPTURE))
     assert (tmp_path / "production").read_text() == text
-    with pytest.raises(SettingError, match=r"\(ClickHouse, Base, first at 20.*MASQUES_SANDBOX=1"):
+    with pytest.raises(SettingError, match=r"\(ClickHouse, base, first at 20.*MASQUES_SANDBOX=1"):
         resolved(tmp_path)
     (tmp_path / "production").write_text("{")  # damaged, and a mark all the same
     with pytest.raises(SettingError, match="production says so"):
