@@ -655,39 +655,52 @@ CREATE OR REPLACE VIEW masques_marts.reputation_flags
 AS
 WITH
     (SELECT max(computed_at) FROM masques.reputation_scores) AS as_of,
-    flows AS
+    -- Each payee with the payers of at least a tenth of its income, as (payer, share). Each use of
+    -- payees reads all flows again, hence arrays in place of joins of flows with flows.
+    payees AS
     (
-        SELECT cluster_key AS payer, seller_cluster_key AS payee, usd_0 AS usd
+        SELECT
+            f.seller_cluster_key AS payee,
+            sum(f.usd_0) AS income,
+            arrayFilter(
+                pair -> pair.2 >= 0.1,
+                arrayMap(pair -> (pair.1, pair.2 / income), groupArray((f.cluster_key, f.usd_0))))
+                AS payers
         FROM masques_ops.reputation_flows(
             as_of = (SELECT max(computed_at) FROM masques.reputation_scores),
-            known_at = (SELECT max(computed_at) FROM masques.reputation_scores))
-        WHERE usd_0 > 0
+            known_at = (SELECT max(computed_at) FROM masques.reputation_scores)) AS f
+        WHERE f.usd_0 > 0
+        GROUP BY payee
     ),
-    weighty AS
+    edges AS
     (
-        SELECT f.payer AS payer, f.payee AS payee, f.usd AS usd, f.usd / i.income AS share
-        FROM flows AS f
-        INNER JOIN
-        (
-            SELECT payee, sum(usd) AS income FROM flows GROUP BY payee
-        ) AS i ON i.payee = f.payee
-        WHERE share >= 0.1
+        SELECT p.payee AS payee, pair.1 AS payer, pair.2 AS share
+        FROM payees AS p
+        ARRAY JOIN p.payers AS pair
+    ),
+    -- Each edge with each payer of its payer, one row when there is none: nth is 0 then.
+    chains AS
+    (
+        SELECT e.payee AS payee, e.payer AS payer, e.share AS share, pair.1 AS before, nth
+        FROM edges AS e
+        LEFT JOIN payees AS p ON p.payee = e.payer
+        LEFT ARRAY JOIN p.payers AS pair, arrayEnumerate(p.payers) AS nth
     ),
     found AS
     (
-        SELECT payee AS cluster_key, 'single_payer' AS flag, share, [payer] AS through
-        FROM weighty
-        WHERE share > 0.5
-        UNION ALL
-        SELECT a.payee, 'ring_of_2', a.share, [a.payer]
-        FROM weighty AS a
-        INNER JOIN weighty AS b ON b.payer = a.payee AND b.payee = a.payer
-        UNION ALL
-        SELECT a.payee, 'ring_of_3', a.share, [c.payer, a.payer]
-        FROM weighty AS a
-        INNER JOIN weighty AS b ON b.payer = a.payee
-        INNER JOIN weighty AS c ON c.payer = b.payee AND c.payee = a.payer
-        WHERE b.payee != a.payer
+        SELECT
+            c.payee AS cluster_key,
+            c.share AS share,
+            arrayJoin(arrayFilter(
+                flagged -> flagged.1 != '',
+                [
+                    if(c.nth <= 1 AND c.share > 0.5, ('single_payer', [c.payer]), ('', [])),
+                    if(c.nth > 0 AND c.before = c.payee, ('ring_of_2', [c.payer]), ('', [])),
+                    if(c.nth > 0 AND has(p.payers.1, c.payee), ('ring_of_3', [c.before, c.payer]),
+                        ('', []))
+                ])) AS flagged
+        FROM chains AS c
+        LEFT JOIN payees AS p ON p.payee = c.before
     ),
     parties AS
     (
@@ -707,9 +720,9 @@ WITH
     )
 SELECT
     k.identity_id AS identity_id,
-    f.flag AS flag,
+    f.flagged.1 AS flag,
     f.share AS income_share,
-    arrayMap(x -> toString(x), f.through) AS through_clusters
+    arrayMap(key -> toString(key), f.flagged.2) AS through_clusters
 FROM found AS f
 INNER JOIN known AS k ON k.cluster_key = f.cluster_key
 COMMENT 'Identities to look at: most of their income from one payer cluster, or money that goes in a circle.';

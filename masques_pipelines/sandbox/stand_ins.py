@@ -76,7 +76,7 @@ def mode_text(settings: Settings) -> str:
         return f"production: {_kinds(_real_systems(settings))}"
     reason = (
         "as the settings ask"
-        if settings.sandbox or _sandbox_folder(settings) is not None
+        if settings.sandbox or _LEDGER in settings.given
         else "since no real system is configured"
     )
     return f"this is the sandbox, {reason}: demo data in {settings.sandbox_folder}"

@@ -290,3 +290,45 @@ def test_two_syncs_at_once_give_the_same_table(tmp_path: Path) -> None:
         "TSV",
     )
     assert counted.stdout == "2120\t2120\n"
+
+
+def test_ctrl_c_ends_a_command_with_130(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "masques_pipelines", "sql", "-"],
+        env=environment(tmp_path),
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith(SANDBOX)  # now it reads its input
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+        assert process.stderr.read().strip() == ""
+
+
+def test_a_question_that_is_not_confirmed_and_a_wrong_use_are_errors(tmp_path: Path) -> None:
+    done = masques(tmp_path, "intake", "quarantine", "discard")
+    assert (done.returncode, done.stderr) == (1, "masques: not confirmed, so nothing was done\n")
+    wrong = masques(tmp_path, "sql")
+    assert wrong.returncode == 2
+    assert "Missing argument 'QUERY'" in wrong.stderr
+
+
+def test_every_command_says_first_that_this_is_the_sandbox(tmp_path: Path) -> None:
+    file = tmp_path / "identities" / "a.ndjson"
+    file.parent.mkdir()
+    file.write_text("{}\n")
+    for arguments in (
+        ["migrate", "--plan"],
+        ["sql", "SELECT 1"],
+        ["intake", "validate", str(file)],
+        ["rails", "rewind", "base", "0"],
+        ["ledger", "capture", str(tmp_path / "identities")],
+        ["run", "list"],
+    ):
+        done = masques(tmp_path, *arguments)
+        assert done.stderr.startswith(SANDBOX), arguments
+        assert SANDBOX not in done.stdout, arguments
+    quiet = masques(tmp_path, "sql", "--help", MASQUES_SANDBOX="no")
+    assert (quiet.returncode, quiet.stderr) == (0, "")

@@ -213,6 +213,9 @@ def test_the_mode_is_one_line(tmp_path: Path) -> None:
     assert mode_text(resolved(tmp_path, MASQUES_SANDBOX="1")) == (
         f"this is the sandbox, as the settings ask: demo data in {own}"
     )
+    assert mode_text(resolved(tmp_path, **SANDBOX_URL)) == (
+        "this is the sandbox, as the settings ask: demo data in /srv/a sandbox"
+    )
     assert mode_text(resolved(tmp_path, **SERVER, **BASE)) == (
         "production: ClickHouse (MASQUES_CLICKHOUSE_URL), base (MASQUES_BASE_RPC_URL)"
     )
