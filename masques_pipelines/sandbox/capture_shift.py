@@ -1,11 +1,9 @@
-"""Re-dating a capture: the same ledger, moved in time as a whole.
+"""Re-dates a capture: the same ledger, moved in time as a whole, in a new folder.
 
-Here: adding one constant to every time of a capture, into a new folder.
-Not here: reading captures (sources/capture.py), or taking them from a ledger (capture_writer.py).
-A re-run leaves a folder that is there as it is. Each run writes into a `.part` folder of its own,
-so two at once do not disturb each other and a kill leaves no half capture behind the name.
+A folder that is there stays as it is. Each run writes into a `.part` folder of its own, so two at
+once do not disturb each other and a kill leaves no half capture behind the name.
 
-What retention and score windows would eat is moved to now: that is what re-dating is for. Ids stay
+Fixed dates would fall outside retention and score windows, so they are moved to now. Ids stay
 (those that TigerBeetle's own clients make have their moment in them, which nothing here reads).
 """
 
@@ -111,7 +109,7 @@ def _check_times(capture: Capture, difference_ns: int) -> None:
     )
     for time_ns in (oldest_ns + difference_ns, newest_ns + difference_ns):
         if not 1 <= time_ns <= TIMESTAMP_MAX:
-            raise ValueError(f"{capture.folder}: a time would become {time_ns}, which is none")
+            raise ValueError(f"{capture.folder}: timestamp {time_ns} would be out of range")
 
 
 def _write(capture: Capture, part: Path, difference_ns: int) -> None:
