@@ -7,8 +7,10 @@ A re-run of any command is safe; see each.
 
 import logging
 import os
+import signal
 import sys
-from typing import Final
+from types import FrameType
+from typing import Final, NoReturn
 
 import click
 
@@ -19,6 +21,7 @@ from masques_pipelines.errors import MasquesError
 
 EXIT_FAILED: Final = 1
 EXIT_INTERRUPTED: Final = 130
+EXIT_TERMINATED: Final = 143
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -46,13 +49,22 @@ def main() -> None:
     """Runs the command line; an error that a person can mend is one line on stderr, exit code 1."""
     # The attempts of a retry would bury that line; the last one's reason is in it.
     logging.disable(logging.WARNING)
+    signal.signal(signal.SIGTERM, _terminate)
     try:
-        masques()
+        masques(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
     except MasquesError as error:
         click.echo(f"masques: {error}", err=True)
         sys.exit(EXIT_FAILED)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         # The reader of a pipe went away (`masques sql … | head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Ends the command as Ctrl-C does: what is open is closed."""
+    sys.exit(EXIT_TERMINATED)

@@ -13,7 +13,7 @@ from typing import Final
 import click
 
 from masques_pipelines.commands import demo_intake, demo_ledger, demo_rails
-from masques_pipelines.commands.dagster import run_dagster
+from masques_pipelines.commands.dagster import running_dagster
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.errors import PermanentError
 from masques_pipelines.sandbox import rates as demo_reputation
@@ -62,9 +62,8 @@ def demo() -> None:
 
 def _materialize_all() -> None:
     """Materializes every asset in one run, showing its steps; raises when it failed."""
-    process = run_dagster(["asset", "materialize", "--select", "*"])
     lines: list[str] = []
-    with process:
+    with running_dagster(["asset", "materialize", "--select", "*"]) as process:
         for line in process.stdout or ():
             lines.append(line.rstrip())
             shown = _condensed(lines[-1])

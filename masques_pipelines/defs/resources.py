@@ -1,10 +1,8 @@
 """Dagster's handles on the warehouse and the ledger.
 
-Here: resources without any field. Settings are read from the environment when a run first needs
-them: a field would show in the UI, password and all.
-Not here: what opening means (warehouse/connect.py, sandbox/ledger.py).
-A re-run opens anew. Both stay open to the end of the run: opening an embedded warehouse takes
-0.3 s, registering with TigerBeetle 0.6 s.
+Resources without any field: settings are read when a run first needs them, since a field would show
+in the UI, password and all. Both stay open to the end of the run, or until a retry's pause: opening
+an embedded warehouse takes 0.3 s, registering with TigerBeetle 0.6 s.
 """
 
 import contextlib
@@ -14,7 +12,7 @@ from typing import Any
 import dagster as dg
 from pydantic import PrivateAttr
 
-from masques_pipelines.defs.failures import StepContext
+from masques_pipelines.defs.failures import StepContext, step_of
 from masques_pipelines.ledger.chart import Chart, read_chart
 from masques_pipelines.ledger.connect import open_ledger
 from masques_pipelines.ledger.source import LedgerSource
@@ -25,7 +23,7 @@ from masques_pipelines.warehouse.connect import open_warehouse
 
 
 class _RunScoped(dg.ConfigurableResource[Any]):
-    """Keeps what it opens until the run ends."""
+    """Keeps what it opens until the run ends or it is released."""
 
     _stack: contextlib.ExitStack | None = PrivateAttr(default=None)
 
@@ -39,6 +37,11 @@ class _RunScoped(dg.ConfigurableResource[Any]):
                 yield self
             finally:
                 self._stack = None
+
+    def release(self) -> None:
+        """Closes what is open; the next use opens it again."""
+        if self._stack is not None:
+            self._stack.close()
 
     def _opened(self) -> contextlib.ExitStack:
         if self._stack is None:
@@ -58,12 +61,12 @@ class WarehouseResource(_RunScoped):
             SettingError, WarehouseBusyError, WarehouseTransientError, WarehousePermanentError:
                 as open_warehouse.
         """
-        step = context if isinstance(context, dg.OpExecutionContext) else _step_of(context)
+        step = step_of(context)
         origin = Origin(run_id=step.run.run_id, asset_key=_asset_of(step), job=step.run.job_name)
         if self._warehouse is None:
             stack = self._opened()
             self._warehouse = stack.enter_context(
-                open_warehouse(read_settings(), origin=origin, on_wait=context.log.info)
+                open_warehouse(read_settings(), origin=origin)
             )
             stack.callback(setattr, self, "_warehouse", None)
         return self._warehouse.for_origin(origin)
@@ -93,12 +96,6 @@ class LedgerResource(_RunScoped):
             SettingError, ChartError: as read_settings and read_chart.
         """
         return read_chart(read_settings().ledger_chart)
-
-
-def _step_of(
-    context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext,
-) -> dg.OpExecutionContext:
-    return context.op_execution_context
 
 
 def _asset_of(step: dg.OpExecutionContext) -> str:

@@ -67,19 +67,17 @@ def open_warehouse(
             )
         with embedded.open_embedded(
             folder, lock_timeout_s=lock_timeout_s, on_wait=on_wait
-        ) as client:
+        ) as engine:
             inserts = embedded.inserts_folder(folder)
             yield Warehouse(
-                client=client,
+                client=engine.client,
+                calls=engine.calls,
                 description=f"chdb://{folder}",
                 origin=origin,
                 insert_scope=functools.partial(embedded.temporary_files_in, inserts),
                 inserts_folder=inserts,
                 reopen=functools.partial(
-                    embedded.open_embedded,
-                    folder,
-                    lock_timeout_s=lock_timeout_s,
-                    on_wait=on_wait,
+                    _second_client, folder, lock_timeout_s=lock_timeout_s, on_wait=on_wait
                 ),
             )
         return
@@ -93,6 +91,16 @@ def open_warehouse(
             is_server=True,
             reopen=lambda: contextlib.closing(_connect(settings.clickhouse_url)[0]),
         )
+
+
+@contextlib.contextmanager
+def _second_client(
+    folder: Path, *, lock_timeout_s: float, on_wait: Callable[[str], None]
+) -> Iterator[Client]:
+    with embedded.open_embedded(
+        folder, lock_timeout_s=lock_timeout_s, on_wait=on_wait
+    ) as engine:
+        yield engine.client
 
 
 def _embedded_folder(url: str) -> Path:

@@ -12,35 +12,27 @@ from typing import Final
 
 import dagster as dg
 
-from masques_pipelines.defs.failures import RETRY_POLICY, explained_failures
-from masques_pipelines.defs.ledger.accounts import accounts
-from masques_pipelines.defs.migrations import SCHEMA_MIGRATIONS
+from masques_pipelines.defs.cadence import LEDGER_SYNC
+from masques_pipelines.defs.failures import explained
+from masques_pipelines.defs.lineage import LEDGER
 from masques_pipelines.defs.resources import LedgerResource, WarehouseResource
-from masques_pipelines.defs.table_metadata import (
-    OWNERS,
-    static_metadata,
+from masques_pipelines.defs.table_asset import (
+    row_metadata,
     sync_metadata,
-    table_metadata,
+    table_asset,
+    table_key,
 )
 from masques_pipelines.ledger.proofs import suite as all_proofs
 from masques_pipelines.ledger.proofs.result import Proof
 from masques_pipelines.ledger.transactions import sync_transactions
 
-_ACCOUNTS: Final = dg.AssetKey(["masques", "accounts"])
-_TRANSACTIONS: Final = dg.AssetKey(["masques", "transactions"])
+_ACCOUNTS: Final = table_key("accounts")
+_TRANSACTIONS: Final = table_key("transactions")
 
 
-@dg.asset(
-    key=["masques", "transactions"],
-    # After the accounts, so that the events reach past the balances' ledger time: then the balances
-    # can be proved from the events.
-    deps=[SCHEMA_MIGRATIONS, accounts],
-    group_name="ledger",
-    kinds={"clickhouse", "tigerbeetle"},
-    owners=OWNERS,
-    metadata=static_metadata("masques.transactions"),
-    retry_policy=RETRY_POLICY,
-)
+# After the accounts, so that the events reach past the balances' ledger time: then the balances can
+# be proved from the events.
+@table_asset("transactions", group="ledger", cadence=LEDGER_SYNC, deps=[LEDGER, _ACCOUNTS])
 def transactions(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, ledger: LedgerResource
 ) -> dg.MaterializeResult[None]:
@@ -48,16 +40,11 @@ def transactions(
 
     A hold and its post are two rows: sum the views of masques_marts, never this table.
     """
-    with explained_failures(context):
-        done = sync_transactions(
-            warehouse.open(context), ledger.open(), ledger.chart(), report=context.log.info
-        )
-    context.log.info("%d rows written, %d transactions in all", done.rows_written, done.rows_total)
+    done = sync_transactions(warehouse.open(context), ledger.open(), ledger.chart())
+    context.log.info(f"{done.rows_written} rows written, {done.rows_total} transactions in all")
     return dg.MaterializeResult(
         metadata={
-            **table_metadata(
-                "masques.transactions", rows_written=done.rows_written, rows_total=done.rows_total
-            ),
+            **row_metadata(rows_written=done.rows_written, rows_total=done.rows_total),
             **sync_metadata(
                 watermark_ns=done.watermark_ns,
                 lag_s=done.lag_s,
@@ -67,7 +54,8 @@ def transactions(
             "events_read": done.events_read,
             # Kept here too, out of reach of who can write to ClickHouse: `masques verify --seal`.
             "seal": done.seal,
-        }
+        },
+        data_version=dg.DataVersion(done.seal or "no event is sealed"),
     )
 
 
@@ -75,7 +63,7 @@ def _check(
     table: dg.AssetKey, proof: str, description: str, *, blocking: bool = False
 ) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(
-        f"{table.path[-1]}__{proof}",
+        proof,
         asset=table,
         description=description,
         blocking=blocking,
@@ -120,14 +108,12 @@ CHECKS: Final = {
 # A subset, so that one of the two tables can be selected alone; all proofs are made all the same,
 # and events that the balances need are read.
 @dg.multi_asset_check(name="ledger_proofs", specs=list(CHECKS.values()), can_subset=True)
+@explained
 def ledger_proofs(
     context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource, ledger: LedgerResource
 ) -> Iterator[dg.AssetCheckResult]:
     """Proves the two tables from each other and from what the ledger sent."""
-    with explained_failures(context):
-        proofs = all_proofs.prove_after_sync(
-            warehouse.open(context), ledger.open(), ledger.chart(), report=context.log.info
-        )
+    proofs = all_proofs.prove_after_sync(warehouse.open(context), ledger.open(), ledger.chart())
     for name, proof in proofs.items():
         if CHECKS[name].key in context.selected_asset_check_keys:
             yield _result(CHECKS[name], proof)

@@ -1,0 +1,136 @@
+"""What lies above and below the tables: the sources that they are read from, the views on them."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+import dagster as dg
+
+from masques_pipelines.defs.table_asset import OWNERS, SCHEMA_MIGRATIONS, column_schema
+from masques_pipelines.rails.catalog import RAILS
+from masques_pipelines.schema.declared import Declared
+
+MARTS: Final = "masques_marts"
+SOURCES: Final = "sources"
+LEDGER: Final = dg.AssetKey(["tigerbeetle", "ledger"])
+LANDING_FILES: Final = dg.AssetKey(["landing", "gate_files"])
+EXCHANGE_RATES: Final = dg.AssetKey(["landing", "exchange_rates"])
+OTEL_TRACES: Final = dg.AssetKey(["otel", "otel_traces"])
+_JOURNAL: Final = "journal"
+_KINDS: Final = {"base": {"ethereum"}, "solana": {"solana"}, "lightning": {"bitcoin"}}
+_OBJECT: Final = re.compile(r"\b(masques(?:_ops|_marts)?)\.`?(\w+)`?")
+
+
+def rail_key(rail: str) -> dg.AssetKey:
+    """Returns the key of what a rail is read from."""
+    return dg.AssetKey(
+        ["landing", "settlement_journal"] if rail == _JOURNAL else ["rails", rail]
+    )
+
+
+def sources() -> list[dg.AssetSpec]:
+    """Returns the systems outside that the tables are read from; nothing here fills them."""
+    described = [
+        (LEDGER, "The ledger of record, named by MASQUES_LEDGER_URL. It is only read.", set()),
+        (
+            LANDING_FILES,
+            "Files that the 402 gate and its neighbours drop into the landing zone "
+            "(MASQUES_LANDING_URL), one folder for each table.",
+            {"file"},
+        ),
+        (
+            EXCHANGE_RATES,
+            "Files of US dollar rates in the landing zone's folder exchange_rates. Without them, "
+            "values in dollars are NULL.",
+            {"file"},
+        ),
+        (
+            OTEL_TRACES,
+            "Traces that the OpenTelemetry Collector writes. Nothing here reads them: join them by "
+            "trace_id and span_id.",
+            {"clickhouse"},
+        ),
+        *((rail_key(rail), _rail_description(rail), _KINDS.get(rail, {"file"})) for rail in RAILS),
+    ]
+    return [
+        dg.AssetSpec(
+            key, description=description, kinds=kinds, group_name=SOURCES, owners=OWNERS
+        )
+        for key, description, kinds in described
+    ]
+
+
+def _rail_description(rail: str) -> str:
+    if rail == _JOURNAL:
+        return (
+            "The gate's journal of payments, in the landing zone's folder settlement_journal: the "
+            "only link from a payment on a rail to a transfer of the ledger."
+        )
+    return f"Payments to and from our treasury on {rail.capitalize()}, read from a node."
+
+
+def marts(declared: Declared) -> list[dg.AssetSpec]:
+    """Returns the views of masques_marts, each with its columns, its SQL and what it selects from.
+
+    They are derived from the declared schema: a new view needs no entry here.
+    """
+    return [
+        dg.AssetSpec(
+            dg.AssetKey([MARTS, name.removeprefix(f"{MARTS}.")]),
+            description=_description(name, declared),
+            deps=sorted(view_dependencies(name, declared)) or [SCHEMA_MIGRATIONS],
+            group_name="marts",
+            kinds={"clickhouse", "view"},
+            owners=OWNERS,
+            metadata={
+                "dagster/relation_identifier": name,
+                "dagster/column_schema": column_schema(name, declared),
+                "sql": dg.MetadataValue.md(f"```sql\n{_pretty(declared.objects[name].query)}\n```"),
+            },
+        )
+        for name in declared.objects
+        if name.startswith(f"{MARTS}.")
+    ]
+
+
+def view_dependencies(name: str, declared: Declared) -> set[dg.AssetKey]:
+    """Returns the tables and marts that a view selects from, through the views of masques_ops.
+
+    Tables of masques_ops are the pipeline's own and no assets; what a materialized view fills
+    depends on what that view reads.
+    """
+    found: set[dg.AssetKey] = set()
+    seen = {name}
+    waiting = list(_named(declared.objects[name].query, declared))
+    while waiting:
+        other = waiting.pop()
+        if other in seen:
+            continue
+        seen.add(other)
+        database, table = other.split(".", 1)
+        if database == "masques_ops":
+            waiting += _named(declared.objects[other].query, declared)
+        else:
+            found.add(dg.AssetKey([database, table]))
+    return found
+
+
+def _named(query: str, declared: Declared) -> Iterable[str]:
+    """Returns the objects that a query names; aliases of the same form are none."""
+    names = {f"{database}.{table}" for database, table in _OBJECT.findall(query)}
+    return names & declared.objects.keys()
+
+
+def _description(name: str, declared: Declared) -> str:
+    comment = getattr(declared.objects[name], "comment", "")
+    return comment or f"The view {name}; its SQL is in its metadata."
+
+
+def _pretty(query: str) -> str:
+    """Returns a view's query, which the engine prints on one line, with its clauses on their own."""
+    return re.sub(
+        r" (?=(?:SELECT|FROM|WHERE|GROUP BY|HAVING|ORDER BY|LIMIT|UNION ALL|"
+        r"(?:LEFT |INNER |ANY |ASOF )*JOIN)\b)",
+        "\n",
+        query,
+    )
