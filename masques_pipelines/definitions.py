@@ -18,15 +18,17 @@ from masques_pipelines.schema.declared import declared_schema
 def defs() -> dg.Definitions:
     """Returns the definitions of the code location."""
     declared = declared_schema()
-    tables = dg.Definitions(
-        assets=dg.load_assets_from_package_module(package),
+    tables = [
+        each.map_asset_specs(lambda spec: with_declared_columns(spec, declared))
+        for each in dg.load_assets_from_package_module(package)
+        if isinstance(each, dg.AssetsDefinition)
+    ]
+    return dg.Definitions(
+        assets=[*lineage.sources(), *tables, *lineage.marts(declared)],
         asset_checks=dg.load_asset_checks_from_package_module(package),
         jobs=jobs.JOBS,
         schedules=jobs.SCHEDULES,
         sensors=sensors.SENSORS,
         resources={"warehouse": WarehouseResource(), "ledger": LedgerResource()},
         executor=interruptible_executor,
-    ).map_asset_specs(func=lambda spec: with_declared_columns(spec, declared))
-    return dg.Definitions.merge(
-        tables, dg.Definitions(assets=[*lineage.sources(), *lineage.marts(declared)])
     )

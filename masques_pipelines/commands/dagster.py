@@ -1,4 +1,4 @@
-"""Runs Dagster's own commands with everything set: `masques dev`, `masques asset …` and the like."""
+"""Runs Dagster's own commands with everything set: `masques dev`, `masques asset …` and others."""
 
 import contextlib
 import fcntl

@@ -24,7 +24,9 @@ class Cadence:
 
         One tick may be skipped while a run is unfinished, and a run may queue behind other jobs'.
         """
-        return dg.FreshnessPolicy.time_window(warn_window=3 * self.every, fail_window=6 * self.every)
+        return dg.FreshnessPolicy.time_window(
+            warn_window=3 * self.every, fail_window=6 * self.every
+        )
 
 
 LEDGER_SYNC: Final = Cadence("*/5 * * * *", timedelta(minutes=5))

@@ -5,7 +5,7 @@ this way instead of 3 s in a process of its own.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 
@@ -42,10 +42,16 @@ class InterruptibleExecutor(dg.Executor):
             raise
 
 
-@dg.executor(name="in_process", config_schema=dg.in_process_executor.config_schema)
-def interruptible_executor(context: dg.InitExecutorContext) -> dg.Executor:
-    """Executes all steps in a single process; a signal cancels the run."""
+def _create(context: dg.InitExecutorContext) -> dg.Executor:
     create = dg.in_process_executor.executor_creation_fn
     if create is None:
         raise RuntimeError("this Dagster has no in-process executor")
     return InterruptibleExecutor(create(context))
+
+
+interruptible_executor: Final = dg.ExecutorDefinition(
+    name="in_process",
+    config_schema=dg.in_process_executor.config_schema,
+    executor_creation_fn=_create,
+    description="Executes all steps in one process; a signal cancels the run.",
+)

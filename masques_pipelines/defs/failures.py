@@ -70,7 +70,7 @@ def _explained_failures(context: StepContext) -> Iterator[None]:
             context.log.error(str(error))  # noqa: TRY400 - the trace comes with the failure
             raise dg.Failure(description=str(error), allow_retries=False) from error
         pause_s = RETRY_PAUSES_S[attempt]
-        context.log.warning(f"{error}; trying again in {pause_s:.0f} s")
+        context.log.warning("%s; trying again in %.0f s", error, pause_s)
         # Paused here, not by Dagster: between two attempts it notices no interrupt.
         _release_resources(context)
         time.sleep(pause_s)

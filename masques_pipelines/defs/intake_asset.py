@@ -57,9 +57,13 @@ def intake_asset(table: IntakeTable, *, group: str, description: str) -> IntakeD
         opened = warehouse.open(context)
         done = load_table(opened, open_landing(read_settings()), table)
         context.log.info(
-            f"{table.name}: {len(done.files)} files, {done.total('rows_read')} rows: "
-            f"{done.total('loaded')} loaded, {done.total('duplicates')} duplicates, "
-            f"{done.total('quarantined')} quarantined"
+            "%s: %d files, %d rows: %d loaded, %d duplicates, %d quarantined",
+            table.name,
+            len(done.files),
+            done.total("rows_read"),
+            done.total("loaded"),
+            done.total("duplicates"),
+            done.total("quarantined"),
         )
         return dg.MaterializeResult(
             metadata=_metadata(opened, done), data_version=_data_version(opened, table)
@@ -71,11 +75,7 @@ def intake_asset(table: IntakeTable, *, group: str, description: str) -> IntakeD
 def _data_version(warehouse: Warehouse, table: IntakeTable) -> dg.DataVersion:
     is_merged = table.name == "identities"
     return dg.DataVersion(
-        str(
-            warehouse.scalar(
-                _CONTENT_MERGED if is_merged else _CONTENT, {"table": table.name}
-            )
-        )
+        str(warehouse.scalar(_CONTENT_MERGED if is_merged else _CONTENT, {"table": table.name}))
     )
 
 

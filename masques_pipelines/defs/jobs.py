@@ -59,7 +59,6 @@ def steady_schedule(job_name: str, cadence: Cadence, description: str) -> dg.Sch
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=f"{description} A tick is skipped while the job's last run is unfinished.",
-        owners=OWNERS,
     )
     def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         skip = unfinished_run(context.instance, job_name, context.scheduled_execution_time)
@@ -70,16 +69,13 @@ def steady_schedule(job_name: str, cadence: Cadence, description: str) -> dg.Sch
     return tick
 
 
-def _job(
-    name: str, selection: dg.AssetSelection, description: str
-) -> UnresolvedAssetJobDefinition:
+def _job(name: str, selection: dg.AssetSelection, description: str) -> UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
         name,
         selection=dg.AssetSelection.assets(SCHEMA_MIGRATIONS) | selection,
         description=description,
-        owners=OWNERS,
-        # Seen beside each run; what a group's own alerts and filters go by.
-        tags={"masques/part": name.removesuffix("_job")},
+        # Shown beside each run of the job; alerts and filters go by them.
+        tags={"owner": OWNERS[0].removeprefix("team:"), "part": name.removesuffix("_job")},
     )
 
 

@@ -23,41 +23,44 @@ _OBJECT: Final = re.compile(r"\b(masques(?:_ops|_marts)?)\.`?(\w+)`?")
 
 def rail_key(rail: str) -> dg.AssetKey:
     """Returns the key of what a rail is read from."""
-    return dg.AssetKey(
-        ["landing", "settlement_journal"] if rail == _JOURNAL else ["rails", rail]
-    )
+    return dg.AssetKey(["landing", "settlement_journal"] if rail == _JOURNAL else ["rails", rail])
 
 
 def sources() -> list[dg.AssetSpec]:
     """Returns the systems outside that the tables are read from; nothing here fills them."""
-    described = [
-        (LEDGER, "The ledger of record, named by MASQUES_LEDGER_URL. It is only read.", set()),
-        (
+    return [
+        _source(
+            LEDGER, "The ledger of record, named by MASQUES_LEDGER_URL. It is only read.", set()
+        ),
+        _source(
             LANDING_FILES,
             "Files that the 402 gate and its neighbours drop into the landing zone "
             "(MASQUES_LANDING_URL), one folder for each table.",
             {"file"},
         ),
-        (
+        _source(
             EXCHANGE_RATES,
             "Files of US dollar rates in the landing zone's folder exchange_rates. Without them, "
             "values in dollars are NULL.",
             {"file"},
         ),
-        (
+        _source(
             OTEL_TRACES,
             "Traces that the OpenTelemetry Collector writes. Nothing here reads them: join them by "
             "trace_id and span_id.",
             {"clickhouse"},
         ),
-        *((rail_key(rail), _rail_description(rail), _KINDS.get(rail, {"file"})) for rail in RAILS),
+        *(
+            _source(rail_key(rail), _rail_description(rail), _KINDS.get(rail, {"file"}))
+            for rail in RAILS
+        ),
     ]
-    return [
-        dg.AssetSpec(
-            key, description=description, kinds=kinds, group_name=SOURCES, owners=OWNERS
-        )
-        for key, description, kinds in described
-    ]
+
+
+def _source(key: dg.AssetKey, description: str, kinds: set[str]) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        key, description=description, kinds=kinds, group_name=SOURCES, owners=OWNERS
+    )
 
 
 def _rail_description(rail: str) -> str:
@@ -127,7 +130,7 @@ def _description(name: str, declared: Declared) -> str:
 
 
 def _pretty(query: str) -> str:
-    """Returns a view's query, which the engine prints on one line, with its clauses on their own."""
+    """Returns a view's query, which the engine prints on one line, with one line per clause."""
     return re.sub(
         r" (?=(?:SELECT|FROM|WHERE|GROUP BY|HAVING|ORDER BY|LIMIT|UNION ALL|"
         r"(?:LEFT |INNER |ANY |ASOF )*JOIN)\b)",

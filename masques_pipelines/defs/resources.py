@@ -65,9 +65,7 @@ class WarehouseResource(_RunScoped):
         origin = Origin(run_id=step.run.run_id, asset_key=_asset_of(step), job=step.run.job_name)
         if self._warehouse is None:
             stack = self._opened()
-            self._warehouse = stack.enter_context(
-                open_warehouse(read_settings(), origin=origin)
-            )
+            self._warehouse = stack.enter_context(open_warehouse(read_settings(), origin=origin))
             stack.callback(setattr, self, "_warehouse", None)
         return self._warehouse.for_origin(origin)
 

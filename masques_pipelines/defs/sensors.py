@@ -14,7 +14,6 @@ from typing import Final
 import dagster as dg
 
 from masques_pipelines.defs.jobs import intake_job, unfinished_run
-from masques_pipelines.defs.table_asset import OWNERS
 from masques_pipelines.errors import MasquesError
 from masques_pipelines.intake.tables import TABLES
 from masques_pipelines.landing.zone import LandingFile, open_landing, settled_files
@@ -36,7 +35,6 @@ _HASH_CHARS: Final = 12
         "Every 30 s: starts intake_job for files of the landing zone that have settled and that no "
         "run was started for, at most 500 files a run."
     ),
-    owners=OWNERS,
 )
 def intake_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Asks for a run of the intake.

@@ -1,6 +1,7 @@
-"""What every table asset is and reports, set once: key, root, owners, freshness, columns, source."""
+"""What every table asset is and reports, set once: key, root, owners, freshness, columns, code."""
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -67,29 +68,39 @@ def table_asset(  # noqa: PLR0913 - what differs between two tables, by name
 def source_of(function: Callable[..., Any]) -> dg.CodeReferencesMetadataValue:
     """Returns where a function is defined, for the UI's link to the code."""
     code = inspect.unwrap(function).__code__
-    reference = dg.LocalFileCodeReference(
-        file_path=code.co_filename, line_number=code.co_firstlineno
-    )
-    return dg.CodeReferencesMetadataValue(code_references=[reference])
+    return _references([(code.co_filename, code.co_firstlineno, None)])
+
+
+def _references(
+    places: Iterable[tuple[str, int | None, str | None]],
+) -> dg.CodeReferencesMetadataValue:
+    with warnings.catch_warnings(action="ignore"):  # Dagster says at each use that it may change
+        return dg.CodeReferencesMetadataValue(
+            code_references=[
+                dg.LocalFileCodeReference(file_path=path, line_number=line, label=label)
+                for path, line, label in places
+            ]
+        )
 
 
 def with_declared_columns(spec: dg.AssetSpec, declared: Declared) -> dg.AssetSpec:
-    """Adds the declared columns of a table or view to its asset, and the SQL file that makes it."""
+    """Adds the declared columns of a table to its asset, and the SQL file that makes it."""
     name = ".".join(spec.key.path)
     if name not in declared.objects:
         return spec
-    added: dict[str, Any] = {"dagster/column_schema": column_schema(name, declared)}
-    files = sorted(sql_directory().glob(f"{declared.created_by[name]:03d}_*.sql"))
     known = spec.metadata.get("dagster/code_references")
-    references = [
-        *(known.code_references if isinstance(known, dg.CodeReferencesMetadataValue) else ()),
-        *(dg.LocalFileCodeReference(file_path=str(file), label=file.name) for file in files),
+    places: list[tuple[str, int | None, str | None]] = [
+        (each.file_path, each.line_number, each.label)
+        for each in getattr(known, "code_references", ())
     ]
-    if references:
-        added["dagster/code_references"] = dg.CodeReferencesMetadataValue(
-            code_references=references
-        )
-    return spec.merge_attributes(metadata=added)
+    files = sorted(sql_directory().glob(f"{declared.created_by[name]:03d}_*.sql"))
+    places += [(str(file), None, file.name) for file in files]
+    return spec.merge_attributes(
+        metadata={
+            "dagster/column_schema": column_schema(name, declared),
+            "dagster/code_references": _references(places),
+        }
+    )
 
 
 def column_schema(name: str, declared: Declared) -> dg.TableSchema:

@@ -97,9 +97,7 @@ def open_warehouse(
 def _second_client(
     folder: Path, *, lock_timeout_s: float, on_wait: Callable[[str], None]
 ) -> Iterator[Client]:
-    with embedded.open_embedded(
-        folder, lock_timeout_s=lock_timeout_s, on_wait=on_wait
-    ) as engine:
+    with embedded.open_embedded(folder, lock_timeout_s=lock_timeout_s, on_wait=on_wait) as engine:
         yield engine.client
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Final, TypeVar
 
-# A cancelled query ends within its block; what goes on after this long is left to the process's end.
+# A cancelled query ends with its block; what lasts longer is left to the process's end.
 CANCEL_WAIT_S: Final = 3.0
 
 Result = TypeVar("Result")

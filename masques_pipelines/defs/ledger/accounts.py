@@ -23,7 +23,7 @@ def accounts(
     """
     opened = warehouse.open(context)
     done = sync_accounts(opened, ledger.open(), ledger.chart())
-    context.log.info(f"{done.rows_written} rows written, {done.rows_total} accounts in all")
+    context.log.info("%d rows written, %d accounts in all", done.rows_written, done.rows_total)
     return dg.MaterializeResult(
         metadata={
             **row_metadata(rows_written=done.rows_written, rows_total=done.rows_total),

@@ -41,7 +41,7 @@ def transactions(
     A hold and its post are two rows: sum the views of masques_marts, never this table.
     """
     done = sync_transactions(warehouse.open(context), ledger.open(), ledger.chart())
-    context.log.info(f"{done.rows_written} rows written, {done.rows_total} transactions in all")
+    context.log.info("%d rows written, %d transactions in all", done.rows_written, done.rows_total)
     return dg.MaterializeResult(
         metadata={
             **row_metadata(rows_written=done.rows_written, rows_total=done.rows_total),

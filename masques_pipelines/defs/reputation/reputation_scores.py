@@ -71,7 +71,7 @@ def reputation_scores(
     """
     opened = warehouse.open(context)
     done = aggregate(opened, read_settings())
-    context.log.info(f"{done.refresh.identities} identities scored")
+    context.log.info("%d identities scored", done.refresh.identities)
     return dg.MaterializeResult(
         metadata={
             **_metadata(done),
