@@ -51,7 +51,7 @@ def _create(context: dg.InitExecutorContext) -> dg.Executor:
 
 interruptible_executor: Final = dg.ExecutorDefinition(
     name="in_process",
-    config_schema=dg.in_process_executor.config_schema,
+    config_schema=dg.in_process_executor.config_schema,  # type: ignore[arg-type]  # resolved
     executor_creation_fn=_create,
     description="Executes all steps in one process; a signal cancels the run.",
 )
