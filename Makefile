@@ -58,8 +58,8 @@ lock: $(VENV)/.ready-dev ## Resolve the pinned versions anew, for all platforms
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	    --upgrade --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 
-schema: $(VENV)/.ready-dev ## Write sql/schema.json anew after adding a migration
-	$(BIN)/python -m tests.support.schema_snapshot
+schema: $(VENV)/.ready-dev ## Write sql/schema.json after adding a numbered file or editing a view
+	$(BIN)/python -m masques_pipelines.schema.snapshot
 
 clean: ## Remove the environment and everything that a run wrote
 	rm -rf $(VENV) var .dagster .tmp_dagster_home_* logs

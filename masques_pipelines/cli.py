@@ -1,12 +1,5 @@
-"""The `masques` command: one door to everything a person runs.
+"""The `masques` command: the list of commands, and how an error is shown."""
 
-Here: the list of commands, and how an error that a person can mend is shown.
-Not here: what a command does (commands/, one file each).
-A re-run of any command is safe; see each.
-"""
-
-import logging
-import os
 import signal
 import sys
 from types import FrameType
@@ -17,6 +10,7 @@ import click
 from masques_pipelines.commands import dagster as dagster_handover
 from masques_pipelines.commands import demo, intake, ledger, migrate, rails, reputation, verify
 from masques_pipelines.commands import sql as query
+from masques_pipelines.commands.console import show_progress
 from masques_pipelines.errors import MasquesError
 
 EXIT_FAILED: Final = 1
@@ -46,23 +40,32 @@ for _command in dagster_handover.COMMANDS:
 
 
 def main() -> None:
-    """Runs the command line; an error that a person can mend is one line on stderr, exit code 1."""
-    # The attempts of a retry would bury that line; the last one's reason is in it.
-    logging.disable(logging.WARNING)
+    """Runs the command line and exits.
+
+    An error that a person can fix is one line on stderr and exit code 1 (a line for each bad
+    setting); a wrong use of a command is 2, Ctrl-C 130, SIGTERM 143.
+    """
+    show_progress()
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        masques(standalone_mode=False)
+        # Not standalone: click would exit with 1 after Ctrl-C.
+        sys.exit(masques.main(standalone_mode=False))
+    except MasquesError as error:
+        for line in str(error).splitlines():
+            click.echo(f"masques: {line}", err=True)
+        sys.exit(EXIT_FAILED)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except MasquesError as error:
-        click.echo(f"masques: {error}", err=True)
-        sys.exit(EXIT_FAILED)
-    except (KeyboardInterrupt, click.Abort):
+    except click.Abort as error:
+        # Of a prompt, unless Ctrl-C is its cause.
+        sys.exit(EXIT_INTERRUPTED if _is_interrupt(error) else EXIT_FAILED)
+    except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of a pipe went away (`masques sql … | head`).
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _is_interrupt(error: click.Abort) -> bool:
+    return isinstance(error.__cause__ or error.__context__, KeyboardInterrupt)
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -1,7 +1,7 @@
 """The code location: everything in `defs/` comes together here.
 
-Importing this module reads nothing. Dagster calls `defs` when it loads the location; that reads the
-declared schema (`sql/schema.json`), which columns and views are taken from, and nothing else.
+Importing this module reads nothing. Dagster calls `defs` when it loads the location; that reads
+`sql/`, which columns and views are taken from, and nothing else.
 """
 
 import dagster as dg
@@ -12,6 +12,7 @@ from masques_pipelines.defs.executor import interruptible_executor
 from masques_pipelines.defs.resources import LedgerResource, WarehouseResource
 from masques_pipelines.defs.table_asset import with_declared_columns
 from masques_pipelines.schema.declared import declared_schema
+from masques_pipelines.schema.files import sql_files
 
 
 @dg.definitions
@@ -23,8 +24,9 @@ def defs() -> dg.Definitions:
         for each in dg.load_assets_from_package_module(package)
         if isinstance(each, dg.AssetsDefinition)
     ]
+    views = [with_declared_columns(spec, declared) for spec in lineage.marts(declared, sql_files())]
     return dg.Definitions(
-        assets=[*lineage.sources(), *tables, *lineage.marts(declared)],
+        assets=[*lineage.sources(), *tables, *views],
         asset_checks=dg.load_asset_checks_from_package_module(package),
         jobs=jobs.JOBS,
         schedules=jobs.SCHEDULES,

@@ -1,53 +1,24 @@
-"""The settings of the project: what each variable means, its default, and what a bad value is told.
+"""Settings: every MASQUES_ variable, its type, its default, and what it means.
 
-Here: the one place that reads the environment and `.env`, when a run or a command asks for it.
-Not here: use of a setting (opening a warehouse or a ledger), and any read at import time.
-A re-run reads the environment again: nothing is remembered between calls.
+The environment is read when a run or a command asks, never at import, and again at each call.
 """
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
 from dotenv import dotenv_values
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from masques_pipelines.errors import SettingError
 
-VARIABLES: Final = (
-    "MASQUES_HOME",
-    "MASQUES_CLICKHOUSE_URL",
-    "MASQUES_CLICKHOUSE_CLUSTER",
-    "MASQUES_LEDGER_URL",
-    "MASQUES_LEDGER_CHART",
-    "MASQUES_LANDING_URL",
-    "MASQUES_BASE_RPC_URL",
-    "MASQUES_BASE_BEARER_FILE",
-    "MASQUES_BASE_NETWORK",
-    "MASQUES_BASE_TREASURY",
-    "MASQUES_BASE_ASSETS",
-    "MASQUES_BASE_FINALITY",
-    "MASQUES_BASE_START_BLOCK",
-    "MASQUES_SOLANA_RPC_URL",
-    "MASQUES_SOLANA_BEARER_FILE",
-    "MASQUES_SOLANA_NETWORK",
-    "MASQUES_SOLANA_TREASURY",
-    "MASQUES_SOLANA_MINTS",
-    "MASQUES_SOLANA_FINALITY",
-    "MASQUES_SOLANA_START_SLOT",
-    "MASQUES_LND_URL",
-    "MASQUES_LND_MACAROON_FILE",
-    "MASQUES_LND_TLS_CERT_FILE",
-    "MASQUES_LND_NETWORK",
-    "MASQUES_REPUTATION_MODEL",
-    "MASQUES_INTAKE_BAD_SHARE_MAX",
-)
-
 _PREFIX: Final = "MASQUES_"
 _PACKAGE_DIRECTORY: Final = Path(__file__).resolve().parent
-
 
 # USDC as its issuer lists it; settlements of other tokens are not read.
 _BASE_USDC: Final = {
@@ -62,12 +33,11 @@ _SOLANA_USDC: Final = {
         "4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU:USDC:6"
     ),
 }
-_LIGHTNING_NETWORKS: Final = ("mainnet", "testnet", "signet", "regtest")
 
 
 @dataclass(frozen=True)
 class RailSettings:
-    """Where a rail is read and what of it is ours.
+    """Where a rail is read and which payments on it are ours.
 
     Attributes:
         url: The node, or None: the rail is off. Providers' URLs hold keys, so it is left out of
@@ -75,7 +45,7 @@ class RailSettings:
         network: CAIP-2 id of the chain; for Lightning mainnet, testnet, signet or regtest.
         treasury: Our addresses; of Lightning the node is the treasury.
         assets: `address:symbol:decimals` of each token that counts as money.
-        finality: The rail's own word for what decides.
+        finality: The rail's own name of the finality that decides.
         start: First block or slot to read, or None: from now on.
         credential_file: File of the bearer token, or of the macaroon.
         tls_cert_file: The node's certificate, when no authority signed it.
@@ -93,22 +63,13 @@ class RailSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run needs to know of its surroundings.
+    """The settings as values, with defaults filled in; `Variables` says what each means.
 
     Attributes:
-        home: Folder of everything the pipeline writes locally (MASQUES_HOME).
-        clickhouse_url: `chdb:///abs/path` or `http(s)://user:password@host:port`; holds a password,
-            so it is left out of the representation.
-        clickhouse_cluster: Name of the ClickHouse cluster, or None for a single server: with a name
-            migrations run their cluster form.
-        ledger_url: Where the ledger is read from, or None: the packaged capture, laid down in home.
-        ledger_chart: The chart of ledgers and codes, or None: the packaged one.
-        landing_url: Where producers drop files.
-        base: The rail Base (any chain of the OP stack).
-        solana: The rail Solana.
-        lightning: The rail Lightning, an LND node.
-        reputation_model: The parameters of the reputation model, or None: the packaged ones.
-        intake_bad_share_max: Share of bad rows, 0 to 1, above which the intake's check fails.
+        sandbox: MASQUES_SANDBOX: True, False, or None when it is not set.
+        sandbox_folder: The folder of the sandbox when this is one, else None; it is set by
+            sandbox/stand_ins.py, never here.
+        given: Names of the variables that have a value.
     """
 
     home: Path
@@ -122,6 +83,9 @@ class Settings:
     solana: RailSettings
     lightning: RailSettings
     reputation_model: Path | None = None
+    sandbox: bool | None = None
+    sandbox_folder: Path | None = None
+    given: frozenset[str] = frozenset()
 
 
 def project_root() -> Path:
@@ -136,6 +100,142 @@ def project_root() -> Path:
     return Path.cwd()
 
 
+def _absolute(path: Path) -> Path:
+    path = path.expanduser()
+    return path if path.is_absolute() else project_root() / path
+
+
+def _readable(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(f"{path} is not a file: give the path of one, or unset it")
+    return path
+
+
+def _landing(url: str) -> str:
+    return url if "://" in url else str(_absolute(Path(url)))
+
+
+def _split(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _cluster_name(name: str) -> str:
+    if not name.replace("_", "").replace("-", "").isalnum():
+        raise ValueError(
+            f"{name!r} is not a valid cluster name: use letters, digits, '_' and '-', as in "
+            "system.clusters"
+        )
+    return name
+
+
+_Folder = Annotated[Path, AfterValidator(_absolute)]
+_File = Annotated[Path, AfterValidator(_absolute), AfterValidator(_readable)]
+_List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+_Height = Annotated[int, Field(ge=0)]
+
+
+class Variables(BaseSettings):
+    """Every variable by its name without MASQUES_; a blank value means unset."""
+
+    model_config = SettingsConfigDict(
+        alias_generator=lambda name: f"{_PREFIX}{name.upper()}",
+        case_sensitive=True,
+        extra="ignore",
+        frozen=True,
+    )
+
+    home: _Folder = Field(
+        default_factory=lambda: project_root() / "var",
+        description="Folder of everything that is written locally.",
+    )
+    sandbox: Literal["0", "1"] | None = Field(
+        None,
+        description="1: demo data in a warehouse of its own; 0: never. Unset: a sandbox while no "
+        "real system is configured and MASQUES_HOME never held one.",
+    )
+    clickhouse_url: str | None = Field(
+        None,
+        description="chdb:///abs/folder (embedded) or http(s)://user:password@host:port; embedded "
+        "in $MASQUES_HOME/warehouse when unset.",
+    )
+    clickhouse_cluster: Annotated[str, AfterValidator(_cluster_name)] | None = Field(
+        None, description="Name of the ClickHouse cluster: migrations run their cluster form."
+    )
+    ledger_url: str | None = Field(
+        None,
+        description="tigerbeetle://host:port,…/?cluster_id=7, capture:///abs/folder, or "
+        "sandbox:///abs/folder: a sandbox in that folder.",
+    )
+    ledger_chart: _File | None = Field(
+        None, description="Assets and scales of ledgers, meaning of codes; the packaged chart.yaml."
+    )
+    landing_url: Annotated[str, AfterValidator(_landing)] | None = Field(
+        None,
+        description="Where producers deliver files: a folder or any fsspec URL; "
+        "$MASQUES_HOME/landing when unset.",
+    )
+    intake_bad_share_max: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.05, description="Share of bad rows, 0 to 1, above which the intake's check fails."
+    )
+    reputation_model: _File | None = Field(
+        None, description="Parameters of the reputation model; the packaged model.yaml."
+    )
+
+    base_rpc_url: str | None = Field(None, description="JSON-RPC node; unset: the rail is off.")
+    base_bearer_file: _File | None = Field(None, description="File of the node's bearer token.")
+    base_network: str = Field("eip155:8453", description="CAIP-2 id of the chain.")
+    base_treasury: _List = Field((), description="Our addresses, separated by commas.")
+    base_assets: _List = Field(
+        (), description="address:symbol:decimals of each token; USDC of the network."
+    )
+    base_finality: Literal["finalized", "safe"] = Field("finalized", description="What decides.")
+    base_start_block: _Height | None = Field(
+        None, description="First block to read; from now on when unset."
+    )
+
+    solana_rpc_url: str | None = Field(None, description="JSON-RPC node; unset: the rail is off.")
+    solana_bearer_file: _File | None = Field(None, description="File of the node's bearer token.")
+    solana_network: str = Field(
+        "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", description="CAIP-2 id of the chain."
+    )
+    solana_treasury: _List = Field((), description="Our wallets, separated by commas.")
+    solana_mints: _List = Field(
+        (), description="address:symbol:decimals of each token; USDC of the network."
+    )
+    solana_finality: Literal["finalized", "confirmed"] = Field(
+        "finalized", description="What decides."
+    )
+    solana_start_slot: _Height | None = Field(
+        None, description="First slot to read; from now on when unset."
+    )
+
+    lnd_url: str | None = Field(None, description="LND's REST address; unset: the rail is off.")
+    lnd_macaroon_file: _File | None = Field(None, description="A read-only macaroon.")
+    lnd_tls_cert_file: _File | None = Field(None, description="The node's own certificate.")
+    lnd_network: Literal["mainnet", "testnet", "signet", "regtest"] = Field(
+        "mainnet", description="The node's network."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_blanks(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """A blank line in .env means unset; a blank in the environment also hides .env."""
+        texts = {name: str(value).strip() for name, value in values.items()}
+        return {name: text for name, text in texts.items() if text}
+
+
+VARIABLES: Final = tuple(f"{_PREFIX}{name.upper()}" for name in Variables.model_fields)
+
+
+def environment() -> dict[str, str]:
+    """Returns what the process's environment says, and `.env` where it says nothing."""
+    from_file = dotenv_values(project_root() / ".env")
+    known = {name: value for name, value in from_file.items() if value is not None}
+    return {**known, **os.environ}
+
+
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Reads the settings from the environment, and from `.env` where the environment is silent.
 
@@ -143,155 +243,106 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         environ: Read instead of the process's environment (and then `.env` is not looked at).
 
     Raises:
-        SettingError: A value cannot be used, or a MASQUES_ variable is not known (a misspelt name
-            would otherwise be ignored and a default used in its place).
+        SettingError: Values cannot be used (one line for each), or a MASQUES_ variable is not
+            known: a misspelt name would otherwise be ignored and a default used in its place.
     """
-    values = _environment() if environ is None else environ
-    _refuse_unknown(values)
-    home = _path(values, "MASQUES_HOME") or project_root() / "var"
-    cluster = _text(values, "MASQUES_CLICKHOUSE_CLUSTER")
-    if cluster is not None and not cluster.replace("_", "").replace("-", "").isalnum():
-        raise SettingError(
-            f"MASQUES_CLICKHOUSE_CLUSTER: {cluster!r} is no cluster name: "
-            "use letters, digits, '_' and '-', as in system.clusters"
+    unknown = sorted(set(environment() if environ is None else environ) - set(VARIABLES))
+    lines = [
+        f"{name}: there is no such setting; known are {', '.join(VARIABLES)}"
+        for name in unknown
+        if name.startswith(_PREFIX)
+    ]
+    if lines:
+        raise SettingError("\n".join(lines))
+    try:
+        if environ is None:
+            return _settings(Variables(_env_file=project_root() / ".env"))
+        # Every name is given, so that the process's own environment is not read as well.
+        return _settings(
+            Variables.model_validate({name: environ.get(name, "") for name in VARIABLES})
         )
-    chart = _path(values, "MASQUES_LEDGER_CHART")
-    if chart is not None and not chart.is_file():
-        raise SettingError(
-            f"MASQUES_LEDGER_CHART: {chart} is not a file: "
-            "give the path of a chart.yaml, or unset it to use the packaged chart"
-        )
-    model = _path(values, "MASQUES_REPUTATION_MODEL")
-    if model is not None and not model.is_file():
-        raise SettingError(
-            f"MASQUES_REPUTATION_MODEL: {model} is not a file: "
-            "give the path of a model.yaml, or unset it to use the packaged model"
-        )
+    except ValidationError as error:
+        # Not chained: the text of the cause holds values, and a URL holds a password.
+        raise SettingError("\n".join(_line(each) for each in error.errors())) from None
+
+
+def _line(error: ErrorDetails) -> str:
+    """Returns one bad value as a line that begins with the variable's name."""
+    name = error["loc"][0]
+    if error["type"] == "value_error":  # of a function of this module
+        return f"{name}: {error['ctx']['error']}"
+    reason = error["msg"].removeprefix("Input should be ")
+    return f"{name}: {error['input']!r} is not valid: it should be {reason}"
+
+
+def _settings(read: Variables) -> Settings:
     return Settings(
-        home=home,
-        clickhouse_url=_text(values, "MASQUES_CLICKHOUSE_URL")
-        or f"chdb://{quote(str(home / 'warehouse'))}",
-        clickhouse_cluster=cluster,
-        ledger_url=_text(values, "MASQUES_LEDGER_URL"),
-        ledger_chart=chart,
-        landing_url=_text(values, "MASQUES_LANDING_URL") or str(home / "landing"),
-        base=_chain_settings(
-            values,
-            "MASQUES_BASE",
-            network="eip155:8453",
-            assets=("MASQUES_BASE_ASSETS", _BASE_USDC),
-            finalities=("finalized", "safe"),
-            start="MASQUES_BASE_START_BLOCK",
+        home=read.home,
+        clickhouse_url=read.clickhouse_url or f"chdb://{quote(str(read.home / 'warehouse'))}",
+        clickhouse_cluster=read.clickhouse_cluster,
+        ledger_url=read.ledger_url,
+        ledger_chart=read.ledger_chart,
+        landing_url=read.landing_url or str(read.home / "landing"),
+        intake_bad_share_max=read.intake_bad_share_max,
+        base=RailSettings(
+            url=read.base_rpc_url,
+            network=read.base_network,
+            treasury=_treasury(read.base_rpc_url, read.base_treasury, "BASE"),
+            assets=_assets(
+                read.base_rpc_url, read.base_assets, _BASE_USDC, read.base_network, "BASE_ASSETS"
+            ),
+            finality=read.base_finality,
+            start=read.base_start_block,
+            credential_file=read.base_bearer_file,
         ),
-        solana=_chain_settings(
-            values,
-            "MASQUES_SOLANA",
-            network="solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp",
-            assets=("MASQUES_SOLANA_MINTS", _SOLANA_USDC),
-            finalities=("finalized", "confirmed"),
-            start="MASQUES_SOLANA_START_SLOT",
+        solana=RailSettings(
+            url=read.solana_rpc_url,
+            network=read.solana_network,
+            treasury=_treasury(read.solana_rpc_url, read.solana_treasury, "SOLANA"),
+            assets=_assets(
+                read.solana_rpc_url,
+                read.solana_mints,
+                _SOLANA_USDC,
+                read.solana_network,
+                "SOLANA_MINTS",
+            ),
+            finality=read.solana_finality,
+            start=read.solana_start_slot,
+            credential_file=read.solana_bearer_file,
         ),
         lightning=RailSettings(
-            url=_text(values, "MASQUES_LND_URL"),
-            network=_one_of(values, "MASQUES_LND_NETWORK", _LIGHTNING_NETWORKS),
-            credential_file=_file(values, "MASQUES_LND_MACAROON_FILE"),
-            tls_cert_file=_file(values, "MASQUES_LND_TLS_CERT_FILE"),
+            url=read.lnd_url,
+            network=read.lnd_network,
+            credential_file=read.lnd_macaroon_file,
+            tls_cert_file=read.lnd_tls_cert_file,
         ),
-        reputation_model=model,
-        intake_bad_share_max=_share(values, "MASQUES_INTAKE_BAD_SHARE_MAX", default=0.05),
+        reputation_model=read.reputation_model,
+        sandbox=None if read.sandbox is None else read.sandbox == "1",
+        given=frozenset(f"{_PREFIX}{name.upper()}" for name in read.model_fields_set),
     )
 
 
-def _chain_settings(  # noqa: PLR0913 - what differs between two chains, by name
-    values: Mapping[str, str],
-    prefix: str,
-    *,
-    network: str,
-    assets: tuple[str, Mapping[str, str]],
-    finalities: tuple[str, ...],
-    start: str,
-) -> RailSettings:
-    """Reads the settings of a chain; what a token or address is, its rail checks."""
-    url = _text(values, f"{prefix}_RPC_URL")
-    known = _text(values, f"{prefix}_NETWORK") or network
-    treasury = _list(values, f"{prefix}_TREASURY")
+def _treasury(url: str | None, treasury: tuple[str, ...], chain: str) -> tuple[str, ...]:
     if url is not None and not treasury:
         raise SettingError(
-            f"{prefix}_TREASURY: it is needed with {prefix}_RPC_URL: "
+            f"{_PREFIX}{chain}_TREASURY: it is needed with {_PREFIX}{chain}_RPC_URL: "
             "give the addresses that payments come to, separated by commas"
         )
-    asset_variable, defaults = assets
-    listed = _list(values, asset_variable) or tuple(filter(None, [defaults.get(known)]))
-    if url is not None and not listed:
+    return treasury
+
+
+def _assets(
+    url: str | None,
+    assets: tuple[str, ...],
+    defaults: Mapping[str, str],
+    network: str,
+    variable: str,
+) -> tuple[str, ...]:
+    """Returns the tokens that count as money; what a token is, its rail checks."""
+    assets = assets or tuple(filter(None, [defaults.get(network)]))
+    if url is not None and not assets:
         raise SettingError(
-            f"{asset_variable}: no token of {known} is known: give address:symbol:decimals of each"
+            f"{_PREFIX}{variable}: no token of {network} is known: give address:symbol:decimals of "
+            "each"
         )
-    start_text = _text(values, start)
-    if start_text is not None and not start_text.isdigit():
-        raise SettingError(f"{start}: {start_text!r} is no number: give a height, or unset it")
-    return RailSettings(
-        url=url,
-        network=known,
-        treasury=treasury,
-        assets=listed,
-        finality=_one_of(values, f"{prefix}_FINALITY", finalities),
-        start=None if start_text is None else int(start_text),
-        credential_file=_file(values, f"{prefix}_BEARER_FILE"),
-    )
-
-
-def _environment() -> dict[str, str]:
-    from_file = dotenv_values(project_root() / ".env")
-    known = {name: value for name, value in from_file.items() if value is not None}
-    return {**known, **os.environ}
-
-
-def _refuse_unknown(values: Mapping[str, str]) -> None:
-    for name in sorted(values):
-        if name.startswith(_PREFIX) and name not in VARIABLES:
-            raise SettingError(
-                f"{name}: there is no such setting; known are {', '.join(VARIABLES)}"
-            )
-
-
-def _text(values: Mapping[str, str], name: str) -> str | None:
-    """Returns the value, or None when it is unset or blank (a blank line in .env means unset)."""
-    return values.get(name, "").strip() or None
-
-
-def _share(values: Mapping[str, str], name: str, *, default: float) -> float:
-    text = _text(values, name)
-    try:
-        share = default if text is None else float(text)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise SettingError(f"{name}: {text!r} is no share: give a number from 0 to 1, as in 0.05")
-    return share
-
-
-def _path(values: Mapping[str, str], name: str) -> Path | None:
-    text = _text(values, name)
-    if text is None:
-        return None
-    path = Path(text).expanduser()
-    return path if path.is_absolute() else project_root() / path
-
-
-def _list(values: Mapping[str, str], name: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in (_text(values, name) or "").split(",") if part.strip())
-
-
-def _one_of(values: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:
-    """Returns the value, which has to be one of the known ones; the first is the default."""
-    text = _text(values, name) or known[0]
-    if text not in known:
-        raise SettingError(f"{name}: {text!r} is not known: use {' or '.join(known)}")
-    return text
-
-
-def _file(values: Mapping[str, str], name: str) -> Path | None:
-    path = _path(values, name)
-    if path is not None and not path.is_file():
-        raise SettingError(f"{name}: {path} is not a file that can be read")
-    return path
+    return assets

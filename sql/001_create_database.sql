@@ -1,7 +1,7 @@
--- The three databases. A re-run changes nothing.
+-- The three databases.
 --
 -- masques        the nine objects that consumers query, and nothing else
--- masques_ops    what the pipeline needs for itself: migrations, chart, inlets, quarantine
+-- masques_ops    what the pipeline needs for itself: migrations, chart, cursors, quarantine
 -- masques_marts  views for people
 --
 -- What a cluster needs stands in comments that a plain client ignores and `masques migrate` turns on

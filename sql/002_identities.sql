@@ -1,6 +1,6 @@
--- Who takes part, and which masque they wore when. A re-run changes nothing.
+-- Who takes part, and which masque they wore when.
 
--- One row per version of an identity; the newest updated_at speaks (the source's clock, never ours,
+-- One row per version of an identity; the latest updated_at wins (the source's clock, never ours,
 -- so that a late delivery of an old version does not win).
 CREATE TABLE IF NOT EXISTS masques.identities
 (

@@ -1,4 +1,4 @@
--- The copy of the TigerBeetle ledger. A re-run changes nothing.
+-- The copy of the TigerBeetle ledger.
 --
 -- Money is Decimal(76, 18): it holds every u128 at every asset scale from 0 to 18 (Decimal(38, 18)
 -- does not, and its sum wraps without an error). Time is exact to the nanosecond: the ledger stamps

@@ -1,6 +1,6 @@
--- Money that moved on a rail. A re-run changes nothing.
+-- Money that moved on a rail.
 
--- One row per revision of a settlement, appended when something changed; the newest revision speaks.
+-- One row per revision of a settlement, appended when something changed; the latest revision wins.
 CREATE TABLE IF NOT EXISTS masques.settlements
 (
     settlement_id UUID COMMENT 'uuid5 of the payment''s own identity on its rail',

@@ -1,4 +1,4 @@
--- What the 402 gate let through, challenged or refused. A re-run changes nothing.
+-- What the 402 gate let through, challenged or refused.
 
 CREATE TABLE IF NOT EXISTS masques.api_requests
 (

@@ -12,6 +12,7 @@ from typing import Final
 
 import click
 
+from masques_pipelines.commands.console import command_settings
 from masques_pipelines.settings import project_root
 
 MODULE: Final = "masques_pipelines.definitions"
@@ -29,6 +30,7 @@ _HANDED_OVER: Final = {
 # These take the code location from the environment. `dev` and `definitions` read pyproject.toml;
 # told the module as well, `dev` would give the location another name.
 _NEED_MODULE: Final = ("asset", "job")
+_HELP_OPTIONS: Final = {"-h", "--help"}
 _LOCATION_OPTIONS: Final = {"-m", "--module-name", "-f", "--python-file", "-w", "--workspace"}
 
 
@@ -84,12 +86,18 @@ def _make_history(environment: Mapping[str, str]) -> None:
 
 
 @contextlib.contextmanager
-def running_dagster(arguments: Sequence[str]) -> "Iterator[subprocess.Popen[str]]":
+def running_dagster(
+    arguments: Sequence[str], variables: Mapping[str, str]
+) -> "Iterator[subprocess.Popen[str]]":
     """Runs a Dagster command whose output the caller reads line by line, to its end.
 
     An interrupt is handed on to it and waited for: no run goes on behind a command that has ended.
+
+    Args:
+        arguments: Dagster's.
+        variables: Set in its environment, over what is there.
     """
-    environment = dagster_environment(arguments)
+    environment = {**dagster_environment(arguments), **variables}
     _make_history(environment)
     process = subprocess.Popen(  # noqa: S603 - this interpreter, fixed arguments
         dagster_arguments(arguments),
@@ -131,6 +139,8 @@ def _command(name: str, help_text: str) -> click.Command:
     )
     @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
     def handed_over(arguments: tuple[str, ...]) -> None:
+        if not _HELP_OPTIONS & set(arguments):
+            command_settings()
         _hand_over([name, *arguments])
 
     return handed_over

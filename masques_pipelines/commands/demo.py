@@ -1,26 +1,29 @@
-"""`masques demo`: every asset on packaged data, and what came of it.
+"""`masques demo`: every asset on the sandbox's data, and what came of it.
 
-Here: laying down each part's input, one run through Dagster, and showing the results.
-Not here: the parts (demo_<part>.py), the assets (defs/), and what only a demo would do.
-A re-run brings nothing new: the packaged data does not grow, so no row is written.
+Always the sandbox of MASQUES_HOME, whatever the settings name. A second demo writes no row: the
+packaged data does not grow.
 """
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import click
 
-from masques_pipelines.commands import demo_intake, demo_ledger, demo_rails
+from masques_pipelines.commands.console import announce
 from masques_pipelines.commands.dagster import running_dagster
 from masques_pipelines.commands.warehouse import opened_warehouse
-from masques_pipelines.errors import PermanentError
-from masques_pipelines.sandbox import rates as demo_reputation
-from masques_pipelines.settings import read_settings
+from masques_pipelines.errors import PermanentError, SettingError
+from masques_pipelines.sandbox.stand_ins import (
+    PARTS,
+    demo_environment,
+    install,
+    with_stand_ins,
+)
+from masques_pipelines.settings import Settings, environment, read_settings
 from masques_pipelines.warehouse.sql import sql
 
-PARTS: Final = (demo_ledger.PART, demo_intake.PART, demo_rails.PART, demo_reputation.PART)
 TABLES_TITLE: Final = (
     "The tables (SELECT name, engine FROM system.tables WHERE database = 'masques')"
 )
@@ -30,18 +33,29 @@ _LOG_LINE: Final = re.compile(
 )
 _FAILURE_LINE: Final = re.compile(r"^dagster\S*\.Failure: (?P<reason>.*)$")
 _SHOWN_LEVELS: Final = ("INFO", "WARNING", "ERROR")
+_SANDBOX: Final = "MASQUES_SANDBOX"
+_NEXT: Final = (
+    "masques dev                                 the Dagster UI, schedules running",
+    "masques asset materialize --select '*'      the same from the command line",
+    'masques sql "SELECT * FROM masques.transactions LIMIT 3" --format Vertical',
+)
 _SHOWN_EVENTS: Final = ("STEP_SUCCESS", "STEP_FAILURE", "STEP_UP_FOR_RETRY")
 
 
 @click.command(short_help="Build the copy from packaged data and show it.")
 def demo() -> None:
-    """Build the ClickHouse copy from packaged data and show what is in it."""
-    settings = read_settings()
+    """Build the ClickHouse copy from packaged data, in the sandbox, and show what is in it."""
+    environ = environment()
+    variables, ignored = demo_environment(environ)
+    settings = with_stand_ins(read_settings({**environ, **variables}))
+    announce(settings)
     started_s = time.monotonic()
-    for part in PARTS:
-        click.echo(part.prepare(settings))
+    if ignored:
+        click.echo(f"ignored    {', '.join(ignored)}: a demo reads only packaged data")
+    for line in install(settings.sandbox_folder or settings.home):
+        click.echo(line)
     click.echo("run        every asset and check, through Dagster (it takes some seconds to start)")
-    _materialize_all()
+    _materialize_all(variables)
     with opened_warehouse(settings, "demo") as warehouse:
         click.echo(f"warehouse  {warehouse.description}")
         click.echo(f"\n{TABLES_TITLE}:")
@@ -51,19 +65,34 @@ def demo() -> None:
                 click.echo(f"\n{title}:")
                 click.echo(warehouse.text(sql(query)), nl=False)
     click.echo(f"\nDone in {time.monotonic() - started_s:.0f} s. Run it again: no row is written.")
-    click.echo(
-        "Next:  source .venv/bin/activate\n"
-        "       masques dev                                 the Dagster UI, schedules running\n"
-        "       masques asset materialize --select '*'      the same from the command line\n"
-        '       masques sql "SELECT * FROM masques.transactions LIMIT 3" --format Vertical\n'
-        "       README.md                                   your own ledger and ClickHouse server"
-    )
+    click.echo("\n".join(_next_steps(settings, ignored)))
 
 
-def _materialize_all() -> None:
+def _next_steps(settings: Settings, ignored: Sequence[str]) -> list[str]:
+    """Returns commands that continue in the demo's sandbox."""
+    # Where the settings are of production, a shell of its own is the sandbox.
+    blanks = "".join(f" {name}=" for name in ignored if name != _SANDBOX)
+    shell = [] if _is_default(settings) else [f"export {_SANDBOX}=1{blanks}"]
+    return [
+        "Next:  source .venv/bin/activate",
+        *(f"       {line}" for line in (*shell, *_NEXT)),
+        "       README.md                                   your own ledger and ClickHouse server",
+    ]
+
+
+def _is_default(settings: Settings) -> bool:
+    """Returns whether the environment's own settings are the demo's sandbox."""
+    try:
+        own = with_stand_ins(read_settings())
+    except SettingError:
+        return False
+    return own.sandbox_folder == settings.sandbox_folder
+
+
+def _materialize_all(variables: Mapping[str, str]) -> None:
     """Materializes every asset in one run, showing its steps; raises when it failed."""
     lines: list[str] = []
-    with running_dagster(["asset", "materialize", "--select", "*"]) as process:
+    with running_dagster(["asset", "materialize", "--select", "*"], variables) as process:
         for line in process.stdout or ():
             lines.append(line.rstrip())
             shown = _condensed(lines[-1])

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import click
 
+from masques_pipelines.commands.console import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.intake import quarantine as quarantined
 from masques_pipelines.intake.run import IntakeResult, load_table
 from masques_pipelines.intake.tables import TABLES
 from masques_pipelines.intake.validation import validate_file
 from masques_pipelines.landing.zone import open_landing
-from masques_pipelines.settings import read_settings
 
 _TABLE_NAMES = click.Choice(list(TABLES))
 
@@ -30,9 +30,9 @@ def intake() -> None:
 @click.argument("tables", nargs=-1, type=_TABLE_NAMES)
 def load(tables: tuple[str, ...]) -> None:
     """Load what is due of TABLES (of all when none is given), as intake_job does."""
-    settings = read_settings()
+    settings = command_settings()
     landing = open_landing(settings)
-    with opened_warehouse(settings, "intake load") as warehouse:
+    with opened_warehouse(settings, "intake load", writes=True) as warehouse:
         for name in tables or TABLES:
             done = load_table(warehouse, landing, TABLES[name], report=click.echo)
             _show(done)
@@ -47,6 +47,7 @@ def validate(file: Path, table: str | None, rows: int) -> None:
 
     Exits with 1 when anything would be rejected.
     """
+    command_settings()
     name = table or next((part for part in reversed(file.resolve().parts) if part in TABLES), None)
     if name is None:
         raise click.UsageError(f"none of the folders of {file} is a table: give --table")
@@ -82,7 +83,7 @@ def _selecting(command: Callable[..., None]) -> Callable[..., None]:
 def list_(table: str, reason: str, source: str, state: str) -> None:
     """Count entries by table and reason."""
     selection = quarantined.Selection(table, reason, source, state)
-    with opened_warehouse(read_settings(), "intake quarantine list") as warehouse:
+    with opened_warehouse(command_settings(), "intake quarantine list") as warehouse:
         found = quarantined.summary(warehouse, selection)
     if not found:
         click.echo("quarantine is empty" if state == "open" else "no such entry")
@@ -103,7 +104,7 @@ def show(  # noqa: PLR0913 - one argument per option
 ) -> None:
     """Show entries with their lines."""
     selection = quarantined.Selection(table, reason, source, state)
-    with opened_warehouse(read_settings(), "intake quarantine show") as warehouse:
+    with opened_warehouse(command_settings(), "intake quarantine show") as warehouse:
         found = quarantined.entries(warehouse, selection, limit=rows)
     for row in found:
         if only_raw:
@@ -117,8 +118,8 @@ def show(  # noqa: PLR0913 - one argument per option
 @_selecting
 def replay(table: str, reason: str, source: str) -> None:
     """Try open entries again, after a fix; what passes is loaded and its entry closed."""
-    settings = read_settings()
-    with opened_warehouse(settings, "intake quarantine replay") as warehouse:
+    settings = command_settings()
+    with opened_warehouse(settings, "intake quarantine replay", writes=True) as warehouse:
         done = quarantined.replay(
             warehouse, open_landing(settings), quarantined.Selection(table, reason, source)
         )
@@ -130,7 +131,9 @@ def replay(table: str, reason: str, source: str) -> None:
 @click.confirmation_option(prompt="Give these entries up?")
 def discard(table: str, reason: str, source: str) -> None:
     """Give open entries up; they are kept, as discarded."""
-    with opened_warehouse(read_settings(), "intake quarantine discard") as warehouse:
+    with opened_warehouse(
+        command_settings(), "intake quarantine discard", writes=True
+    ) as warehouse:
         count = quarantined.discard(warehouse, quarantined.Selection(table, reason, source))
     click.echo(f"discarded {count:,}")
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import click
 
+from masques_pipelines.commands.console import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.ledger.capture.writer import write_capture
 from masques_pipelines.ledger.chart import read_chart
 from masques_pipelines.ledger.connect import open_ledger
 from masques_pipelines.ledger.rebuild import Month, rebuild_transactions
-from masques_pipelines.sandbox.ledger import ledger_url
-from masques_pipelines.settings import read_settings
+from masques_pipelines.sandbox.stand_ins import ledger_url, prepare
 
 
 @click.group()
@@ -34,7 +34,10 @@ def capture(folder: Path, url: str | None) -> None:
     The result is read by MASQUES_LEDGER_URL=capture:///absolute/folder: for tests, for showing a
     fault to somebody else, for keeping.
     """
-    with open_ledger(url or ledger_url(read_settings())) as source:
+    settings = command_settings()
+    if url is None:
+        prepare(settings)
+    with open_ledger(url or ledger_url(settings)) as source:
         summary = write_capture(
             source, folder, progress=lambda what, count: click.echo(f"{what}: {count:,}", err=True)
         )
@@ -70,9 +73,9 @@ def rebuild(ledger_number: int | None, month: Month | None) -> None:
     """
     if ledger_number is not None and month is not None:
         raise click.UsageError("give --ledger or --month, not both")
-    settings = read_settings()
+    settings = command_settings()
     with (
-        opened_warehouse(settings, "ledger rebuild") as warehouse,
+        opened_warehouse(settings, "ledger rebuild", writes=True) as warehouse,
         open_ledger(ledger_url(settings)) as source,
     ):
         done = rebuild_transactions(

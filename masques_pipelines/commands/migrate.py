@@ -1,19 +1,17 @@
-"""`masques migrate`: bring the schema up to date, or say what that would do.
-
-Here: the command and what it prints.
-Not here: planning and applying (schema/migrations.py).
-A re-run applies what is due and nothing else.
-"""
+"""`masques migrate`: brings the schema up to date, or shows what that would do."""
 
 import click
 
+from masques_pipelines.commands.console import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
+from masques_pipelines.sandbox.stamp import stamp_warehouse
 from masques_pipelines.schema import migrations
-from masques_pipelines.settings import read_settings
+from masques_pipelines.schema.declared import declared_schema
+from masques_pipelines.schema.files import sql_files
 
 
 @click.command()
-@click.option("--plan", "only_plan", is_flag=True, help="Say what is due; change nothing.")
+@click.option("--plan", "only_plan", is_flag=True, help="Show what is due; change nothing.")
 @click.option(
     "--check",
     "only_check",
@@ -22,16 +20,20 @@ from masques_pipelines.settings import read_settings
 )
 def migrate(*, only_plan: bool, only_check: bool) -> None:
     """Bring the schema up to date with sql/."""
-    with opened_warehouse(read_settings(), "migrate") as warehouse:
+    settings = command_settings()
+    with opened_warehouse(settings, "migrate") as warehouse:
         if only_plan or only_check:
             plan = migrations.make_plan(warehouse)
             _show(plan)
             if only_check and not plan.is_clean:
                 raise SystemExit(1)
             return
-        applied = migrations.migrate(warehouse, report=click.echo)
+        applied = migrations.migrate(warehouse)
+        stamp_warehouse(warehouse, settings)
+        for name in applied:
+            click.echo(f"applied {name}")
         if not applied:
-            click.echo(f"the schema is up to date ({migrations.migration_files()[-1].name})")
+            click.echo(_up_to_date())
 
 
 def _show(plan: migrations.Plan) -> None:
@@ -41,7 +43,12 @@ def _show(plan: migrations.Plan) -> None:
         click.echo(f"drift    {line}")
     for line in plan.half_applied:
         click.echo(f"half     {line}")
-    for file in plan.pending:
+    for file in plan.due:
         click.echo(f"due      {file.name}")
     if plan.is_clean:
-        click.echo(f"the schema is up to date ({migrations.migration_files()[-1].name})")
+        click.echo(_up_to_date())
+
+
+def _up_to_date() -> str:
+    newest = [file.name for file in sql_files() if not file.is_views][-1]
+    return f"the schema is up to date ({newest}, views version {declared_schema().views_version})"

@@ -11,11 +11,11 @@ from typing import Final
 
 import click
 
+from masques_pipelines.commands.console import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.rails import payer_addresses as registry
 from masques_pipelines.rails import rewind as rewinding
 from masques_pipelines.rails.catalog import RAILS, off_because
-from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.sql import sql
 
 _CHAINS: Final = ("base", "solana", "lightning")
@@ -31,7 +31,7 @@ def rails() -> None:
 @rails.command()
 def status() -> None:
     """Show which rails are on, where each stands, and what its settlements are."""
-    settings = read_settings()
+    settings = command_settings()
     for name in RAILS:
         reason = off_because(settings, name)
         click.echo(f"{name:10} {'off: ' + reason if reason else 'on'}")
@@ -53,8 +53,8 @@ def rewind(rail: str, position: int) -> None:
 
     Nothing is removed; what is read again and has not changed appends nothing.
     """
-    settings = read_settings()
-    with opened_warehouse(settings, "rails rewind") as warehouse:
+    settings = command_settings()
+    with opened_warehouse(settings, "rails rewind", writes=True) as warehouse:
         was = rewinding.rewind(warehouse, settings, rail, position)
     click.echo(f"{rail}: was at {was:,}; the next run reads on from {position:,}")
 
@@ -76,6 +76,6 @@ def register(
     """Say whose address pays: the second way from a settlement to an account."""
     until = valid_to.replace(tzinfo=UTC) if valid_to else _EVER
     entry = registry.Payer(rail, address, account, valid_from.replace(tzinfo=UTC), until)
-    with opened_warehouse(read_settings(), "rails register") as warehouse:
+    with opened_warehouse(command_settings(), "rails register", writes=True) as warehouse:
         registry.register(warehouse, entry)
     click.echo(f"{rail} {address}: account {account} from {valid_from:%Y-%m-%d %H:%M:%S}")

@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
+from masques_pipelines.commands.console import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.reputation.aggregation import aggregate
 from masques_pipelines.reputation.explain import Explanation, explain, parse_moment
-from masques_pipelines.settings import read_settings
 
 _MORE = "… and {count} more with a total effect of {effect:+.4f} (--all shows them)"
 
@@ -40,7 +40,7 @@ def explain_command(
         moment = None if as_of is None else parse_moment(as_of)
     except ValueError as error:
         raise click.BadParameter(f"{as_of!r} is no time: {error}", param_hint="--as-of") from error
-    with opened_warehouse(read_settings(), "reputation explain") as warehouse:
+    with opened_warehouse(command_settings(), "reputation explain") as warehouse:
         found = explain(warehouse, identity, as_of=moment, with_hindsight=with_hindsight)
     for line in explanation_lines(identity, found, rows_max=None if show_all else 20):
         click.echo(line)
@@ -52,8 +52,8 @@ def recompute_command() -> None:
 
     The hourly job looks only at what is new, and compares everything once a day.
     """
-    settings = read_settings()
-    with opened_warehouse(settings, "reputation recompute") as warehouse:
+    settings = command_settings()
+    with opened_warehouse(settings, "reputation recompute", writes=True) as warehouse:
         done = aggregate(warehouse, settings, full=True, report=click.echo)
     click.echo(f"{done.refresh.identities} identities scored")
 

@@ -9,8 +9,8 @@ import sys
 
 import click
 
+from masques_pipelines.commands.console import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
-from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.sql import split_statements
 
 
@@ -29,6 +29,6 @@ def sql(query: str, fmt: str) -> None:
     statements = split_statements(text, name="query")
     if not statements:
         raise click.UsageError("the query is empty")
-    with opened_warehouse(read_settings(), "sql") as warehouse:
+    with opened_warehouse(command_settings(), "sql") as warehouse:
         for statement in statements:
             click.echo(warehouse.text(statement, fmt=fmt), nl=False)

@@ -9,11 +9,11 @@ from typing import Final
 
 import click
 
+from masques_pipelines.commands.console import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.ledger.proofs.checkpoints import renew_checkpoints
 from masques_pipelines.ledger.proofs.result import Proof
 from masques_pipelines.ledger.proofs.suite import prove_all
-from masques_pipelines.settings import read_settings
 
 _WORDS: Final = {"holds": "proved", "fails": "FAILED", "inconclusive": "not yet"}
 
@@ -29,7 +29,7 @@ def verify(*, full: bool, kept_digest: str | None, renew: bool) -> None:
 
     Exits with 1 when a proof fails or cannot be made; warnings do not count.
     """
-    with opened_warehouse(read_settings(), "verify") as warehouse:
+    with opened_warehouse(command_settings(), "verify", writes=True) as warehouse:
         if renew:
             renew_checkpoints(warehouse)
         proofs = prove_all(warehouse, from_beginning=full or renew, kept_digest=kept_digest)

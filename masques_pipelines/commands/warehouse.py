@@ -1,9 +1,4 @@
-"""Opening the warehouse for a command.
-
-Here: what all commands that need the warehouse share.
-Not here: opening for a Dagster run (defs/resources.py).
-A re-run opens anew.
-"""
+"""Opens the warehouse for a command."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,6 +6,8 @@ from typing import Final
 
 import click
 
+from masques_pipelines.sandbox.stamp import check_stamp, stamp_warehouse
+from masques_pipelines.sandbox.stand_ins import prepare
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Origin, Warehouse
 from masques_pipelines.warehouse.connect import open_warehouse
@@ -20,12 +17,26 @@ COMMAND_LOCK_TIMEOUT_S: Final = 60.0
 
 
 @contextlib.contextmanager
-def opened_warehouse(settings: Settings, command: str) -> Iterator[Warehouse]:
-    """Opens the warehouse in the name of a command; says on stderr when it has to wait."""
+def opened_warehouse(
+    settings: Settings, command: str, *, writes: bool = False
+) -> Iterator[Warehouse]:
+    """Opens the warehouse in the name of a command; says on stderr when it has to wait.
+
+    Args:
+        settings: As `command_settings` gives them.
+        command: Its name, for the log of queries.
+        writes: Whether it may add rows: then the warehouse is stamped before. One of the other
+            kind is refused in any case: what it holds would be taken for something else.
+
+    Raises:
+        StampError: It is the sandbox's and the settings are of production, or the reverse.
+    """
+    prepare(settings)
     with open_warehouse(
         settings,
         origin=Origin(job=f"masques {command}"),
         lock_timeout_s=COMMAND_LOCK_TIMEOUT_S,
         on_wait=lambda line: click.echo(line, err=True),
     ) as warehouse:
+        (stamp_warehouse if writes else check_stamp)(warehouse, settings)
         yield warehouse

@@ -8,7 +8,7 @@ import dagster as dg
 from masques_pipelines.defs.cadence import INTAKE
 from masques_pipelines.defs.failures import explained
 from masques_pipelines.defs.lineage import LANDING_FILES
-from masques_pipelines.defs.resources import WarehouseResource
+from masques_pipelines.defs.resources import WarehouseResource, run_settings
 from masques_pipelines.defs.table_asset import (
     records_metadata,
     row_metadata,
@@ -18,7 +18,6 @@ from masques_pipelines.defs.table_asset import (
 from masques_pipelines.intake.run import IntakeResult, load_table
 from masques_pipelines.intake.tables import IntakeTable
 from masques_pipelines.landing.zone import open_landing
-from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 
@@ -55,7 +54,7 @@ def intake_asset(table: IntakeTable, *, group: str, description: str) -> IntakeD
         context: dg.AssetExecutionContext, warehouse: WarehouseResource
     ) -> dg.MaterializeResult[None]:
         opened = warehouse.open(context)
-        done = load_table(opened, open_landing(read_settings()), table)
+        done = load_table(opened, open_landing(run_settings()), table)
         context.log.info(
             "%s: %d files, %d rows: %d loaded, %d duplicates, %d quarantined",
             table.name,
@@ -136,7 +135,7 @@ def _bad_rows_within_limit(table: IntakeTable) -> dg.AssetChecksDefinition:
     def check(
         context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
     ) -> dg.AssetCheckResult:
-        limit = read_settings().intake_bad_share_max
+        limit = run_settings().intake_bad_share_max
         opened = warehouse.open(context)
         rows, bad, failed, files = opened.row(sql("intake/bad_share"), {"folder": table.name})
         reasons = opened.rows(sql("intake/open_reasons"), {"table_name": table.name})

@@ -1,14 +1,20 @@
 """What lies above and below the tables: the sources that they are read from, the views on them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import dagster as dg
 
-from masques_pipelines.defs.table_asset import OWNERS, SCHEMA_MIGRATIONS, column_schema
+from masques_pipelines.defs.table_asset import (
+    OWNERS,
+    SCHEMA_MIGRATIONS,
+    table_key,
+)
+from masques_pipelines.intake.tables import TABLES
 from masques_pipelines.rails.catalog import RAILS
 from masques_pipelines.schema.declared import Declared
+from masques_pipelines.schema.files import SqlFile
 
 MARTS: Final = "masques_marts"
 SOURCES: Final = "sources"
@@ -18,6 +24,14 @@ EXCHANGE_RATES: Final = dg.AssetKey(["landing", "exchange_rates"])
 OTEL_TRACES: Final = dg.AssetKey(["otel", "otel_traces"])
 _JOURNAL: Final = "journal"
 _KINDS: Final = {"base": {"ethereum"}, "solana": {"solana"}, "lightning": {"bitcoin"}}
+# The pipeline's own tables (masques_ops) are no assets. The runs of these assets fill those of an
+# area, which is the second part of the name of the file that makes them, as in 008_ledger.sql.
+_FILLED_WITH: Final[Mapping[str, tuple[dg.AssetKey, ...]]] = {
+    "ledger": (table_key("transactions"),),
+    "intake": tuple(table_key(table) for table in TABLES),
+    "rails": (table_key("settlements"),),
+    "reputation": (table_key("reputation_scores"),),
+}
 _OBJECT: Final = re.compile(r"\b(masques(?:_ops|_marts)?)\.`?(\w+)`?")
 
 
@@ -72,8 +86,8 @@ def _rail_description(rail: str) -> str:
     return f"Payments to and from our treasury on {rail.capitalize()}, read from a node."
 
 
-def marts(declared: Declared) -> list[dg.AssetSpec]:
-    """Returns the views of masques_marts, each with its columns, its SQL and what it selects from.
+def marts(declared: Declared, files: Sequence[SqlFile]) -> list[dg.AssetSpec]:
+    """Returns the views of masques_marts, each with its SQL and what it selects from.
 
     They are derived from the declared schema: a new view needs no entry here.
     """
@@ -81,13 +95,12 @@ def marts(declared: Declared) -> list[dg.AssetSpec]:
         dg.AssetSpec(
             dg.AssetKey([MARTS, name.removeprefix(f"{MARTS}.")]),
             description=_description(name, declared),
-            deps=sorted(view_dependencies(name, declared)) or [SCHEMA_MIGRATIONS],
+            deps=sorted(view_dependencies(name, declared, files)) or [SCHEMA_MIGRATIONS],
             group_name="marts",
             kinds={"clickhouse", "view"},
             owners=OWNERS,
             metadata={
                 "dagster/relation_identifier": name,
-                "dagster/column_schema": column_schema(name, declared),
                 "sql": dg.MetadataValue.md(f"```sql\n{_pretty(declared.objects[name].query)}\n```"),
             },
         )
@@ -96,12 +109,15 @@ def marts(declared: Declared) -> list[dg.AssetSpec]:
     ]
 
 
-def view_dependencies(name: str, declared: Declared) -> set[dg.AssetKey]:
+def view_dependencies(name: str, declared: Declared, files: Sequence[SqlFile]) -> set[dg.AssetKey]:
     """Returns the tables and marts that a view selects from, through the views of masques_ops.
 
-    Tables of masques_ops are the pipeline's own and no assets; what a materialized view fills
-    depends on what that view reads.
+    Args:
+        name: The view, as `database.name`.
+        declared: The declared schema.
+        files: The SQL files that make it.
     """
+    areas = {file.version: file.name.removesuffix(".sql").split("_")[1] for file in files}
     found: set[dg.AssetKey] = set()
     seen = {name}
     waiting = list(_named(declared.objects[name].query, declared))
@@ -111,14 +127,17 @@ def view_dependencies(name: str, declared: Declared) -> set[dg.AssetKey]:
             continue
         seen.add(other)
         database, table = other.split(".", 1)
-        if database == "masques_ops":
-            waiting += _named(declared.objects[other].query, declared)
-        else:
+        query = declared.objects[other].query
+        if database != "masques_ops":
             found.add(dg.AssetKey([database, table]))
+        elif query:
+            waiting += _named(query, declared)
+        else:
+            found.update(_FILLED_WITH.get(areas.get(declared.created_by[other], ""), ()))
     return found
 
 
-def _named(query: str, declared: Declared) -> Iterable[str]:
+def _named(query: str, declared: Declared) -> set[str]:
     """Returns the objects that a query names; aliases of the same form are none."""
     names = {f"{database}.{table}" for database, table in _OBJECT.findall(query)}
     return names & declared.objects.keys()

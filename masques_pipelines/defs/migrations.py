@@ -1,16 +1,18 @@
 """The root asset: the schema, brought up to date by the migration op. Every table depends on it."""
 
-import hashlib
 import time
-from collections.abc import Iterable
 
 import dagster as dg
 
 from masques_pipelines.defs.cadence import LEDGER_SYNC
 from masques_pipelines.defs.failures import explained
-from masques_pipelines.defs.resources import WarehouseResource
+from masques_pipelines.defs.resources import WarehouseResource, run_settings
 from masques_pipelines.defs.table_asset import OWNERS, SCHEMA_MIGRATIONS, source_of
-from masques_pipelines.schema.migrations import MigrationFile, migrate, migration_files
+from masques_pipelines.sandbox.stamp import stamp_warehouse
+from masques_pipelines.sandbox.stand_ins import mode_text
+from masques_pipelines.schema.declared import declared_schema
+from masques_pipelines.schema.files import sql_files
+from masques_pipelines.schema.migrations import migrate
 
 
 @dg.op(out=dg.Out(dg.Nothing))  # a pickle would be kept of any other output
@@ -18,26 +20,27 @@ from masques_pipelines.schema.migrations import MigrationFile, migrate, migratio
 def apply_migrations(
     context: dg.OpExecutionContext, warehouse: WarehouseResource
 ) -> dg.Output[None]:
-    """Applies every file of `sql/` that is due, in order."""
+    """Applies every SQL file that is due, in order."""
     started_s = time.monotonic()
-    applied = migrate(warehouse.open(context))
-    files = migration_files()
+    settings = run_settings()
+    opened = warehouse.open(context)
+    applied = migrate(opened)
+    # Before any asset writes a row.
+    stamp_warehouse(opened, settings)
+    newest = max(file.version for file in sql_files() if not file.is_views)
+    views_version = declared_schema().views_version
     return dg.Output(
         None,
         metadata={
+            "mode": mode_text(settings),
             "applied": len(applied),
             "applied_files": ", ".join(applied) or "none",
-            "schema_version": files[-1].version,
+            "schema_version": newest,
+            "views_version": views_version,
             "duration_s": round(time.monotonic() - started_s, 3),
         },
-        data_version=dg.DataVersion(_digest(files)),
+        data_version=dg.DataVersion(f"{newest} {views_version}"),
     )
-
-
-def _digest(files: Iterable[MigrationFile]) -> str:
-    """Returns what the schema is by the text of all files: views are edited in place."""
-    texts = "\n".join(f"{file.name} {file.checksum}" for file in files)
-    return hashlib.sha256(texts.encode()).hexdigest()[:16]
 
 
 def _migrate() -> None:
@@ -51,8 +54,9 @@ schema_migrations = dg.graph_asset(
     owners=list(OWNERS),
     metadata={"dagster/code_references": source_of(migrate)},
     description=(
-        "The schema of the three databases, as the numbered files of sql/ make it. Refuses edited "
-        "or missing files and live tables that differ from their definition."
+        "The schema of the three databases, as the numbered files and the view files of sql/ make "
+        "it. Refuses edited or missing numbered files, files of a newer checkout, and live objects "
+        "that differ from their definition."
     ),
 )(_migrate).map_asset_specs(
     # It is part of every job, so it is as fresh as the one that runs most often.

@@ -7,7 +7,7 @@ an embedded warehouse takes 0.3 s, registering with TigerBeetle 0.6 s.
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 from pydantic import PrivateAttr
@@ -16,10 +16,23 @@ from masques_pipelines.defs.failures import StepContext, step_of
 from masques_pipelines.ledger.chart import Chart, read_chart
 from masques_pipelines.ledger.connect import open_ledger
 from masques_pipelines.ledger.source import LedgerSource
-from masques_pipelines.sandbox.ledger import ledger_url
-from masques_pipelines.settings import read_settings
+from masques_pipelines.sandbox.stamp import stamp_warehouse
+from masques_pipelines.sandbox.stand_ins import ledger_url, mode_text, prepare, with_stand_ins
+from masques_pipelines.settings import Settings, read_settings
 from masques_pipelines.warehouse.client import Origin, Warehouse
 from masques_pipelines.warehouse.connect import open_warehouse
+
+# Whether a run is the sandbox's, on the run itself.
+MODE_TAG: Final = "masques/mode"
+
+
+def run_settings() -> Settings:
+    """Returns the settings of a run or a sensor: of production, or the sandbox's.
+
+    Raises:
+        SettingError: As read_settings and with_stand_ins.
+    """
+    return with_stand_ins(read_settings())
 
 
 class _RunScoped(dg.ConfigurableResource[Any]):
@@ -60,12 +73,18 @@ class WarehouseResource(_RunScoped):
         Raises:
             SettingError, WarehouseBusyError, WarehouseTransientError, WarehousePermanentError:
                 as open_warehouse.
+            StampError: The warehouse is the sandbox's and the settings are not, or the reverse.
         """
         step = step_of(context)
         origin = Origin(run_id=step.run.run_id, asset_key=_asset_of(step), job=step.run.job_name)
         if self._warehouse is None:
             stack = self._opened()
-            self._warehouse = stack.enter_context(open_warehouse(read_settings(), origin=origin))
+            settings = run_settings()
+            prepare(settings)
+            step.instance.add_run_tags(step.run.run_id, {MODE_TAG: mode_text(settings)})
+            opened = stack.enter_context(open_warehouse(settings, origin=origin))
+            stamp_warehouse(opened, settings)
+            self._warehouse = opened
             stack.callback(setattr, self, "_warehouse", None)
         return self._warehouse.for_origin(origin)
 
@@ -83,7 +102,9 @@ class LedgerResource(_RunScoped):
         """
         if self._source is None:
             stack = self._opened()
-            self._source = stack.enter_context(open_ledger(ledger_url(read_settings())))
+            settings = run_settings()
+            prepare(settings)
+            self._source = stack.enter_context(open_ledger(ledger_url(settings)))
             stack.callback(setattr, self, "_source", None)
         return self._source
 
@@ -93,7 +114,7 @@ class LedgerResource(_RunScoped):
         Raises:
             SettingError, ChartError: as read_settings and read_chart.
         """
-        return read_chart(read_settings().ledger_chart)
+        return read_chart(run_settings().ledger_chart)
 
 
 def _asset_of(step: dg.OpExecutionContext) -> str:

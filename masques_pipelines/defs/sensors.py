@@ -14,10 +14,10 @@ from typing import Final
 import dagster as dg
 
 from masques_pipelines.defs.jobs import intake_job, unfinished_run
+from masques_pipelines.defs.resources import run_settings
 from masques_pipelines.errors import MasquesError
 from masques_pipelines.intake.tables import TABLES
 from masques_pipelines.landing.zone import LandingFile, open_landing, settled_files
-from masques_pipelines.settings import read_settings
 
 INTERVAL_S: Final = 30
 # Files that one tick asks a run for. A run takes what is due, these or more; the ticks after it
@@ -42,7 +42,7 @@ def intake_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.S
     The cursor holds a short hash of each file that a run was asked for and that is still there.
     """
     try:
-        landing = open_landing(read_settings())
+        landing = open_landing(run_settings())
         files = [file for name in TABLES for file in settled_files(landing, name)]
     except MasquesError as error:
         return dg.SkipReason(str(error))

@@ -1,7 +1,7 @@
 """Filling masques.accounts with the balances of all accounts at exact ledger times.
 
 Here: one reading of all accounts.
-Not here: the comparison with what is there (the inlet's view in SQL), proofs, Dagster.
+Not here: the comparison with what is there (sql/ledger/write_accounts.sql), proofs, Dagster.
 A re-run reads all accounts again and writes a row only where something changed.
 
 TigerBeetle has no "changed since" for accounts, so all are read: pages of 8,189, some 2 M accounts
@@ -15,7 +15,6 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
 
 import numpy as np
 
@@ -25,11 +24,6 @@ from masques_pipelines.ledger.records import ACCOUNT_DTYPE, Records, records_of
 from masques_pipelines.ledger.source import LedgerSource
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
-
-INLET: Final = "masques_ops.accounts_inlet"
-INLET_COLUMNS: Final = (*(ACCOUNT_DTYPE.names or ()), "snapshot_at")
-# The account's own bytes, then the ledger time of its page.
-_INLET_DTYPE: Final = np.dtype([("account", f"V{ACCOUNT_DTYPE.itemsize}"), ("snapshot_at", "<u8")])
 
 
 @dataclass(frozen=True)
@@ -98,15 +92,14 @@ def sync_accounts(
         accounts = records_of(page.data, ACCOUNT_DTYPE, origin=source.description)
         if len(accounts) == 0:
             break
-        _insert(warehouse, accounts, snapshot_at_ns=page.ledger_time_ns)
-        reads.append(
-            _PageRead(
-                created_from_ns=int(accounts["timestamp"][0]),
-                created_to_ns=int(accounts["timestamp"][-1]),
-                accounts=len(accounts),
-                snapshot_at_ns=page.ledger_time_ns,
-            )
+        read = _PageRead(
+            created_from_ns=int(accounts["timestamp"][0]),
+            created_to_ns=int(accounts["timestamp"][-1]),
+            accounts=len(accounts),
+            snapshot_at_ns=page.ledger_time_ns,
         )
+        _insert(warehouse, chart, accounts, read)
+        reads.append(read)
         created_ns = reads[-1].created_to_ns + 1
         if len(reads) % 10 == 0:
             report(f"{sum(read.accounts for read in reads):,} accounts read")
@@ -124,11 +117,18 @@ def sync_accounts(
     )
 
 
-def _insert(warehouse: Warehouse, accounts: Records, *, snapshot_at_ns: int) -> None:
-    rows = np.empty(len(accounts), dtype=_INLET_DTYPE)
-    rows["account"] = accounts.view(f"V{ACCOUNT_DTYPE.itemsize}")
-    rows["snapshot_at"] = snapshot_at_ns
-    warehouse.insert_rowbinary(INLET, INLET_COLUMNS, rows.tobytes())
+def _insert(warehouse: Warehouse, chart: Chart, accounts: Records, read: _PageRead) -> None:
+    """Writes the accounts of one page that are new or have changed."""
+    warehouse.insert_select(
+        sql("ledger/write_accounts"),
+        [[accounts.view(np.uint8).data]],
+        {
+            "snapshot_at_ns": read.snapshot_at_ns,
+            "created_from_ns": read.created_from_ns,
+            "created_to_ns": read.created_to_ns,
+            **chart.account_parameters(),
+        },
+    )
 
 
 def _record(warehouse: Warehouse, reads: list[_PageRead]) -> None:

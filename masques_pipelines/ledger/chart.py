@@ -1,7 +1,7 @@
 """The chart: the asset and scale of each ledger, the meaning of account, transfer, resource codes.
 
 Here: reading and validating a chart file, and loading it into masques_ops for the views there.
-Not here: applying it to rows (that is SQL: the inlet view of accounts, and write_transactions.sql).
+Not here: applying it to rows (that is SQL: write_accounts.sql and write_transactions.sql).
 A re-run loads nothing when the chart is there already; a changed chart becomes a new version as one
 insert, so that the views change from one row to the next, and never half.
 """
@@ -10,17 +10,15 @@ import importlib.resources
 import time
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Self
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from masques_pipelines.errors import PermanentError
+from masques_pipelines.money import SCALE_MAX
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
-
-# Money is Decimal(76, 18): more decimal places than 18 would not fit.
-SCALE_MAX: Final = 18
 
 Ledger = Annotated[int, Field(ge=1, le=2**32 - 1, strict=True)]
 Code = Annotated[int, Field(ge=1, le=2**16 - 1, strict=True)]
@@ -100,6 +98,15 @@ class Chart(BaseModel):
             "transaction_types": ["code_0", *self.transfer_codes.values()],
             "resource_codes": [0, *self.resource_types],
             "resource_types": ["type_0", *self.resource_types.values()],
+        }
+
+    def account_parameters(self) -> dict[str, list[Any]]:
+        """Returns the chart as the arrays of write_accounts.sql; number 0 as in parameters()."""
+        ledgers = {name: self.parameters()[name] for name in ("ledgers", "assets", "scales")}
+        return {
+            **ledgers,
+            "codes": [0, *self.account_codes],
+            "account_types": ["code_0", *self.account_codes.values()],
         }
 
 

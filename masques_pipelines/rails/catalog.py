@@ -3,16 +3,12 @@
 Here: from settings to rails: which are on, where, with which credentials.
 Not here: the rails themselves.
 A re-run opens anew; nothing is sent before the first fetch.
-
-While no rail is configured at all, the recordings that `masques demo` laid down stand in.
 """
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 from masques_pipelines.errors import SettingError
 from masques_pipelines.rails.base import rail as base
@@ -24,7 +20,6 @@ from masques_pipelines.rails.node import HttpNode, JsonRpc, open_node
 from masques_pipelines.rails.protocol import Asset, OpenSettlements, Rail
 from masques_pipelines.rails.solana import rail as solana
 from masques_pipelines.rails.solana.addresses import is_address
-from masques_pipelines.sandbox import rails as packaged
 from masques_pipelines.settings import RailSettings, Settings
 
 # The order of a run: announced payments first, so that the chains can look for them.
@@ -40,7 +35,7 @@ _EVM_ADDRESS_LENGTH: Final = 42
 
 def off_because(settings: Settings, name: str) -> str | None:
     """Returns why a rail is off, None when it is on."""
-    if name == journal.NAME or _with_recordings(settings, name).url is not None:
+    if name == journal.NAME or _configured(settings, name).url is not None:
         return None
     return f"{_ENDPOINT[name]} is not set"
 
@@ -61,7 +56,7 @@ def open_rail(settings: Settings, name: str, open_settlements: OpenSettlements) 
     if name == journal.NAME:
         yield journal.JournalRail(settings.landing_url, _known(settings))
         return
-    configured = _with_recordings(settings, name)
+    configured = _configured(settings, name)
     if configured.url is None:
         raise SettingError(f"{_ENDPOINT[name]}: it is not set, so there is nothing to read")
     headers = _headers(configured, name)
@@ -109,26 +104,12 @@ _MAKERS: Final[Mapping[str, Callable[[RailSettings, HttpNode, OpenSettlements], 
 }
 
 
-def _with_recordings(settings: Settings, name: str) -> RailSettings:
-    """Returns a rail's settings, or those of its recording while nothing is configured."""
-    configured = {
+def _configured(settings: Settings, name: str) -> RailSettings:
+    return {
         base.NAME: settings.base,
         solana.NAME: settings.solana,
         lightning.NAME: settings.lightning,
-    }
-    if any(each.url is not None for each in configured.values()):
-        return configured[name]
-    recording = packaged.laid_down(settings, name)
-    if recording is None:
-        return configured[name]
-    return replace(
-        configured[name],
-        url=f"recording://{quote(str(recording))}",
-        treasury=packaged.TREASURY.get(name, ()),
-        start=packaged.START.get(name),
-        credential_file=None,
-        tls_cert_file=None,
-    )
+    }[name]
 
 
 def _headers(configured: RailSettings, name: str) -> dict[str, str]:

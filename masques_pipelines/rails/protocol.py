@@ -8,16 +8,10 @@ A re-run of a fetch with the same cursor against the same chain gives the same o
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Any, Final, Literal, Protocol
 
 from masques_pipelines.errors import PermanentError, TransientError
-
-# Wide enough for a uint256 at any scale; the default of 28 digits rounds.
-EXACT: Final = Context(prec=80)
-
-# Decimal(76, 18) holds 58 digits before the point.
-AMOUNT_LIMIT: Final = Decimal(10) ** 58
 
 # What no account can have as its id: a settlement that nobody is known to have paid.
 UNATTRIBUTED: Final = uuid.UUID(int=0)
@@ -199,14 +193,3 @@ class Rail(Protocol):
             RailUnavailableError, RailRefusedError: Nothing was fetched; the cursor stays.
         """
         ...
-
-
-def whole_units(units: int, decimals: int) -> Decimal:
-    """Returns an amount in whole units, exact."""
-    return Decimal(units).scaleb(-decimals, context=EXACT)
-
-
-def is_representable(amount: Decimal) -> bool:
-    """Says whether a column of type Decimal(76, 18) holds the amount."""
-    exponent = amount.as_tuple().exponent
-    return abs(amount) < AMOUNT_LIMIT and isinstance(exponent, int) and exponent >= -18

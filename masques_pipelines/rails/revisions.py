@@ -9,12 +9,15 @@ A status is not monotonic: a failed payment may be found in a block later. Every
 after it was final is a finding as well.
 """
 
+import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 
+from masques_pipelines.money import amount_text
 from masques_pipelines.rails.protocol import (
     UNATTRIBUTED,
     Observation,
@@ -24,8 +27,7 @@ from masques_pipelines.rails.protocol import (
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 
-INLET: Final = "masques_ops.settlements_inlet"
-IDS_PER_QUERY: Final = 500
+IDS_PER_QUERY: Final = 1_000
 
 # Attributes with a meaning for this module; times are decimal text, seconds since 1970 in UTC.
 DEADLINE: Final = "deadline_s"
@@ -202,7 +204,9 @@ def _difference(announced: Observation, found: Observation, *, exact: bool) -> s
             continue
         if was != now and was not in ("", None):
             texts.append(
-                f"{name} {was:f} and {now:f}" if name == "amount" else f"{name} {was} and {now}"
+                f"{name} {amount_text(was)} and {amount_text(now)}"
+                if name == "amount"
+                else f"{name} {was} and {now}"
             )
     return ", ".join(texts)
 
@@ -273,10 +277,14 @@ def append(warehouse: Warehouse, changes: Changes, *, now: datetime) -> None:
         ("settlement_id", "kind", "detail", "rail", "revision", "found_at"),
         [(f.settlement_id, f.kind, f.detail, f.rail, f.revision, now) for f in changes.findings],
     )
-    # The view's look for rows that are there must find them all: see current_by_id.sql.
-    warehouse.insert_rows(
-        INLET, COLUMNS, [_row_of(each, now) for each in changes.revisions], use_skip_indexes=0
-    )
+    for start in range(0, len(changes.revisions), IDS_PER_QUERY):
+        chunk = changes.revisions[start : start + IDS_PER_QUERY]
+        warehouse.insert_select(
+            sql("rails/write_revisions"),
+            [[_row_of(each, now)] for each in chunk],
+            {"ids": [str(each.seen.settlement_id) for each in chunk]},
+            "JSONEachRow",
+        )
 
 
 def quarantine(warehouse: Warehouse, refused: Sequence[Refused], *, now: datetime) -> None:
@@ -311,12 +319,23 @@ def quarantine(warehouse: Warehouse, refused: Sequence[Refused], *, now: datetim
     )
 
 
-def _row_of(each: Revision, now: datetime) -> list[Any]:
-    stored = [getattr(each.seen, name) for name in _STORED]
-    stored[_STORED.index("attributes")] = dict(each.seen.attributes)
+def _row_of(each: Revision, now: datetime) -> bytes:
+    """Returns a row of masques.settlements as a line of JSON; decimals and times as text."""
+    row = {name: getattr(each.seen, name) for name in _STORED}
     seconds, rest_ns = divmod(each.seen.timestamp_ns, 10**9)
-    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest_ns // 1000)
-    return [*stored, moment, each.from_account_id, each.revision, now]
+    moment = datetime.fromtimestamp(seconds, UTC)
+    row |= {
+        "attributes": dict(each.seen.attributes),
+        "timestamp": f"{moment:%Y-%m-%d %H:%M:%S}.{rest_ns:09d}",
+        "from_account_id": each.from_account_id,
+        "revision": each.revision,
+        "recorded_at": f"{now:%Y-%m-%d %H:%M:%S.%f}",
+    }
+    return json.dumps(row, default=_text).encode() + b"\n"
+
+
+def _text(value: Decimal | uuid.UUID) -> str:
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
 def _revision_of(record: Mapping[str, Any]) -> Revision:

@@ -45,7 +45,7 @@ def aggregate(
     Raises:
         ModelError: The model cannot be used.
         LandingUnavailableError, SettingError: As load_rates.
-        ScoresNotRefreshedError, WarehousePermanentError: As refresh_scores.
+        NotRefreshedError, WarehousePermanentError: As refresh_scores.
     """
     model = read_model(settings.reputation_model)
     if load_model(warehouse, model):

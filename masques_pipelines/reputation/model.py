@@ -20,7 +20,6 @@ from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 
 MODELS: Final = "masques_ops.reputation_models"
-HEIRS: Final = "masques_ops.reputation_model_heirs"
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, le=1)]
@@ -127,8 +126,5 @@ def load_model(warehouse: Warehouse, model: Model) -> bool:
         )
     if rows and rows[-1][0] == model.version:
         return False
-    # The model is in force by its row in MODELS, so that comes last.
-    *values, heirs_most = model.row()
-    warehouse.insert_rows(HEIRS, ["model_version", "heirs_most"], [[model.version, heirs_most]])
-    warehouse.insert_rows(MODELS, COLUMNS[:-1], [[model.version, datetime.now(UTC), *values]])
+    warehouse.insert_rows(MODELS, COLUMNS, [[model.version, datetime.now(UTC), *model.row()]])
     return True

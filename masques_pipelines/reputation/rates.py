@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Context, Decimal, DecimalException
+from decimal import Decimal, DecimalException
 from typing import Any, Final
 
 from masques_pipelines.landing.chunks import FileProblemError
@@ -28,6 +28,7 @@ from masques_pipelines.landing.zone import (
     read_lines,
     settled_files,
 )
+from masques_pipelines.money import EXACT
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
@@ -39,7 +40,6 @@ REASONS_SHOWN: Final = 5
 USD_MAX: Final = Decimal(10) ** 19
 _PLACES: Final = Decimal(1).scaleb(-18)
 # Python's own 28 digits would refuse or round.
-_EXACT: Final = Context(prec=80)
 
 
 @dataclass(frozen=True)
@@ -162,4 +162,4 @@ def _read(row: Any) -> tuple[str, datetime, Decimal]:
         raise ValueError("quoted_at has no zone")
     if not (usd.is_finite() and 0 < usd < USD_MAX):
         raise ValueError(f"usd is {usd}")
-    return currency, quoted_at, usd.quantize(_PLACES, context=_EXACT)
+    return currency, quoted_at, usd.quantize(_PLACES, context=EXACT)

@@ -12,22 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from masques_pipelines.errors import PermanentError
+from masques_pipelines.schema.migrations import SCORES_VIEW
 from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.refreshable import is_refreshing, refresh_and_wait
 from masques_pipelines.warehouse.sql import sql
 
-VIEW: Final = "masques.reputation_scores_mv"
 MOVERS_SHOWN: Final = 5
-BEGIN_WAIT_S: Final = 10.0
-END_WAIT_S: Final = 600.0
-POLL_S: Final = 0.02
-_RUNNING: Final = ("Running", "RunningOnAnotherReplica")
-_STOPPED: Final = "Disabled"
 _BAR_LENGTH: Final = 30
-
-
-class ScoresNotRefreshedError(PermanentError):
-    """The engine did not refresh the scores, and gave no error that says why."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +55,13 @@ def refresh_scores(
 
     Raises:
         WarehousePermanentError: The computation failed; the text is the engine's.
-        ScoresNotRefreshedError: The view is stopped by something else, or is gone.
+        NotRefreshedError: The view is stopped by something else, or is gone.
     """
     started_s = time.monotonic()
     leftovers = clear_leftovers(warehouse)
     if leftovers:
         report(f"removed {leftovers} tables that killed refreshes left behind")
-    _refresh_and_wait(warehouse)
+    refresh_and_wait(warehouse, SCORES_VIEW)
     warehouse.command(sql("reputation/write_history"))
     row = warehouse.row(sql("reputation/scores_summary"))
     return Refresh(
@@ -92,7 +83,7 @@ def clear_leftovers(warehouse: Warehouse) -> int:
     A server may be refreshing by itself at this moment: then its table is in use, and it clears up
     after itself.
     """
-    if _state(warehouse).status in _RUNNING:
+    if is_refreshing(warehouse, SCORES_VIEW):
         return 0
     names = [str(row[0]) for row in warehouse.rows(sql("reputation/leftovers"))]
     for name in names:
@@ -119,82 +110,3 @@ def distribution(warehouse: Warehouse) -> str:
 def movers(warehouse: Warehouse) -> list[dict[str, object]]:
     """Returns the scores that moved most within a week, the largest first."""
     return warehouse.records(sql("reputation/movers"), {"rows": MOVERS_SHOWN})
-
-
-@dataclass(frozen=True)
-class _State:
-    """The view's state; times in nanoseconds since 1970, by the warehouse's clock."""
-
-    status: str
-    last_success_ns: int
-    computed_at_ns: int
-    now_ns: int
-    has_failed: bool
-
-    def is_refreshed_since(self, began_ns: int) -> bool:
-        """Says whether a refresh that began after a time has come to its end."""
-        # Without any identity there is no row to tell by; the engine's own time has only seconds.
-        has_empty_success = self.computed_at_ns <= 0 and (
-            self.last_success_ns >= began_ns // 10**9 * 10**9
-        )
-        return self.computed_at_ns >= began_ns or has_empty_success
-
-
-def _refresh_and_wait(warehouse: Warehouse) -> None:
-    """Runs one refresh that begins after now, and returns when its scores are swapped in."""
-    before = _state(warehouse)
-    # An embedded engine opens with its views stopped (it would refresh at every open); a stopped
-    # view answers REFRESH and WAIT without doing anything. Starting it runs what is overdue.
-    was_stopped = before.status == _STOPPED
-    if was_stopped:
-        warehouse.command(f"SYSTEM START VIEW {VIEW}")
-    try:
-        if was_stopped and not before.has_failed:
-            warehouse.command(f"SYSTEM WAIT VIEW {VIEW}")
-        if not _state(warehouse).is_refreshed_since(before.now_ns):
-            _ask(warehouse, before)
-    finally:
-        if was_stopped:
-            warehouse.command(f"SYSTEM STOP VIEW {VIEW}")
-    if not _state(warehouse).is_refreshed_since(before.now_ns):
-        raise ScoresNotRefreshedError(
-            f"{VIEW}: the engine was asked to refresh it and did not: see whether it is stopped "
-            "(SYSTEM STOP VIEWS) and whether system.view_refreshes lists it"
-        )
-
-
-def _ask(warehouse: Warehouse, before: _State) -> None:
-    """Asks for one refresh and waits for its end; the error is that of this refresh."""
-    warehouse.command(f"SYSTEM REFRESH VIEW {VIEW}")
-    if before.has_failed:
-        # Until a refresh ends well, a wait may tell the error of the failed one before: see this
-        # one begin, and end.
-        _poll(lambda: not _is_waiting_to_begin(_state(warehouse), before), BEGIN_WAIT_S)
-        _poll(lambda: _state(warehouse).status not in _RUNNING, END_WAIT_S)
-        if _state(warehouse).is_refreshed_since(before.now_ns):
-            return
-        warehouse.command(f"SYSTEM REFRESH VIEW {VIEW}")
-        _poll(lambda: _state(warehouse).is_refreshed_since(before.now_ns), BEGIN_WAIT_S)
-    warehouse.command(f"SYSTEM WAIT VIEW {VIEW}")
-
-
-def _is_waiting_to_begin(now: _State, before: _State) -> bool:
-    return now.status not in _RUNNING and not now.is_refreshed_since(before.now_ns)
-
-
-def _poll(is_over: Callable[[], bool], longest_s: float) -> None:
-    until_s = time.monotonic() + longest_s
-    while not is_over() and time.monotonic() < until_s:
-        time.sleep(POLL_S)
-
-
-def _state(warehouse: Warehouse) -> _State:
-    rows = warehouse.rows(sql("reputation/refresh_state"))
-    if not rows:
-        raise ScoresNotRefreshedError(
-            f"{VIEW}: there is no such refreshable view: run `masques migrate --check`"
-        )
-    status, last_success_ns, computed_at_ns, now_ns, exception = rows[0]
-    return _State(
-        str(status), int(last_success_ns), int(computed_at_ns), int(now_ns), bool(exception)
-    )

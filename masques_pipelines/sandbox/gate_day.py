@@ -1,11 +1,8 @@
-"""A day of gate files for the demo, moved to now when it is laid down.
-
-Here: laying down the packaged day in the default landing zone, each table in another format.
-Not here: what is in it (packaged_day/, made by tests/support/packaged_day.py).
-A re-run leaves what is there: a file that was loaded is never written again.
+"""Installs the sandbox's landing zone: a packaged day of gate files, each table in another format.
 
 The day belongs to the packaged ledger capture: its paid requests and sessions name transfers of it.
-Retention and score windows would eat fixed dates, so all times move by one difference.
+All times move by one difference, so that the last one is now: fixed dates would fall outside
+retention and score windows. A file that is there is never written again: it was loaded.
 """
 
 import gzip
@@ -22,8 +19,10 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet
 
-from masques_pipelines.settings import Settings
+from masques_pipelines.sandbox.part import Part
 
+# The sandbox's landing zone.
+LANDING: Final = "landing"
 # Only times in this exact form move; the odd ones among the bad rows stay as they are.
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
 _FILES: Final = {
@@ -36,14 +35,9 @@ _FILES: Final = {
 _AGE_S: Final = 60
 
 
-def lay_down_day(settings: Settings) -> str:
-    """Lays the packaged day down, unless it is there, and returns where.
-
-    A landing zone that the settings name is somebody's own and left alone.
-    """
-    folder = settings.home / "landing"
-    if settings.landing_url != str(folder):
-        return settings.landing_url
+def install(root: Path) -> str:
+    """Installs the day in the landing zone below the sandbox's folder."""
+    folder = root / LANDING
     packaged = importlib.resources.files("masques_pipelines.sandbox") / "data" / "gate_day"
     last = json.loads((packaged / "meta.json").read_text(encoding="utf-8"))["last"]
     difference_ns = time.time_ns() - _ns(last)
@@ -53,7 +47,7 @@ def lay_down_day(settings: Settings) -> str:
             text = (packaged / name).read_text(encoding="utf-8")
             moved = _TIME.sub(lambda found: _moment(_ns(found[0]) + difference_ns), text)
             _put(path, _encoded(moved, target))
-    return str(folder)
+    return f"landing    {folder}"
 
 
 def _encoded(text: str, target: str) -> bytes:
@@ -95,3 +89,13 @@ def _ns(text: str) -> int:
 def _moment(ns: int) -> str:
     whole, rest = divmod(ns, 10**9)
     return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
+PART: Final = Part(
+    install,
+    shows=(
+        ("What the gate reported, and what became of it", "sandbox/intake_files"),
+        ("Why rows are in quarantine", "sandbox/intake_quarantine"),
+        ("What was loaded and is worth a look", "sandbox/intake_findings"),
+    ),
+)

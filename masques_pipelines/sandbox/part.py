@@ -1,25 +1,19 @@
-"""What one part of the demo is.
-
-Here: the shape that every part fills in.
-Not here: the parts (demo_<part>.py) and the running of them (demo.py).
-A re-run does nothing: the type is immutable.
-"""
+"""One part of the sandbox: what it installs, and what `masques demo` shows of it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from masques_pipelines.settings import Settings
+from pathlib import Path
 
 
 @dataclass(frozen=True)
 class Part:
-    """One source of the demo.
+    """One part of the sandbox.
 
     Attributes:
-        prepare: Lays down packaged input, re-dated to now, unless an earlier demo did; returns the
-            line that says where it is.
-        shows: What to show at the end: (title, name of a query below sql/).
+        install: Writes packaged input below the sandbox's folder, re-dated to now, unless it is
+            there; returns the line that says where it is.
+        shows: What `masques demo` shows at its end: (title, name of a query below sql/).
     """
 
-    prepare: Callable[[Settings], str]
+    install: Callable[[Path], str]
     shows: tuple[tuple[str, str], ...]

@@ -1,9 +1,4 @@
-"""The recordings that stand in for nodes in the demo, laid down once under MASQUES_HOME.
-
-Here: laying down packaged recordings and a journal, moved in time to now.
-Not here: replaying them (recording.py).
-A re-run uses what was laid down before, as it is.
-"""
+"""Installs the sandbox's rails: recordings of three nodes and a gate's journal, re-dated to now."""
 
 import importlib.resources
 import json
@@ -12,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from masques_pipelines.rails.journal.rail import FOLDER
-from masques_pipelines.rails.recording import redated
-from masques_pipelines.settings import Settings
+from masques_pipelines.rails.journal.rail import FOLDER as JOURNAL_FOLDER
+from masques_pipelines.sandbox.gate_day import LANDING
+from masques_pipelines.sandbox.part import Part
+from masques_pipelines.sandbox.redating import redated
 
-PACKAGE: Final = "masques_pipelines.sandbox"
+FOLDER: Final = "rails"
 RECORDINGS: Final = ("base", "solana", "lightning")
 JOURNAL_NAME: Final = "demo.ndjson"
 # The treasury that the recordings were made with, and where they begin.
@@ -27,18 +23,21 @@ TREASURY: Final[Mapping[str, tuple[str, ...]]] = {
 START: Final[Mapping[str, int]] = {"base": 0, "solana": 300_000_000}
 
 
-def laid_down(settings: Settings, rail: str) -> Path | None:
-    """Returns the recording of a rail that a demo laid down, None when there is none."""
-    path = _folder(settings) / f"{rail}.json"
-    return path if path.is_file() else None
+def install(root: Path) -> str:
+    """Installs the recordings and the journal; the newest fact of all is of this moment."""
+    folder = root / FOLDER
+    if not folder.is_dir():
+        _install(folder, root / LANDING / JOURNAL_FOLDER)
+    return f"rails      recordings in {folder}"
 
 
-def lay_down(settings: Settings) -> Path:
-    """Lays down the recordings and the journal, the newest fact of all at this moment."""
-    folder = _folder(settings)
-    if folder.is_dir():
-        return folder
-    packaged = importlib.resources.files(PACKAGE) / "data" / "rails"
+def recording_path(root: Path, rail: str) -> Path:
+    """Returns where a rail's recording is installed."""
+    return root / FOLDER / f"{rail}.json"
+
+
+def _install(folder: Path, journal_folder: Path) -> None:
+    packaged = importlib.resources.files("masques_pipelines.sandbox") / "data" / "rails"
     journal = [
         json.loads(line)
         for line in (packaged / JOURNAL_NAME).read_text(encoding="utf-8").splitlines()
@@ -53,16 +52,10 @@ def lay_down(settings: Settings) -> Path:
     part.mkdir(parents=True, exist_ok=True)
     for rail, recording in recordings.items():
         (part / f"{rail}.json").write_text(json.dumps(redated(recording, difference_s)))
-    landing = Path(settings.landing_url) / FOLDER
-    landing.mkdir(parents=True, exist_ok=True)
+    journal_folder.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(_moved_line(line, difference_s)) + "\n" for line in journal]
-    (landing / JOURNAL_NAME).write_text("".join(lines))
+    (journal_folder / JOURNAL_NAME).write_text("".join(lines))
     part.rename(folder)  # last: what is under this name is whole
-    return folder
-
-
-def _folder(settings: Settings) -> Path:
-    return settings.home / "rails"
 
 
 def _moved_line(line: dict[str, Any], difference_s: int) -> dict[str, Any]:
@@ -75,3 +68,12 @@ def _moved_line(line: dict[str, Any], difference_s: int) -> dict[str, Any]:
         inner = moved["request"]["paymentPayload"]["payload"]["authorization"]
         inner["validBefore"] = str(int(signed["validBefore"]) + difference_s)
     return moved
+
+
+PART: Final = Part(
+    install,
+    shows=(
+        ("Settlements, by rail and status (whole units of the currency)", "rails/by_rail"),
+        ("What contradicts itself", "rails/findings"),
+    ),
+)

@@ -1,10 +1,4 @@
-"""The demo's reputation: scores of whoever the packaged ledger knows, and one of them explained.
-
-Here: the packaged exchange rates, and what it shows.
-Not here: the aggregation (reputation/). The events are derived from the ledger that the part before
-brought; events in the landing zone join them once they are loaded.
-A re-run uses the rates that were laid down before; only the moment of the scores is new.
-"""
+"""Installs the sandbox's exchange rates, as a file of its landing zone."""
 
 import csv
 import importlib.resources
@@ -15,21 +9,20 @@ from pathlib import Path
 from typing import Final
 
 from masques_pipelines.reputation.rates import FOLDER
+from masques_pipelines.sandbox.gate_day import LANDING
 from masques_pipelines.sandbox.part import Part
-from masques_pipelines.settings import Settings
 
 _PACKAGED: Final = "exchange_rates.csv"
 
 
-def _prepare(settings: Settings) -> str:
-    if "://" in settings.landing_url:
-        return f"rates      {settings.landing_url}/{FOLDER}"
-    path = Path(settings.landing_url) / FOLDER / "demo.csv"
+def install(root: Path) -> str:
+    """Installs the rates in the landing zone below the sandbox's folder."""
+    path = root / LANDING / FOLDER / "demo.csv"
     if not path.exists():
         packaged = importlib.resources.files("masques_pipelines.sandbox") / "data" / _PACKAGED
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(_dated(packaged.read_text(encoding="utf-8")), encoding="utf-8")
-        # It does not grow any more, so nobody need wait for it to settle.
+        # Older than any file that may still grow.
         written_s = path.stat().st_mtime - 60
         os.utime(path, (written_s, written_s))
     return f"rates      {path}"
@@ -47,7 +40,7 @@ def _dated(text: str) -> str:
 
 
 PART: Final = Part(
-    prepare=_prepare,
+    install,
     shows=(
         ("The scores (rank by score_lower)", "sandbox/scores"),
         (

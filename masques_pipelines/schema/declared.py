@@ -1,12 +1,8 @@
-"""What the database should look like, what it looks like, and every difference by name.
+"""Reads the live schema and the declared schema, and compares them.
 
-Here: reading the live schema from the system tables, the declared schema (`sql/schema.json`, which
-`make schema` writes and a test holds against the migrations), and their comparison.
-Not here: changing anything (migrations.py).
-A re-run does nothing: all of it only reads.
-
-The declared schema is kept as a file, and not made anew in a scratch database, so that a check
-costs three small queries and needs no right to create anything.
+The declared schema is the file `sql/schema.json`, which `make schema` (snapshot.py) writes and a
+test holds against the SQL files. It is a file so that a check costs three small queries and needs
+no right to create anything.
 """
 
 import json
@@ -69,11 +65,16 @@ class Declared:
         objects: Each object as the files leave it, by `database.name`.
         created_by: Number of the file that makes it.
         changed_by: Number of the file that last changes it; the same when only one touches it.
+        views_version: Grows by one with each change of the view files, and so tells which of two
+            checkouts is the older one.
+        views_checksum: Checksum of the view files that this is the schema of.
     """
 
     objects: Mapping[str, ObjectSchema]
     created_by: Mapping[str, int]
     changed_by: Mapping[str, int]
+    views_version: int
+    views_checksum: str
 
 
 def live_schema(warehouse: Warehouse) -> dict[str, ObjectSchema]:
@@ -99,18 +100,21 @@ def live_schema(warehouse: Warehouse) -> dict[str, ObjectSchema]:
 
 
 def declared_schema() -> Declared:
-    """Returns the schema that the migration files make.
+    """Returns the schema that the SQL files make.
 
     Raises:
         SchemaError: `sql/schema.json` is missing or damaged.
     """
     path = sql_directory() / "schema.json"
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        entries = content["objects"]
         return Declared(
             objects={name: ObjectSchema(**entry["schema"]) for name, entry in entries.items()},
             created_by={name: int(entry["created_by"]) for name, entry in entries.items()},
             changed_by={name: int(entry["changed_by"]) for name, entry in entries.items()},
+            views_version=int(content["views_version"]),
+            views_checksum=str(content["views_checksum"]),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SchemaError(
@@ -128,7 +132,12 @@ def declared_text(declared: Declared) -> str:
         }
         for name, schema in sorted(declared.objects.items())
     }
-    return json.dumps(entries, indent=1) + "\n"
+    content = {
+        "views_version": declared.views_version,
+        "views_checksum": declared.views_checksum,
+        "objects": entries,
+    }
+    return json.dumps(content, indent=1) + "\n"
 
 
 def differences(

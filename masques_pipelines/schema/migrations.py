@@ -1,22 +1,22 @@
-"""Bringing the schema up to date: which files are due, running them, and refusing what is unclear.
+"""Brings the schema up to date: plans which files are due, applies them, refuses what is unclear.
 
-Here: the plan (files against the record against the live schema), and its execution.
-Not here: the comparison of schemas (schema.py), cutting a file into statements (sql_files.py), and
-Dagster (defs/migrations.py).
-A re-run applies what is due and nothing else. Every statement of every file may run again, so a
-file that a killed run left half-applied is simply applied again.
+Each numbered file is applied once and never edited again. The view files are applied together, all
+of them and in order, when one of them was edited or a numbered file was applied: ClickHouse fixes
+the column types of a view when it is made, so a view above an edited one would keep the old types.
+
+Every statement of every file may run again, so a file that a killed run left half-applied is simply
+applied again.
 """
 
-import hashlib
+import contextlib
 import importlib.metadata
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
-from masques_pipelines.errors import PermanentError
+from masques_pipelines.errors import MasquesError, PermanentError
 from masques_pipelines.schema.declared import (
     Declared,
     ObjectSchema,
@@ -24,16 +24,37 @@ from masques_pipelines.schema.declared import (
     differences,
     live_schema,
 )
+from masques_pipelines.schema.files import (
+    FIRST_VIEWS_VERSION,
+    SqlFile,
+    sql_files,
+    views_checksum,
+)
 from masques_pipelines.warehouse.client import Warehouse
-from masques_pipelines.warehouse.sql import cluster_form, split_statements, sql, sql_directory
+from masques_pipelines.warehouse.refreshable import RefreshableView, refresh_and_wait, stopped
+from masques_pipelines.warehouse.sql import sql
 
-_FILE_NAME: Final = re.compile(r"^(\d{3})_[a-z0-9_]+\.sql$")
-_FILES: Final = "[0-9][0-9][0-9]_*.sql"
+SCORES_VIEW: Final = RefreshableView(
+    "masques.reputation_scores_mv", target="masques.reputation_scores", computed_at="computed_at"
+)
 _RECORD: Final = "masques_ops.schema_migrations"
 _DATABASES_VERSION: Final = 1
 _RECORD_VERSION: Final = 7
+_VIEWS_NAME: Final = "views"
 _DIFFERENCES_SHOWN: Final = 10
 _REPLICATED_DATABASES: Final = ("Replicated", "Shared")
+# A table that every warehouse of the first files has and none of today's.
+_OF_THE_FIRST_FILES: Final = "masques_ops.accounts_inlet"
+# Whether there is a scores' view, and anything that it has scored or could be scoring now.
+_HAS_SCORES: Final = """
+SELECT
+    (SELECT count() FROM system.view_refreshes
+        WHERE database = 'masques' AND view = 'reputation_scores_mv') > 0
+    AND (SELECT sum(total_rows) FROM system.tables
+        WHERE database = 'masques' AND name IN ('reputation_events', 'reputation_scores')) > 0
+"""
+
+logger = logging.getLogger(__name__)
 
 
 class MigrationError(PermanentError):
@@ -41,27 +62,8 @@ class MigrationError(PermanentError):
 
 
 @dataclass(frozen=True)
-class MigrationFile:
-    """One numbered file of `sql/`."""
-
-    version: int
-    name: str
-    text: str
-
-    @property
-    def checksum(self) -> str:
-        """SHA-256 of the file, hex."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
-
-    def statements(self, *, cluster: bool) -> list[str]:
-        """Returns the file's statements, in the form for a single server or for a cluster."""
-        text = cluster_form(self.text) if cluster else self.text
-        return split_statements(text, name=self.name)
-
-
-@dataclass(frozen=True)
 class Recorded:
-    """The newest word of the record on one file."""
+    """The latest entry of the record on one file, or on the view files together."""
 
     version: int
     name: str
@@ -69,6 +71,7 @@ class Recorded:
     state: str
     project_version: str
     recorded_at: str
+    views_version: int
 
 
 @dataclass(frozen=True)
@@ -76,69 +79,68 @@ class Plan:
     """What bringing the schema up to date would do.
 
     Attributes:
-        pending: Files to apply, in order; half-applied ones among them.
+        pending: Numbered files to apply, in order; half-applied ones among them.
+        views: View files to apply after them: all of them, or none.
         half_applied: One line for each file that was begun and not finished. It is applied again.
         refusals: One line for each reason not to touch the database. Empty when all is clear.
         drift: One line for each way in which a live object differs from its definition.
     """
 
-    pending: tuple[MigrationFile, ...] = ()
+    pending: tuple[SqlFile, ...] = ()
+    views: tuple[SqlFile, ...] = ()
     half_applied: tuple[str, ...] = ()
     refusals: tuple[str, ...] = ()
-    drift: tuple[str, ...] = field(default=())
+    drift: tuple[str, ...] = ()
 
     @property
     def is_clean(self) -> bool:
         """True when nothing is due and nothing is wrong."""
-        return not (self.pending or self.refusals or self.drift)
+        return not (self.due or self.refusals or self.drift)
+
+    @property
+    def due(self) -> tuple[SqlFile, ...]:
+        """All files to apply, in order."""
+        return self.pending + self.views
 
 
-def migration_files(folder: Path | None = None) -> list[MigrationFile]:
-    """Returns the numbered files of `sql/` in order.
-
-    Raises:
-        MigrationError: A name is malformed, or two files have one number.
-    """
-    files: list[MigrationFile] = []
-    for path in sorted((folder or sql_directory()).glob(_FILES)):
-        match = _FILE_NAME.match(path.name)
-        if match is None:
-            raise MigrationError(
-                f"{path.name}: a migration is named like 012_lower_case.sql; rename the file"
-            )
-        version = int(match[1])
-        if files and files[-1].version == version:
-            raise MigrationError(
-                f"{path.name}: {files[-1].name} has the number {version} already; renumber one"
-            )
-        files.append(MigrationFile(version, path.name, path.read_text(encoding="utf-8")))
-    return files
-
-
-def make_plan(warehouse: Warehouse, files: Sequence[MigrationFile] | None = None) -> Plan:
+def make_plan(
+    warehouse: Warehouse,
+    files: Sequence[SqlFile] | None = None,
+    declared: Declared | None = None,
+) -> Plan:
     """Compares the files, the record and the live schema; changes nothing.
 
     Args:
         warehouse: Any state, also without any of our databases.
-        files: The numbered files; None for those of the project.
+        files: The SQL files; None for those of the project.
+        declared: The schema that they make; None for the project's.
     """
-    known = list(files) if files is not None else migration_files()
+    known = list(files) if files is not None else sql_files()
+    wanted = declared or declared_schema()
     live = live_schema(warehouse)
+    if _OF_THE_FIRST_FILES in live:
+        return Plan(refusals=(_first_files_text(warehouse),))
     recorded = _recorded(warehouse) if _RECORD in live else {}
-    pending, half_applied = _pending(known, recorded)
+    pending = _pending(known, recorded)
+    views = _views_due(known, recorded, is_forced=bool(pending))
     return Plan(
         pending=tuple(pending),
-        half_applied=tuple(half_applied),
-        refusals=(*_refusals(known, recorded), *_cluster_refusals(warehouse)),
-        drift=tuple(_drift(warehouse, declared_schema(), live, pending)),
+        views=tuple(views),
+        half_applied=tuple(_half_applied(recorded)),
+        refusals=(
+            *_refusals(known, recorded),
+            *_views_refusals(known, wanted, recorded),
+            *_cluster_refusals(warehouse),
+        ),
+        drift=tuple(_drift(warehouse, wanted, live, [*pending, *views])),
     )
 
 
 def migrate(
     warehouse: Warehouse,
     *,
-    files: Sequence[MigrationFile] | None = None,
-    report: Callable[[str], None] = lambda _line: None,
+    files: Sequence[SqlFile] | None = None,
+    declared: Declared | None = None,
 ) -> list[str]:
     """Applies every file that is due and returns their names, in order.
 
@@ -147,66 +149,116 @@ def migrate(
 
     Args:
         warehouse: Where.
-        files: The numbered files; None for those of the project.
-        report: Called with one line of progress per file.
+        files: The SQL files; None for those of the project.
+        declared: The schema that they make; None for the project's.
 
     Raises:
-        MigrationError: A file was edited after it was applied or is missing, the record knows files
-            that this project does not, or a live object differs from its definition.
+        MigrationError: A numbered file was edited after it was applied or is missing, a newer
+            checkout applied its files, or a live object differs from its definition.
     """
-    plan = make_plan(warehouse, files)
+    known = list(files) if files is not None else sql_files()
+    wanted = declared or declared_schema()
+    plan = make_plan(warehouse, known, wanted)
     if plan.refusals:
         raise MigrationError("; ".join(plan.refusals))
     if plan.drift:
         raise MigrationError(_drift_text(plan.drift))
-    if not plan.pending:
+    if not plan.due:
         return []
     for line in plan.half_applied:
-        report(line)
-    _bootstrap(warehouse, list(files) if files is not None else migration_files())
+        logger.warning("%s", line)
+    _bootstrap(warehouse, known)
     for file in plan.pending:
-        _record(warehouse, file, "started")
-        for number, statement in enumerate(_statements(warehouse, file), start=1):
-            try:
-                warehouse.command(statement)
-            except PermanentError as error:
-                raise MigrationError(f"{file.name}: statement {number}: {error}") from error
-        _record(warehouse, file, "applied")
-        report(f"applied {file.name}")
-    left = _drift(warehouse, declared_schema(), live_schema(warehouse), [])
+        logger.info("applying %s", file.name)
+        entry = (file.version, file.name, file.checksum, 0)
+        with _recording(warehouse, entry):
+            _apply(warehouse, file)
+    if plan.views:
+        _apply_views(warehouse, plan.views, wanted)
+    else:
+        _check_drift(warehouse, wanted)
+    return [file.name for file in plan.due]
+
+
+def _apply_views(warehouse: Warehouse, views: Sequence[SqlFile], wanted: Declared) -> None:
+    """Applies all view files, and computes the scores by their new definitions."""
+    logger.info("applying %s to %s", views[0].name, views[-1].name)
+    has_scores = bool(warehouse.scalar(_HAS_SCORES))
+    entry = (FIRST_VIEWS_VERSION, _VIEWS_NAME, views_checksum(views), wanted.views_version)
+    standstill = stopped(warehouse, SCORES_VIEW) if has_scores else contextlib.nullcontext()
+    with standstill, _recording(warehouse, entry):
+        for file in views:
+            _apply(warehouse, file)
+    _check_drift(warehouse, wanted)
+    if has_scores:
+        try:
+            refresh_and_wait(warehouse, SCORES_VIEW)
+        except MasquesError as error:
+            logger.warning(
+                "the scores are still those of the views before: %s; correct that and run "
+                "`masques reputation recompute`",
+                error,
+            )
+
+
+def _check_drift(warehouse: Warehouse, wanted: Declared) -> None:
+    left = _drift(warehouse, wanted, live_schema(warehouse), [])
     if left:
         raise MigrationError(_drift_text(left))
-    return [file.name for file in plan.pending]
 
 
 def _recorded(warehouse: Warehouse) -> dict[int, Recorded]:
     rows = warehouse.rows(sql("schema/recorded"))
-    return {int(row[0]): Recorded(int(row[0]), *(str(value) for value in row[1:])) for row in rows}
+    return {
+        int(version): Recorded(int(version), name, checksum, state, project, at, int(views_version))
+        for version, name, checksum, state, project, at, views_version in rows
+    }
 
 
-def _pending(
-    known: Sequence[MigrationFile], recorded: dict[int, Recorded]
-) -> tuple[list[MigrationFile], list[str]]:
-    pending = [
+def _pending(known: Sequence[SqlFile], recorded: dict[int, Recorded]) -> list[SqlFile]:
+    return [
         file
         for file in known
-        if file.version not in recorded or recorded[file.version].state != "applied"
+        if not file.is_views
+        and (file.version not in recorded or recorded[file.version].state != "applied")
     ]
-    half_applied = [
-        f"{file.name}: was begun at {recorded[file.version].recorded_at} and not finished; "
-        "it is applied again"
-        for file in pending
-        if file.version in recorded
-    ]
-    return pending, half_applied
 
 
-def _refusals(known: Sequence[MigrationFile], recorded: dict[int, Recorded]) -> list[str]:
-    by_version = {file.version: file for file in known}
+def _views_due(
+    known: Sequence[SqlFile], recorded: dict[int, Recorded], *, is_forced: bool
+) -> list[SqlFile]:
+    views = [file for file in known if file.is_views]
+    entry = recorded.get(FIRST_VIEWS_VERSION)
+    is_applied = (
+        entry is not None and entry.state == "applied" and entry.checksum == views_checksum(views)
+    )
+    return [] if is_applied and not is_forced else views
+
+
+def _half_applied(recorded: dict[int, Recorded]) -> list[str]:
+    return [
+        f"{entry.name}: was begun at {entry.recorded_at} and not finished; it is applied again"
+        for entry in recorded.values()
+        if entry.state != "applied"
+    ]
+
+
+def _first_files_text(warehouse: Warehouse) -> str:
+    return (
+        f"{warehouse.description}: this warehouse was made by files that are no longer part of the "
+        f"project ({_OF_THE_FIRST_FILES} is there), and nothing converts it: make a new one, in "
+        "another folder or on another server, and load it from the sources again"
+    )
+
+
+def _refusals(known: Sequence[SqlFile], recorded: dict[int, Recorded]) -> list[str]:
+    by_version = {file.version: file for file in known if not file.is_views}
     newest_known = max(by_version, default=0)
     found: list[str] = []
     for version, entry in recorded.items():
         file = by_version.get(version)
+        if version == FIRST_VIEWS_VERSION:
+            continue
         if file is None and version > newest_known:
             found.append(
                 f"{entry.name}: applied by project version {entry.project_version}, which is newer "
@@ -225,6 +277,26 @@ def _refusals(known: Sequence[MigrationFile], recorded: dict[int, Recorded]) -> 
                 f"{file.name}: was edited after it was applied at {entry.recorded_at}; restore it "
                 "and put the change into a new file"
             )
+    return found
+
+
+def _views_refusals(
+    known: Sequence[SqlFile], wanted: Declared, recorded: dict[int, Recorded]
+) -> list[str]:
+    """Refuses to put older views over newer ones: the version of the views only grows."""
+    entry = recorded.get(FIRST_VIEWS_VERSION)
+    found: list[str] = []
+    if entry is not None and entry.views_version > wanted.views_version:
+        found.append(
+            f"views version {entry.views_version}: applied by project version "
+            f"{entry.project_version}, which is newer than this checkout (views version "
+            f"{wanted.views_version}); update the checkout"
+        )
+    if views_checksum(known) != wanted.views_checksum:
+        found.append(
+            "sql/schema.json: was not written from these view files; run `make schema` after "
+            "editing a view"
+        )
     return found
 
 
@@ -252,21 +324,31 @@ def _drift(
     warehouse: Warehouse,
     declared: Declared,
     live: dict[str, ObjectSchema],
-    pending: Sequence[MigrationFile],
+    due: Sequence[SqlFile],
 ) -> list[str]:
-    """Returns how live objects differ, leaving out what the pending files are yet to make.
+    """Returns how live objects differ, leaving out what the due files are yet to make.
 
-    An object that exists although its file is pending was made by another hand: it must match
-    before it is adopted, unless a second file is yet to change it.
+    A table that exists although its file is due was made by another hand: it must match before it
+    is adopted, unless a second file is yet to change it. A view is replaced in any case, if it is
+    a view: CREATE OR REPLACE would drop a table of that name.
     """
-    due = {file.version for file in pending}
+    versions = {file.version for file in due}
 
     def is_settled(name: str) -> bool:
         created_by, changed_by = declared.created_by[name], declared.changed_by[name]
-        return changed_by not in due or (name in live and created_by == changed_by)
+        is_adopted = name in live and created_by == changed_by < FIRST_VIEWS_VERSION
+        return changed_by not in versions or is_adopted
 
     expected = {name: schema for name, schema in declared.objects.items() if is_settled(name)}
-    return differences(warehouse, expected, live)
+    in_the_way = [
+        f"{name}: engine is {live[name].engine}, declared {schema.engine}"
+        for name, schema in declared.objects.items()
+        if name not in expected
+        and declared.created_by[name] >= FIRST_VIEWS_VERSION
+        and name in live
+        and live[name].engine != schema.engine
+    ]
+    return [*in_the_way, *differences(warehouse, expected, live)]
 
 
 def _drift_text(drift: Sequence[str]) -> str:
@@ -278,7 +360,7 @@ def _drift_text(drift: Sequence[str]) -> str:
     )
 
 
-def _bootstrap(warehouse: Warehouse, files: Sequence[MigrationFile]) -> None:
+def _bootstrap(warehouse: Warehouse, files: Sequence[SqlFile]) -> None:
     """Makes the databases and the record itself, from the files' own statements."""
     by_version = {file.version: file for file in files}
     for statement in _statements(warehouse, by_version[_DATABASES_VERSION]):
@@ -286,22 +368,39 @@ def _bootstrap(warehouse: Warehouse, files: Sequence[MigrationFile]) -> None:
     warehouse.command(_statements(warehouse, by_version[_RECORD_VERSION])[0])
 
 
-def _statements(warehouse: Warehouse, file: MigrationFile) -> list[str]:
+def _apply(warehouse: Warehouse, file: SqlFile) -> None:
+    for number, statement in enumerate(_statements(warehouse, file), start=1):
+        try:
+            warehouse.command(statement)
+        except PermanentError as error:
+            raise MigrationError(f"{file.name}: statement {number}: {error}") from error
+
+
+def _statements(warehouse: Warehouse, file: SqlFile) -> list[str]:
     return file.statements(cluster=warehouse.cluster is not None)
 
 
-def _record(warehouse: Warehouse, file: MigrationFile, state: str) -> None:
+@contextlib.contextmanager
+def _recording(warehouse: Warehouse, entry: tuple[int, str, str, int]) -> Iterator[None]:
+    """Records a file (version, name, checksum, views version) as started, and then as applied."""
+    _record(warehouse, entry, "started")
+    yield
+    _record(warehouse, entry, "applied")
+
+
+def _record(warehouse: Warehouse, entry: tuple[int, str, str, int], state: str) -> None:
+    version, name, checksum, views_version = entry
+    project_version = importlib.metadata.version("masques-pipelines")
     warehouse.insert_rows(
         _RECORD,
-        ["version", "name", "checksum", "state", "project_version", "recorded_at"],
         [
-            [
-                file.version,
-                file.name,
-                file.checksum,
-                state,
-                importlib.metadata.version("masques-pipelines"),
-                datetime.now(UTC),
-            ]
+            "version",
+            "name",
+            "checksum",
+            "state",
+            "project_version",
+            "views_version",
+            "recorded_at",
         ],
+        [[version, name, checksum, state, project_version, views_version, datetime.now(UTC)]],
     )

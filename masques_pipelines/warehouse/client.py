@@ -213,14 +213,17 @@ class Warehouse:
         sql: str,
         rows: Iterable[Sequence[bytes | memoryview]],
         parameters: Parameters | None = None,
+        fmt: str = "RowBinary",
+        /,
         **settings: Any,
     ) -> None:
         """Runs an INSERT … SELECT whose rows come from here; it may be sent twice.
 
         Args:
             sql: Reads the rows by the table function `input('name type, …')`, used once.
-            rows: Each as RowBinary of that structure, in pieces that follow one another.
+            rows: Each in the format `fmt` with that structure, in pieces that follow one another.
             parameters: Bound to the statement.
+            fmt: ClickHouse's name of an input format.
             settings: Of the statement.
         """
         tagged = self._insert_settings(settings)
@@ -230,7 +233,7 @@ class Warehouse:
             self._call(
                 shown,
                 lambda: self.client.command(
-                    f"{sql}\nFORMAT RowBinary",
+                    f"{sql}\nFORMAT {fmt}",
                     parameters=_bound(parameters),
                     data=body,
                     settings=tagged,
@@ -240,7 +243,7 @@ class Warehouse:
         # The embedded engine takes no body. A file of the same rows is the same to it.
         with _file_of(rows, self.inserts_folder) as file:
             path = file.name.replace("\\", "\\\\").replace("'", "\\'")
-            reading = sql.replace("input(", f"file('{path}', 'RowBinary', ", 1)
+            reading = sql.replace("input(", f"file('{path}', '{fmt}', ", 1)
             self._call(
                 shown,
                 lambda: self.client.command(

@@ -5,7 +5,7 @@
 -- address belonged to one account at the time of the payment; two accounts are none.
 -- Skip indexes are not used: the engine was seen to leave out rows of a bloom filter's column, and a
 -- row that is not found here would be written again.
-INSERT INTO masques_ops.settlements_inlet
+INSERT INTO masques.settlements
     (settlement_id, timestamp, rail, protocol, amount, currency, tx_hash, block_height,
     confirmations, from_account_id, to_address, status, failure_reason, network_fee,
     facilitator_fee, direction, revision, recorded_at, finality, block_hash, network, asset, payer,

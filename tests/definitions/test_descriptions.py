@@ -19,7 +19,7 @@ def test_every_asset_check_job_schedule_and_sensor_is_described() -> None:
             for job in defs.resolve_all_job_defs()
             if not job.name.startswith("__")
         },
-        **{each.name: each.description for each in defs.schedules or ()},  # type: ignore[union-attr]
+        **{each.name: each.description for each in defs.schedules or ()},
         **{each.name: each.description for each in defs.sensors or ()},
     }
     assert len(described) > 60

@@ -17,6 +17,9 @@ def environment(
     """The test process's warehouse, emptied, as the environment names it."""
     del empty_warehouse
     monkeypatch.setenv("MASQUES_HOME", str(engine_settings.home))
+    # The sandbox's ledger in the test process's warehouse.
+    monkeypatch.setenv("MASQUES_SANDBOX", "1")
+    monkeypatch.setenv("MASQUES_CLICKHOUSE_URL", engine_settings.clickhouse_url)
     return engine_settings
 
 
@@ -64,6 +67,7 @@ def test_a_second_run_writes_no_row(environment: Settings) -> None:
 def test_a_failure_is_one_line_and_not_retried_when_that_cannot_help(
     environment: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setenv("MASQUES_SANDBOX", "")
     monkeypatch.setenv("MASQUES_LEDGER_URL", f"capture://{tmp_path}/nothing")
     result = run()
 

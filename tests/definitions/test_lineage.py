@@ -6,6 +6,7 @@ import pytest
 from masques_pipelines.defs import lineage
 from masques_pipelines.rails.catalog import RAILS
 from masques_pipelines.schema.declared import Declared, ObjectSchema
+from masques_pipelines.schema.files import SqlFile
 from tests.support.code_location import defs
 
 
@@ -30,7 +31,9 @@ def schema(query: str = "") -> ObjectSchema:
         ("SELECT a.b FROM masques.t AS a", {"masques/t"}),
         # Through a view of the pipeline, to what that selects from; the mart it names stays.
         ("SELECT 1 FROM masques_ops.v, masques_marts.other", {"masques/t", "masques_marts/other"}),
-        ("SELECT 1 FROM masques_ops.own", set()),
+        # The pipeline's own tables are filled with the area's.
+        ("SELECT 1 FROM masques_ops.own", {"masques/settlements"}),
+        ("SELECT 1 FROM masques_ops.plain", set()),
         ("SELECT masques.x FROM masques_ops.loop", set()),
     ],
 )
@@ -38,6 +41,7 @@ def test_a_views_dependencies_are_read_from_its_query(query: str, expected: set[
     objects = {
         "masques.t": schema(),
         "masques_ops.own": schema(),
+        "masques_ops.plain": schema(),
         "masques_ops.v": schema("SELECT 1 FROM masques_ops.w"),
         "masques_ops.w": schema("SELECT 1 FROM masques.t"),
         "masques_ops.loop": schema("SELECT 1 FROM masques_ops.loop"),
@@ -45,9 +49,14 @@ def test_a_views_dependencies_are_read_from_its_query(query: str, expected: set[
         "masques_marts.v": schema(query),
     }
     declared = Declared(
-        objects=objects, created_by=dict.fromkeys(objects, 1), changed_by=dict.fromkeys(objects, 1)
+        objects=objects,
+        created_by={**dict.fromkeys(objects, 1), "masques_ops.own": 10},
+        changed_by=dict.fromkeys(objects, 1),
+        views_version=1,
+        views_checksum="",
     )
-    found = lineage.view_dependencies("masques_marts.v", declared)
+    files = [SqlFile(1, "001_create_database.sql", ""), SqlFile(10, "010_rails.sql", "")]
+    found = lineage.view_dependencies("masques_marts.v", declared, files)
     assert {key.to_user_string() for key in found} == expected
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zstandard
 
 from masques_pipelines.ledger.records import (
     ACCOUNT_DTYPE,
@@ -20,6 +19,7 @@ from masques_pipelines.ledger.records import (
     Records,
     u128,
 )
+from masques_pipelines.zstd import compress, decompress
 
 META: dict[str, Any] = {"cluster": "7", "release": "0.17.9"}
 
@@ -67,8 +67,7 @@ def write_folder(
     files = {"change_events": events, "accounts": accounts, "transfers": transfers}
     for name, records in files.items():
         if records is not None:
-            data = zstandard.ZstdCompressor().compress(records.tobytes())
-            (folder / f"{name}.bin.zst").write_bytes(data)
+            (folder / f"{name}.bin.zst").write_bytes(compress(records.tobytes()))
     (folder / "meta.json").write_text(json.dumps({**META, **(meta or {})}), encoding="utf-8")
     return folder
 
@@ -97,9 +96,7 @@ def moved(events: Records, *, number: int, shift_ns: int) -> Records:
 
 def plain_bytes(path: Path) -> bytes:
     """Returns what a one-frame or many-frame zst file holds."""
-    with path.open("rb") as file:
-        reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
-        return reader.read()
+    return decompress(path.read_bytes())
 
 
 def folded(events: Records, *, until_ns: int | None = None) -> Balances:

@@ -41,7 +41,7 @@ def test_a_home_with_a_space_makes_a_url_that_opens_it(tmp_path: Path) -> None:
         ({"MASQUES_LEDGR_URL": "x"}, "MASQUES_LEDGR_URL: there is no such setting; known are"),
         ({"MASQUES_LEDGER_CHART": "/nowhere/chart.yaml"}, "MASQUES_LEDGER_CHART: /nowhere"),
         # The name goes into a system table query and a keeper path.
-        ({"MASQUES_CLICKHOUSE_CLUSTER": "a'b"}, 'MASQUES_CLICKHOUSE_CLUSTER: "a\'b" is no'),
+        ({"MASQUES_CLICKHOUSE_CLUSTER": "a'b"}, 'MASQUES_CLICKHOUSE_CLUSTER: "a\'b" is not'),
     ],
 )
 def test_a_bad_value_is_one_line_that_names_the_variable(
@@ -75,11 +75,17 @@ def test_a_rail_is_off_until_its_endpoint_is_set_and_knows_the_usdc_of_its_netwo
     ("change", "message"),
     [
         ({"MASQUES_BASE_TREASURY": ""}, "MASQUES_BASE_TREASURY: it is needed with"),
-        ({"MASQUES_BASE_FINALITY": "latest"}, "MASQUES_BASE_FINALITY: 'latest' is not known"),
-        ({"MASQUES_BASE_START_BLOCK": "-1"}, "MASQUES_BASE_START_BLOCK: '-1' is no number"),
+        (
+            {"MASQUES_BASE_FINALITY": "latest"},
+            "MASQUES_BASE_FINALITY: 'latest' is not valid: it should be",
+        ),
+        (
+            {"MASQUES_BASE_START_BLOCK": "-1"},
+            "MASQUES_BASE_START_BLOCK: '-1' is not valid: it should be",
+        ),
         ({"MASQUES_BASE_NETWORK": "eip155:1"}, "MASQUES_BASE_ASSETS: no token of eip155:1 is"),
         ({"MASQUES_BASE_BEARER_FILE": "/nowhere"}, "MASQUES_BASE_BEARER_FILE: /nowhere is not"),
-        ({"MASQUES_LND_NETWORK": "moon"}, "MASQUES_LND_NETWORK: 'moon' is not known"),
+        ({"MASQUES_LND_NETWORK": "moon"}, "MASQUES_LND_NETWORK: 'moon' is not valid: it should be"),
     ],
 )
 def test_a_bad_setting_of_a_rail_is_one_line(change: dict[str, str], message: str) -> None:

@@ -11,7 +11,7 @@ import dagster as dg
 from masques_pipelines.defs.cadence import REPUTATION_AGGREGATION
 from masques_pipelines.defs.failures import explained
 from masques_pipelines.defs.lineage import EXCHANGE_RATES
-from masques_pipelines.defs.resources import WarehouseResource
+from masques_pipelines.defs.resources import WarehouseResource, run_settings
 from masques_pipelines.defs.table_asset import (
     records_metadata,
     row_metadata,
@@ -21,7 +21,6 @@ from masques_pipelines.defs.table_asset import (
 from masques_pipelines.reputation import checks
 from masques_pipelines.reputation.aggregation import Aggregation, aggregate
 from masques_pipelines.reputation.scores import distribution, movers
-from masques_pipelines.settings import read_settings
 
 KEY: Final = table_key("reputation_scores")
 _CONTENT: Final = """\
@@ -70,7 +69,7 @@ def reputation_scores(
     Filled by the refreshable view masques.reputation_scores_mv, which this asset starts.
     """
     opened = warehouse.open(context)
-    done = aggregate(opened, read_settings())
+    done = aggregate(opened, run_settings())
     context.log.info("%d identities scored", done.refresh.identities)
     return dg.MaterializeResult(
         metadata={

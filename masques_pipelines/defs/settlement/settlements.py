@@ -13,17 +13,17 @@ import dagster as dg
 from masques_pipelines.defs.cadence import SETTLEMENT_INGESTION
 from masques_pipelines.defs.failures import explained
 from masques_pipelines.defs.lineage import rail_key
-from masques_pipelines.defs.resources import WarehouseResource
+from masques_pipelines.defs.resources import WarehouseResource, run_settings
 from masques_pipelines.defs.table_asset import (
     records_metadata,
     row_metadata,
     table_asset,
     table_key,
 )
+from masques_pipelines.money import amount_text
 from masques_pipelines.rails.catalog import RAILS
 from masques_pipelines.rails.ingest import RailRun
 from masques_pipelines.rails.run import RailOutcome, ingest_all
-from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.sql import sql
 
 KEY: Final = table_key("settlements")
@@ -62,7 +62,7 @@ def settlements(
     The latest revision wins: read masques_marts.settlements_current, and sum that view only.
     """
     opened = warehouse.open(context)
-    done = ingest_all(opened, read_settings())
+    done = ingest_all(opened, run_settings())
     return dg.MaterializeResult(
         metadata={
             **row_metadata(rows_written=done.rows_written, rows_total=done.rows_total),
@@ -191,7 +191,7 @@ def treasury_totals(
     return dg.AssetCheckResult(
         passed=not differing,
         metadata={
-            f"{each['rail']} {each['currency']} {name}": f"{each[name]:f}"
+            f"{each['rail']} {each['currency']} {name}": amount_text(each[name])
             for each in totals
             for name in ("came_in", "went_out", "net", "pending_in")
         }

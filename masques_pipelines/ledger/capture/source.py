@@ -18,7 +18,6 @@ from typing import Any, Final, Self
 from urllib.parse import quote
 
 import numpy as np
-import zstandard
 
 from masques_pipelines.ledger.records import (
     ACCOUNT_DTYPE,
@@ -41,13 +40,12 @@ from masques_pipelines.ledger.source import (
     check_range,
     parse_cluster_id,
 )
+from masques_pipelines.zstd import ZstdError, ZstdFile
 
 CHANGE_EVENTS_NAME: Final = "change_events.bin"
 ACCOUNTS_NAME: Final = "accounts.bin"
 TRANSFERS_NAME: Final = "transfers.bin"
 META_NAME: Final = "meta.json"
-
-_CHUNK_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -275,33 +273,20 @@ def _plain(path: Path) -> bytes:
 
 
 def _decompressed(path: Path) -> bytes:
-    """Decompresses all frames of the file; a frame that does not end is a cut file.
-
-    Not the library's stream reader, which takes a cut frame for the end of the data.
-    """
-    decompressor = zstandard.ZstdDecompressor()
-    chunks: list[bytes] = []
-    frame = None
+    """Decompresses all frames of the file."""
     try:
-        with path.open("rb") as file:
-            while data := file.read(_CHUNK_BYTES):
-                while data:
-                    frame = frame or decompressor.decompressobj()
-                    chunks.append(frame.decompress(data))
-                    data = frame.unused_data
-                    if frame.eof:
-                        frame = None
-    except zstandard.ZstdError as error:
+        with ZstdFile(path) as file:
+            return file.read()
+    except ZstdError as error:
         raise LedgerRefusedError(
-            f"{path}: it is no whole zstd file ({error}): copy it or take the capture again"
+            f"{path}: not a valid zstd file ({error}): copy it or take the capture again"
+        ) from error
+    except EOFError as error:
+        raise LedgerRefusedError(
+            f"{path}: the zstd file is cut off: copy it or take the capture again"
         ) from error
     except OSError as error:
         raise _unreadable(path, error) from error
-    if frame is not None or not chunks:
-        raise LedgerRefusedError(
-            f"{path}: the zstd file is cut off: copy it or take the capture again"
-        )
-    return b"".join(chunks)
 
 
 def _unreadable(path: Path, error: OSError) -> LedgerRefusedError:

@@ -23,14 +23,13 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
-import zstandard
 
 from masques_pipelines.errors import PermanentError, TransientError
 from masques_pipelines.ledger.capture.source import (
@@ -50,9 +49,13 @@ from masques_pipelines.ledger.records import (
     timestamps_ns,
 )
 from masques_pipelines.ledger.source import LedgerSource
+from masques_pipelines.zstd import CompressionParameter, ZstdFile
 
 # Ten times faster than level 10, for files 5 % larger (measured on a capture of 63 k events).
-ZSTD_LEVEL: Final = 3
+_COMPRESSION: Final[Mapping[int, int]] = {
+    CompressionParameter.compression_level: 3,
+    CompressionParameter.checksum_flag: 1,
+}
 
 EVENT_TYPE_NAMES: Final = (
     "single_phase",
@@ -160,8 +163,8 @@ class BytesWriter(Protocol):
 def compressed_file(path: Path) -> Iterator[BytesWriter]:
     """Writes a new zstd file, with a checksum, onto the disk before the context ends."""
     with path.open("xb") as file:
-        compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True)
-        with compressor.stream_writer(file, closefd=False) as writer:
+        with ZstdFile(file, "w", options=_COMPRESSION) as writer:
+            writer.write(b"")  # else a file without records would have no frame at all
             yield writer
         file.flush()
         os.fsync(file.fileno())

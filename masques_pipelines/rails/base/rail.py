@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from masques_pipelines.money import is_representable, whole_units
 from masques_pipelines.rails import settlement_ids as identity
 from masques_pipelines.rails.base.logs import LogReader
 from masques_pipelines.rails.base.open_settlements import OpenOnBase
@@ -33,8 +34,6 @@ from masques_pipelines.rails.protocol import (
     RailRefusedError,
     RailUnavailableError,
     Refused,
-    is_representable,
-    whole_units,
 )
 
 NAME: Final = "base"

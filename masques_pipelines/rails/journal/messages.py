@@ -21,14 +21,13 @@ from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from masques_pipelines.money import is_representable, whole_units
 from masques_pipelines.rails import settlement_ids as identity
 from masques_pipelines.rails.journal import l402
 from masques_pipelines.rails.protocol import (
     Asset,
     Observation,
     Status,
-    is_representable,
-    whole_units,
 )
 from masques_pipelines.rails.revisions import DEADLINE, FACILITATOR_SAID, JOURNAL_AT
 from masques_pipelines.rails.solana import addresses as solana_addresses

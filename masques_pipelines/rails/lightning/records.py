@@ -12,8 +12,9 @@ import base64
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from masques_pipelines.money import whole_units
 from masques_pipelines.rails import settlement_ids as identity
-from masques_pipelines.rails.protocol import Observation, Status, whole_units
+from masques_pipelines.rails.protocol import Observation, Status
 
 MSAT_DECIMALS: Final = 11
 _PAYMENT_STATUS: Final[Mapping[str, Status]] = {

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
+from masques_pipelines.money import whole_units
 from masques_pipelines.rails import settlement_ids as identity
-from masques_pipelines.rails.protocol import Asset, Observation, whole_units
+from masques_pipelines.rails.protocol import Asset, Observation
 
 LAMPORT_DECIMALS: Final = 9
 _TRANSFERS: Final = ("transfer", "transferChecked", "transferCheckedWithFee")

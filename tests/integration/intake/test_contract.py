@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from masques_pipelines.intake.tables import TABLES
-from masques_pipelines.sandbox.gate_day import lay_down_day
-from masques_pipelines.settings import read_settings
+from masques_pipelines.sandbox import gate_day
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 from tests.integration.conftest import Zone
@@ -59,9 +58,8 @@ def test_the_examples_of_the_documentation_are_loaded(warehouse: Warehouse, zone
 def test_the_demos_day_is_loaded_once_and_shows_what_can_be_wrong(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    settings = read_settings({"MASQUES_HOME": str(tmp_path)})
     zone = Zone(tmp_path / "landing")
-    assert lay_down_day(settings) == str(zone.folder)
+    assert gate_day.install(tmp_path) == f"landing    {zone.folder}"
     totals = {}
     for table in TABLES:
         done = zone.load(warehouse, table)
@@ -74,8 +72,5 @@ def test_the_demos_day_is_loaded_once_and_shows_what_can_be_wrong(
     }
     assert warehouse.scalar("SELECT max(timestamp) > now() - 60 FROM masques.api_requests") == 1
 
-    assert lay_down_day(settings) == str(zone.folder)  # a second demo
+    gate_day.install(tmp_path)  # a second demo
     assert all(counts(zone.load(warehouse, table)) == {} for table in TABLES)
-    own = read_settings({"MASQUES_HOME": str(tmp_path), "MASQUES_LANDING_URL": "/elsewhere"})
-    assert lay_down_day(own) == "/elsewhere"
-    assert not Path("/elsewhere").exists()

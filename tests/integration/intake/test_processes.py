@@ -27,15 +27,15 @@ from tests.support.paths import ROOT
 # Batches of 300 kB, so that a kill finds some done and some not.
 INTAKE = """
 import sys
-import masques_pipelines.intake.loading as loading
-import masques_pipelines.intake.reading as reading
-from masques_pipelines.intake.intake import load_table
-from masques_pipelines.intake.landing import open_landing
+import masques_pipelines.intake.loader as loading
+import masques_pipelines.landing.formats as reading
+from masques_pipelines.intake.run import load_table
+from masques_pipelines.landing.zone import open_landing
 from masques_pipelines.intake.tables import TABLES
 from masques_pipelines.settings import read_settings
-from masques_pipelines.warehouse.migrations import migrate
-from masques_pipelines.warehouse.opening import open_warehouse
-from masques_pipelines.warehouse.warehouse import Origin
+from masques_pipelines.schema.migrations import migrate
+from masques_pipelines.warehouse.connect import open_warehouse
+from masques_pipelines.warehouse.client import Origin
 
 loading.BATCH_BYTES = 300_000
 reading.CHUNK_BYTES = 50_000
@@ -51,8 +51,8 @@ BAD = "SELECT source, line_no, reason, raw, state FROM masques_ops.quarantine FI
 READ = """
 import sys
 from masques_pipelines.settings import read_settings
-from masques_pipelines.warehouse.opening import open_warehouse
-from masques_pipelines.warehouse.warehouse import Origin
+from masques_pipelines.warehouse.connect import open_warehouse
+from masques_pipelines.warehouse.client import Origin
 
 with open_warehouse(read_settings({"MASQUES_HOME": sys.argv[1]}), origin=Origin()) as warehouse:
     for query in sys.argv[2:]:

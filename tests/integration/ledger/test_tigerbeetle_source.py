@@ -567,8 +567,8 @@ class TestProcesses:
 
 _PREAMBLE = """
 import os, sys
-from masques_pipelines.ledger.sources.opening import open_ledger
-from masques_pipelines.ledger.sources.protocol import LedgerRefusedError
+from masques_pipelines.ledger.connect import open_ledger
+from masques_pipelines.ledger.source import LedgerRefusedError
 url = sys.argv[1]
 """
 

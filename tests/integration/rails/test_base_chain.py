@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from masques_pipelines.money import EXACT
 from masques_pipelines.rails import settlement_ids as identity
 from masques_pipelines.rails.base.window import BaseConfig
-from masques_pipelines.rails.protocol import EXACT, RailRefusedError
+from masques_pipelines.rails.protocol import RailRefusedError
 from masques_pipelines.rails.rewind import RewindError, rewind
 from masques_pipelines.settings import read_settings
 from tests.integration.rails.conftest import NETWORK, Polls

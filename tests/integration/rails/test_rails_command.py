@@ -8,7 +8,8 @@ from click.testing import CliRunner
 from masques_pipelines.cli import masques
 from masques_pipelines.rails.payer_addresses import RegistryError
 from masques_pipelines.rails.run import ingest_all
-from masques_pipelines.sandbox import rails as packaged
+from masques_pipelines.sandbox.stamp import stamp_warehouse
+from masques_pipelines.sandbox.stand_ins import with_stand_ins
 from masques_pipelines.settings import Settings, read_settings
 from masques_pipelines.warehouse.client import Warehouse
 
@@ -30,10 +31,12 @@ def invoke(*arguments: str) -> str:
 
 
 @pytest.mark.usefixtures("_environment")
-def test_status_rewind_and_register(warehouse: Warehouse) -> None:
-    settings = read_settings()
+def test_status_rewind_and_register(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "base       off: MASQUES_BASE_RPC_URL is not set" in invoke("status")
-    packaged.lay_down(settings)
+    monkeypatch.setenv("MASQUES_SANDBOX", "1")
+    settings = with_stand_ins(read_settings())
+    assert "base       on" in invoke("status")  # it installs the sandbox
+    stamp_warehouse(warehouse, settings)
     ingest_all(warehouse, settings)
     shown = invoke("status")
     assert "base       on" in shown

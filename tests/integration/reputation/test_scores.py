@@ -347,8 +347,8 @@ KILLED = """
 import sys
 from masques_pipelines.reputation.scores import refresh_scores
 from masques_pipelines.settings import read_settings
-from masques_pipelines.warehouse.opening import open_warehouse
-from masques_pipelines.warehouse.warehouse import Origin
+from masques_pipelines.warehouse.connect import open_warehouse
+from masques_pipelines.warehouse.client import Origin
 with open_warehouse(read_settings({"MASQUES_HOME": sys.argv[1]}), origin=Origin()) as warehouse:
     print("begin", flush=True)
     refresh_scores(warehouse)
@@ -357,8 +357,8 @@ CHECKED = """
 import sys
 from masques_pipelines.reputation.scores import refresh_scores
 from masques_pipelines.settings import read_settings
-from masques_pipelines.warehouse.opening import open_warehouse
-from masques_pipelines.warehouse.warehouse import Origin
+from masques_pipelines.warehouse.connect import open_warehouse
+from masques_pipelines.warehouse.client import Origin
 with open_warehouse(read_settings({"MASQUES_HOME": sys.argv[1]}), origin=Origin()) as warehouse:
     scores = "SELECT count(), max(computed_at) FROM masques.reputation_scores"
     names = "SELECT count(), countIf(startsWith(name, '.tmp')) FROM system.tables "
@@ -374,9 +374,9 @@ from datetime import UTC, datetime
 from masques_pipelines.reputation.facts import write_facts
 from masques_pipelines.reputation.scores import refresh_scores
 from masques_pipelines.settings import read_settings
-from masques_pipelines.warehouse.migrations import migrate
-from masques_pipelines.warehouse.opening import open_warehouse
-from masques_pipelines.warehouse.warehouse import Origin
+from masques_pipelines.schema.migrations import migrate
+from masques_pipelines.warehouse.connect import open_warehouse
+from masques_pipelines.warehouse.client import Origin
 with open_warehouse(read_settings({"MASQUES_HOME": sys.argv[1]}), origin=Origin()) as warehouse:
     migrate(warehouse)
     warehouse.command(

@@ -1,6 +1,5 @@
-"""What the demo lays down and replays: recordings of three rails and a gate's journal."""
+"""The sandbox's rails: recordings of three nodes and a gate's journal, installed and replayed."""
 
-import dataclasses
 import json
 import time
 from pathlib import Path
@@ -12,6 +11,8 @@ from masques_pipelines.rails.catalog import off_because
 from masques_pipelines.rails.node import open_node
 from masques_pipelines.rails.run import ingest_all
 from masques_pipelines.sandbox import rails as packaged
+from masques_pipelines.sandbox import redating
+from masques_pipelines.sandbox.stand_ins import install, with_stand_ins
 from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.client import Warehouse
 
@@ -36,9 +37,11 @@ STATES = [
 def test_the_recordings_give_the_demos_settlements_now_and_no_row_the_second_time(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    settings = read_settings({"MASQUES_HOME": str(tmp_path)})
-    assert off_because(settings, "base") == "MASQUES_BASE_RPC_URL is not set"
-    packaged.lay_down(settings)
+    plain = read_settings({"MASQUES_HOME": str(tmp_path)})
+    assert off_because(plain, "base") == "MASQUES_BASE_RPC_URL is not set"
+    settings = with_stand_ins(plain)
+    install(tmp_path / "sandbox")
+    assert off_because(settings, "base") is None
     done = ingest_all(warehouse, settings)
     assert [each.error for each in done.outcomes] == ["", "", "", ""]
     assert (
@@ -50,18 +53,20 @@ def test_the_recordings_give_the_demos_settlements_now_and_no_row_the_second_tim
     )
     newest = warehouse.scalar("SELECT toUnixTimestamp(max(timestamp)) FROM masques.settlements")
     assert time.time() - 600 < newest <= time.time() + 5  # re-dated to now
-    packaged.lay_down(settings)
+    install(tmp_path / "sandbox")
     assert ingest_all(warehouse, settings).rows_written == 0
 
 
-def test_a_configured_rail_takes_the_place_of_all_recordings(tmp_path: Path) -> None:
-    settings = read_settings({"MASQUES_HOME": str(tmp_path)})
-    packaged.lay_down(settings)
-    own = dataclasses.replace(
-        settings, lightning=dataclasses.replace(settings.lightning, url="http://127.0.0.1:1")
+def test_rails_of_production_are_off_until_they_are_set_whatever_a_demo_installed(
+    tmp_path: Path,
+) -> None:
+    install(tmp_path / "sandbox")
+    settings = with_stand_ins(
+        read_settings({"MASQUES_HOME": str(tmp_path), "MASQUES_LND_URL": "http://127.0.0.1:1"})
     )
-    assert off_because(own, "lightning") is None
-    assert off_because(own, "base") == "MASQUES_BASE_RPC_URL is not set"
+    assert off_because(settings, "lightning") is None
+    assert off_because(settings, "base") == "MASQUES_BASE_RPC_URL is not set"
+    assert off_because(settings, "solana") == "MASQUES_SOLANA_RPC_URL is not set"
 
 
 def test_no_secret_is_in_the_package() -> None:
@@ -105,7 +110,7 @@ def test_every_time_of_a_recording_moves_in_the_form_that_it_has() -> None:
             "response": {"result": 100},
         },
     ]
-    moved = recording.redated({"recorded_at_s": 100, "exchanges": exchanges}, 5)
+    moved = redating.redated({"recorded_at_s": 100, "exchanges": exchanges}, 5)
     assert moved["recorded_at_s"] == 105
     assert moved["exchanges"][0]["response"]["result"] == {
         "timestamp": "0x15",

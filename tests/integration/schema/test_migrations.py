@@ -1,20 +1,24 @@
-"""Migrations on the real engine: fresh, again, half-done, tampered with, and by the seed's loop."""
+"""Migrations on the real engine: fresh, again, half-done, edited, and by the seed's loop."""
 
-import json
+import logging
+import math
 from dataclasses import replace
 
 import pytest
 
+from masques_pipelines.schema.declared import declared_schema, live_schema
+from masques_pipelines.schema.files import SqlFile, sql_files
 from masques_pipelines.schema.migrations import (
+    SCORES_VIEW,
     MigrationError,
-    MigrationFile,
     make_plan,
     migrate,
-    migration_files,
 )
+from masques_pipelines.schema.snapshot import declared_by_files
 from masques_pipelines.warehouse.client import Warehouse
-from masques_pipelines.warehouse.sql import cluster_form, split_statements, sql_directory
-from tests.support.schema_snapshot import declared_by_files
+from masques_pipelines.warehouse.refreshable import refresh_and_wait
+from masques_pipelines.warehouse.sql import cluster_form, split_statements
+from tests.support.filled_tables import contents, fill_tables
 
 # The seed's verification listing.
 NINE_OBJECTS = [
@@ -40,7 +44,7 @@ def listing(warehouse: Warehouse) -> list[tuple[str, str]]:
 def test_a_fresh_warehouse_gets_exactly_the_nine_objects(empty_warehouse: Warehouse) -> None:
     applied = migrate(empty_warehouse)
 
-    assert applied == [file.name for file in migration_files()]
+    assert applied == [file.name for file in sql_files()]
     assert listing(empty_warehouse) == NINE_OBJECTS
 
 
@@ -49,25 +53,64 @@ def test_a_second_run_applies_nothing_and_finds_nothing(warehouse: Warehouse) ->
     assert make_plan(warehouse).is_clean
 
 
-def test_the_first_six_files_make_the_nine_objects_alone(empty_warehouse: Warehouse) -> None:
-    for file in migration_files():
+def test_the_first_six_files_make_the_nine_objects_and_score(empty_warehouse: Warehouse) -> None:
+    for file in sql_files():
         if file.version <= 6:
             empty_warehouse.client.command(file.text)
     assert listing(empty_warehouse) == NINE_OBJECTS
+
+    # Five good events of one counterparty now, one of them twice, and a bad one of another.
+    empty_warehouse.command(
+        "INSERT INTO masques.reputation_events (event_id, timestamp, identity_id, category, "
+        "score_delta, confidence, attributes) SELECT toUUID(concat('00000000-0000-0000-0000-"
+        "00000000000', toString(number % 6))), now64(9, 'UTC'), toUUID('00000000-0000-0000-0000-"
+        "0000000000aa'), 'economic', if(number % 6 = 5, -1, 1), 1, "
+        "map('counterparty_id', if(number % 6 = 5, 'b', 'a')) FROM numbers(7)"
+    )
+    refresh_and_wait(empty_warehouse, SCORES_VIEW)
+    # 5 x 0.2 and 0.2 of evidence stay below the cap of 1 for each counterparty.
+    score = (1.0 + 10 * 0.5) / (1.2 + 10)
+    prior_variance = 0.25 / 11
+    variance = prior_variance * (0.4**2 + 0.35**2 + 0.25**2) + 0.35**2 * (
+        score * (1 - score) / 12.2 - prior_variance
+    )
+    overall = 0.5 + 0.35 * (score - 0.5)
+    (row,) = empty_warehouse.rows(
+        "SELECT overall_score, task_quality_score, economic_score, identity_hygiene_score, "
+        "confidence, score_lower, effective_events, score_7d_ago, total_events, positive_events, "
+        "negative_events, excluded_events, model_version FROM masques.reputation_scores"
+    )
+    expected = (overall, 0.5, score, 0.5, 0.35 * 1.2 / 11.2, overall - 1.645 * math.sqrt(variance))
+    assert row[:8] == pytest.approx((*expected, 1.2, 0.5), abs=1e-5)
+    assert row[8:] == (6, 5, 1, 0, "events-1")
 
 
 def test_the_seeds_loop_works_file_by_file_again_and_again(empty_warehouse: Warehouse) -> None:
     # The embedded engine takes a whole file at once, as clickhouse-client --multiquery does.
     for _ in range(2):
-        for file in migration_files():
+        for file in sql_files():
             empty_warehouse.client.command(file.text)
     assert listing(empty_warehouse) == NINE_OBJECTS
 
     # What the loop made is adopted: the files are recorded, the tables are left as they are.
     empty_warehouse.insert_rows("masques.accounts", ["account_id"], [[1]])
-    assert migrate(empty_warehouse) == [file.name for file in migration_files()]
+    assert migrate(empty_warehouse) == [file.name for file in sql_files()]
     assert empty_warehouse.scalar("SELECT count() FROM masques.accounts") == 1
     assert make_plan(empty_warehouse).is_clean
+
+
+def test_the_seeds_loop_changes_no_row_and_no_definition_of_a_filled_warehouse(
+    warehouse: Warehouse,
+) -> None:
+    fill_tables(warehouse)
+    schema, rows = live_schema(warehouse), contents(warehouse)
+
+    for file in sql_files():
+        warehouse.client.command(file.text)
+
+    assert live_schema(warehouse) == schema
+    assert contents(warehouse) == rows
+    assert make_plan(warehouse).is_clean
 
 
 def test_an_object_of_another_hand_is_not_adopted_when_it_differs(
@@ -83,25 +126,34 @@ def test_an_object_of_another_hand_is_not_adopted_when_it_differs(
 
 
 def test_the_declared_schema_is_what_the_files_make(empty_warehouse: Warehouse) -> None:
-    declared = (sql_directory() / "schema.json").read_text(encoding="utf-8")
-    assert json.loads(declared) == json.loads(declared_by_files(empty_warehouse)), (
-        "run `make schema` after changing a migration"
+    declared = declared_schema()
+    assert declared_by_files(empty_warehouse, sql_files(), before=declared) == declared, (
+        "run `make schema` after adding a numbered file or editing a view"
     )
 
 
-def edited(file: MigrationFile) -> MigrationFile:
+def test_a_warehouse_of_the_first_files_is_refused(empty_warehouse: Warehouse) -> None:
+    empty_warehouse.command("CREATE DATABASE masques_ops")
+    empty_warehouse.command("CREATE TABLE masques_ops.accounts_inlet (id UInt128) ENGINE = Null")
+
+    with pytest.raises(MigrationError, match=r"^chdb://\S+: this warehouse was made by files that"):
+        migrate(empty_warehouse)
+    assert listing(empty_warehouse) == []
+
+
+def edited(file: SqlFile) -> SqlFile:
     return replace(file, text=file.text + "\n-- edited\n")
 
 
 def test_an_edited_file_is_refused_by_name(warehouse: Warehouse) -> None:
-    files = [edited(file) if file.version == 3 else file for file in migration_files()]
+    files = [edited(file) if file.version == 3 else file for file in sql_files()]
 
     with pytest.raises(MigrationError, match=r"^003_ledger\.sql: was edited after it was applied"):
         migrate(warehouse, files=files)
 
 
 def test_a_missing_file_is_refused_by_name(warehouse: Warehouse) -> None:
-    files = [file for file in migration_files() if file.version != 4]
+    files = [file for file in sql_files() if file.version != 4]
 
     with pytest.raises(MigrationError, match=r"^004_settlements\.sql: applied at .* but missing"):
         migrate(warehouse, files=files)
@@ -109,8 +161,7 @@ def test_a_missing_file_is_refused_by_name(warehouse: Warehouse) -> None:
 
 def test_a_renamed_file_is_refused_by_name(warehouse: Warehouse) -> None:
     files = [
-        replace(file, name="005_other.sql") if file.version == 5 else file
-        for file in migration_files()
+        replace(file, name="005_other.sql") if file.version == 5 else file for file in sql_files()
     ]
     with pytest.raises(MigrationError, match=r"005_other\.sql: number 5 was applied as 005_meter"):
         migrate(warehouse, files=files)
@@ -119,27 +170,31 @@ def test_a_renamed_file_is_refused_by_name(warehouse: Warehouse) -> None:
 def test_a_version_of_a_newer_project_is_refused_by_name(warehouse: Warehouse) -> None:
     warehouse.command(
         "INSERT INTO masques_ops.schema_migrations "
-        "VALUES (999, '999_later.sql', 'x', 'applied', '9.9.9', now64(6))"
+        "VALUES (12, '012_later.sql', 'x', 'applied', '9.9.9', 0, now64(6))"
     )
-    with pytest.raises(MigrationError, match=r"999_later\.sql: applied by project version 9\.9\.9"):
+    # The view files have higher numbers; they do not make this checkout a newer one.
+    with pytest.raises(MigrationError, match=r"012_later\.sql: applied by project version 9\.9\.9"):
         migrate(warehouse)
 
 
-def test_a_half_applied_file_is_named_and_applied_again(empty_warehouse: Warehouse) -> None:
-    files = migration_files()
+def test_a_half_applied_file_is_named_and_applied_again(
+    empty_warehouse: Warehouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = sql_files()
     broken = replace(files[2], text=files[2].text + "\nCREATE TABLE masques.broken (x Oops);")
     with pytest.raises(MigrationError, match=r"003_ledger\.sql: statement 3: .*Oops"):
         migrate(empty_warehouse, files=[*files[:2], broken, *files[3:]])
-    lines: list[str] = []
 
     assert make_plan(empty_warehouse).half_applied[0].startswith("003_ledger.sql: was begun at")
-    assert migrate(empty_warehouse, report=lines.append) == [file.name for file in files[2:]]
-    assert lines[0].startswith("003_ledger.sql: was begun at")
+    with caplog.at_level(logging.INFO, logger="masques_pipelines"):
+        assert migrate(empty_warehouse) == [file.name for file in files[2:]]
+    assert caplog.messages[0].startswith("003_ledger.sql: was begun at")
+    assert caplog.messages[1] == "applying 003_ledger.sql"
     assert make_plan(empty_warehouse).is_clean
 
 
 def test_a_statement_that_fails_is_named_with_its_file(empty_warehouse: Warehouse) -> None:
-    files = migration_files()
+    files = sql_files()
     with pytest.raises(MigrationError, match=r"^002_identities\.sql: statement 1: .*SELEC"):
         migrate(empty_warehouse, files=[files[0], replace(files[1], text="SELEC 1;"), *files[2:]])
 
@@ -204,10 +259,8 @@ def test_tables_of_other_people_beside_ours_are_left_alone(warehouse: Warehouse)
     assert make_plan(warehouse).is_clean
 
 
-@pytest.mark.parametrize("file", migration_files(), ids=lambda file: str(file.name))
-def test_the_engine_parses_the_cluster_form(
-    empty_warehouse: Warehouse, file: MigrationFile
-) -> None:
+@pytest.mark.parametrize("file", sql_files(), ids=lambda file: str(file.name))
+def test_the_engine_parses_the_cluster_form(empty_warehouse: Warehouse, file: SqlFile) -> None:
     for statement in split_statements(cluster_form(file.text)):
         assert "/*" not in statement
         tree = empty_warehouse.client.command(f"EXPLAIN AST {statement}")
@@ -215,7 +268,7 @@ def test_the_engine_parses_the_cluster_form(
 
 
 def test_the_cluster_form_replicates_every_stored_table() -> None:
-    for file in migration_files():
+    for file in sql_files():
         for statement in file.statements(cluster=True):
             if "MergeTree" in statement.split("ORDER BY")[0] and statement.startswith("CREATE T"):
                 assert "ENGINE = Replicated" in statement

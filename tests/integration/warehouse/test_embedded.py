@@ -26,8 +26,8 @@ from masques_pipelines.warehouse.errors import (
 HOLD_THE_WAREHOUSE = """
 import sys
 from masques_pipelines.settings import read_settings
-from masques_pipelines.warehouse.opening import open_warehouse
-from masques_pipelines.warehouse.warehouse import Origin
+from masques_pipelines.warehouse.connect import open_warehouse
+from masques_pipelines.warehouse.client import Origin
 with open_warehouse(read_settings({"MASQUES_HOME": sys.argv[1]}), origin=Origin(job="holder")):
     print("held", flush=True)
     sys.stdin.readline()
@@ -107,7 +107,7 @@ def test_refreshable_views_stay_stopped_in_a_newly_opened_warehouse(tmp_path: Pa
     code = (
         HOLD_THE_WAREHOUSE.replace(
             'print("held", flush=True)',
-            "from masques_pipelines.warehouse.migrations import migrate; migrate(w); "
+            "from masques_pipelines.schema.migrations import migrate; migrate(w); "
             'print(w.scalar("SELECT status FROM system.view_refreshes"), flush=True)',
         )
         .replace('job="holder")):', 'job="holder")) as w:')

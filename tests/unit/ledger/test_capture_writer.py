@@ -231,8 +231,8 @@ def test_what_a_killed_capture_left_is_refused_and_kept(
     # The process ends, as by kill -9, when all but meta.json is written.
     code = (
         "import os, sys; from pathlib import Path;"
-        "from masques_pipelines.ledger.capture_writer import write_capture;"
-        "from masques_pipelines.ledger.sources.capture import CaptureSource;"
+        "from masques_pipelines.ledger.capture.writer import write_capture;"
+        "from masques_pipelines.ledger.capture.source import CaptureSource;"
         "write_capture(CaptureSource(Path(sys.argv[1])), Path(sys.argv[2]),"
         " progress=lambda name, count: name == 'transfers' and os._exit(9))"
     )

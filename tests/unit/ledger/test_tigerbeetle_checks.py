@@ -26,7 +26,7 @@ from tests.support.captures import plain_bytes
 
 def test_importing_the_source_does_not_load_the_client() -> None:
     code = (
-        "import sys, masques_pipelines.ledger.sources.opening;"
+        "import sys, masques_pipelines.ledger.connect;"
         "print([name for name in sys.modules if name.split('.')[0] == 'tigerbeetle'])"
     )
 

@@ -1,0 +1,59 @@
+"""Fills every table of a warehouse with rows of any content, and tells what the tables hold."""
+
+from typing import Final
+
+from masques_pipelines.warehouse.client import Warehouse
+
+ROWS: Final = 20
+# Times of now are within every retention; random ones would be dropped, or spread over partitions.
+_BY_TYPE: Final = {
+    "Date": "today()",
+    "DateTime64": "now64(9)",
+    "Nullable(DateTime64": "now64(9)",
+    "Decimal": "number + 0.5",
+}
+# What migrations write themselves.
+_RECORD: Final = "masques_ops.schema_migrations"
+
+
+def stored_tables(warehouse: Warehouse) -> list[str]:
+    """Returns the tables that hold rows on disk, by `database.name`, without the record."""
+    rows = warehouse.rows(
+        "SELECT concat(database, '.', name) FROM system.tables "
+        "WHERE startsWith(database, 'masques') AND endsWith(engine, 'MergeTree') ORDER BY 1"
+    )
+    return [str(name) for (name,) in rows if name != _RECORD]
+
+
+def fill_tables(warehouse: Warehouse) -> None:
+    """Adds ROWS rows to each table, each column with values of its type."""
+    for table in stored_tables(warehouse):
+        columns = [
+            (str(row[0]), str(row[1]))
+            for row in warehouse.rows(f"DESCRIBE TABLE {table}")
+            if row[2] in ("", "DEFAULT")
+        ]
+        structure = ", ".join(f"{name} {kind}" for name, kind in columns).replace("'", "\\'")
+        values = ", ".join(_value(name, kind) for name, kind in columns)
+        names = ", ".join(name for name, _ in columns)
+        warehouse.command(
+            f"INSERT INTO {table} ({names}) SELECT {values} FROM "
+            f"(SELECT *, rowNumberInAllBlocks() AS number FROM "
+            f"generateRandom('{structure}', 1, 5, 3) LIMIT {ROWS})"
+        )
+
+
+def contents(warehouse: Warehouse) -> dict[str, tuple[int, int]]:
+    """Returns how many rows each table holds, and a sum of their hashes."""
+    return {
+        table: (int(rows), int(hashes))
+        for table in stored_tables(warehouse)
+        for rows, hashes in warehouse.rows(f"SELECT count(), sum(cityHash64(*)) FROM {table}")
+    }
+
+
+def _value(name: str, kind: str) -> str:
+    for prefix, value in _BY_TYPE.items():
+        if kind.startswith(prefix):
+            return f"{value} AS {name}"
+    return name
