@@ -7,12 +7,14 @@ Dagster's Terminate would wait for its end (a query of 100 s was seen to run to 
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Final, TypeVar
+from concurrent.futures import Future, wait
+from typing import Any, Final, TypeVar
 
 # A cancelled query ends with its block; what lasts longer is left to the process's end.
 CANCEL_WAIT_S: Final = 3.0
+CANCEL_AGAIN_S: Final = 0.5
 
 Result = TypeVar("Result")
 
@@ -38,16 +40,22 @@ class EngineCalls:
             return call()
         outcome: Future[Result] = Future()
         thread = threading.Thread(target=_fulfil, args=(outcome, call), daemon=True)
-        thread.start()
         try:
+            thread.start()
             return outcome.result()
         except BaseException:
-            if not outcome.done():
-                with contextlib.suppress(Exception):  # the interrupt says more than a failed cancel
-                    self._cancel()
-                thread.join(CANCEL_WAIT_S)
-                self.is_abandoned = thread.is_alive()
+            self._end(outcome)
+            self.is_abandoned = not outcome.done() and thread.is_alive()
             raise
+
+    def _end(self, outcome: "Future[Any]") -> None:
+        """Cancels what is running until it has ended, or CANCEL_WAIT_S are over."""
+        until_s = time.monotonic() + CANCEL_WAIT_S
+        # Again and again: a query that is about to begin is not cancelled by the first.
+        while not outcome.done() and time.monotonic() < until_s:
+            with contextlib.suppress(Exception):  # the interrupt says more than a failed cancel
+                self._cancel()
+            wait([outcome], timeout=CANCEL_AGAIN_S)
 
 
 def _fulfil(outcome: Future[Result], call: Callable[[], Result]) -> None:

@@ -19,6 +19,9 @@ from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Warehouse
 from tests.support.code_location import defs
 
+# Whole runs of Dagster, which a busy machine makes slow.
+pytestmark = pytest.mark.timeout(1800)
+
 STALE = "{ assetNodes { assetKey { path } isMaterializable staleStatus staleCauses { reason } } }"
 FRESH = (
     "{ assetNodes { assetKey { path } isMaterializable freshnessStatusInfo { freshnessStatus } } }"

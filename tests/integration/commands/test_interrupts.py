@@ -26,6 +26,9 @@ from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.interrupts import EngineCalls
 from tests.support.paths import ROOT
 
+# Whole runs of Dagster, which a busy machine makes slow.
+pytestmark = pytest.mark.timeout(1800)
+
 # Far longer than any test waits: a query that ended by itself would be seen.
 SLEEPS = "SELECT sum(sleepEachRow(1)) FROM numbers(3600) SETTINGS max_block_size = 1"
 TERMINATE = """
@@ -193,10 +196,12 @@ def test_terminate_in_the_ui_cancels_a_run_that_waits_for_the_lock(
         working_directory=None,
         location_name="masques_pipelines",
     )
+    history = home / "history"
+    history.mkdir()
     run_coordinator = {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"}
     with (
         dg.DagsterInstance.local_temp(
-            str(home / "history"),
+            str(history),
             overrides={"telemetry": {"enabled": False}, "run_coordinator": run_coordinator},
         ) as instance,
         WorkspaceProcessContext(instance, target) as workspace,
