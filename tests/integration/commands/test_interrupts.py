@@ -131,6 +131,12 @@ def assert_canceled(instance: dg.DagsterInstance) -> None:
     assert not {"STEP_UP_FOR_RETRY", "STEP_RESTARTED", "STEP_SUCCESS"} & set(seen)
 
 
+def is_finished(instance: dg.DagsterInstance, run_id: str) -> bool:
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    return run.is_finished
+
+
 def assert_nobody_is_left(group: int) -> None:
     with pytest.raises(ProcessLookupError):
         os.killpg(group, 0)
@@ -214,14 +220,12 @@ def test_terminate_in_the_ui_cancels_a_run_that_waits_for_the_lock(
         assert launched["__typename"] == "LaunchRunSuccess", launched
         run_id = launched["run"]["runId"]
         while "STEP_START" not in events(instance):
-            run = instance.get_run_by_id(run_id)
-            assert run is not None
-            assert not run.is_finished
+            assert not is_finished(instance, run_id)
             time.sleep(0.1)
         execute_dagster_graphql(
             workspace.create_request_context(), TERMINATE, variables={"run": run_id}
         )
-        while "PIPELINE_CANCELED" not in events(instance):
+        while not is_finished(instance, run_id):
             time.sleep(0.1)
         assert_canceled(instance)
 
