@@ -8,25 +8,37 @@ BIN := $(VENV)/bin
 export DAGSTER_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format dev bench bench-ledger lock schema clean bench-rails bench-reputation bench-intake
+.PHONY: help setup demo test quick lint format hooks dev lock schema clean \
+        bench bench-ledger bench-rails bench-reputation bench-intake bench-marts
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## Make the environment that the commands run in
 
 demo: $(VENV)/.ready ## Build the ClickHouse copy from a packaged ledger and show it
 	@$(BIN)/masques demo
 
-test: $(VENV)/.ready-dev $(VENV)/.ready-anvil ## Run all tests
-	$(BIN)/python -m pytest -n auto --dist loadfile
+# Both show a failure when it happens. TEST_PATIENCE=5 makes every time limit five times as long.
+test: $(VENV)/.ready-dev $(VENV)/.ready-anvil ## Run all tests (5 minutes on two cores)
+	@echo "All tests: about 5 minutes on two cores; make quick takes less than one."
+	$(BIN)/python -m pytest -n auto --dist loadfile --instafail $(ARGS)
 
-lint: $(VENV)/.ready-dev ## Check style, types, layers, and that importing does nothing
+quick: $(VENV)/.ready-dev ## Run the unit tests (less than a minute)
+	$(BIN)/python -m pytest -n auto --dist loadfile --instafail tests/unit $(ARGS)
+
+lint: $(VENV)/.ready-dev ## Check style, types, layers, dependencies, and that importing does nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/sqruff lint sql
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry masques_pipelines
+	$(BIN)/deptry tests benchmarks --ignore DEP002,DEP004
 	$(BIN)/python -m pytest -q tests/definitions/test_code_location.py -k fresh_process
+
+hooks: $(VENV)/.ready-dev ## Check style before each commit of this checkout
+	$(BIN)/pre-commit install
 
 format: $(VENV)/.ready-dev ## Format the code
 	$(BIN)/ruff check --fix .
@@ -47,16 +59,19 @@ bench-rails: $(VENV)/.ready-dev ## Measure a back-fill of Base: calls, seconds
 bench-reputation: $(VENV)/.ready-dev ## Measure a full refresh of the scores at 1, 5 and 20 million events
 	$(BIN)/python benchmarks/bench_reputation.py
 
+bench-marts: $(VENV)/.ready-dev ## Measure what analysts ask the marts (ARGS="--sessions N …")
+	$(BIN)/python benchmarks/bench_marts.py $(ARGS)
+
 bench-intake: $(VENV)/.ready-dev ## Measure the intake against a bare insert
 	$(BIN)/python benchmarks/bench_intake.py
 
-lock: $(VENV)/.ready-dev ## Resolve the pinned versions anew, for all platforms
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-	    --upgrade -o requirements.lock pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-	    --upgrade --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+# Pins that still fit stay; `make lock ARGS=--upgrade` moves all to the newest.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+lock: $(VENV)/.ready-dev ## Resolve the pinned versions, for all platforms
+	$(COMPILE) $(ARGS) -o requirements.lock pyproject.toml
+	$(COMPILE) $(ARGS) --group build -o requirements-build.lock
+	$(COMPILE) $(ARGS) --group dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 
 schema: $(VENV)/.ready-dev ## Write sql/schema.json after adding a numbered file or editing a view
 	$(BIN)/python -m masques_pipelines.schema.snapshot
@@ -64,24 +79,23 @@ schema: $(VENV)/.ready-dev ## Write sql/schema.json after adding a numbered file
 clean: ## Remove the environment and everything that a run wrote
 	rm -rf $(VENV) var .dagster .tmp_dagster_home_* logs
 
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 # The environment is byte-compiled: it halves the start of every Dagster command.
-$(VENV)/.ready: requirements.lock pyproject.toml
+$(VENV)/.ready: requirements.lock requirements-build.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "Python 3.11 or later is needed; give it as: make PYTHON=/path/to/python3.11"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
-	    { echo "python3 lacks venv or pip: install them (Debian: python3-venv)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	    echo "python3 lacks venv or pip: install them (Debian: apt install python3-venv)"; exit 1; }
 	@echo "Making the environment in $(VENV) (a minute or two) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
-	    -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
-	    --no-build-isolation -e .
+	@$(INSTALL) --require-hashes -r requirements.lock
+	@$(INSTALL) --require-hashes -r requirements-build.lock
+	@$(INSTALL) --no-build-isolation -e .
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib || true
 	@touch $@
 
 $(VENV)/.ready-dev: requirements-dev.lock $(VENV)/.ready
 	@echo "Adding what tests and checks need …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
-	    -r requirements-dev.lock
+	@$(INSTALL) --require-hashes -r requirements-dev.lock
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib || true
 	@touch $@
 

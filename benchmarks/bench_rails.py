@@ -1,15 +1,15 @@
-"""What a long back-fill of Base costs, in requests and seconds.
+"""Measures a long back-fill of Base, in requests and seconds.
 
-Here: 10,000 transfers over 50,000 blocks, read through a provider that serves 2,000 blocks at once;
-the same with one request for each receipt; a poll with nothing new.
-Not here: correctness (tests/), and the line to a provider: the chain is computed in this process.
-A re-run measures again; seconds differ with the machine, requests do not, the ratio little.
+10,000 transfers over 50,000 blocks, read through a provider that serves 2,000 blocks at once; the
+same with one request for each receipt; a poll with nothing new. The chain is computed in this
+process, so the network to a provider is not measured. Seconds differ with the machine, requests do
+not, the ratio hardly.
 """
 
 import argparse
 import tempfile
 
-import httpx
+import httpx2
 
 from masques_pipelines.rails.base.rail import BaseConfig, BaseRail
 from masques_pipelines.rails.base.transfers import Asset
@@ -28,7 +28,7 @@ PROVIDER_LIMIT_BLOCKS = 2_000
 
 def poll(warehouse: Warehouse, chain: MadeChain, *, batches: bool) -> RailRun:
     """Brings the table up to the head of the chain."""
-    with httpx.Client(transport=chain) as client:
+    with httpx2.Client(transport=chain) as client:
         node = HttpNode(client, "http://made.chain", "http://made.chain")
         config = BaseConfig(
             network="eip155:8453",

@@ -58,8 +58,10 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except click.Abort as error:
-        # Of a prompt, unless Ctrl-C is its cause.
-        sys.exit(EXIT_INTERRUPTED if _is_interrupt(error) else EXIT_FAILED)
+        if _is_interrupt(error):
+            sys.exit(EXIT_INTERRUPTED)
+        click.echo("masques: not confirmed, so nothing was done", err=True)
+        sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
 

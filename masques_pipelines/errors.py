@@ -1,13 +1,11 @@
-"""The errors a person is meant to read.
+"""The base classes of the errors that a command prints as one line and exits with code 1.
 
-Here: the base of every error that a command prints as one line and exits with code 1.
-Not here: errors of one area (they live beside the code that raises them, as subclasses).
-A re-run does nothing: this module holds no state.
+The errors of one area are subclasses beside the code that raises them.
 """
 
 
 class MasquesError(Exception):
-    """Something a person can mend: the text says what happened and what to do next.
+    """Something a person can fix: the text says what happened and what to do next.
 
     The text is one line and names the file, row, setting or record. It never holds a secret.
     """

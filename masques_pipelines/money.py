@@ -22,7 +22,9 @@ def whole_units(units: int, scale: int) -> Decimal:
 def is_representable(amount: Decimal) -> bool:
     """Returns whether a column of type Decimal(76, 18) holds the amount exactly."""
     exponent = amount.as_tuple().exponent
-    return abs(amount) < AMOUNT_LIMIT and isinstance(exponent, int) and exponent >= -SCALE_MAX
+    if not isinstance(exponent, int) or exponent < -SCALE_MAX:  # NaN and infinity have a letter
+        return False
+    return amount.copy_abs() < AMOUNT_LIMIT  # abs() would round at 28 digits
 
 
 def amount_text(amount: Decimal, currency: str = "") -> str:

@@ -1,9 +1,4 @@
-"""Reading ahead: the next batch is read while the engine works on this one.
-
-Here: one background thread per iterator, a bounded queue, and the passing of errors.
-Not here: what is read.
-A re-run starts a new thread; one that is given up ends its thread.
-"""
+"""Reads an iterator ahead in a background thread, while its consumer works on the item before."""
 
 import queue
 import threading
@@ -17,13 +12,14 @@ _END: Final = object()
 def read_ahead(items: Iterable[Item], *, items_max: int) -> Generator[Item, None, None]:
     """Yields the same items in the same order, at most items_max of them read in advance.
 
-    An error of the source is raised here, after the items before it.
+    An error of the source is raised after the items before it. Closing the generator ends the
+    thread.
     """
     ready: queue.Queue[object] = queue.Queue(items_max)
-    given_up = threading.Event()
+    is_closed = threading.Event()
 
     def put(item: object) -> bool:
-        while not given_up.is_set():
+        while not is_closed.is_set():
             try:
                 ready.put(item, timeout=0.1)
             except queue.Full:
@@ -48,7 +44,7 @@ def read_ahead(items: Iterable[Item], *, items_max: int) -> Generator[Item, None
                 raise item.error
             yield item  # type: ignore[misc]  # only the source's items are put, and the two above
     finally:
-        given_up.set()
+        is_closed.set()
         thread.join()
 
 

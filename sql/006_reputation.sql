@@ -2,18 +2,18 @@
 
 CREATE TABLE IF NOT EXISTS masques.reputation_events
 (
-    event_id UUID,
-    timestamp DateTime64(9, 'UTC'),
+    event_id UUID COMMENT 'id of the event; the same event may be delivered twice and counts once',
+    timestamp DateTime64(9, 'UTC') COMMENT 'when it happened, by the clock of the producer',
     identity_id UUID COMMENT 'whom the event is about',
     category LowCardinality(String) COMMENT 'task_quality, economic or identity_hygiene',
-    event_type LowCardinality(String),
+    event_type LowCardinality(String) COMMENT 'what happened, for instance task_completed or hold_expired',
     score_delta Float64 COMMENT '-1 to 1; beyond is clamped when scored',
     confidence Float64 COMMENT '0 to 1; beyond is clamped when scored',
     reference_type LowCardinality(String)
         COMMENT 'session, transaction, settlement, request, attestation or empty',
-    reference_id String,
+    reference_id String COMMENT 'id of what the event is about, by reference_type; empty for nothing',
     attributes Map(LowCardinality(String), String) COMMENT 'counterparty_id: who caused the event',
-    ingested_at DateTime64(3, 'UTC') DEFAULT now64(3),
+    ingested_at DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'when the row was loaded into this warehouse',
     INDEX event_id_bloom event_id TYPE bloom_filter GRANULARITY 4,
     INDEX identity_id_bloom identity_id TYPE bloom_filter GRANULARITY 4,
     INDEX reference_id_bloom reference_id TYPE bloom_filter GRANULARITY 4
@@ -21,29 +21,31 @@ CREATE TABLE IF NOT EXISTS masques.reputation_events
 ENGINE = /*cluster:Replicated*/MergeTree
 PARTITION BY toYYYYMM(timestamp)
 ORDER BY (timestamp, identity_id, event_id)
-TTL toDate(timestamp) + INTERVAL 3 YEAR;
+TTL toDate(timestamp) + INTERVAL 3 YEAR
+COMMENT 'Signals about identities: one row per judgement, reported by others or derived from the other tables. Filled from the landing zone and by the reputation run.';
 
 CREATE TABLE IF NOT EXISTS masques.reputation_scores
 (
-    identity_id UUID,
-    computed_at DateTime64(9, 'UTC'),
+    identity_id UUID COMMENT 'whose score',
+    computed_at DateTime64(9, 'UTC') COMMENT 'the moment that the scores are of',
     overall_score Float64 COMMENT 'all scores: 0 to 1, 0.5 without evidence',
-    task_quality_score Float64,
-    economic_score Float64,
-    identity_hygiene_score Float64,
-    total_events UInt64,
-    positive_events UInt64,
-    negative_events UInt64,
+    task_quality_score Float64 COMMENT 'score of the category task_quality, 0 to 1',
+    economic_score Float64 COMMENT 'score of the category economic, 0 to 1',
+    identity_hygiene_score Float64 COMMENT 'score of the category identity_hygiene, 0 to 1',
+    total_events UInt64 COMMENT 'events in the window',
+    positive_events UInt64 COMMENT 'events in the window with score_delta above 0',
+    negative_events UInt64 COMMENT 'events in the window with score_delta below 0',
     confidence Float64 COMMENT '0 to 1; 0 without evidence, falls as evidence ages',
     score_7d_ago Float64 COMMENT 'the same model, as of seven days before computed_at',
     score_30d_ago Float64 COMMENT 'the same model, as of thirty days before computed_at',
     score_lower Float64 COMMENT 'rank by this: overall_score less 1.645 standard deviations',
     effective_events Float64 COMMENT 'evidence after decay, weights and caps',
     excluded_events UInt64 COMMENT 'events that count zero',
-    model_version LowCardinality(String)
+    model_version LowCardinality(String) COMMENT 'version of the reputation model that made the score'
 )
 ENGINE = /*cluster:Replicated*/ReplacingMergeTree(computed_at)
-ORDER BY identity_id;
+ORDER BY identity_id
+COMMENT 'One score per identity, 0 to 1. Computed and replaced as a whole by the refreshable view reputation_scores_mv; read it with FINAL.';
 
 -- Refreshable: every hour the whole score table is computed from scratch and swapped in. (A view that
 -- runs per inserted block would score each identity by its last block alone.)
@@ -55,6 +57,24 @@ ORDER BY identity_id;
 -- files are applied, 096 puts the model of masques_ops in place of this query.
 CREATE MATERIALIZED VIEW IF NOT EXISTS masques.reputation_scores_mv
 REFRESH EVERY 1 HOUR TO masques.reputation_scores
+(
+    identity_id UUID COMMENT 'whose score',
+    computed_at DateTime64(9, 'UTC') COMMENT 'the moment that the scores are of',
+    overall_score Float64 COMMENT 'all scores: 0 to 1, 0.5 without evidence',
+    task_quality_score Float64 COMMENT 'score of the category task_quality, 0 to 1',
+    economic_score Float64 COMMENT 'score of the category economic, 0 to 1',
+    identity_hygiene_score Float64 COMMENT 'score of the category identity_hygiene, 0 to 1',
+    total_events UInt64 COMMENT 'events in the window',
+    positive_events UInt64 COMMENT 'events in the window with score_delta above 0',
+    negative_events UInt64 COMMENT 'events in the window with score_delta below 0',
+    confidence Float64 COMMENT '0 to 1; 0 without evidence, falls as evidence ages',
+    score_7d_ago Float64 COMMENT 'the same model, as of seven days before computed_at',
+    score_30d_ago Float64 COMMENT 'the same model, as of thirty days before computed_at',
+    score_lower Float64 COMMENT 'rank by this: overall_score less 1.645 standard deviations',
+    effective_events Float64 COMMENT 'evidence after decay, weights and caps',
+    excluded_events UInt64 COMMENT 'events that count zero',
+    model_version String COMMENT 'version of the reputation model that made the score'
+)
 AS
 WITH
     now64(9, 'UTC') AS as_of,
@@ -136,4 +156,5 @@ SELECT
     sumIf(c.excluded, anchor_days = 0) AS excluded_events,
     'events-1' AS model_version
 FROM by_category AS c
-GROUP BY identity_id;
+GROUP BY identity_id
+COMMENT 'Refreshable view: computes all scores every hour and swaps them into masques.reputation_scores.';

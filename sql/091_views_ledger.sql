@@ -2,7 +2,31 @@
 
 -- The events as the ledger counts them: raw amounts, times in nanoseconds. An amount that is no whole
 -- number of the ledger's units was edited; it becomes -1, which no ledger ever sent.
-CREATE OR REPLACE VIEW masques_ops.raw_events AS
+CREATE OR REPLACE VIEW masques_ops.raw_events
+(
+    transaction_id UUID COMMENT 'the transfer; an expiry carries the id of its hold',
+    timestamp DateTime64(9, 'UTC') COMMENT 'ledger time of the event; unique',
+    at_ns UInt64 COMMENT 'ledger time of the event, nanoseconds since 1970',
+    debit_account_id UUID COMMENT 'the account that pays',
+    credit_account_id UUID COMMENT 'the account that is paid',
+    ledger UInt32 COMMENT 'number of the ledger (of its asset) in TigerBeetle',
+    event_type LowCardinality(String)
+        COMMENT 'single_phase, two_phase_pending, two_phase_posted, two_phase_voided, two_phase_expired',
+    pending_id Nullable(UUID) COMMENT 'the hold that this event posts, voids or expires',
+    timeout_s UInt32 COMMENT 'seconds after which a hold expires; 0 for never',
+    flags UInt16 COMMENT '1 linked, 2 pending, 4 post, 8 void, 16/32 balancing, 64/128 closing, 256 imported',
+    code UInt16 COMMENT 'transfer code in TigerBeetle; transaction_type is its meaning',
+    trace_id String COMMENT '32 lower-case hex digits of user_data_128, or empty',
+    span_id String COMMENT '16 lower-case hex digits of user_data_64, or empty',
+    resource_type LowCardinality(String) COMMENT 'user_data_32 >> 24 by the chart; type_<n> when unknown',
+    resource_id String COMMENT 'user_data_32 & 0xFFFFFF; empty when user_data_32 is 0',
+    attributes Map(LowCardinality(String), String)
+        COMMENT 'further facts of the event; for an expiry hold_timestamp_ns, the ledger time of its hold',
+    unit Int256 COMMENT '10^(18 - scale): a raw unit in steps of 10^-18 of a whole unit',
+    scaled Int256 COMMENT 'amount in steps of 10^-18 of a whole unit',
+    amount Int256 COMMENT 'raw amount; -1 when the stored amount is not a whole number of raw units, so was edited'
+)
+AS
 WITH
     (
         SELECT (arrayPushBack(groupArray(l.ledger), 0), arrayPushBack(groupArray(l.scale), 0))
@@ -30,7 +54,8 @@ SELECT
         AS unit,
     reinterpret(t.amount, 'Int256') AS scaled,
     if(scaled % unit = 0, intDiv(scaled, unit), toInt256(-1)) AS amount
-FROM masques.transactions AS t;
+FROM masques.transactions AS t
+COMMENT 'The events of masques.transactions with raw amounts and times in nanoseconds, for the proofs.';
 
 -- Every change of every account's balances after one ledger time and up to another. A post, void or
 -- expiry releases the whole hold, whose amount stands only in the hold: in these events, or among the
@@ -95,11 +120,24 @@ FROM
     ARRAY JOIN [(opened_ns, amount), (resolved_ns, -amount)] AS move
     WHERE move.1 > {base_ns:UInt64}
 )
-ARRAY JOIN [(debit_account_id, true), (credit_account_id, false)] AS side;
+ARRAY JOIN [(debit_account_id, true), (credit_account_id, false)] AS side
+COMMENT 'Every change of every account''s balances between two ledger times, raw. Parameters: base_ns - ledger time of a checkpoint, nanoseconds; changes are later than this; until_ns - ledger time of the last change, nanoseconds. Columns: account_id - the ledger account; ledger - number of the ledger; at_ns - ledger time of the change, nanoseconds; debits_pending, debits_posted, credits_pending, credits_posted - raw change of that balance.';
 
 -- Every account as the ledger last showed it: raw balances, and the ledger time at which they held.
 -- An account that did not change has an old row and a new reading.
-CREATE OR REPLACE VIEW masques_ops.account_readings AS
+CREATE OR REPLACE VIEW masques_ops.account_readings
+(
+    account_id UUID COMMENT 'the ledger account',
+    ledger UInt32 COMMENT 'number of the ledger (of its asset) in TigerBeetle',
+    currency LowCardinality(String) COMMENT 'asset of the ledger by the chart; ledger_<n> when unknown',
+    read_ns UInt64 COMMENT 'ledger time at which the balances held, nanoseconds since 1970',
+    unit Int256 COMMENT '10^(18 - scale): a raw unit in steps of 10^-18 of a whole unit',
+    debits_pending Int256 COMMENT 'raw sum of open holds against the account',
+    debits_posted Int256 COMMENT 'raw sum of posted debits',
+    credits_pending Int256 COMMENT 'raw sum of open holds in favour of the account',
+    credits_posted Int256 COMMENT 'raw sum of posted credits'
+)
+AS
 WITH
     (
         SELECT (arrayPushBack(groupArray(l.ledger), 0), arrayPushBack(groupArray(l.scale), 0))
@@ -134,4 +172,5 @@ ASOF LEFT JOIN
     SELECT 1 AS one, r.created_from_ns AS created_from_ns, r.snapshot_at_ns AS snapshot_at_ns
     FROM masques_ops.account_reads AS r FINAL
     WHERE r.read_id = newest_read_id
-) AS pages ON pages.one = a.one AND a.created_ns >= pages.created_from_ns;
+) AS pages ON pages.one = a.one AND a.created_ns >= pages.created_from_ns
+COMMENT 'Every account as the ledger last showed it: raw balances and when they held.';

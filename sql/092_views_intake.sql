@@ -1,7 +1,13 @@
 -- What each table of the intake holds, as the keys and contents that a batch is compared with. The
 -- columns row_key and content are computed as in masques_ops.<table>_staged (009).
 
-CREATE OR REPLACE VIEW masques_ops.api_requests_keys AS
+CREATE OR REPLACE VIEW masques_ops.api_requests_keys
+(
+    row_key UUID COMMENT 'key of the row: two rows with one key are duplicates or conflicts',
+    content FixedString(16) COMMENT 'hash of all other columns; equal content is a duplicate',
+    ingested_at DateTime64(3, 'UTC') COMMENT 'when the row was loaded into this warehouse'
+)
+AS
 SELECT
     request_id AS row_key,
     sipHash128(
@@ -12,18 +18,32 @@ SELECT
         ifNull(transaction_id, toUUID('00000000-0000-0000-0000-000000000000')), status_code,
         payment_status, trace_id, span_id) AS content,
     ingested_at
-FROM masques.api_requests;
+FROM masques.api_requests
+COMMENT 'Key and content hash of every row of the table, which the intake compares a batch with.';
 
-CREATE OR REPLACE VIEW masques_ops.reputation_events_keys AS
+CREATE OR REPLACE VIEW masques_ops.reputation_events_keys
+(
+    row_key UUID COMMENT 'key of the row: two rows with one key are duplicates or conflicts',
+    content FixedString(16) COMMENT 'hash of all other columns; equal content is a duplicate',
+    ingested_at DateTime64(3, 'UTC') COMMENT 'when the row was loaded into this warehouse'
+)
+AS
 SELECT
     event_id AS row_key,
     sipHash128(
         timestamp, identity_id, category, event_type, score_delta, confidence,
         reference_type, reference_id, attributes) AS content,
     ingested_at
-FROM masques.reputation_events;
+FROM masques.reputation_events
+COMMENT 'Key and content hash of every row of the table, which the intake compares a batch with.';
 
-CREATE OR REPLACE VIEW masques_ops.masque_sessions_keys AS
+CREATE OR REPLACE VIEW masques_ops.masque_sessions_keys
+(
+    row_key UUID COMMENT 'key of the row: two rows with one key are duplicates or conflicts',
+    content FixedString(16) COMMENT 'hash of all other columns; equal content is a duplicate',
+    ingested_at DateTime64(3, 'UTC') COMMENT 'when the row was loaded into this warehouse'
+)
+AS
 SELECT
     reinterpretAsUUID(sipHash128(session_id, toString(report))) AS row_key,
     sipHash128(
@@ -32,13 +52,21 @@ SELECT
         intent, client_info, trace_id, author_id,
         ifNull(transaction_id, toUUID('00000000-0000-0000-0000-000000000000'))) AS content,
     ingested_at
-FROM masques.masque_sessions;
+FROM masques.masque_sessions
+COMMENT 'Key and content hash of every row of the table, which the intake compares a batch with.';
 
-CREATE OR REPLACE VIEW masques_ops.identities_keys AS
+CREATE OR REPLACE VIEW masques_ops.identities_keys
+(
+    row_key UUID COMMENT 'key of the row: two rows with one key are duplicates or conflicts',
+    content FixedString(16) COMMENT 'hash of all other columns; equal content is a duplicate',
+    ingested_at DateTime64(3, 'UTC') COMMENT 'when the row was loaded into this warehouse'
+)
+AS
 SELECT
     reinterpretAsUUID(sipHash128(identity_id, updated_at)) AS row_key,
     sipHash128(
         identity_type, created_at, display_name, attributes, external_ids, status,
         status_reason) AS content,
     ingested_at
-FROM masques_ops.identity_versions;
+FROM masques_ops.identity_versions
+COMMENT 'Key and content hash of every row of the table, which the intake compares a batch with.';

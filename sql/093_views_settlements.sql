@@ -1,7 +1,16 @@
 -- Settlements, as the reputation model reads them.
 
 -- The latest revision of each settlement, in the columns that reputation needs.
-CREATE OR REPLACE VIEW masques_ops.settlements_newest AS
+CREATE OR REPLACE VIEW masques_ops.settlements_newest
+(
+    settlement_id UUID COMMENT 'uuid5 of the payment''s own identity on its rail',
+    timestamp DateTime64(9, 'UTC') COMMENT 'time of the fact: block, settle, or intent',
+    status String COMMENT 'pending, confirmed, failed or unknown',
+    direction String COMMENT 'in or out',
+    payer String COMMENT 'address that pays, EVM addresses in lower case; empty when unknown',
+    transaction_id UUID COMMENT 'the ledger transfer that this settles; the zero UUID for none'
+)
+AS
 SELECT
     settlement_id,
     newest.1 AS timestamp,
@@ -19,4 +28,5 @@ FROM
             (s.revision, s.recorded_at)) AS newest
     FROM masques.settlements AS s
     GROUP BY settlement_id
-);
+)
+COMMENT 'The latest revision of each settlement, in the columns that reputation needs.';

@@ -18,24 +18,43 @@ SELECT
 FROM masques_ops.reputation_models AS m
 WHERE m.loaded_at <= {known_at:DateTime64(9, 'UTC')}
 ORDER BY m.loaded_at DESC, m.model_version DESC
-LIMIT 1;
+LIMIT 1
+COMMENT 'The reputation model in force at a moment, as one named tuple. Parameters: known_at - the moment. Columns: model_version - name of the version; model - all parameters of masques_ops.reputation_models by name, and version.';
 
 -- Whose each account is. An account's owner and type never change in the ledger.
-CREATE OR REPLACE VIEW masques_ops.account_owners AS
+CREATE OR REPLACE VIEW masques_ops.account_owners
+(
+    account_id UUID COMMENT 'the ledger account',
+    account_type String COMMENT 'account code by the chart; code_<n> when unknown',
+    party_id UUID COMMENT 'the identity that owns the account, or the account when nobody does'
+)
+AS
 SELECT
     account_id,
     any(account_type) AS account_type,
     if(any(identity_id) = toUUID('00000000-0000-0000-0000-000000000000'), account_id,
         any(identity_id)) AS party_id
 FROM masques.accounts
-GROUP BY account_id;
+GROUP BY account_id
+COMMENT 'Who owns each ledger account.';
 
 -- Posted payments for something that this run has to look at, as known now, by their own id and by
 -- that of the hold that they posted. usd is what was not given back, -1 when there is no rate. A
 -- refund goes back to the account that paid, under the same trace; several payments of one trace
 -- share it. A payment whose settlement failed on its rail, and has no other that is final, is failed.
 -- A side that belongs to the platform is the zero id: the platform is no counterparty.
-CREATE OR REPLACE VIEW masques_ops.reputation_payments AS
+CREATE OR REPLACE VIEW masques_ops.reputation_payments
+(
+    transfer_id UUID COMMENT 'the payment, or the hold that it posted',
+    timestamp DateTime64(9, 'UTC') COMMENT 'ledger time of the payment',
+    payer_id UUID COMMENT 'who paid; zero for the platform',
+    payee_id UUID COMMENT 'who was paid; zero for the platform',
+    kept_share Float64 COMMENT 'the share of the payment that was not given back',
+    usd_each Float64 COMMENT 'USD for one whole unit of the currency; -1 when there is no rate',
+    usd Float64 COMMENT 'what was paid and not given back, in USD; -1 when there is no rate',
+    is_failed UInt8 COMMENT '1 when the settlement of the payment failed on its rail and no other is confirmed'
+)
+AS
 WITH
     assumeNotNull(
         (SELECT m.model FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m)) AS model,
@@ -118,10 +137,21 @@ LEFT ANY JOIN masques_ops.account_owners AS payer ON payer.account_id = p.debit_
 LEFT ANY JOIN masques_ops.account_owners AS payee ON payee.account_id = p.credit_account_id
 LEFT ANY JOIN shares AS share ON share.account_id = p.debit_account_id
     AND share.trace_id = p.trace_id AND share.currency = p.currency
-ASOF LEFT JOIN rates AS rate ON rate.currency = p.currency AND p.timestamp >= rate.quoted_at;
+ASOF LEFT JOIN rates AS rate ON rate.currency = p.currency AND p.timestamp >= rate.quoted_at
+COMMENT 'Posted payments that the reputation run looks at, under their own id and under that of their hold.';
 
 -- Where references lead that this run has to look at, and who is known to be on either side.
-CREATE OR REPLACE VIEW masques_ops.reputation_links_now AS
+CREATE OR REPLACE VIEW masques_ops.reputation_links_now
+(
+    reference_key UInt64 COMMENT 'sipHash64(kind, id)',
+    kind String COMMENT 'session, request, settlement or transaction',
+    id UUID COMMENT 'id of the thing referred to',
+    transaction_id UUID COMMENT 'the payment that the reference leads to, or its hold; else zero',
+    payer_id UUID COMMENT 'who wore the masque or asked; zero when unknown',
+    payee_id UUID COMMENT 'who is paid for the masque; zero when unknown',
+    status String COMMENT 'of a settlement'
+)
+AS
 WITH
     toUUID('00000000-0000-0000-0000-000000000000') AS nobody,
     links AS
@@ -157,10 +187,21 @@ WITH
     )
 SELECT sipHash64(kind, id) AS reference_key, kind, id, transaction_id, payer_id, payee_id, status
 FROM links
-WHERE id != nobody;
+WHERE id != nobody
+COMMENT 'Where the references lead that the reputation run looks at.';
 
 -- What those references prove, as known now.
-CREATE OR REPLACE VIEW masques_ops.reputation_references_now AS
+CREATE OR REPLACE VIEW masques_ops.reputation_references_now
+(
+    reference_key UInt64 COMMENT 'sipHash64(reference_type, reference_id as UUID)',
+    state String COMMENT 'money, plain, settled, settling, refunded or reorged: see docs/reputation.md',
+    payer_id UUID COMMENT 'who paid, or wore the masque; zero when unknown or the platform',
+    payee_id UUID COMMENT 'who was paid; zero when unknown or the platform',
+    usd Float64 COMMENT 'what was paid and not given back; -1 when there is no rate',
+    kept_share Float64 COMMENT 'the share of the payment that was not given back',
+    content UInt64 COMMENT 'hash of the four columns above'
+)
+AS
 WITH toUUID('00000000-0000-0000-0000-000000000000') AS nobody
 SELECT
     l.reference_key AS reference_key,
@@ -183,11 +224,20 @@ FROM
     LIMIT 1 BY reference_key
 ) AS l
 LEFT ANY JOIN masques_ops.reputation_payments AS p ON p.transfer_id = l.transaction_id
-WHERE l.kind != 'transaction' OR p.transfer_id != nobody;
+WHERE l.kind != 'transaction' OR p.transfer_id != nobody
+COMMENT 'What the references that the run looks at prove, as known now.';
 
 -- Who is who, as known now. The cluster of a party is where its money came from: the ledger's first
 -- funder, and behind that the wallet whose settlement first arrived, when one is known.
-CREATE OR REPLACE VIEW masques_ops.reputation_parties_now AS
+CREATE OR REPLACE VIEW masques_ops.reputation_parties_now
+(
+    is_account UInt8 COMMENT '1 for an account, 0 for an identity',
+    party_id UUID COMMENT 'the account, or the identity',
+    funder_id UUID COMMENT 'whose money came first: the party itself when nobody funded it',
+    cluster_id UUID COMMENT 'the payer cluster; zero for an account of the platform',
+    shared_ids Array(UInt64) COMMENT 'hashes of external ids that other identities have too'
+)
+AS
 WITH
     assumeNotNull(
         (SELECT m.model FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m)) AS model,
@@ -265,13 +315,19 @@ FROM parties AS p
 LEFT ANY JOIN masques_ops.payer_clusters AS funded ON funded.party_id = p.owner_id
 LEFT ANY JOIN wallets AS w ON w.party_id = funder_id
 LEFT ANY JOIN shared AS s ON s.party_id = p.owner_id
-GROUP BY is_account, party_id, funder_id;
+GROUP BY is_account, party_id, funder_id
+COMMENT 'Who is who, as known now.';
 
 -- Who inherits from whom: a suspended or revoked identity, and a newer one that shares an external id
 -- or the payer cluster with it. What more than heirs_most others share says little: the wallet of an
 -- exchange funds many people. Only newer ones, or anybody could take an id of somebody and be
 -- suspended with it.
-CREATE OR REPLACE VIEW masques_ops.reputation_heirs AS
+CREATE OR REPLACE VIEW masques_ops.reputation_heirs
+(
+    suspended_id UUID COMMENT 'the suspended or revoked identity',
+    heir_id UUID COMMENT 'the newer identity that shares an external id or the payer cluster'
+)
+AS
 WITH
     assumeNotNull(
         (SELECT m.model FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m)) AS model,
@@ -308,4 +364,5 @@ SELECT DISTINCT suspended.1 AS suspended_id, heir.1 AS heir_id
 FROM families
 ARRAY JOIN arrayFilter(b -> b.3, bearers) AS suspended
 ARRAY JOIN arrayFilter(b -> NOT b.3, bearers) AS heir
-WHERE heir.2 > suspended.2;
+WHERE heir.2 > suspended.2
+COMMENT 'Who inherits bad judgements: a suspended identity, and a newer one that is linked to it.';

@@ -11,7 +11,7 @@
 --         ungrounded    the reference proves nothing: weight_ungrounded
 --         self_dealing, refunded, reorged, contradicted: 0
 -- The counterparty is the other side of the reference where it names one; else the one reported.
-CREATE OR REPLACE VIEW masques_ops.reputation_evidence_now AS
+CREATE OR REPLACE VIEW masques_ops.reputation_evidence_current AS
 WITH
     assumeNotNull(
         (SELECT m.model FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m)) AS model,
@@ -204,10 +204,36 @@ SELECT
     sipHash128(identity_id, category_code, cluster_id, timestamp, reason_code, is_attested, delta,
         quality, usd, kept_share, event_id, toString(event_type), toString(reference_type),
         reference_id, counterparty_id, inherited_from) AS content
-FROM acquainted;
+FROM acquainted
+COMMENT 'What each event that the run looks at weighs before it ages, as known now. Parameters: parts - in how many parts the events are read; part - which part, from 0. Columns: identity_id .. inherited_from - as in masques_ops.reputation_evidence_log; knowable_from - the latest time at which a fact behind the row was written; content - hash by which a run compares rows.';
 
 -- The log, with the content by which a run compares it. Rows that were taken back are still in it.
-CREATE OR REPLACE VIEW masques_ops.reputation_evidence_said AS
+CREATE OR REPLACE VIEW masques_ops.reputation_evidence_recorded
+(
+    identity_id UUID COMMENT 'whose score the evidence counts for',
+    category_code UInt8 COMMENT '1 task_quality, 2 economic, 3 identity_hygiene',
+    cluster_key UInt64 COMMENT 'cityHash64(cluster_id)',
+    timestamp DateTime64(9, 'UTC') COMMENT 'when the event happened',
+    sign Int8 COMMENT '1, or -1 for a row that cancels an earlier one',
+    known_from DateTime64(6, 'UTC') COMMENT 'when the row was written; scores of earlier moments do not use it',
+    reason_code UInt8
+        COMMENT '1 money, 2 plain, 3 attested, 4 ungrounded, 5 self_dealing, 6 refunded, 7 reorged, 8 contradicted',
+    is_attested UInt8 COMMENT 'the word of the platform',
+    delta Float64 COMMENT 'score_delta, clamped',
+    quality Float64 COMMENT 'confidence, clamped',
+    usd Float64 COMMENT 'what was paid and not given back; -1 when there is no rate',
+    kept_share Float64 COMMENT 'the share of the payment that was not given back',
+    event_id UUID COMMENT 'the reputation event',
+    event_type LowCardinality(String) COMMENT 'what happened, for instance task_completed or hold_expired',
+    reference_type LowCardinality(String) COMMENT 'session, transaction, settlement, request, attestation or empty',
+    reference_id String COMMENT 'id of what the event is about, by reference_type; empty for nothing',
+    reference_key UInt64 COMMENT 'sipHash64(reference_type, reference_id as UUID)',
+    counterparty_id UUID COMMENT 'the other side of the reference, else the one reported',
+    cluster_id UUID COMMENT 'the payer cluster of the counterparty',
+    inherited_from UUID COMMENT 'whom the event is about, when that is not identity_id; else zero',
+    content FixedString(16) COMMENT 'hash of the row without sign and known_from'
+)
+AS
 SELECT
     identity_id, category_code, cluster_key, timestamp, sign, known_from, reason_code, is_attested,
     delta, quality, usd, kept_share, event_id, event_type, reference_type, reference_id,
@@ -215,4 +241,5 @@ SELECT
     sipHash128(identity_id, category_code, cluster_id, timestamp, reason_code, is_attested, delta,
         quality, usd, kept_share, event_id, toString(event_type), toString(reference_type),
         reference_id, counterparty_id, inherited_from) AS content
-FROM masques_ops.reputation_evidence_log;
+FROM masques_ops.reputation_evidence_log
+COMMENT 'The evidence log with the hash by which a run compares rows. Cancelled rows are still in it: sum with sign.';

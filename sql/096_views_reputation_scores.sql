@@ -70,7 +70,8 @@ SELECT
     sumIf(p.usd, age_days >= 7 AND age_days < model.window_days + 7) AS usd_7,
     sumIf(p.usd, age_days >= 30) AS usd_30
 FROM priced AS p
-GROUP BY cluster_key, seller_cluster_key;
+GROUP BY cluster_key, seller_cluster_key
+COMMENT 'What each payer cluster paid each other one, in USD, refunds subtracted. Parameters: as_of - the moment of the question; known_at - facts written later are left out. Columns: cluster_key - cityHash64 of the cluster that paid; seller_cluster_key - cityHash64 of the cluster that was paid; usd_0, usd_7, usd_30 - USD in the window that ends 0, 7 or 30 days before as_of.';
 
 -- What each payer cluster bought beyond its main seller, in USD. Money that goes to one seller says
 -- little about the payer, and money that comes back says nothing: between two clusters only what one
@@ -100,7 +101,8 @@ SELECT
     sum(greatest(0.0, side.3)) - greatest(0.0, max(side.3)) AS usd_7,
     sum(greatest(0.0, side.4)) - greatest(0.0, max(side.4)) AS usd_30
 FROM sides
-GROUP BY cluster_key;
+GROUP BY cluster_key
+COMMENT 'What each payer cluster bought beyond its main seller, in USD. Parameters: as_of - the moment of the question; known_at - facts written later are left out. Columns: cluster_key - cityHash64 of the cluster; usd_0, usd_7, usd_30 - USD in the window that ends 0, 7 or 30 days before as_of.';
 
 -- What each payer cluster gives each identity in each category, and how much of it counts: its cap
 -- is cap_least, and more for a cluster that bought elsewhere, by the logarithm of the USD.
@@ -166,7 +168,8 @@ SELECT
 FROM by_cluster AS g
 LEFT ANY JOIN masques_ops.reputation_spending(
     as_of = {as_of:DateTime64(9, 'UTC')}, known_at = {known_at:DateTime64(9, 'UTC')}) AS s
-    ON s.cluster_key = g.cluster_key;
+    ON s.cluster_key = g.cluster_key
+COMMENT 'What each payer cluster gives each identity in each category, and how much of it counts. Parameters: as_of - the moment of the question; known_at - facts written later are left out. Columns: identity_id - whose score; category_code - 1 task_quality, 2 economic, 3 identity_hygiene; cluster_key - cityHash64 of the payer cluster; good_0, good_7, good_30 - aged weight of good judgements, 0, 7 and 30 days before as_of; evidence_0, evidence_7, evidence_30 - aged weight of all judgements; cap_0, cap_7, cap_30 - the most that counts of the cluster; counted_0, counted_7, counted_30 - the share of the evidence that counts, 0 to 1.';
 
 -- How many events each identity has in the window, and of what kind.
 CREATE OR REPLACE VIEW masques_ops.reputation_counted AS
@@ -192,7 +195,8 @@ WHERE known_from <= {known_at:DateTime64(9, 'UTC')}
     AND timestamp > as_of - toIntervalSecond((model.window_days + 30) * 86400)
     AND timestamp <= as_of
 GROUP BY identity_id
-HAVING sum(sign) != 0;
+HAVING sum(sign) != 0
+COMMENT 'How many events each identity has in the window, and of what kind. Parameters: as_of - the moment of the question; known_at - facts written later are left out. Columns: identity_id - whose events; events, positive, negative - events, those with delta above 0 and below 0; excluded - events that count zero; unpriced - events whose payment has no exchange rate.';
 
 -- The scores of every identity at as_of, by what was known at known_at. This is the one computation
 -- of scores in the project: the refreshable view, the schedule, questions about the past and the
@@ -280,7 +284,8 @@ SELECT
     if(effective_events > 0, maxIf(a.largest, anchor = 0) / effective_events, 0.0)
         AS largest_cluster_share
 FROM by_anchor AS a
-GROUP BY identity_id;
+GROUP BY identity_id
+COMMENT 'The scores of every identity at one moment, by what was known at another. The one computation of scores. Parameters: as_of - the moment of the question: later events are left out; known_at - facts written later are left out. Columns: identity_id .. model_version - as in masques.reputation_scores; unpriced_events - events whose payment has no exchange rate; payer_clusters - most payer clusters with evidence in one category; largest_cluster_share - share of the effective events that the largest cluster gives, 0 to 1.';
 
 -- What a run at as_of gave: only what was known then.
 CREATE OR REPLACE VIEW masques_ops.reputation_scores_as_of AS
@@ -290,27 +295,45 @@ SELECT
     score_7d_ago, score_30d_ago, score_lower, effective_events, excluded_events, model_version,
     unpriced_events, payer_clusters, largest_cluster_share
 FROM masques_ops.reputation_scores_at(
-    as_of = {as_of:DateTime64(9, 'UTC')}, known_at = {as_of:DateTime64(9, 'UTC')});
+    as_of = {as_of:DateTime64(9, 'UTC')}, known_at = {as_of:DateTime64(9, 'UTC')})
+COMMENT 'The scores that a run at a moment computed: only what was known then. Parameters: as_of - the moment. Columns: identity_id .. largest_cluster_share - as in masques_ops.reputation_scores_at.';
 
 -- The refreshable view asks the one computation. Up to a gigabyte of groups stay in memory, about ten
 -- million; more go by the disk. It swaps the whole table in at once.
-ALTER TABLE masques.reputation_scores_mv MODIFY QUERY
-SELECT
-    identity_id,
-    computed_at,
-    overall_score,
-    task_quality_score,
-    economic_score,
-    identity_hygiene_score,
-    total_events,
-    positive_events,
-    negative_events,
-    confidence,
-    score_7d_ago,
-    score_30d_ago,
-    score_lower,
-    effective_events,
-    excluded_events,
-    model_version
-FROM masques_ops.reputation_scores_as_of(as_of = now64(9, 'UTC'))
-SETTINGS max_bytes_before_external_group_by = 1000000000, max_bytes_ratio_before_external_group_by = 0;
+ALTER TABLE masques.reputation_scores_mv
+    (MODIFY QUERY
+    SELECT
+        identity_id,
+        computed_at,
+        overall_score,
+        task_quality_score,
+        economic_score,
+        identity_hygiene_score,
+        total_events,
+        positive_events,
+        negative_events,
+        confidence,
+        score_7d_ago,
+        score_30d_ago,
+        score_lower,
+        effective_events,
+        excluded_events,
+        model_version
+    FROM masques_ops.reputation_scores_as_of(as_of = now64(9, 'UTC'))
+    SETTINGS max_bytes_before_external_group_by = 1000000000, max_bytes_ratio_before_external_group_by = 0),
+    (COMMENT COLUMN identity_id 'whose score'),
+    (COMMENT COLUMN computed_at 'the moment that the scores are of'),
+    (COMMENT COLUMN overall_score 'all scores: 0 to 1, 0.5 without evidence'),
+    (COMMENT COLUMN task_quality_score 'score of the category task_quality, 0 to 1'),
+    (COMMENT COLUMN economic_score 'score of the category economic, 0 to 1'),
+    (COMMENT COLUMN identity_hygiene_score 'score of the category identity_hygiene, 0 to 1'),
+    (COMMENT COLUMN total_events 'events in the window'),
+    (COMMENT COLUMN positive_events 'events in the window with score_delta above 0'),
+    (COMMENT COLUMN negative_events 'events in the window with score_delta below 0'),
+    (COMMENT COLUMN confidence '0 to 1; 0 without evidence, falls as evidence ages'),
+    (COMMENT COLUMN score_7d_ago 'the same model, as of seven days before computed_at'),
+    (COMMENT COLUMN score_30d_ago 'the same model, as of thirty days before computed_at'),
+    (COMMENT COLUMN score_lower 'rank by this: overall_score less 1.645 standard deviations'),
+    (COMMENT COLUMN effective_events 'evidence after decay, weights and caps'),
+    (COMMENT COLUMN excluded_events 'events that count zero'),
+    (COMMENT COLUMN model_version 'version of the reputation model that made the score');

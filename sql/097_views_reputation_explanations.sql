@@ -19,7 +19,7 @@ WITH
             any(l.reference_type) AS reference_type, any(l.reference_id) AS reference_id,
             any(l.counterparty_id) AS counterparty_id, any(l.cluster_id) AS cluster_id,
             any(l.inherited_from) AS inherited_from
-        FROM masques_ops.reputation_evidence_said AS l
+        FROM masques_ops.reputation_evidence_recorded AS l
         WHERE l.known_from <= {known_at:DateTime64(9, 'UTC')} AND l.timestamp <= as_of
             AND l.timestamp > as_of - toIntervalSecond(model.window_days * 86400)
         GROUP BY l.identity_id, content
@@ -84,4 +84,5 @@ SELECT
     [model.share_task_quality, model.share_economic, model.share_identity_hygiene][category_code]
         * counted_share * aged_weight * (greatest(delta, 0.0) - model.prior_score * abs(delta))
         / (category_evidence + model.prior_weight) AS effect
-FROM contributing;
+FROM contributing
+COMMENT 'How each event of the window moves the score. For one identity the effects add up to overall_score less the prior. Parameters: as_of - the moment of the question: later events are left out; known_at - facts written later are left out. Columns: identity_id .. effect - as in masques_marts.reputation_contributions.';

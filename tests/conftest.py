@@ -16,8 +16,18 @@ from masques_pipelines.settings import VARIABLES, Settings, read_settings
 from masques_pipelines.warehouse.client import Origin, Warehouse
 from masques_pipelines.warehouse.connect import open_warehouse
 from tests.support.fresh_schema import drop_schema, fresh_schema
+from tests.support.patience import factor
 
 SMALL_CAPTURE = Path(__file__).parent / "data" / "captures" / "small"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Scales the time after which a test counts as hanging: see tests/support/patience.py."""
+    usual_s = float(config.getini("timeout"))
+    for item in items:
+        marker = item.get_closest_marker("timeout")
+        limit_s = float(marker.args[0]) if marker else usual_s
+        item.add_marker(pytest.mark.timeout(limit_s * factor()), append=False)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,24 +1,23 @@
-"""`masques intake`: the landing zone and its quarantine, without a Dagster run.
-
-Here: the command group and what it prints.
-Not here: loading, quarantine and validation (intake/).
-A re-run of each command is safe; see each.
-"""
+"""`masques intake`: load the landing zone, check a file, look after quarantine."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 
+from masques_pipelines import quarantine as quarantined
 from masques_pipelines.commands.console import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
-from masques_pipelines.intake import quarantine as quarantined
+from masques_pipelines.intake import replay as replaying
 from masques_pipelines.intake.run import IntakeResult, load_table
 from masques_pipelines.intake.tables import TABLES
 from masques_pipelines.intake.validation import validate_file
 from masques_pipelines.landing.zone import open_landing
+from masques_pipelines.quarantine import REMEDIES, Selection
 
 _TABLE_NAMES = click.Choice(list(TABLES))
+_QUARANTINED_NAMES = click.Choice([*TABLES, *REMEDIES])
+_ALL = "all"
 
 
 @click.group()
@@ -34,8 +33,7 @@ def load(tables: tuple[str, ...]) -> None:
     landing = open_landing(settings)
     with opened_warehouse(settings, "intake load", writes=True) as warehouse:
         for name in tables or TABLES:
-            done = load_table(warehouse, landing, TABLES[name], report=click.echo)
-            _show(done)
+            _show(load_table(warehouse, landing, TABLES[name]))
 
 
 @intake.command()
@@ -43,7 +41,7 @@ def load(tables: tuple[str, ...]) -> None:
 @click.option("--table", type=_TABLE_NAMES, help="The table; the folder of FILE when not given.")
 @click.option("--rows", default=20, show_default=True, help="Rejected rows to show.")
 def validate(file: Path, table: str | None, rows: int) -> None:
-    """Say what would be loaded of FILE, what rejected, and why; no warehouse is needed.
+    """Show what of FILE would be loaded, what rejected, and why; no warehouse is needed.
 
     Exits with 1 when anything would be rejected.
     """
@@ -54,7 +52,9 @@ def validate(file: Path, table: str | None, rows: int) -> None:
     checked = validate_file(file.resolve(), name, bad_max=rows)
     _show(checked.result)
     for entry in checked.bad:
-        click.echo(f"line {entry['line_no']}: {entry['reason']}: {_cut(str(entry['raw']))}")
+        # The problem of a whole file is in its counts above.
+        if entry["line_no"] != quarantined.WHOLE_FILE:
+            click.echo(f"line {entry['line_no']}: {entry['reason']}: {_cut(str(entry['raw']))}")
     left = checked.result.total("quarantined") + checked.result.files_failed - len(checked.bad)
     if left > 0:
         click.echo(f"and {left:,} more")
@@ -67,26 +67,36 @@ def quarantine() -> None:
     """Rows and files that could not be loaded."""
 
 
-def _selecting(command: Callable[..., None]) -> Callable[..., None]:
+def _with_selection(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--source", default="", help="Only this file, as `list` and `show` name it."),
         click.option("--reason", default="", help="Only this reason, or this kind of reasons."),
-        click.option("--table", default="", type=click.Choice(["", *TABLES]), help="Only this."),
+        click.option("--table", "table_name", type=_QUARANTINED_NAMES, help="Only this table."),
     ):
         command = option(command)
     return command
 
 
+_with_state = click.option(
+    "--state",
+    default=quarantined.OPEN,
+    show_default=True,
+    type=click.Choice([*quarantined.STATES, _ALL]),
+    help="Only entries in this state.",
+)
+
+
 @quarantine.command("list")
-@_selecting
-@click.option("--state", default="open", type=click.Choice(["", *quarantined.STATES]))
-def list_(table: str, reason: str, source: str, state: str) -> None:
+@_with_selection
+@_with_state
+def list_(table_name: str | None, reason: str, source: str, state: str) -> None:
     """Count entries by table and reason."""
-    selection = quarantined.Selection(table, reason, source, state)
+    selection = _selection(table_name, reason, source, state)
     with opened_warehouse(command_settings(), "intake quarantine list") as warehouse:
         found = quarantined.summary(warehouse, selection)
     if not found:
-        click.echo("quarantine is empty" if state == "open" else "no such entry")
+        is_empty = selection == Selection()
+        click.echo("no open entry in quarantine" if is_empty else "no such entry")
     for row in found:
         click.echo(
             f"{row['rows']:>8,}  {row['table_name']:<18} {row['reason']:<32} {row['state']:<9} "
@@ -95,47 +105,61 @@ def list_(table: str, reason: str, source: str, state: str) -> None:
 
 
 @quarantine.command()
-@_selecting
-@click.option("--state", default="open", type=click.Choice(["", *quarantined.STATES]))
+@_with_selection
+@_with_state
 @click.option("--rows", default=20, show_default=True, help="Most entries to show.")
-@click.option("--raw", "only_raw", is_flag=True, help="Just the lines, whole, to mend and deliver.")
+@click.option("--raw", "only_raw", is_flag=True, help="Only the lines, whole, to fix and deliver.")
 def show(  # noqa: PLR0913 - one argument per option
-    table: str, reason: str, source: str, state: str, *, rows: int, only_raw: bool
+    table_name: str | None, reason: str, source: str, state: str, *, rows: int, only_raw: bool
 ) -> None:
     """Show entries with their lines."""
-    selection = quarantined.Selection(table, reason, source, state)
+    selection = _selection(table_name, reason, source, state)
     with opened_warehouse(command_settings(), "intake quarantine show") as warehouse:
         found = quarantined.entries(warehouse, selection, limit=rows)
     for row in found:
         if only_raw:
-            click.echo(row["raw"])
-        else:
-            click.echo(f"{row['source']}:{row['line_no']}  {row['reason']}  ({row['state']})")
-            click.echo(f"    {_cut(str(row['raw']))}")
+            if row["line_no"] != quarantined.WHOLE_FILE:
+                click.echo(row["raw"])
+            continue
+        place = "" if row["line_no"] == quarantined.WHOLE_FILE else f":{row['line_no']}"
+        table = f"{row['table_name']}  " if table_name is None else ""
+        click.echo(f"{table}{row['source']}{place}  {row['reason']}  ({row['state']})")
+        click.echo(f"    {_cut(str(row['raw']))}")
 
 
 @quarantine.command()
-@_selecting
-def replay(table: str, reason: str, source: str) -> None:
+@_with_selection
+def replay(table_name: str | None, reason: str, source: str) -> None:
     """Try open entries again, after a fix; what passes is loaded and its entry closed."""
+    selection = _selection(table_name, reason, source, quarantined.OPEN)
     settings = command_settings()
     with opened_warehouse(settings, "intake quarantine replay", writes=True) as warehouse:
-        done = quarantined.replay(
-            warehouse, open_landing(settings), quarantined.Selection(table, reason, source)
-        )
-    click.echo(f"tried {done.tried:,}, closed {done.closed:,}, {done.tried - done.closed:,} open")
+        if table_name is None or table_name in TABLES:
+            done = replaying.replay(warehouse, open_landing(settings), selection)
+            click.echo(
+                f"tried {done.tried:,}, closed {done.closed:,}, {done.tried - done.closed:,} open"
+            )
+        left = quarantined.summary(warehouse, selection)
+    for name in REMEDIES:
+        rows = sum(row["rows"] for row in left if row["table_name"] == name)
+        if rows or name == table_name:
+            click.echo(f"{name}: {rows:,} open, which a replay does not load: {REMEDIES[name]}")
 
 
 @quarantine.command()
-@_selecting
-@click.confirmation_option(prompt="Give these entries up?")
-def discard(table: str, reason: str, source: str) -> None:
-    """Give open entries up; they are kept, as discarded."""
-    with opened_warehouse(
-        command_settings(), "intake quarantine discard", writes=True
-    ) as warehouse:
-        count = quarantined.discard(warehouse, quarantined.Selection(table, reason, source))
+@_with_selection
+@click.confirmation_option(prompt="Discard these entries?")
+def discard(table_name: str | None, reason: str, source: str) -> None:
+    """Discard open entries; they are kept, as discarded."""
+    selection = _selection(table_name, reason, source, quarantined.OPEN)
+    settings = command_settings()
+    with opened_warehouse(settings, "intake quarantine discard", writes=True) as warehouse:
+        count = quarantined.discard(warehouse, selection)
     click.echo(f"discarded {count:,}")
+
+
+def _selection(table_name: str | None, reason: str, source: str, state: str) -> Selection:
+    return Selection(table_name or "", reason, source, "" if state == _ALL else state)
 
 
 def _show(done: IntakeResult) -> None:
@@ -150,7 +174,7 @@ def _show(done: IntakeResult) -> None:
     for reason, rows in done.top_reasons():
         click.echo(f"    {rows:>8,}  {reason}")
     if done.total("unknown_fields"):
-        click.echo(f"    {done.total('unknown_fields'):,} fields that the table has no place for")
+        click.echo(f"    {done.total('unknown_fields'):,} unknown fields, which were not loaded")
     if done.files_left:
         click.echo(f"    {done.files_left:,} files are left to the next run")
 

@@ -1,9 +1,7 @@
 """`masques ledger`: work on the ledger that needs no Dagster run.
 
-Here: the command group.
-Not here: reading a ledger (ledger/).
-A re-run of `capture` needs a new folder: a capture is never overwritten. A re-run of `rebuild`
-starts over and ends with the same rows.
+A capture is never overwritten: `capture` needs a new folder. `rebuild` starts over each time and
+ends with the same rows.
 """
 
 import re
@@ -38,9 +36,7 @@ def capture(folder: Path, url: str | None) -> None:
     if url is None:
         prepare(settings)
     with open_ledger(url or ledger_url(settings)) as source:
-        summary = write_capture(
-            source, folder, progress=lambda what, count: click.echo(f"{what}: {count:,}", err=True)
-        )
+        summary = write_capture(source, folder)
     click.echo(
         f"wrote {summary.folder}: {summary.change_events:,} change events, "
         f"{summary.accounts:,} accounts, {summary.transfers:,} transfers, "
@@ -49,7 +45,7 @@ def capture(folder: Path, url: str | None) -> None:
     if not summary.is_exact:
         click.echo(
             "the ledger was written to while its accounts were read: accounts_read_at in meta.json "
-            "says at which time each of them held",
+            "has the ledger time of each",
             err=True,
         )
 
@@ -59,7 +55,7 @@ def _month(_context: click.Context, _parameter: click.Parameter, text: str | Non
         return None
     match = re.fullmatch(r"([0-9]{4})-(0[1-9]|1[0-2])", text)
     if match is None:
-        raise click.BadParameter(f"{text!r} is no month: write it as 2026-11")
+        raise click.BadParameter(f"{text!r} is not a month: write it as 2026-11")
     return Month(int(match[1]), int(match[2]))
 
 
@@ -67,7 +63,7 @@ def _month(_context: click.Context, _parameter: click.Parameter, text: str | Non
 @click.option("--ledger", "ledger_number", type=int, help="Only months with events of this ledger.")
 @click.option("--month", callback=_month, help="Only this month, as in 2026-11.")
 def rebuild(ledger_number: int | None, month: Month | None) -> None:
-    """Derive transactions anew from the ledger and swap them in, month by month.
+    """Write transactions from the ledger again and swap them in, month by month.
 
     For when the chart has learned a ledger or a code, or a month was lost or damaged.
     """
@@ -84,6 +80,5 @@ def rebuild(ledger_number: int | None, month: Month | None) -> None:
             read_chart(settings.ledger_chart),
             ledger=ledger_number,
             month=month,
-            report=click.echo,
         )
     click.echo(f"{len(done)} months, {sum(done.values()):,} rows; now run: masques verify --full")

@@ -1,11 +1,7 @@
-"""`masques rails`: where the rails stand, reading again, and whose addresses pay.
-
-Here: the command group.
-Not here: reading rails (rails/), runs (`masques job execute -j settlement_ingestion_job`).
-A re-run of any of them changes nothing more.
-"""
+"""`masques rails`: shows the state of the rails, rewinds one, registers payers' addresses."""
 
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -13,58 +9,75 @@ import click
 
 from masques_pipelines.commands.console import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
-from masques_pipelines.rails import payer_addresses as registry
-from masques_pipelines.rails import rewind as rewinding
-from masques_pipelines.rails.catalog import RAILS, off_because
+from masques_pipelines.rails import catalog
+from masques_pipelines.rails.payer_addresses import Payer
+from masques_pipelines.rails.payer_addresses import register as register_payer
+from masques_pipelines.rails.rewind import rewind as rewind_rail
 from masques_pipelines.warehouse.sql import sql
 
-_CHAINS: Final = ("base", "solana", "lightning")
-_EVER: Final = datetime(2200, 1, 1, tzinfo=UTC)
+_FOREVER: Final = datetime(2200, 1, 1, tzinfo=UTC)
 _DATE: Final = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
+_CURSORS: Final = """
+SELECT rail, network, position, saved_at FROM masques_ops.rail_cursors FINAL
+ORDER BY rail, network
+"""
+
+
+def _with(capability: str) -> Callable[[click.Context, click.Parameter, str], str]:
+    """Returns a check that a name is that of a rail which has what a command needs of it."""
+
+    def check(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+        names = [each.name for each in catalog.RAILS if getattr(each, capability) is not None]
+        if value not in names:
+            raise click.BadParameter(f"{value!r} is not one of {', '.join(names)}")
+        return value
+
+    return check
 
 
 @click.group()
 def rails() -> None:
-    """Look after the settlement rails; docs/rails.md tells how to connect them."""
+    """Look after the settlement rails; docs/rails.md describes how to connect them."""
 
 
 @rails.command()
 def status() -> None:
-    """Show which rails are on, where each stands, and what its settlements are."""
+    """Show which rails are on, their positions, and their settlements."""
     settings = command_settings()
-    for name in RAILS:
-        reason = off_because(settings, name)
-        click.echo(f"{name:10} {'off: ' + reason if reason else 'on'}")
+    for rail in catalog.RAILS:
+        reason = rail.disabled_reason(settings)
+        click.echo(f"{rail.name:10} {'off: ' + reason if reason else 'on'}")
     with opened_warehouse(settings, "rails status") as warehouse:
         for title, query in (
-            ("Where they stand", "rails/cursors"),
-            ("Settlements", "rails/by_rail"),
-            ("What contradicts itself", "rails/findings"),
+            ("Positions", _CURSORS),
+            ("Settlements", sql("rails/by_rail")),
+            ("Contradictions", sql("rails/findings")),
         ):
             click.echo(f"\n{title}:")
-            click.echo(warehouse.text(sql(query)), nl=False)
+            click.echo(warehouse.text(query), nl=False)
 
 
 @rails.command()
-@click.argument("rail", type=click.Choice(_CHAINS))
+@click.argument("rail", callback=_with("rewind"))
 @click.argument("position", type=click.IntRange(min=0))
 def rewind(rail: str, position: int) -> None:
-    """Let RAIL be read again from POSITION: a block, a slot, or an invoice index.
+    """Read RAIL again from POSITION: a block, a slot, or an invoice index.
 
-    Nothing is removed; what is read again and has not changed appends nothing.
+    Nothing is removed; what is read again unchanged appends nothing.
     """
     settings = command_settings()
+    unit = catalog.by_name(rail).unit
     with opened_warehouse(settings, "rails rewind", writes=True) as warehouse:
-        was = rewinding.rewind(warehouse, settings, rail, position)
-    click.echo(f"{rail}: was at {was:,}; the next run reads on from {position:,}")
+        before = rewind_rail(warehouse, settings, rail, position)
+    click.echo(f"{rail}: was at {unit} {before:,}; the next run continues from {unit} {position:,}")
 
 
 @rails.command()
-@click.option("--rail", type=click.Choice(_CHAINS), required=True)
-@click.option("--address", required=True, help="As settlements.payer has it.")
+@click.option("--rail", callback=_with("normalize_payer"), required=True)
+@click.option("--address", required=True, help="As in settlements.payer.")
 @click.option("--account", type=click.UUID, required=True, help="The ledger account of its owner.")
 @click.option("--from", "valid_from", type=_DATE, required=True, help="UTC, inclusive.")
-@click.option("--to", "valid_to", type=_DATE, help="UTC, exclusive; for ever when not given.")
+@click.option("--to", "valid_to", type=_DATE, help="UTC, exclusive; without it there is no end.")
 def register(
     *,
     rail: str,
@@ -73,9 +86,9 @@ def register(
     valid_from: datetime,
     valid_to: datetime | None,
 ) -> None:
-    """Say whose address pays: the second way from a settlement to an account."""
-    until = valid_to.replace(tzinfo=UTC) if valid_to else _EVER
-    entry = registry.Payer(rail, address, account, valid_from.replace(tzinfo=UTC), until)
+    """Register whose address pays: the second way from a settlement to an account."""
+    until = valid_to.replace(tzinfo=UTC) if valid_to else _FOREVER
+    entry = Payer(rail, address, account, valid_from.replace(tzinfo=UTC), until)
     with opened_warehouse(command_settings(), "rails register", writes=True) as warehouse:
-        registry.register(warehouse, entry)
+        register_payer(warehouse, entry)
     click.echo(f"{rail} {address}: account {account} from {valid_from:%Y-%m-%d %H:%M:%S}")

@@ -39,7 +39,9 @@ def explain_command(
     try:
         moment = None if as_of is None else parse_moment(as_of)
     except ValueError as error:
-        raise click.BadParameter(f"{as_of!r} is no time: {error}", param_hint="--as-of") from error
+        raise click.BadParameter(
+            f"{as_of!r} is not a valid time: {error}", param_hint="--as-of"
+        ) from error
     with opened_warehouse(command_settings(), "reputation explain") as warehouse:
         found = explain(warehouse, identity, as_of=moment, with_hindsight=with_hindsight)
     for line in explanation_lines(identity, found, rows_max=None if show_all else 20):
@@ -48,13 +50,13 @@ def explain_command(
 
 @reputation.command("recompute")
 def recompute_command() -> None:
-    """Compare all facts with what was written down, correct what differs, and refresh the scores.
+    """Compare all facts with the written ones, correct differences, and refresh the scores.
 
-    The hourly job looks only at what is new, and compares everything once a day.
+    The hourly job looks only at new rows, and compares everything once a day.
     """
     settings = command_settings()
     with opened_warehouse(settings, "reputation recompute", writes=True) as warehouse:
-        done = aggregate(warehouse, settings, full=True, report=click.echo)
+        done = aggregate(warehouse, settings, full=True)
     click.echo(f"{done.refresh.identities} identities scored")
 
 

@@ -25,10 +25,11 @@ from masques_pipelines.warehouse.sql import split_statements
 )
 def sql(query: str, fmt: str) -> None:
     """Run QUERY (several are split at the semicolons); - reads it from standard input."""
+    settings = command_settings()
     text = sys.stdin.read() if query == "-" else query
     statements = split_statements(text, name="query")
     if not statements:
         raise click.UsageError("the query is empty")
-    with opened_warehouse(command_settings(), "sql") as warehouse:
+    with opened_warehouse(settings, "sql") as warehouse:
         for statement in statements:
             click.echo(warehouse.text(statement, fmt=fmt), nl=False)

@@ -1,9 +1,4 @@
-"""`masques verify`: prove that the copy is the ledger, to the last unit.
-
-Here: the command and what it prints.
-Not here: the proofs (ledger/proofs/).
-A re-run proves anew.
-"""
+"""`masques verify`: prove that the copy is the ledger, to the last unit."""
 
 from typing import Final
 
@@ -12,8 +7,8 @@ import click
 from masques_pipelines.commands.console import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.ledger.proofs.checkpoints import renew_checkpoints
-from masques_pipelines.ledger.proofs.result import Proof
-from masques_pipelines.ledger.proofs.suite import prove_all
+from masques_pipelines.ledger.proofs.proof import Proof, ProofResult
+from masques_pipelines.ledger.proofs.suite import all_hold, prove_all
 
 _WORDS: Final = {"holds": "proved", "fails": "FAILED", "inconclusive": "not yet"}
 
@@ -21,7 +16,9 @@ _WORDS: Final = {"holds": "proved", "fails": "FAILED", "inconclusive": "not yet"
 @click.command()
 @click.option("--full", is_flag=True, help="From the ledger's beginning, not the last checkpoint.")
 @click.option(
-    "--seal", "kept_digest", help="A seal's digest that was kept; it must still be there."
+    "--seal",
+    "kept_digest",
+    help="A seal's digest that was kept elsewhere; the chain must still hold it.",
 )
 @click.option("--renew", is_flag=True, help="First drop checkpoints and account history.")
 def verify(*, full: bool, kept_digest: str | None, renew: bool) -> None:
@@ -32,16 +29,18 @@ def verify(*, full: bool, kept_digest: str | None, renew: bool) -> None:
     with opened_warehouse(command_settings(), "verify", writes=True) as warehouse:
         if renew:
             renew_checkpoints(warehouse)
-        proofs = prove_all(warehouse, from_beginning=full or renew, kept_digest=kept_digest)
-    for proof in proofs.values():
-        _show(proof)
-    if not all(proof.holds or proof.is_warning for proof in proofs.values()):
+        results = prove_all(warehouse, from_beginning=full or renew, kept_digest=kept_digest)
+    for proof, result in results.items():
+        _show(proof, result)
+    if not all_hold(results):
         raise SystemExit(1)
 
 
-def _show(proof: Proof) -> None:
-    is_warning = proof.is_warning and not proof.holds
-    word = "warning" if is_warning else _WORDS[proof.outcome]
-    click.echo(f"{word:<8} {proof.name}: {proof.summary}")
-    for finding in proof.findings:
+def _show(proof: Proof, result: ProofResult) -> None:
+    word = "warning" if proof.is_warning and not result.holds else _WORDS[result.outcome]
+    click.echo(f"{word:<8} {proof.name}: {result.summary}")
+    if result.outcome == "fails":
+        click.echo(f"           to be proved: {proof.statement}")
+        click.echo(f"           what to do: {proof.advice}")
+    for finding in result.findings:
         click.echo(f"           {finding}")

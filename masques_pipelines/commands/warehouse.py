@@ -4,8 +4,6 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
-import click
-
 from masques_pipelines.sandbox.stamp import check_stamp, stamp_warehouse
 from masques_pipelines.sandbox.stand_ins import prepare
 from masques_pipelines.settings import Settings
@@ -20,7 +18,7 @@ COMMAND_LOCK_TIMEOUT_S: Final = 60.0
 def opened_warehouse(
     settings: Settings, command: str, *, writes: bool = False
 ) -> Iterator[Warehouse]:
-    """Opens the warehouse in the name of a command; says on stderr when it has to wait.
+    """Opens the warehouse in the name of a command.
 
     Args:
         settings: As `command_settings` gives them.
@@ -36,7 +34,6 @@ def opened_warehouse(
         settings,
         origin=Origin(job=f"masques {command}"),
         lock_timeout_s=COMMAND_LOCK_TIMEOUT_S,
-        on_wait=lambda line: click.echo(line, err=True),
     ) as warehouse:
         (stamp_warehouse if writes else check_stamp)(warehouse, settings)
         yield warehouse

@@ -13,6 +13,7 @@ from masques_pipelines.defs.table_asset import (
 )
 from masques_pipelines.intake.tables import TABLES
 from masques_pipelines.rails.catalog import RAILS
+from masques_pipelines.rails.descriptor import RailDescriptor
 from masques_pipelines.schema.declared import Declared
 from masques_pipelines.schema.files import SqlFile
 
@@ -22,8 +23,7 @@ LEDGER: Final = dg.AssetKey(["tigerbeetle", "ledger"])
 LANDING_FILES: Final = dg.AssetKey(["landing", "gate_files"])
 EXCHANGE_RATES: Final = dg.AssetKey(["landing", "exchange_rates"])
 OTEL_TRACES: Final = dg.AssetKey(["otel", "otel_traces"])
-_JOURNAL: Final = "journal"
-_KINDS: Final = {"base": {"ethereum"}, "solana": {"solana"}, "lightning": {"bitcoin"}}
+_CHAINS: Final = {"base": "ethereum", "solana": "solana", "lightning": "bitcoin"}
 # The pipeline's own tables (masques_ops) are no assets. The runs of these assets fill those of an
 # area, which is the second part of the name of the file that makes them, as in 008_ledger.sql.
 _FILLED_WITH: Final[Mapping[str, tuple[dg.AssetKey, ...]]] = {
@@ -35,9 +35,9 @@ _FILLED_WITH: Final[Mapping[str, tuple[dg.AssetKey, ...]]] = {
 _OBJECT: Final = re.compile(r"\b(masques(?:_ops|_marts)?)\.`?(\w+)`?")
 
 
-def rail_key(rail: str) -> dg.AssetKey:
-    """Returns the key of what a rail is read from."""
-    return dg.AssetKey(["landing", "settlement_journal"] if rail == _JOURNAL else ["rails", rail])
+def rail_key(rail: RailDescriptor) -> dg.AssetKey:
+    """Returns the key of what a rail is read from: a node, or files of the landing zone."""
+    return dg.AssetKey(["rails" if rail.endpoint_variable else "landing", rail.name])
 
 
 def sources() -> list[dg.AssetSpec]:
@@ -64,10 +64,7 @@ def sources() -> list[dg.AssetSpec]:
             "trace_id and span_id.",
             {"clickhouse"},
         ),
-        *(
-            _source(rail_key(rail), _rail_description(rail), _KINDS.get(rail, {"file"}))
-            for rail in RAILS
-        ),
+        *(_source(rail_key(rail), _rail_text(rail), {_kind(rail)}) for rail in RAILS),
     ]
 
 
@@ -77,13 +74,20 @@ def _source(key: dg.AssetKey, description: str, kinds: set[str]) -> dg.AssetSpec
     )
 
 
-def _rail_description(rail: str) -> str:
-    if rail == _JOURNAL:
+def _rail_text(rail: RailDescriptor) -> str:
+    if rail.endpoint_variable:
         return (
-            "The gate's journal of payments, in the landing zone's folder settlement_journal: the "
-            "only link from a payment on a rail to a transfer of the ledger."
+            f"Payments to and from our treasury on {rail.name.capitalize()}, read from the node of "
+            f"{rail.endpoint_variable}."
         )
-    return f"Payments to and from our treasury on {rail.capitalize()}, read from a node."
+    return (
+        "The gate's journal of payments, in the landing zone's folder settlement_journal: the only "
+        "link from a payment on a rail to a transfer of the ledger."
+    )
+
+
+def _kind(rail: RailDescriptor) -> str:
+    return _CHAINS.get(rail.name, "api") if rail.endpoint_variable else "file"
 
 
 def marts(declared: Declared, files: Sequence[SqlFile]) -> list[dg.AssetSpec]:

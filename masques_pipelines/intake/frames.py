@@ -1,8 +1,7 @@
-"""A pandas DataFrame through the same door as a file.
+"""Loads a pandas DataFrame with the same validation as a file, for notebooks and scripts.
 
-Here: the function for notebooks and scripts.
-Not here: what the columns mean; they are the fields of the landing contract.
-A re-run with the same frame changes nothing: its rows are there already.
+The columns are the fields of the landing contract (docs/intake.md). Loading the same frame again
+changes nothing: its rows are there already.
 """
 
 import json
@@ -27,15 +26,15 @@ _BATCH_ROWS = 16_384
 
 
 def load_frame(warehouse: Warehouse, table: str, frame: pd.DataFrame, *, name: str) -> IntakeResult:
-    """Loads the rows of a DataFrame, with the typing, duplicates and quarantine of files.
+    """Loads the rows of a DataFrame, with the validation, duplicates and quarantine of files.
 
     Args:
         warehouse: The target.
         table: identities, masque_sessions, api_requests or reputation_events.
         frame: Columns are the table's fields. Times may be timestamps (UTC when they have no zone),
             ISO-8601 texts or epoch numbers; ids uuid.UUID or text; money Decimal or text; maps
-            dictionaries. The index is not looked at. Missing is None, NaN, NaT or pd.NA.
-        name: Names the frame in quarantine, where row numbers begin with 1: `frame:<name>`.
+            dictionaries. The index is ignored. Missing is None, NaN, NaT or pd.NA.
+        name: The frame is `frame:<name>` in quarantine, where its row numbers begin with 1.
 
     Raises:
         UnknownTableError: There is no such table.
@@ -55,7 +54,7 @@ def load_frame(warehouse: Warehouse, table: str, frame: pd.DataFrame, *, name: s
         bytes=int(frame.memory_usage(deep=False).sum()),
     )
     done = IntakeResult(found)
-    with writer_lease(warehouse, LEASE) as lease, warehouse.another() as helper:
+    with writer_lease(warehouse, LEASE) as lease, warehouse.second_connection() as helper:
         loader = Loader(warehouse, found, helper=helper, before_batch=lease.hold)
         for ended in loader.load([Source(result, frame_chunks(frame))]):
             record_files(warehouse, ended)

@@ -1,35 +1,51 @@
-"""Batches of lines into a table and into quarantine: the one way in, for every format and source.
+"""Loads batches of lines into a table and into quarantine, for every format and source.
 
-Here: staging a batch, telling new rows from duplicates and conflicts, publishing, counting.
-Not here: cutting files into lines (reading.py), what a line means (sql/intake/), and
-which files are due (intake.py).
-A re-run of a batch changes nothing: what the tables hold already is found by its key, and entries
-of quarantine replace themselves. So a kill at any point is repaired by reading the file again.
+A batch is staged, compared with the table (new rows, duplicates, conflicts), published and counted.
+Loading it again changes nothing: what the table holds already is found by its key, and entries of
+quarantine replace themselves. So a kill at any point is repaired by reading the file again.
 """
 
 import contextlib
-import struct
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from masques_pipelines import quarantine
 from masques_pipelines.errors import PermanentError
 from masques_pipelines.intake.tables import IntakeTable
-from masques_pipelines.landing.chunks import Chunk, FileProblemError, chunk_rows, rowbinary_string
+from masques_pipelines.landing.chunks import Chunk, FileProblemError, chunk_rows
 from masques_pipelines.landing.file_log import FAILED, FileResult
+from masques_pipelines.quarantine import WHOLE_FILE, Entry
 from masques_pipelines.read_ahead import read_ahead
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 
-# The engine types a batch at once; Python keeps it until it is done, for the lines of conflicts.
-# Meanwhile the next one is typed, and the one after that is read.
+# The engine parses a batch at once; Python keeps it until it is done, for the lines of conflicts.
+# Meanwhile the next one is parsed, and the one after that is read.
 BATCH_BYTES: Final = 64 << 20
 BATCH_CHUNKS: Final = 1000
 BATCHES_AHEAD: Final = 1
 STAGE_ATTEMPTS: Final = 3
 # One chunk a block: the engine's own block would hold the whole batch, several times over.
 _SETTINGS: Final = {"input_format_max_block_size_bytes": 1 << 20}
+
+_EMPTY: Final = "TRUNCATE TABLE masques_ops.{table:Identifier}"
+_KNOWN_TOTAL: Final = "SELECT uniqExact(row_key) FROM masques_ops.intake_known"
+_PUBLISHED_TOTAL: Final = """
+SELECT count()
+FROM masques_ops.{keys:Identifier}
+WHERE row_key IN (SELECT row_key FROM masques_ops.{staged:Identifier} WHERE reason = '')"""
+_BAD_REASONS: Final = """
+SELECT reason, count(), groupUniqArray(source)
+FROM masques_ops.{staged:Identifier}
+WHERE reason NOT IN ('', 'blank')
+GROUP BY reason"""
+_CONFLICTS: Final = """
+SELECT DISTINCT chunk_no, line_no, source
+FROM masques_ops.intake_repeats
+WHERE verdict = 'conflict'
+ORDER BY chunk_no, line_no"""
 
 
 class IntakeIncompleteError(PermanentError):
@@ -41,10 +57,10 @@ class Source:
     """One thing to load: its result, which is filled in, and its lines.
 
     Attributes:
-        result: Folder, path and source are set by the caller; the counts by the loader.
+        result: The caller sets folder, path and source; the loader the counts.
         chunks: The lines. May raise FileProblemError: then the file as a whole is quarantined too.
         finish: Called after the last chunk, to complete the result (the file's hash).
-        is_whole_file: False for some lines only: they say nothing of the file as a whole.
+        is_whole_file: False for single lines, which do not show that the file can be read.
     """
 
     result: FileResult
@@ -68,7 +84,7 @@ class _Batch:
 
 
 class _Staged(NamedTuple):
-    """What intake/staged_total says of the batch at hand."""
+    """The counts of a staged batch, by sql/intake/staged_total.sql."""
 
     lines: int
     lines_sum: int
@@ -78,7 +94,7 @@ class _Staged(NamedTuple):
 
 
 class Loader:
-    """Loads sources into one table; use it for one run and from one thread.
+    """Loads sources into one table, for one run and from one thread.
 
     Attributes:
         reasons: Why rows went to quarantine, with how many did, over all batches.
@@ -97,7 +113,7 @@ class Loader:
         Args:
             warehouse: The target.
             table: The table.
-            helper: The same warehouse, opened once more: it types the next batch.
+            helper: A second connection to it, which parses and stages the next batch.
             before_batch: Called before each batch is written: renews the lease.
         """
         self._warehouse = warehouse
@@ -135,7 +151,7 @@ class Loader:
             yield self._finish(*before)
 
     def _finish(self, batch: _Batch, staged: _Staged | None) -> list[FileResult]:
-        """Publishes a batch that was staged, and records what became of its lines."""
+        """Publishes a staged batch and counts what became of its lines."""
         self._before_batch()
         if staged is not None:
             rows_there = self._find_known(batch)
@@ -149,16 +165,16 @@ class Loader:
             if has_repeats:
                 self._quarantine_conflicts(batch)
             if any(source.result.attempts > 1 for source, _chunk in batch.chunks):
-                self._resolve(batch)
+                self._close_lines(batch)
             self._count(batch, staged, rows_there)
             _empty(self._warehouse, batch.names["staged"])
         self._close_files(batch)
         return [source.result for source in batch.ended]
 
     def _stage(self, batch: _Batch) -> _Staged | None:
-        """Types a batch; None when it has no lines. Nothing but the staged table is written.
+        """Parses a batch into its staged table; returns None when it has no lines.
 
-        One that was sent twice may be there twice: then it is staged anew.
+        A batch that was sent twice may be there twice: then it is staged again from the start.
         """
         if not batch.chunks:
             return None
@@ -178,14 +194,14 @@ class Loader:
                 return staged
         raise IntakeIncompleteError(
             f"masques_ops.{batch.names['staged']} did not hold the {wanted[0]} lines of a batch: "
-            "another writer is at work; find and stop it, then run the intake again"
+            "another writer is running; find and stop it, then run the intake again"
         )
 
     def _find_known(self, batch: _Batch) -> int:
-        """Looks the keys of a batch up, and returns how many of them the table has already."""
+        """Looks up the keys of a batch and returns how many of them the table has already."""
         _empty(self._warehouse, "intake_known", "intake_repeats")
         self._warehouse.command(sql("intake/find_known"), batch.names)
-        return int(self._warehouse.scalar(sql("intake/known_total")))
+        return int(self._warehouse.scalar(_KNOWN_TOTAL))
 
     def _publish(self, batch: _Batch) -> None:
         for database, table in self._table.kept_in:
@@ -196,44 +212,45 @@ class Loader:
 
     def _verify(self, batch: _Batch, staged: _Staged) -> None:
         """Raises unless every good key of the batch is in the table, once."""
-        rows = self._warehouse.scalar(sql("intake/published"), batch.names)
+        rows = self._warehouse.scalar(_PUBLISHED_TOTAL, batch.names)
         if rows != staged.keys:
             raise IntakeIncompleteError(
                 f"{self._table.target} holds {rows} rows of the {staged.keys} keys of a batch: "
-                "another writer is at work or rows were removed; find and stop it, then run the "
+                "another writer is running or rows were removed; find and stop it, then run the "
                 "intake again"
             )
 
     def _quarantine_bad(self, batch: _Batch) -> None:
-        for reason, rows in self._warehouse.rows(sql("intake/bad_reasons"), batch.names):
-            self.reasons[reason] = self.reasons.get(reason, 0) + int(rows)
-        self._warehouse.command(
-            sql("intake/quarantine_staged"),
-            batch.names,
+        sources: set[str] = set()
+        for reason, rows, found_in in self._warehouse.rows(_BAD_REASONS, batch.names):
+            self._add_reason(reason, int(rows))
+            sources.update(found_in)
+        quarantine.put_selected(
+            self._warehouse, self._table.name, sql("intake/bad_lines"), batch.names, sources=sources
         )
 
     def _quarantine_conflicts(self, batch: _Batch) -> None:
-        conflicts = self._warehouse.rows(sql("intake/conflicts"))
+        conflicts = self._warehouse.rows(_CONFLICTS)
         if not conflicts:
             return
         reason = f"conflict:{self._table.key}"
-        self.reasons[reason] = self.reasons.get(reason, 0) + len(conflicts)
-        self._put(
-            (source, line_no, reason, line) for source, line_no, line in _lines_at(batch, conflicts)
-        )
+        self._add_reason(reason, len(conflicts))
+        found = [
+            Entry(source, line_no, reason, line)
+            for source, line_no, line in _lines_at(batch, conflicts)
+        ]
+        quarantine.put(self._warehouse, self._table.name, found)
 
-    def _resolve(self, batch: _Batch) -> None:
+    def _close_lines(self, batch: _Batch) -> None:
         """Closes entries of quarantine whose line is good now."""
-        self._warehouse.command(
-            sql("intake/resolve_quarantine"),
-            batch.names,
+        quarantine.close_selected(
+            self._warehouse, self._table.name, sql("intake/good_lines"), batch.names
         )
 
     def _close_files(self, batch: _Batch) -> None:
-        """Puts files that could not be read to their end into quarantine, as line 0.
+        """Puts files that could not be read to their end into quarantine.
 
-        The entry of one that was read to its end at last, or came whole under the same path, is
-        closed.
+        Closes the entry of a file that is whole now, or came again whole under the same path.
         """
         whole = [
             source.result
@@ -242,40 +259,23 @@ class Loader:
         ]
         again = [one.path for one in whole if one.attempts > 1 or one.source != one.path]
         if again:
-            self._warehouse.command(
-                sql("intake/resolve_files"),
-                {"table_name": self._table.name, "paths": again},
-            )
-        failed = [source.result for source in batch.ended if source.result.state == FAILED]
-        for result in failed:
-            reason = result.problem.split(":", 1)[0]
-            self.reasons[reason] = self.reasons.get(reason, 0) + 1
-        if failed:
-            self._put(
-                (result.source, 0, result.problem.split(":", 1)[0], result.problem.encode())
-                for result in failed
-            )
+            quarantine.close_files(self._warehouse, self._table.name, again)
+        failed = []
+        for result in (source.result for source in batch.ended):
+            if result.state == FAILED:
+                reason, _colon, text = result.problem.partition(": ")
+                self._add_reason(reason, 1)
+                failed.append(Entry(result.source, WHOLE_FILE, reason, text.encode()))
+        quarantine.put(self._warehouse, self._table.name, failed)
 
-    def _put(self, rows: Iterable[tuple[str, int, str, bytes]]) -> None:
-        """Puts rows into quarantine that are not in the staged table: source, line, reason, raw."""
-        table = rowbinary_string(self._table.name.encode())
-        sent = [
-            (
-                table,
-                rowbinary_string(source.encode()),
-                struct.pack("<Q", line_no),
-                rowbinary_string(reason.encode()),
-                rowbinary_string(raw),
-            )
-            for source, line_no, reason, raw in rows
-        ]
-        self._warehouse.insert_select(sql("intake/quarantine_rows"), sent)
+    def _add_reason(self, reason: str, rows: int) -> None:
+        self.reasons[reason] = self.reasons.get(reason, 0) + rows
 
     def _count(self, batch: _Batch, staged: _Staged, rows_there: int) -> None:
         """Adds the batch's counts to the results of its sources.
 
-        They are those of tables in memory, which a restart of a server empties: so what they say
-        was read must be what was sent, and what they say was loaded what the table has more.
+        They come from tables in memory, which a restart of a server empties: so the rows read must
+        be those sent, and the rows loaded must be those that the table gained.
         """
         results = {source.result.source: source.result for source, _chunk in batch.chunks}
         repeats = {
@@ -289,8 +289,8 @@ class Loader:
             or good - repeated != staged.keys - rows_there
         ):
             raise IntakeIncompleteError(
-                f"masques_ops.{batch.names['staged']} lost rows of a batch: the server "
-                "was started anew, or another writer is at work; run the intake again"
+                f"masques_ops.{batch.names['staged']} lost rows of a batch: the server was "
+                "restarted, or another writer is running; run the intake again"
             )
         for found in counts:
             result = results[found["source"]]
@@ -307,7 +307,7 @@ class Loader:
 
 def _empty(warehouse: Warehouse, *names: str) -> None:
     for name in names:
-        warehouse.command(f"TRUNCATE TABLE masques_ops.{name}")
+        warehouse.command(_EMPTY, {"table": name})
 
 
 def _batches(sources: Iterable[Source]) -> Iterator[_Batch]:

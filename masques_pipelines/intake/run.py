@@ -1,30 +1,20 @@
-"""One table from its folder of the landing zone: what is due, loaded and recorded.
+"""Loads what is due of one table's folder of the landing zone, and records it.
 
-Here: the function that the assets and commands call, and what it returns.
-Not here: listing (landing.py), loading (loading.py), the ledger of files (file_ledger.py).
-A re-run reads what no run has read to its end; the same rows again change nothing.
+The next run reads the files that no run has read; the same rows again change nothing.
 """
 
 import hashlib
+import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from masques_pipelines.intake.loader import Loader, Source
 from masques_pipelines.intake.tables import IntakeTable
-from masques_pipelines.landing.chunks import Chunk
-from masques_pipelines.landing.file_log import (
-    FAILED,
-    SAME,
-    FileResult,
-    KnownFiles,
-    known_files,
-    record_files,
-    unread_files,
-)
-from masques_pipelines.landing.formats import format_of
+from masques_pipelines.landing.file_log import FAILED, SAME, FileLog, FileResult
 from masques_pipelines.landing.zone import (
+    SETTLE_S,
     Landing,
     LandingFile,
     content_sha256,
@@ -34,10 +24,12 @@ from masques_pipelines.landing.zone import (
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.lease import Lease, writer_lease
 
+logger = logging.getLogger(__name__)
+
 # What one run takes of one table at most; the next run takes the rest.
 RUN_FILES_MAX: Final = 2_000
 RUN_BYTES_MAX: Final = 20 << 30
-REPORT_EVERY_S: Final = 5.0
+LOG_EVERY_S: Final = 5.0
 LEASE: Final = "intake"
 
 
@@ -88,8 +80,7 @@ def load_table(  # noqa: PLR0913 - the limits have defaults; few callers give th
     landing: Landing,
     table: IntakeTable,
     *,
-    report: Callable[[str], None] = lambda _line: None,
-    settle_s: float | None = None,
+    settle_s: float = SETTLE_S,
     files_max: int = RUN_FILES_MAX,
     bytes_max: int = RUN_BYTES_MAX,
 ) -> IntakeResult:
@@ -99,28 +90,23 @@ def load_table(  # noqa: PLR0913 - the limits have defaults; few callers give th
         warehouse: The target.
         landing: The landing zone.
         table: The table.
-        report: Called with one line of progress every REPORT_EVERY_S.
-        settle_s: How long ago a file must have been written; None for the usual time.
+        settle_s: How long ago a file must have been written.
         files_max: Most files of this run.
         bytes_max: Most bytes of this run, though always at least one file.
 
     Raises:
         LandingUnavailableError: The landing zone cannot be read for now; files so far are loaded.
         IntakeIncompleteError: The tables do not hold what was read.
-        LeaseBusyError, LeaseLostError: Another intake is at work on the same server.
+        LeaseBusyError, LeaseLostError: Another intake is running on the same server.
         WarehouseTransientError, WarehousePermanentError: From the warehouse.
     """
     started_s = time.monotonic()
-    listed = (
-        settled_files(landing, table.name)
-        if settle_s is None
-        else settled_files(landing, table.name, settle_s=settle_s)
-    )
-    with writer_lease(warehouse, LEASE, on_wait=report) as lease:
-        known = known_files(warehouse, table.name)
-        due = unread_files(known, listed)
+    listed = settled_files(landing, table.name, settle_s=settle_s)
+    with writer_lease(warehouse, LEASE) as lease:
+        log = FileLog(warehouse, table.name)
+        due = log.unread(listed)
         taken = _bounded(due, files_max=files_max, bytes_max=bytes_max)
-        result = load_files(warehouse, landing, table, taken, known, lease=lease, report=report)
+        result = load_files(warehouse, landing, table, taken, log, lease=lease)
     result.files_left = len(due) - len(taken)
     result.duration_s = time.monotonic() - started_s
     return result
@@ -131,30 +117,31 @@ def load_files(  # noqa: PLR0913 - what is loaded, where, and under which lease
     landing: Landing,
     table: IntakeTable,
     files: Sequence[LandingFile],
-    known: KnownFiles,
+    log: FileLog,
     *,
     lease: Lease,
-    report: Callable[[str], None] = lambda _line: None,
 ) -> IntakeResult:
     """Loads given files, whether they were read before or not; the caller holds the lease."""
-    started_s = said_s = time.monotonic()
+    started_s = logged_s = time.monotonic()
     result = IntakeResult(table)
     if not files:
         return result
-    with warehouse.another() as helper:
+    with warehouse.second_connection() as helper:
         loader = Loader(warehouse, table, helper=helper, before_batch=lease.hold)
-        for ended in loader.load(_sources(landing, files, known, result.files)):
-            record_files(warehouse, ended)
+        for ended in loader.load(_sources(landing, files, log)):
+            log.record(ended)
             result.files.extend(ended)
-            now_s = time.monotonic()
-            if now_s - said_s >= REPORT_EVERY_S:
-                said_s = now_s
-                rows = result.total("rows_read")
-                report(
-                    f"{table.name}: {len(result.files)} of {len(files)} files, {rows:,} rows, "
-                    f"{rows / (now_s - started_s):,.0f} per s"
+            if time.monotonic() - logged_s >= LOG_EVERY_S:
+                logged_s = time.monotonic()
+                result.duration_s = logged_s - started_s
+                logger.info(
+                    "%s: %d of %d files, %s rows, %s per s",
+                    table.name,
+                    len(result.files),
+                    len(files),
+                    f"{result.total('rows_read'):,}",
+                    f"{result.rows_per_s:,.0f}",
                 )
-    record_files(warehouse, [one for one in result.files if one.state == SAME])
     result.reasons = loader.reasons
     result.duration_s = time.monotonic() - started_s
     return result
@@ -171,49 +158,26 @@ def _bounded(files: Sequence[LandingFile], *, files_max: int, bytes_max: int) ->
     return taken
 
 
-def _sources(
-    landing: Landing,
-    files: Sequence[LandingFile],
-    known: KnownFiles,
-    same: list[FileResult],
-) -> Iterator[Source]:
-    """Yields what to load. A file with the content of one that was loaded is not read again."""
-    seen: dict[int, list[tuple[str, str]]] = {
-        size: list(found) for size, found in known.by_size.items()
-    }
+def _sources(landing: Landing, files: Sequence[LandingFile], log: FileLog) -> Iterator[Source]:
+    """Yields what to load; a file with the bytes of one that was loaded is not read again."""
     for file in files:
-        _source, attempts = known.read.get((file.path, file.version), ("", 0))
-        result = FileResult(
-            folder=file.folder,
-            path=file.path,
-            version=file.version,
-            source=known.source_of(file),
-            bytes=file.bytes,
-            attempts=attempts + 1,
-        )
-        kind = format_of(file.path)
-        twins = [one for one in seen.get(file.bytes, []) if format_of(one[1]) == kind]
-        if twins and file.bytes and not attempts:
+        result = log.begin(file)
+        same = log.loaded_of_size(file) if file.bytes and result.attempts == 1 else {}
+        if same:
             result.sha256 = content_sha256(landing, file)
-            twin = next((path for sha256, path in twins if sha256 == result.sha256), None)
-            if twin is not None:
-                result.state, result.problem = SAME, f"the same bytes as {twin}"
-                same.append(result)
-                continue
-        source = _file_source(landing, file, result)
-        yield source
-        if result.sha256 and result.state != FAILED:
-            seen.setdefault(file.bytes, []).append((result.sha256, file.path))
+        if result.sha256 in same:
+            result.state, result.problem = SAME, f"the same bytes as {same[result.sha256]}"
+            yield Source(result, ())
+            continue
+        yield _file_source(landing, file, result)
+        log.add_loaded(result)
 
 
 def _file_source(landing: Landing, file: LandingFile, result: FileResult) -> Source:
     digest = hashlib.sha256()
 
-    def chunks() -> Iterator[Chunk]:
-        yield from read_lines(landing, file, digest)
-
     def finish(ended: FileResult) -> None:
         if ended.state != FAILED:
             ended.sha256 = digest.hexdigest()
 
-    return Source(result, chunks(), finish)
+    return Source(result, read_lines(landing, file, digest), finish)

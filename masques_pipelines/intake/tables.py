@@ -1,8 +1,6 @@
-"""The tables that the landing zone feeds, and the names that belong to each.
+"""The tables that the landing zone feeds, one entry each, and the names that belong to each.
 
-Here: one entry per table.
-Not here: what a field means (sql/intake/rows_of_<table>.sql) and loading (loading.py).
-A re-run does nothing: these are constants.
+What a field means is in sql/intake/rows_of_<table>.sql.
 """
 
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ from masques_pipelines.warehouse.sql import sql
 
 
 class UnknownTableError(PermanentError):
-    """There is no such table in the landing zone."""
+    """The landing zone feeds no such table."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +21,9 @@ class IntakeTable:
     Attributes:
         name: The table's name, and that of its folder in the landing zone.
         key: The field that names a conflict: `conflict:<key>`.
-        event_time: The column that says when it happened, for the newest event and previews.
-        kept_in: The tables that good rows are put into, in this order. The last one is what
-            `<table>_keys` reads: what a kill leaves out is then done again.
+        event_time: The column of the time when it happened, for the newest event and previews.
+        kept_in: The tables that good rows are inserted into, in this order. `<table>_keys` reads
+            the last one, so that what a kill leaves out is done again.
     """
 
     name: str
@@ -40,12 +38,12 @@ class IntakeTable:
 
     @property
     def staged(self) -> tuple[str, str]:
-        """The tables in masques_ops that hold the typed rows of a batch, and of the next one."""
+        """The tables in masques_ops that hold the parsed rows of a batch, and of the next one."""
         return f"{self.name}_staged", f"{self.name}_staged_next"
 
     @property
     def stage_sql(self) -> str:
-        """The statement that splits and types lines: a frame, and in it what the fields mean."""
+        """The statement that splits and parses lines: stage.sql, and in it the table's fields."""
         rows = sql(f"intake/rows_of_{self.name}")
         return sql("intake/stage").replace("/*rows*/", rows)
 

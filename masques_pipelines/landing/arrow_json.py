@@ -1,11 +1,8 @@
-"""Arrow data as lines of NDJSON, column by column, without a Python object per value.
+"""Writes Arrow data as lines of NDJSON, column by column, without a Python object per value.
 
-Here: the text of every Arrow type in JSON, exact: decimals, nanoseconds, bytes as they are.
-Not here: reading Parquet or CSV (reading.py), and what the fields mean (SQL).
-A re-run gives the same bytes for the same data.
-
-Every format goes through one door this way: what the engine types, checks and quarantines is always
-a line of NDJSON. Bytes that are no UTF-8 pass unchanged, so that the engine refuses just that row.
+This way every format is checked by the same statements: what the engine parses, checks and
+quarantines is always a line of NDJSON. Values are exact: decimals, nanoseconds, and bytes as they
+are. Bytes that are not valid UTF-8 pass unchanged, so that the engine rejects just that row.
 """
 
 import json
@@ -178,7 +175,7 @@ def _large(text: bytes) -> pa.Scalar:
 
 
 def _values(lines: pa.Array) -> bytes:
-    """Returns the bytes of all values, one after the other: they lie so in memory."""
+    """Returns the bytes of all values, one after the other, as they are stored in memory."""
     lines = lines.combine_chunks() if isinstance(lines, pa.ChunkedArray) else lines
     _validity, offsets, data = lines.buffers()
     width = 8 if pa.types.is_large_binary(lines.type) else 4

@@ -1,9 +1,6 @@
-"""What a file is cut into on its way to the engine.
+"""Chunks: what a file is cut into on its way to the engine, and the limits that keep them bounded.
 
-Here: the chunk, the errors of a file that cannot be read, and the limits that keep both bounded.
-Not here: reading files (reading.py, columnar.py) and loading chunks (loading.py).
-A re-run does nothing: the types are immutable. A file that is cut again gives the same lines with
-the same numbers; where it is cut may differ.
+A file that is cut again gives the same lines with the same numbers; where it is cut may differ.
 """
 
 import functools
@@ -12,10 +9,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from masques_pipelines.errors import PermanentError
+from masques_pipelines.warehouse.rowbinary import leb128, rowbinary_string
 
-# A chunk is one row for the engine; two threads hold one each, several times over while typing.
+# A chunk is one row for the engine. Two threads hold one each, and parsing copies it several times.
 CHUNK_BYTES: Final = 4 << 20
-# A line beyond this is one bad row, of which quarantine keeps the beginning; the file has the rest.
+# A longer line is one bad row; quarantine keeps its beginning, the file has the rest.
 LINE_BYTES_MAX: Final = 16 << 20
 LONG_LINE_KEPT_BYTES: Final = 64 << 10
 
@@ -58,13 +56,8 @@ class Chunk:
 
     @property
     def lines_sum(self) -> int:
-        """The sum of the lines' numbers: with `lines` it tells whether each arrived, once."""
+        """The sum of the lines' numbers: with `lines` it shows whether each arrived, once."""
         return self.lines * self.first_line + self.lines * (self.lines - 1) // 2
-
-
-def rowbinary_string(value: bytes) -> bytes:
-    """Returns a string as RowBinary: its length as LEB128, then its bytes."""
-    return _leb128(len(value)) + value
 
 
 def chunk_rows(chunk_no: int, source: str, chunk: Chunk) -> tuple[bytes, bytes]:
@@ -77,15 +70,6 @@ def chunk_rows(chunk_no: int, source: str, chunk: Chunk) -> tuple[bytes, bytes]:
         + rowbinary_string(source.encode())
         + struct.pack("<Q", chunk.first_line)
         + rowbinary_string(chunk.problem.encode())
-        + _leb128(len(chunk.data))
+        + leb128(len(chunk.data))
     )
     return head, chunk.data
-
-
-def _leb128(number: int) -> bytes:
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    out.append(number)
-    return bytes(out)

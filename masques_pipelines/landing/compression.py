@@ -1,130 +1,118 @@
-"""Decompression that is bounded, whatever the bytes say.
+"""Decompresses gzip and zstd streams in bounded blocks; refuses damaged, cut and exploding ones."""
 
-Here: gzip and zstd as a stream of blocks, with truncation, damage and bombs told apart.
-Not here: opening files (landing.py) and cutting them into lines (reading.py).
-A re-run reads the blocks again.
-"""
-
+import gzip
+import io
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final
-
-import zstandard
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 from masques_pipelines.landing.chunks import FileProblemError
+from masques_pipelines.zstd import ZstdError, ZstdFile
 
 BLOCK_BYTES: Final = 4 << 20
-# zstd cannot be told to stop in the middle of its input: 1 KiB of it makes at most about 32 MiB.
-ZSTD_INPUT_BYTES: Final = 1 << 10
-# Lines with ids of their own do not shrink a hundredfold; these do, and only to fill a disk.
+# Lines with ids of their own do not shrink a hundredfold; a file beyond this only fills a disk.
 BOMB_BYTES_MIN: Final = 64 << 20
 BOMB_RATIO: Final = 500
-_GZIP_WBITS: Final = 31
+
+
+class BlockStream(io.RawIOBase):
+    """Blocks as a file that is read from beginning to end.
+
+    Attributes:
+        taken: Bytes of the blocks that were taken so far.
+    """
+
+    def __init__(self, blocks: Iterable[bytes]) -> None:
+        super().__init__()
+        self._blocks = iter(blocks)
+        self._rest = memoryview(b"")
+        self.taken = 0
+
+    def readable(self) -> bool:
+        """Returns whether it can be read, which it can."""
+        return True
+
+    def readinto(self, target: Any) -> int:
+        """Fills the target with what comes next; 0 at the end."""
+        while not self._rest:
+            block = next(self._blocks, None)
+            if block is None:
+                return 0
+            self._rest = memoryview(block)
+            self.taken += len(block)
+        count = min(len(target), len(self._rest))
+        target[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
 
 
 def decompressed(blocks: Iterable[bytes], ending: str) -> Iterator[bytes]:
-    """Yields the content of a compressed stream.
+    """Yields the content of a compressed stream; members and frames may follow one another.
 
     Args:
-        blocks: The stream as it lies there.
+        blocks: The stream as it is stored.
         ending: "gz", "zst", or anything else for a stream that is not compressed.
 
     Raises:
         FileProblemError: bad_compression (damaged or cut short), or compression_bomb.
     """
-    if ending == "gz":
-        yield from _guarded(blocks, _gunzipped)
-    elif ending == "zst":
-        yield from _guarded(blocks, _unzstd)
-    else:
+    if ending not in ("gz", "zst"):
         yield from blocks
+        return
+    stream = BlockStream(blocks)
+    buffered = io.BufferedReader(stream, BLOCK_BYTES)
+    if buffered.peek(1):
+        yield from _joined(_guarded(_opened(buffered, ending), stream))
 
 
-class _Counted:
-    """Passes blocks on and counts them."""
-
-    def __init__(self, blocks: Iterable[bytes]) -> None:
-        self._blocks = blocks
-        self.bytes = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        for block in self._blocks:
-            self.bytes += len(block)
-            yield block
-
-
-def _guarded(
-    blocks: Iterable[bytes], method: Callable[[Iterable[bytes]], Iterator[bytes]]
-) -> Iterator[bytes]:
-    counted = _Counted(blocks)
+def _guarded(content: gzip.GzipFile | ZstdFile, stream: BlockStream) -> Iterator[bytes]:
     made_bytes = 0
     try:
-        for block in method(counted):
-            made_bytes += len(block)
-            if made_bytes > BOMB_BYTES_MIN and made_bytes > BOMB_RATIO * counted.bytes:
-                raise FileProblemError(
-                    "compression_bomb",
-                    f"{counted.bytes:,} compressed bytes made {made_bytes:,}, which is no data: "
-                    "ask the producer what it is",
-                )
-            yield block
-    except (zlib.error, zstandard.ZstdError) as error:
+        with content:
+            # read() would lose what it has when the stream turns out to be cut short.
+            while block := content.read1(BLOCK_BYTES):
+                made_bytes += len(block)
+                if made_bytes > BOMB_BYTES_MIN and made_bytes > BOMB_RATIO * stream.taken:
+                    raise _bomb(stream.taken, made_bytes)
+                yield block
+    except EOFError as error:
+        raise FileProblemError(
+            "bad_compression", "the compressed data is cut short: deliver the file again, whole"
+        ) from error
+    except (gzip.BadGzipFile, zlib.error, ZstdError) as error:
         raise FileProblemError(
             "bad_compression", f"the compressed data is damaged ({error}): deliver the file again"
         ) from error
 
 
-def _gunzipped(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Members may follow one another, as gzip allows."""
-    member = zlib.decompressobj(_GZIP_WBITS)
-    has_begun = False
-    for block in blocks:
-        rest = block
-        while rest:
-            has_begun = True
-            made = member.decompress(rest, BLOCK_BYTES)
-            if made:
-                yield made
-            rest = member.unconsumed_tail
-            if member.eof:
-                # Padding of zeros behind the last member is usual on tapes and in tests of gzip.
-                rest = member.unused_data.lstrip(b"\0")
-                member = zlib.decompressobj(_GZIP_WBITS)
-                has_begun = bool(rest)
-    if has_begun:
-        yield from _flushed(member)
+def _joined(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Joins blocks up to BLOCK_BYTES; yields what it has before it raises a problem."""
+    pending: list[bytes] = []
+    pending_bytes = 0
+    try:
+        for block in blocks:
+            pending.append(block)
+            pending_bytes += len(block)
+            if pending_bytes >= BLOCK_BYTES:
+                yield b"".join(pending)
+                pending, pending_bytes = [], 0
+    except FileProblemError:
+        if pending:
+            yield b"".join(pending)
+        raise
+    if pending:
+        yield b"".join(pending)
 
 
-def _flushed(member: "zlib._Decompress") -> Iterator[bytes]:
-    made = member.flush()
-    if made:
-        yield made
-    if not member.eof:
-        raise _cut_short()
+def _opened(stream: "io.BufferedReader[BlockStream]", ending: str) -> gzip.GzipFile | ZstdFile:
+    if ending == "gz":
+        return gzip.GzipFile(fileobj=stream, mode="rb")
+    return ZstdFile(stream, "rb")
 
 
-def _unzstd(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Frames may follow one another, as zstd allows."""
-    frame = zstandard.ZstdDecompressor().decompressobj()
-    has_begun = False
-    for block in blocks:
-        for start in range(0, len(block), ZSTD_INPUT_BYTES):
-            rest = block[start : start + ZSTD_INPUT_BYTES]
-            while rest:
-                has_begun = True
-                made = frame.decompress(rest)
-                if made:
-                    yield made
-                rest = b""
-                if frame.eof:
-                    rest = frame.unused_data
-                    frame = zstandard.ZstdDecompressor().decompressobj()
-                    has_begun = bool(rest)
-    if has_begun:
-        raise _cut_short()
-
-
-def _cut_short() -> FileProblemError:
+def _bomb(taken: int, made: int) -> FileProblemError:
     return FileProblemError(
-        "bad_compression", "the compressed data is cut short: deliver the file again, whole"
+        "compression_bomb",
+        f"{taken:,} compressed bytes became {made:,}, more than {BOMB_RATIO} times as many: "
+        "ask the producer what it is",
     )

@@ -1,24 +1,24 @@
-"""Which files of the landing zone were read, and what came of them.
+"""The log of the files that were read, one entry per file: masques_ops.intake_files.
 
-Here: the questions and the entries of masques_ops.intake_files.
-Not here: listing files (landing.py) and loading them (loading.py).
-A re-run finds what was recorded. A file is recorded after its rows are in their tables, so a kill
-between the two only makes the next run read it again, which changes nothing.
+A file is recorded after its rows are in their tables. A kill between the two makes the next run
+read it again, which changes nothing.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from masques_pipelines.landing.formats import format_of
 from masques_pipelines.landing.zone import LandingFile
 from masques_pipelines.warehouse.client import Warehouse
-from masques_pipelines.warehouse.sql import sql
 
 LOADED: Final = "loaded"
 FAILED: Final = "failed"
 SAME: Final = "same"
+_TABLE: Final = "masques_ops.intake_files"
 _COLUMNS: Final = (
     "folder",
     "path",
@@ -39,13 +39,18 @@ _COLUMNS: Final = (
     "attempts",
     "recorded_at",
 )
+_OF_FOLDER: Final = """
+SELECT path, version, source, state, attempts, bytes, sha256
+FROM masques_ops.intake_files FINAL
+WHERE folder = {folder:String}
+ORDER BY recorded_at"""
 
 
 @dataclass
 class FileResult:
     """What became of one file; the names are the columns of masques_ops.intake_files.
 
-    The rows are all accounted for: rows_read = blank + loaded + duplicates + quarantined.
+    Every row is accounted for: rows_read = blank + loaded + duplicates + quarantined.
     """
 
     folder: str
@@ -74,52 +79,77 @@ class FileResult:
         return [found.get(name, getattr(self, name, None)) for name in _COLUMNS]
 
 
-@dataclass(frozen=True)
-class KnownFiles:
-    """What the ledger has of one folder.
+class FileLog:
+    """The entries of one folder, as they were when this object was made.
 
-    Attributes:
-        read: By (path, version): the file's name in quarantine, and how often it was read.
-        versions: By path: how many versions were read.
-        by_size: By size: (sha256, path) of files that were loaded.
+    One that writes holds its lease before it makes one. `record` may be called from another thread
+    than the rest.
     """
 
-    read: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
-    versions: dict[str, int] = field(default_factory=dict)
-    by_size: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
+    def __init__(self, warehouse: Warehouse, folder: str) -> None:
+        """Reads the entries.
+
+        Args:
+            warehouse: Where they are.
+            folder: A folder of the landing zone: the table, mostly.
+        """
+        self._warehouse = warehouse
+        # By (path, version): the file's name in quarantine, and how often it was read.
+        self._read: dict[tuple[str, str], tuple[str, int]] = {}
+        self._versions: Counter[str] = Counter()
+        # By size: hash and path of files that were loaded.
+        self._loaded: dict[int, list[tuple[str, str]]] = {}
+        for path, version, source, state, attempts, size, sha256 in warehouse.rows(
+            _OF_FOLDER, {"folder": folder}
+        ):
+            self._read[(path, version)] = (source, int(attempts))
+            self._versions[path] += 1
+            if state == LOADED and sha256:
+                self._loaded.setdefault(int(size), []).append((sha256, path))
+
+    def unread(self, files: Sequence[LandingFile]) -> list[LandingFile]:
+        """Returns the files that no run has read yet; one that failed is not read again."""
+        return [file for file in files if (file.path, file.version) not in self._read]
 
     def source_of(self, file: LandingFile) -> str:
         """Returns the file's name in quarantine: a later version under one path gets a tag."""
-        if (file.path, file.version) in self.read:
-            return self.read[(file.path, file.version)][0]
-        if self.versions.get(file.path, 0) == 0:
+        if (file.path, file.version) in self._read:
+            return self._read[(file.path, file.version)][0]
+        if self._versions[file.path] == 0:
             return file.path
         return f"{file.path}@{hashlib.sha256(file.version.encode()).hexdigest()[:8]}"
 
+    def begin(self, file: LandingFile) -> FileResult:
+        """Returns the entry of a file that is about to be read, without counts."""
+        _source, attempts = self._read.get((file.path, file.version), ("", 0))
+        return FileResult(
+            folder=file.folder,
+            path=file.path,
+            version=file.version,
+            source=self.source_of(file),
+            bytes=file.bytes,
+            attempts=attempts + 1,
+        )
 
-def known_files(warehouse: Warehouse, folder: str) -> KnownFiles:
-    """Returns what was read of a folder before."""
-    known = KnownFiles()
-    for path, version, source, state, attempts, size, sha256 in warehouse.rows(
-        sql("intake/known_files"), {"folder": folder}
-    ):
-        known.read[(path, version)] = (source, int(attempts))
-        known.versions[path] = known.versions.get(path, 0) + 1
-        if state == LOADED and sha256:
-            known.by_size.setdefault(int(size), []).append((sha256, path))
-    return known
+    def loaded_of_size(self, file: LandingFile) -> dict[str, str]:
+        """Returns hash and path of the loaded files that have a file's size and format."""
+        return {
+            sha256: path
+            for sha256, path in self._loaded.get(file.bytes, [])
+            if format_of(path) == format_of(file.path)
+        }
 
+    def add_loaded(self, result: FileResult) -> None:
+        """Notes the content of a file that was read, so that the same bytes are not read again."""
+        if result.sha256 and result.state == LOADED:
+            self._loaded.setdefault(result.bytes, []).append((result.sha256, result.path))
 
-def unread_files(known: KnownFiles, files: Sequence[LandingFile]) -> list[LandingFile]:
-    """Returns the files that no run has read to their end; one that failed is not read again."""
-    return [file for file in files if (file.path, file.version) not in known.read]
+    def record(self, results: Iterable[FileResult]) -> None:
+        """Writes entries; the same entry again replaces itself."""
+        record_files(self._warehouse, results)
 
 
 def record_files(warehouse: Warehouse, results: Iterable[FileResult]) -> None:
-    """Enters files; the same entry again replaces itself."""
+    """Writes entries; the same entry again replaces itself."""
     recorded_at = datetime.now(UTC)
-    warehouse.insert_rows(
-        "masques_ops.intake_files",
-        _COLUMNS,
-        [result.values(recorded_at) for result in results],
-    )
+    warehouse.insert_rows(_TABLE, _COLUMNS, [result.values(recorded_at) for result in results])

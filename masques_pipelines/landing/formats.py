@@ -1,8 +1,4 @@
-"""From the bytes of a file to chunks of numbered NDJSON lines, whatever the file's format.
-
-Here: NDJSON, CSV and Parquet, plain or compressed, cut into bounded chunks.
-Not here: where files come from (landing.py), what a line means (SQL).
-A re-run gives the same lines with the same numbers.
+"""Reads NDJSON, CSV and Parquet files, plain or compressed, as chunks of numbered NDJSON lines.
 
 A CSV or Parquet row becomes one line of NDJSON with the texts of its fields. Line numbers: the line
 of the file for NDJSON; the record, the header being number 1, for CSV; the row for Parquet.
@@ -28,7 +24,7 @@ from masques_pipelines.landing.chunks import (
     Chunk,
     FileProblemError,
 )
-from masques_pipelines.landing.compression import BLOCK_BYTES, decompressed
+from masques_pipelines.landing.compression import BLOCK_BYTES, BlockStream, decompressed
 
 NDJSON_ENDINGS: Final = ("ndjson", "jsonl")
 FORMATS: Final = (*NDJSON_ENDINGS, "csv", "parquet")
@@ -41,7 +37,7 @@ Blocks = Iterable[bytes]
 
 
 def format_of(name: str) -> tuple[str, str] | None:
-    """Returns format and compression ('' for none) by a file's name, None for no file of ours."""
+    """Returns format and compression ('' for none) by a file's name, None for any other file."""
     parts = name.lower().rsplit("/", 1)[-1].split(".")
     compression = parts.pop() if parts[-1] in COMPRESSIONS else ""
     if len(parts) < 2 or parts[-1] not in FORMATS:
@@ -54,14 +50,17 @@ def read_chunks(name: str, blocks: Blocks) -> Iterator[Chunk]:
 
     Args:
         name: The file's name, which says its format and compression.
-        blocks: Its bytes as they lie there.
+        blocks: Its bytes as they are stored.
 
     Raises:
         FileProblemError: The file cannot be read (further); the chunks so far are good.
     """
     found = format_of(name)
     if found is None:
-        raise FileProblemError("unknown_format", f"{name}: none of {', '.join(FORMATS)}")
+        raise FileProblemError(
+            "unknown_format",
+            f"{name}: the format is not one of {', '.join(FORMATS)}: rename the file",
+        )
     kind, compression = found
     plain = decompressed(blocks, compression)
     if kind == "parquet":
@@ -160,7 +159,7 @@ def _bounded(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def _parquet_chunks(blocks: Blocks) -> Iterator[Chunk]:
-    """Parquet is read from its end, so a stream is laid down in a temporary file first."""
+    """Parquet is read from its end, so a stream is written to a temporary file first."""
     with tempfile.TemporaryFile() as file:
         file.writelines(blocks)
         file.seek(0)
@@ -177,7 +176,7 @@ def _parquet_chunks(blocks: Blocks) -> Iterator[Chunk]:
 
 
 def _csv_chunks(blocks: Blocks) -> Iterator[Chunk]:
-    stream = io.BufferedReader(_Stream(blocks), BLOCK_BYTES)
+    stream = io.BufferedReader(BlockStream(blocks), BLOCK_BYTES)
     head = stream.peek(_HEADER_BYTES_MAX)
     if head.startswith(_BOM):
         stream.read(len(_BOM))
@@ -194,8 +193,8 @@ def _csv_chunks(blocks: Blocks) -> Iterator[Chunk]:
     try:
         with pyarrow.csv.open_csv(
             stream,
-            # One thread: only then does a bad row know its number. Values stay bytes: a bad row is
-            # the engine's to refuse, not the reader's.
+            # One thread: only then has a bad row its number. Values stay bytes: the engine rejects
+            # a bad row by itself, where the reader would reject the file.
             read_options=pyarrow.csv.ReadOptions(
                 use_threads=False, block_size=CHUNK_BYTES, column_names=names, skip_rows=1
             ),
@@ -248,7 +247,9 @@ def _header(head: bytes) -> list[str]:
     try:
         names = next(csv.reader(io.StringIO(head.decode("utf-8", "replace"), newline="")))
     except (csv.Error, StopIteration) as error:
-        raise FileProblemError("bad_header", "the CSV file has no line of field names") from error
+        raise FileProblemError(
+            "bad_header", "the CSV file has no line of field names: deliver it with one"
+        ) from error
     names = [name.strip() for name in names]
     _refuse_repeated(names)
     return names
@@ -257,30 +258,10 @@ def _header(head: bytes) -> list[str]:
 def _refuse_repeated(names: list[str]) -> None:
     if "" in names or len(set(names)) != len(names):
         raise FileProblemError(
-            "bad_header", "a field name is empty or there twice: name each field once"
+            "bad_header",
+            "a field name is empty or there twice: name each field once, and deliver again",
         )
 
 
 def _line(error: BaseException) -> str:
     return " ".join(str(error).split())[:200]
-
-
-class _Stream(io.RawIOBase):
-    """Blocks as a file that is read from beginning to end."""
-
-    def __init__(self, blocks: Blocks) -> None:
-        super().__init__()
-        self._blocks = iter(blocks)
-        self._rest = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, target: Any) -> int:
-        """Fills the target with what comes next; 0 at the end."""
-        if not self._rest:
-            self._rest = next(self._blocks, b"")
-        count = min(len(target), len(self._rest))
-        target[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count

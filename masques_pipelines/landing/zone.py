@@ -1,12 +1,8 @@
-"""The landing zone: which files are there, settled, and how to read one.
+"""Lists and reads the files of the landing zone: a folder or any URL that fsspec knows.
 
-Here: listing a folder of MASQUES_LANDING_URL, local or any fsspec URL, and opening a file.
-Not here: which files were loaded already (file_ledger.py) and what is in them (reading.py).
-A re-run lists again. Nothing here writes: files belong to their producers.
-
-Also for other readers of the landing zone (`settlement_journal/`, `exchange_rates/`):
-`settled_files(landing, "<folder>")`, then `file_ledger.unread_files`, `read_lines` and
-`file_ledger.record_files`.
+Nothing here writes: files belong to their producers. A reader of one folder lists what is ready
+(`settled_files`), asks `FileLog` which of it is new, reads (`read_lines`), and records what it has
+read after its rows are in their tables.
 """
 
 import hashlib
@@ -31,7 +27,7 @@ _EXTRA: Final = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "
 
 
 class LandingUnavailableError(TransientError):
-    """The landing zone cannot be listed, or a file in it not be read, for now."""
+    """The landing zone cannot be listed, or a file in it cannot be read, for now."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,7 @@ class LandingFile:
 
 @dataclass(frozen=True)
 class Landing:
-    """The landing zone of the settings.
+    """The landing zone that the settings name.
 
     Attributes:
         filesystem: The fsspec file system.
@@ -100,7 +96,7 @@ def open_landing(settings: Settings) -> Landing:
         ) from error
     except ValueError as error:
         raise SettingError(
-            f"MASQUES_LANDING_URL: there is no file system for {scheme}://; "
+            f"MASQUES_LANDING_URL: there is no file system for {scheme}://: "
             "give a folder, or a URL that fsspec knows"
         ) from error
     root = root.rstrip("/")
@@ -112,8 +108,8 @@ def settled_files(
 ) -> list[LandingFile]:
     """Returns the files of one folder that are ready to be read, in the order of their paths.
 
-    Names that begin with a dot or an underscore, or end with .tmp or .part, and endings of no
-    format of ours are passed over.
+    Names that begin with a dot or an underscore, or end with .tmp or .part, and names of other
+    formats are passed over.
 
     Raises:
         LandingUnavailableError: The store cannot be reached.
@@ -147,7 +143,7 @@ def read_lines(landing: Landing, file: LandingFile, digest: Any = None) -> Itera
     Args:
         landing: Where it is.
         file: Which.
-        digest: A hashlib object that is fed the bytes as they lie there.
+        digest: A hashlib object that is fed the bytes of the file as it is stored.
 
     Raises:
         FileProblemError: It cannot be read (further).

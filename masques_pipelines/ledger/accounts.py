@@ -1,18 +1,16 @@
-"""Filling masques.accounts with the balances of all accounts at exact ledger times.
+"""Fills masques.accounts with the balances of all accounts at exact ledger times.
 
-Here: one reading of all accounts.
-Not here: the comparison with what is there (sql/ledger/write_accounts.sql), proofs, Dagster.
 A re-run reads all accounts again and writes a row only where something changed.
 
 TigerBeetle has no "changed since" for accounts, so all are read: pages of 8,189, some 2 M accounts
 a second. A page shows its accounts at the page's own ledger time; the pages of one reading follow
-each other by creation time, so masques_ops.account_reads tells of any account when it was last
+each other by creation time, so masques_ops.account_reads says for any account when it was last
 read.
 """
 
+import logging
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -25,10 +23,12 @@ from masques_pipelines.ledger.source import LedgerSource
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class AccountsSync:
-    """What one reading did.
+    """How one reading went.
 
     Attributes:
         rows_written: Accounts whose row was new or had changed.
@@ -62,20 +62,13 @@ class _PageRead:
     snapshot_at_ns: int
 
 
-def sync_accounts(
-    warehouse: Warehouse,
-    source: LedgerSource,
-    chart: Chart,
-    *,
-    report: Callable[[str], None] = lambda _line: None,
-) -> AccountsSync:
+def sync_accounts(warehouse: Warehouse, source: LedgerSource, chart: Chart) -> AccountsSync:
     """Reads all accounts and writes those that changed.
 
     Args:
         warehouse: The target.
         source: The ledger.
         chart: What its numbers mean.
-        report: Called with one line of progress every tenth page.
 
     Raises:
         LedgerBindingError, ChartError, LedgerUnavailableError, LedgerRefusedError, PageError,
@@ -102,7 +95,7 @@ def sync_accounts(
         reads.append(read)
         created_ns = reads[-1].created_to_ns + 1
         if len(reads) % 10 == 0:
-            report(f"{sum(read.accounts for read in reads):,} accounts read")
+            logger.info("%s accounts read", f"{sum(read.accounts for read in reads):,}")
     _record(warehouse, reads)
     known, written = warehouse.row(sql("ledger/accounts_total"), {"since": started_at})
     watermark_ns = reads[-1].snapshot_at_ns if reads else page.ledger_time_ns
@@ -132,7 +125,7 @@ def _insert(warehouse: Warehouse, chart: Chart, accounts: Records, read: _PageRe
 
 
 def _record(warehouse: Warehouse, reads: list[_PageRead]) -> None:
-    """Notes at which ledger time each range of accounts was read, all pages as one block."""
+    """Records at which ledger time each range of accounts was read, all pages as one block."""
     read_id, recorded_at = uuid.uuid4(), datetime.now(UTC)
     warehouse.insert_rows(
         "masques_ops.account_reads",

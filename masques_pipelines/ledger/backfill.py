@@ -1,16 +1,12 @@
-"""Which parts of a ledger's history may be read as transfers instead of change events.
+"""Decides which parts of a ledger's history may be read as transfers instead of change events.
 
-Here: the holds that are open at the reader's place, and how far transfers alone tell everything.
-Not here: asking the ledger (reader.py), and turning transfers into events (records.py).
-A re-run starts from nothing: it only serves a reading from the ledger's beginning.
-
-A transfer is a third of its change event, and eight thousand come in one reply: a server gives them
-four times as fast. But no transfer shows an expiry. What shows is when one is due: a hold with a
-timeout, neither posted nor voided, expires at or after its time, never before. (The server refuses
-to post or void it from that time on, and lets go of it with its next pulse.) So who has seen every
-hold from the beginning knows of each stretch whether an expiry can be in it. Where one can, the
-reader reads change events until the expiry has come, and what both ways say of the same times is
-compared.
+It only serves a reading from the ledger's beginning. A transfer is a third of its change event, and
+eight thousand come in one reply: a server gives them four times as fast. But no transfer shows an
+expiry. What shows is when one is due: a hold with a timeout, neither posted nor voided, expires at
+or after its time, never before. (The server refuses to post or void it from that time on, and
+expires it with its next pulse.) So a reader that has seen every hold from the beginning knows of
+each stretch whether an expiry can be in it. Where one can, it reads change events until the expiry
+has come, and what both ways give for the same times is compared.
 """
 
 from typing import Final
@@ -72,7 +68,7 @@ class TransferStretches:
         return not (self._ended or len(self._page) or self._due_ns or self._wait_pages)
 
     def add_page(self, transfers: Records) -> None:
-        """Takes the transfers that come next; none when there are no more."""
+        """Adds the transfers that come next; none when there are no more."""
         if len(transfers) == 0:
             self._end()
             return
@@ -105,11 +101,11 @@ class TransferStretches:
         """How many change events to ask for: few, where an expiry is expected at once."""
         return {1: SEARCH_EVENTS, 2: 4 * SEARCH_EVENTS}.get(self._searches)
 
-    def saw(self, events: Records) -> None:
-        """Follows events that are handed on, whichever way they came.
+    def follow(self, events: Records) -> None:
+        """Keeps track of events that are handed on, whichever way they came.
 
         Raises:
-            PageError: Change events do not say what the transfers of the same times say.
+            PageError: Change events and transfers of the same times differ.
         """
         if self._ended or len(events) == 0:
             return
@@ -126,7 +122,7 @@ class TransferStretches:
             self._end()
 
     def _compare(self, events: Records) -> None:
-        """Raises unless the events and the page tell the same of the times that both cover."""
+        """Raises unless the events and the page agree on the times that both cover."""
         if len(self._page) == 0:
             return
         times = timestamps_ns(events)
@@ -157,7 +153,7 @@ class TransferStretches:
         return self._page[start:end]
 
     def _leave_page(self) -> None:
-        """Lets go of a page that was passed; one that was of little use makes the next one wait."""
+        """Drops a page that was passed; one that was of little use makes the next one wait."""
         if 2 * self._taken < len(self._page):
             self._wait_pages = self._next_wait_pages
             self._next_wait_pages = min(2 * self._next_wait_pages, WAIT_PAGES_MAX)
@@ -166,7 +162,7 @@ class TransferStretches:
         self._set_page(_NOTHING)
 
     def _end(self) -> None:
-        """Leaves the rest to change events."""
+        """Reads the rest as change events."""
         self._ended = True
         self._set_page(_NOTHING)
         self._due_ns.clear()

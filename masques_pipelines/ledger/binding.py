@@ -1,10 +1,6 @@
-"""Which ledger a warehouse is a copy of, and the refusal of any other.
+"""Binds a warehouse to the ledger that it is a copy of, and refuses any other.
 
-Here: binding a warehouse to a ledger at its first event, and checking the bond at each sync.
-Not here: reading events (reader.py).
-A re-run checks the bond; it never changes.
-
-Two ledgers in one warehouse could not be told apart afterwards: times would interleave, and the
+Two ledgers in one warehouse could not be separated afterwards: times would interleave, and the
 cursor of one would hide the events of the other.
 """
 
@@ -26,8 +22,8 @@ class LedgerBindingError(PermanentError):
 def bind_ledger(warehouse: Warehouse, source: LedgerSource) -> bool:
     """Binds the warehouse to the ledger, or checks that it is bound to this one.
 
-    A ledger is told by its cluster id and its first event (time and transfer). One without any
-    event cannot be told yet and is not bound.
+    A ledger is identified by its cluster id and its first event (time and transfer). One without
+    any event cannot be identified yet and is not bound.
 
     Returns:
         Whether the warehouse is bound now.

@@ -1,16 +1,14 @@
 """The chart: the asset and scale of each ledger, the meaning of account, transfer, resource codes.
 
-Here: reading and validating a chart file, and loading it into masques_ops for the views there.
-Not here: applying it to rows (that is SQL: write_accounts.sql and write_transactions.sql).
-A re-run loads nothing when the chart is there already; a changed chart becomes a new version as one
-insert, so that the views change from one row to the next, and never half.
+Reads and validates a chart file, and loads it into masques_ops for the views there. A changed chart
+becomes a new version as one insert, so that the views change from one row to the next, never half.
 """
 
 import importlib.resources
 import time
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -18,7 +16,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from masques_pipelines.errors import PermanentError
 from masques_pipelines.money import SCALE_MAX
 from masques_pipelines.warehouse.client import Warehouse
-from masques_pipelines.warehouse.sql import sql
+
+_IN_FORCE: Final = (
+    "SELECT DISTINCT kind, code, name, scale FROM masques_ops.chart_entries "
+    "WHERE version = (SELECT max(version) FROM masques_ops.chart_entries)"
+)
 
 Ledger = Annotated[int, Field(ge=1, le=2**32 - 1, strict=True)]
 Code = Annotated[int, Field(ge=1, le=2**16 - 1, strict=True)]
@@ -26,15 +28,15 @@ ResourceType = Annotated[int, Field(ge=1, le=2**8 - 1, strict=True)]
 Asset = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9.]{0,15}$", strict=True)]
 
 
-def _not_a_stand_in(name: str) -> str:
-    """Refuses `code_12` and `type_7`: those say that a number is not in the chart."""
+def _not_a_placeholder(name: str) -> str:
+    """Refuses `code_12` and `type_7`: those are placeholders for numbers without a name."""
     if name.startswith(("code_", "type_")):
         raise ValueError("a name cannot begin with code_ or type_")
     return name
 
 
 Name = Annotated[
-    str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", strict=True), AfterValidator(_not_a_stand_in)
+    str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", strict=True), AfterValidator(_not_a_placeholder)
 ]
 
 
@@ -62,7 +64,7 @@ class Chart(BaseModel):
     resource_types: dict[ResourceType, Name]
 
     @model_validator(mode="after")
-    def _resource_types_are_told_apart(self) -> Self:
+    def _resource_types_have_names_of_their_own(self) -> Self:
         """Refuses one name for two resource types: rows keep the name, not the number.
 
         The seals put the ledger's bytes together again from the rows.
@@ -111,7 +113,7 @@ class Chart(BaseModel):
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice; plain YAML lets the later one win without a word."""
+    """Refuses a key that is there twice; plain YAML silently takes the later one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - the base class's signature
         seen: set[Hashable] = set()
@@ -132,7 +134,7 @@ def read_chart(path: Path | None) -> Chart:
         path: The file, or None for the packaged chart.
 
     Raises:
-        ChartError: The file cannot be read, is no YAML, has a key twice, or an entry is not valid.
+        ChartError: The file cannot be read, is not YAML, has a key twice, or a bad entry.
     """
     source = path or importlib.resources.files("masques_pipelines.ledger") / "chart.yaml"
     try:
@@ -162,7 +164,7 @@ def load_chart(warehouse: Warehouse, chart: Chart) -> bool:
         ChartError: A ledger that the warehouse knows is gone from the chart or has another asset or
             scale. Rows were written with the old one, so the money would not add up.
     """
-    rows = warehouse.rows(sql("ledger/chart_entries"))
+    rows = warehouse.rows(_IN_FORCE)
     loaded = {(str(kind), int(code), str(name), int(scale)) for kind, code, name, scale in rows}
     wanted = chart.entries()
     if loaded == wanted:

@@ -1,12 +1,9 @@
-"""Reading a ledger's events so that none is missed, whatever lands while we read.
+"""Reads a ledger's events so that none is missed, whatever is written while we read.
 
-Here: the cursor rules of one run over a ledger source.
-Not here: where events come from (sources/), which part of history may be read as transfers
-(backfill.py), and where events go (transactions.py).
-A re-run starts from the cursor that the target gives; nothing is kept here.
+Each run starts from the cursor that the target gives; nothing is kept here. The rules (each was
+seen on a real server, 0.17.9):
 
-The rules (each was seen on a real server, 0.17.9):
-- Only an empty page is the end: a development server's pages are short without a word.
+- Only an empty page is the end: a development server's pages are short without being the last.
 - An imported transfer may get any time after the newest *transfer*, so it can land behind an expiry
   that was read already (12 of 52 events were lost in one run of a plain cursor). Nothing can land
   behind a transfer. So when a transfer turns up after expiries, the gap before it is read again,
@@ -50,7 +47,7 @@ class Batch:
         pages: Replies that they came in.
         ledger_time_ns: The ledger's clock at the newest reply.
         is_last: True when the ledger had no more; then every event at or before ledger_time_ns has
-            been handed out, imports that are yet to land aside.
+            been handed out, except imports that have yet to land.
     """
 
     events: Records
@@ -67,8 +64,9 @@ class EventReader:
 
         Args:
             source: The ledger; used by this reader alone while it reads.
-            cursor_ns: Time of the newest event that is there and is no expiry; 0 for none. From 0,
-                transfers stand in for change events wherever they tell the same (backfill.py).
+            cursor_ns: Time of the newest event that is there and is not an expiry; 0 for none. From
+                0, transfers are read instead of change events wherever they tell the same
+                (backfill.py).
         """
         self._source = source
         from_start = cursor_ns == 0 and source.has_quick_transfers
@@ -110,7 +108,7 @@ class EventReader:
             return None
         events = self._settled(events)
         if self._stretches:
-            self._stretches.saw(events)
+            self._stretches.follow(events)
         return events
 
     def _from_transfers(self) -> Records:

@@ -1,15 +1,16 @@
-"""Deriving rows anew from the ledger: whole months, swapped in as a whole.
+"""Rebuilds months of masques.transactions from the ledger and swaps each in as a whole.
 
-Here: which months are due, reading one from the ledger, and the swap.
-Not here: deriving a row (write_transactions.sql, as for the sync).
-A re-run starts over: rows stand in masques_ops.transactions_rebuilt until a month is complete, and
-change place with the month's old rows in one step. Seals stay: they are of what the ledger sent.
+For when the chart has learned a ledger or a code whose rows are there already, or a month was lost
+or damaged. Balances need none of it: the next sync of accounts writes what has another currency
+now.
 
-When: the chart has learned a ledger or a code whose rows are there already, or a month was lost or
-damaged. Balances need none of it: the next sync of accounts writes what has another currency now.
+A re-run starts over: rows are written to masques_ops.transactions_rebuilt until a month is
+complete, and then replace the month's old rows in one step. Seals stay: they are of what the ledger
+sent.
 """
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -27,10 +28,22 @@ from masques_pipelines.warehouse.lease import Lease, writer_lease
 from masques_pipelines.warehouse.sql import sql
 
 REBUILT: Final = "masques_ops.transactions_rebuilt"
+_EMPTY_REBUILT: Final = "TRUNCATE TABLE masques_ops.transactions_rebuilt"
+_MONTHS_OF_LEDGER: Final = (
+    "SELECT DISTINCT toYYYYMM(timestamp) AS month FROM masques.transactions "
+    "WHERE ledger = {ledger:UInt32} ORDER BY month"
+)
+# No sealed batch has events of two months.
+_SEALED_EVENTS: Final = (
+    "SELECT sum(events) FROM masques_ops.ledger_seals FINAL "
+    "WHERE to_ns >= {start_ns:UInt64} AND to_ns < {end_ns:UInt64}"
+)
+
+logger = logging.getLogger(__name__)
 
 
 class RebuildError(PermanentError):
-    """A month cannot be derived anew; its rows are as they were."""
+    """A month cannot be rebuilt; its rows are as they were."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +78,15 @@ class Month:
         return cls(moment.year, moment.month)
 
 
-def rebuild_transactions(  # noqa: PLR0913 - what to rebuild, beside sync_transactions' own
+def rebuild_transactions(
     warehouse: Warehouse,
     source: LedgerSource,
     chart: Chart,
     *,
     ledger: int | None = None,
     month: Month | None = None,
-    report: Callable[[str], None] = lambda _line: None,
 ) -> dict[Month, int]:
-    """Derives rows anew from the ledger and swaps them in, month by month.
+    """Writes rows from the ledger again and swaps them in, month by month.
 
     Args:
         warehouse: The target; nothing else may write to it meanwhile.
@@ -82,38 +94,52 @@ def rebuild_transactions(  # noqa: PLR0913 - what to rebuild, beside sync_transa
         chart: What its numbers mean now.
         ledger: Only the months that have events of this ledger.
         month: Only this month.
-        report: Called with one line for each month.
 
     Returns:
-        The rows of each month that was swapped in.
+        The rows of each month that was swapped in; a month without events is left out.
 
     Raises:
-        RebuildError: The ledger holds fewer events of a month than were synced.
+        RebuildError: The ledger holds fewer events of a month than were synced, or none of the one
+            month that was asked for.
         As sync_transactions.
     """
-    with writer_lease(warehouse, LEASE, on_wait=report) as lease:
+    with writer_lease(warehouse, LEASE) as lease:
         load_chart(warehouse, chart)
         bind_ledger(warehouse, source)
+        span_ns = tuple(map(int, warehouse.row(sql("ledger/span_known"))))
         done: dict[Month, int] = {}
-        newest_ns = int(warehouse.scalar(sql("ledger/newest_known")))
-        for due in [month] if month else _months(warehouse, ledger):
-            done[due] = _rebuild(warehouse, source, chart, lease, due, newest_ns=newest_ns)
-            report(f"{due}: {done[due]:,} rows swapped in")
+        for due in [month] if month else _months(warehouse, span_ns, ledger):
+            rows = _rebuild(warehouse, source, chart, lease, due, newest_ns=span_ns[1])
+            if rows:
+                done[due] = rows
+                logger.info("%s: %s rows swapped in", due, f"{rows:,}")
+            elif month:
+                raise RebuildError(
+                    f"{source.description} has no event in {month} that retention keeps: "
+                    + _span_text(_months_between(span_ns))
+                )
     return done
 
 
-def _months(warehouse: Warehouse, ledger: int | None) -> list[Month]:
-    if ledger is not None:
-        rows = warehouse.rows(sql("ledger/months_of_ledger"), {"ledger": ledger})
-        return [Month(int(partition) // 100, int(partition) % 100) for (partition,) in rows]
-    first_ns, newest_ns = warehouse.row(sql("ledger/span_known"))
-    months: list[Month] = []
-    if int(newest_ns):
-        last = Month.of(int(newest_ns))
-        months.append(Month.of(int(first_ns)))
-        while months[-1] != last:
-            months.append(months[-1].following)
+def _months(warehouse: Warehouse, span_ns: tuple[int, ...], ledger: int | None) -> list[Month]:
+    if ledger is None:
+        return _months_between(span_ns)
+    rows = warehouse.rows(_MONTHS_OF_LEDGER, {"ledger": ledger})
+    return [Month(int(partition) // 100, int(partition) % 100) for (partition,) in rows]
+
+
+def _months_between(span_ns: tuple[int, ...]) -> list[Month]:
+    first_ns, newest_ns = span_ns
+    if newest_ns == 0:
+        return []
+    months, last = [Month.of(first_ns)], Month.of(newest_ns)
+    while months[-1] != last:
+        months.append(months[-1].following)
     return months
+
+
+def _span_text(months: list[Month]) -> str:
+    return f"give a month from {months[0]} to {months[-1]}" if months else "sync the ledger first"
 
 
 def _rebuild(  # noqa: PLR0913 - what rebuild_transactions was given, the lease and the month
@@ -125,8 +151,12 @@ def _rebuild(  # noqa: PLR0913 - what rebuild_transactions was given, the lease 
     *,
     newest_ns: int,
 ) -> int:
-    """Rebuilds one month up to the newest event known: what is newer is the sync's to write."""
-    warehouse.command("TRUNCATE TABLE masques_ops.transactions_rebuilt")
+    """Rebuilds one month up to the newest event known: what is newer is the sync's to write.
+
+    Returns:
+        Its rows; 0 when the ledger has no event there that retention keeps, and nothing was done.
+    """
+    warehouse.command(_EMPTY_REBUILT)
     end_ns = min(month.following.start_ns, newest_ns + 1)
     horizon_ns = retention_horizon_ns()
     read = expected = 0
@@ -134,12 +164,7 @@ def _rebuild(  # noqa: PLR0913 - what rebuild_transactions was given, the lease 
         insert_events(warehouse, lease, chart, events, table=REBUILT)
         read += len(events)
         expected += int((timestamps_ns(events) > horizon_ns).sum())
-    sealed = int(
-        warehouse.scalar(
-            sql("ledger/events_sealed_within"),
-            {"start_ns": month.start_ns, "end_ns": end_ns},
-        )
-    )
+    sealed = int(warehouse.scalar(_SEALED_EVENTS, {"start_ns": month.start_ns, "end_ns": end_ns}))
     if read < sealed:
         raise RebuildError(
             f"{month}: {source.description} has {read:,} events, and at least {sealed:,} were "
@@ -149,14 +174,18 @@ def _rebuild(  # noqa: PLR0913 - what rebuild_transactions was given, the lease 
     if not rows == times == expected:
         raise RebuildError(
             f"{month}: {expected:,} events were read and {rows:,} rows with {times:,} times came "
-            "of them: another writer is at work; the rows stay as they are"
+            "of them: another process writes to it; the rows stay as they are"
         )
+    if (
+        not rows
+    ):  # an empty table cannot replace a partition, and ClickHouse would advise to drop it
+        return 0
     lease.hold()
     warehouse.command(
         f"ALTER TABLE masques.transactions REPLACE PARTITION {month.partition} "
         "FROM masques_ops.transactions_rebuilt"
     )
-    warehouse.command("TRUNCATE TABLE masques_ops.transactions_rebuilt")
+    warehouse.command(_EMPTY_REBUILT)
     return int(rows)
 
 

@@ -1,10 +1,7 @@
 """Byte layouts of TigerBeetle's records, and the check that a page really holds them.
 
-Here: the fixed offsets of the 384-byte change event and the 128-byte account and transfer, as
-numpy types over raw pages, the 137 bytes that are kept of a change event, and the self-check of a
-page.
-Not here: reading pages from anywhere, or turning them into rows (that is SQL).
-A re-run does nothing: the functions are pure.
+The fixed offsets of the 384-byte change event and the 128-byte account and transfer, as numpy types
+over raw pages, and the 137 bytes that are kept of a change event.
 
 Source of the layouts: TigerBeetle 0.17.9, `src/tigerbeetle.zig` and `src/state_machine.zig`,
 tried on a real server. All integers are little-endian; a u128 is its low 64 bits, then its high.
@@ -32,7 +29,7 @@ EVENT_TYPE_EXPIRED: Final = 4
 TRANSFER_FLAG_IMPORTED: Final = 256
 
 # TigerBeetle reads a filter whose timestamp is 2^63 or more as invalid and answers with an empty
-# page that says OK: it looks like "caught up". So it is refused here, before it is sent.
+# page and status OK, which looks like "caught up". So it is refused here, before it is sent.
 TIMESTAMP_MAX: Final = 2**63 - 1
 
 Records = npt.NDArray[np.void]
@@ -114,7 +111,7 @@ CHANGE_EVENT_DTYPE: Final = np.dtype(
 
 # What masques.transactions keeps of a change event, in this order and without padding. These bytes
 # are both what is sealed (seals.py; sql/ledger/proofs/seal_digests.sql puts them together again,
-# so the order is for ever) and what is inserted. The rest of an event is the accounts beside it.
+# so the order must never change) and what is inserted. The rest of an event is its accounts.
 EVENT_DTYPE: Final = np.dtype(
     [
         ("timestamp", "<u8"),
@@ -179,7 +176,7 @@ def records_of(data: bytes, dtype: np.dtype[Any], *, origin: str) -> Records:
         origin: What the page is, for the error text (a file, or an operation of a server).
 
     Raises:
-        PageError: The length is no multiple of the record's size.
+        PageError: The length is not a multiple of the record's size.
     """
     remainder = len(data) % dtype.itemsize
     if remainder:
@@ -205,8 +202,8 @@ def kept_of(change_events: Records) -> Records:
 def events_of_transfers(transfers: Records) -> Records:
     """Returns what is kept of the change event that each transfer made, as EVENT_DTYPE.
 
-    A transfer makes one event, at its own time, that repeats its fields. (An expiry is an event of
-    no transfer: it cannot be told from here.)
+    A transfer makes one event, at its own time, that repeats its fields. (No transfer shows an
+    expiry.)
     """
     events = np.zeros(len(transfers), dtype=EVENT_DTYPE)
     for name in EVENT_DTYPE.names or ():

@@ -1,13 +1,11 @@
-"""Sealing what the ledger sent: a digest of each batch of events, chained to the batch before.
+"""Seals what the ledger sent: a digest of each batch of events, chained to the batch before.
 
-Here: the digest of events, the seals of a run, and reading and writing them.
-Not here: which bytes of an event count (EVENT_DTYPE in records.py), and recomputing the chain from
-the tables (proofs/chain.py).
-A re-run goes on from the newest seal; a batch that a killed run wrote and did not seal is read from
+The digest is taken of the ledger's own bytes (EVENT_DTYPE in records.py), before ClickHouse sees
+them, and of nothing that the chart adds. So it proves that the table holds what was sent, and a
+rebuild does not change it. proofs/integrity.py recomputes the chain from the tables.
+
+A sync continues from the newest seal; a batch that a killed run wrote and did not seal is read from
 the ledger once more.
-
-The digest is taken of the ledger's own bytes, before ClickHouse sees them, and of nothing that the
-chart says. So it proves that the table holds what was sent, and a rebuild does not change it.
 """
 
 import hashlib
@@ -29,10 +27,16 @@ from masques_pipelines.ledger.records import (
     timestamps_ns,
 )
 from masques_pipelines.warehouse.client import Warehouse
-from masques_pipelines.warehouse.sql import sql
 
 # A seal of more would make the recomputing of one batch large.
 SEAL_EVENTS_MAX: Final = 200_000
+
+SEAL_COLUMNS: Final = (
+    "sequence, from_ns, to_ns, events, posted, held, events_digest, previous_digest, digest"
+)
+_NEWEST: Final = (
+    f"SELECT {SEAL_COLUMNS} FROM masques_ops.ledger_seals ORDER BY sequence DESC LIMIT 1"  # noqa: S608 - a constant
+)
 
 _POSTED_TYPES: Final = (0, 2)
 _HELD_TYPES: Final = (1,)
@@ -75,7 +79,7 @@ class Sealer:
 
     @property
     def digest(self) -> str:
-        """The newest seal's digest, which vouches for the whole chain; "" when there is none."""
+        """The newest seal's digest, which covers the whole chain; "" when there is none."""
         return self._newest.digest if self._newest else ""
 
     def sealed(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, list[Seal]]]:
@@ -84,7 +88,7 @@ class Sealer:
             yield batch, self.add(batch.events)
 
     def add(self, events: Records) -> list[Seal]:
-        """Takes events as the reader hands them out; returns the seals that this completes.
+        """Adds events as the reader hands them out; returns the seals that this completes.
 
         Expiries after the newest transfer wait for the next one: an import may land before them.
         """
@@ -134,7 +138,7 @@ def events_digest(events: Records) -> str:
 
 def newest_seal(warehouse: Warehouse) -> Seal | None:
     """Returns the seal with the highest sequence number, None when nothing is sealed."""
-    records = warehouse.records(sql("ledger/newest_seal"))
+    records = warehouse.records(_NEWEST)
     return seal_of(records[0]) if records else None
 
 

@@ -1,8 +1,6 @@
-"""What every ledger source gives: raw pages of records, with the ledger's own time.
+"""The ledger source interface: raw pages of records, with the ledger's own time.
 
-Here: the protocol, the values that cross it, and the check of its arguments.
-Not here: any way of reading (one module per kind of source), or meaning of the bytes (records.py).
-A re-run does nothing: the types are immutable.
+A folder of each kind implements it (tigerbeetle/, capture/); connect.py lists them.
 """
 
 import re
@@ -24,7 +22,7 @@ class LedgerUnavailableError(TransientError):
 
 
 class LedgerRefusedError(PermanentError):
-    """The ledger or its files will not serve this reader; the text says what to change."""
+    """The ledger or its files refuse this reader; the text says what to change."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +32,9 @@ class Page:
     Attributes:
         data: Records back to back, ascending by their time; b"" when there is nothing.
         ledger_time_ns: The ledger's own clock when it made the page, nanoseconds since 1970. Every
-            record of the page shows the state at exactly that time. A page without records says
-            that nothing of the asked range is still to come at or before this time, late imports
-            aside.
+            record of the page shows the state at exactly that time. A page without records means
+            that nothing of the requested range is still to come at or before this time, except
+            late imports.
     """
 
     data: bytes
@@ -46,8 +44,8 @@ class Page:
 def check_range(timestamp_min: int, timestamp_max: int = 0, limit: int | None = None) -> None:
     """Raises ValueError unless a ledger would answer this range as it is meant.
 
-    A ledger answers an invalid range with an empty page that says OK, which looks like "caught up";
-    and a negative time wraps to 2^64 - 1 on its way into the library.
+    A ledger answers an invalid range with an empty page and status OK, which looks like "caught
+    up"; and a negative time wraps to 2^64 - 1 on its way into the library.
     """
     for name, value in (("timestamp_min", timestamp_min), ("timestamp_max", timestamp_max)):
         if not 0 <= value <= TIMESTAMP_MAX:
@@ -62,10 +60,10 @@ def parse_cluster_id(text: str) -> int:
     """Reads a cluster's number: decimal digits, as TigerBeetle's own commands take it.
 
     Raises:
-        ValueError: It is no number from 0 to 2^128 - 1.
+        ValueError: It is not a number from 0 to 2^128 - 1.
     """
     if not re.fullmatch(r"[0-9]{1,39}", text) or int(text) >= 2**128:
-        raise ValueError(f"{text[:60]!r} is no cluster id, a number from 0 to 2^128 - 1")
+        raise ValueError(f"{text[:60]!r} is not a valid cluster id, a number from 0 to 2^128 - 1")
     return int(text)
 
 
@@ -106,8 +104,8 @@ class LedgerSource(Protocol):
         Raises:
             LedgerUnavailableError: No answer before the deadline.
             LedgerRefusedError: The ledger will never answer this reader.
-            PageError: The reply is not what the layout says.
-            ValueError: The range is not one (below 0, 2^63 or more, min above max, limit below 1).
+            PageError: The reply does not have the expected layout.
+            ValueError: The range is invalid (below 0, 2^63 or more, min above max, limit below 1).
         """
 
     def accounts(self, timestamp_min: int) -> Page:
@@ -127,7 +125,7 @@ class LedgerSource(Protocol):
         """
 
     def close(self) -> None:
-        """Lets go of the connection or the files; further calls are an error."""
+        """Releases the connection or the files; further calls are an error."""
 
     def __enter__(self) -> Self: ...
 

@@ -1,15 +1,14 @@
-"""Filling masques.transactions from the ledger's change events.
+"""Fills masques.transactions from the ledger's change events.
 
-Here: one sync from the cursor in the target to the ledger's newest event.
-Not here: the cursor rules (reader.py), the meaning of the bytes (write_transactions.sql), what is
-sealed of them (seals.py), Dagster.
-A re-run resumes at the newest row that is no expiry. What is there already is dropped by its time,
-so a run that was killed anywhere, or an insert that was sent twice, leaves no trace.
-Against a server the lease keeps a second writer out; embedded, the warehouse's lock does.
+A sync resumes at the newest row that is not an expiry. What is there already is dropped by its
+time, so a run that was killed anywhere, or an insert that was sent twice, leaves no trace. Against
+a server the lease keeps a second writer out; embedded, the warehouse's lock does.
+
+The cursor's rules are in reader.py, the meaning of the bytes in write_transactions.sql.
 """
 
+import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -40,9 +39,15 @@ LEASE: Final = "ledger"
 INSERT_SETTINGS: Final = {"materialize_skip_indexes_on_insert": 0, "max_insert_threads": 1}
 # A write of seals costs 10 ms, a tenth of a batch. After a kill, so many batches are read again.
 SEALS_AT_ONCE: Final = 8
-REPORT_EVERY_S: Final = 5.0
+PROGRESS_EVERY_S: Final = 5.0
 # The table drops rows after 7 years; one day less than that is surely still there.
 _RETENTION: Final = timedelta(days=7 * 365 - 1)
+_TOTAL: Final = (
+    "SELECT count() AS total, toUnixTimestamp64Nano(max(timestamp)) AS newest_ns "
+    "FROM masques.transactions"
+)
+
+logger = logging.getLogger(__name__)
 
 
 class SyncIncompleteError(PermanentError):
@@ -51,7 +56,7 @@ class SyncIncompleteError(PermanentError):
 
 @dataclass(frozen=True)
 class EventTimes:
-    """A set of event times, as sql/ledger/events_after.sql sums it up.
+    """A set of event times in three numbers, as sql/ledger/events_after.sql gives them.
 
     Attributes:
         events: How many.
@@ -75,7 +80,7 @@ class EventTimes:
 
 @dataclass(frozen=True)
 class TransactionsSync:
-    """What one sync did.
+    """How one sync went.
 
     Attributes:
         rows_written: Events that were not there before.
@@ -85,7 +90,7 @@ class TransactionsSync:
         watermark_ns: Ledger time up to which the table is complete, nanoseconds since 1970.
         newest_event_ns: Ledger time of the newest event, 0 when there is none.
         lag_s: Seconds from watermark_ns to now, by this machine's clock.
-        seal: Digest that vouches for all up to the newest transfer; "" when nothing is sealed.
+        seal: Digest that covers all up to the newest transfer; "" when nothing is sealed.
         duration_s: How long it took.
     """
 
@@ -110,7 +115,6 @@ def sync_transactions(
     source: LedgerSource,
     chart: Chart,
     *,
-    report: Callable[[str], None] = lambda _line: None,
     batch_events: int = BATCH_EVENTS,
 ) -> TransactionsSync:
     """Brings masques.transactions up to the ledger's newest event.
@@ -119,7 +123,6 @@ def sync_transactions(
         warehouse: The target; nothing else may write to it meanwhile.
         source: The ledger.
         chart: What its numbers mean.
-        report: Called with one line of progress every REPORT_EVERY_S on a long back-fill.
         batch_events: Events per insert: the control of memory.
 
     Raises:
@@ -130,17 +133,16 @@ def sync_transactions(
         LedgerUnavailableError, LedgerRefusedError, PageError: From the source.
         WarehouseTransientError, WarehousePermanentError: From the warehouse.
     """
-    with writer_lease(warehouse, LEASE, on_wait=report) as lease:
-        return _sync(warehouse, source, chart, lease, report=report, batch_events=batch_events)
+    with writer_lease(warehouse, LEASE) as lease:
+        return _sync(warehouse, source, chart, lease, batch_events=batch_events)
 
 
-def _sync(  # noqa: PLR0913 - the arguments of the public function, and the lease
+def _sync(
     warehouse: Warehouse,
     source: LedgerSource,
     chart: Chart,
     lease: Lease,
     *,
-    report: Callable[[str], None],
     batch_events: int,
 ) -> TransactionsSync:
     started_s = time.monotonic()
@@ -150,7 +152,7 @@ def _sync(  # noqa: PLR0913 - the arguments of the public function, and the leas
     # What was written and not sealed is read again; what is there already is dropped.
     cursor_ns = min(read_cursor(warehouse), sealer.sealed_to_ns)
     total_before, _ = _total(warehouse)
-    progress = _Progress(report, cursor_ns=cursor_ns)
+    progress = _Progress(cursor_ns=cursor_ns)
     events_read = pages = watermark_ns = 0
     recent = EventTimes()
     unwritten: list[Seal] = []
@@ -222,7 +224,7 @@ def retention_horizon_ns() -> int:
 
 
 def read_cursor(warehouse: Warehouse) -> int:
-    """Returns the time of the newest event that is no expiry, nanoseconds; 0 when there is none."""
+    """Returns the time of the newest event that is not an expiry, nanoseconds; 0 for none."""
     rows = warehouse.rows(sql("ledger/cursor"))
     return int(rows[0][0]) if rows else 0
 
@@ -234,13 +236,13 @@ def _verify(warehouse: Warehouse, *, after_ns: int, expected: EventTimes) -> Non
     if held != expected:
         raise SyncIncompleteError(
             f"masques.transactions holds {held.events:,} rows after {after_ns}, and they are not "
-            f"the {expected.events:,} events that the ledger has there: another writer is at work "
-            "or rows were removed; find and stop it, then run the sync again"
+            f"the {expected.events:,} events that the ledger has there: another process writes to "
+            "it or rows were removed; find and stop it, then run the sync again"
         )
 
 
 def _record(warehouse: Warehouse, source: LedgerSource, done: TransactionsSync) -> None:
-    """Notes how far the table is complete: proofs go no further."""
+    """Records how far the table is complete: proofs go no further."""
     warehouse.insert_rows(
         "masques_ops.ledger_syncs",
         [
@@ -267,16 +269,15 @@ def _record(warehouse: Warehouse, source: LedgerSource, done: TransactionsSync) 
 
 
 def _total(warehouse: Warehouse) -> tuple[int, int]:
-    total, newest_ns = warehouse.row(sql("ledger/transactions_total"))
+    total, newest_ns = warehouse.row(_TOTAL)
     return int(total), int(newest_ns) if total else 0
 
 
 class _Progress:
-    """Says every few seconds how far a long back-fill is."""
+    """Logs every few seconds how far a long back-fill is."""
 
-    def __init__(self, report: Callable[[str], None], *, cursor_ns: int) -> None:
-        self._report = report
-        self._started_s = self._said_s = time.monotonic()
+    def __init__(self, *, cursor_ns: int) -> None:
+        self._started_s = self._logged_s = time.monotonic()
         self._first_ns = cursor_ns
         self._events = 0
 
@@ -285,13 +286,16 @@ class _Progress:
         times = timestamps_ns(events)
         self._first_ns = self._first_ns or int(times[0])
         now_s = time.monotonic()
-        if now_s - self._said_s < REPORT_EVERY_S:
+        if now_s - self._logged_s < PROGRESS_EVERY_S:
             return
-        self._said_s = now_s
+        self._logged_s = now_s
         elapsed_s = now_s - self._started_s
         done_ns, left_ns = int(times[-1]) - self._first_ns, ledger_time_ns - int(times[-1])
         left_s = elapsed_s * left_ns / done_ns if done_ns > 0 else 0.0
-        self._report(
-            f"{self._events:,} events, {self._events / elapsed_s:,.0f} per s, "
-            f"{left_ns / 1e9:,.0f} s of ledger time behind, about {left_s:,.0f} s to go"
+        logger.info(
+            "%s events, %s per s, %s s of ledger time behind, about %s s left",
+            f"{self._events:,}",
+            f"{self._events / elapsed_s:,.0f}",
+            f"{left_ns / 1e9:,.0f}",
+            f"{left_s:,.0f}",
         )

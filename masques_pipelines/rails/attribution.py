@@ -1,11 +1,8 @@
-"""Which account and which ledger transfer a settlement belongs to.
+"""Attributes settlements to ledger accounts.
 
-Here: attribution by the payment's own reference, then by the registry of payers' addresses.
-Not here: what a rail says of a payment.
-A re-run attributes what has become known since; everything else stays as it is.
-
-Never by amount, memo or symbol: anybody can pay the same amount, copy a memo, or name a token. A
-settlement that neither way leads from stays unattributed.
+First by the payment's own reference (the ledger transfer that the gate's journal names), then by
+the registry of payers' addresses. Never by amount, memo or symbol: anybody can pay the same amount,
+copy a memo, or name a token. A settlement that neither leads to an account stays unattributed.
 """
 
 from datetime import UTC, datetime
@@ -15,8 +12,12 @@ from masques_pipelines.rails.protocol import UNATTRIBUTED
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 
-# The account of ours on the other side of a payment, as the ledger's chart calls it.
+# The platform's own side of a payment, as the ledger's chart calls it.
 TREASURY_TYPE: Final = "treasury"
+_UNATTRIBUTED_TOTAL: Final = """
+SELECT count() FROM masques_marts.settlements_current
+WHERE from_account_id = toUUID({unattributed:String})
+"""
 
 
 def link_settlements(warehouse: Warehouse) -> int:
@@ -38,6 +39,4 @@ def link_settlements(warehouse: Warehouse) -> int:
 
 
 def _unattributed(warehouse: Warehouse) -> int:
-    return int(
-        warehouse.scalar(sql("rails/unattributed_total"), {"unattributed": str(UNATTRIBUTED)})
-    )
+    return int(warehouse.scalar(_UNATTRIBUTED_TOTAL, {"unattributed": str(UNATTRIBUTED)}))

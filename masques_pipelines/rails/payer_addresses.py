@@ -1,8 +1,6 @@
-"""The registry of payers' addresses: whose account an address belonged to, and when.
+"""Writes the registry of payers' addresses: which account an address belonged to, and when.
 
-Here: writing entries.
-Not here: using them (linking.py).
-A re-run of the same entry replaces it by itself.
+An entry that is written again replaces itself.
 """
 
 import uuid
@@ -10,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from masques_pipelines.errors import PermanentError
+from masques_pipelines.rails import catalog
 from masques_pipelines.warehouse.client import Warehouse
 
 
@@ -22,8 +21,8 @@ class Payer:
     """One entry.
 
     Attributes:
-        rail: base, solana or lightning.
-        address: As settlements.payer has it.
+        rail: Name of the rail.
+        address: As settlements.payer has it, in any case where the rail ignores case.
         account_id: The ledger account of its owner.
         valid_from: Inclusive.
         valid_to: Exclusive.
@@ -37,25 +36,26 @@ class Payer:
 
 
 def register(warehouse: Warehouse, entry: Payer) -> None:
-    """Writes an entry; one with the same rail, address and beginning is replaced.
+    """Writes an entry; one with the same rail, address and start is replaced.
 
     Raises:
-        RegistryError: It ends before it begins.
+        RegistryError: It ends before it starts, or no payer of its rail has an address.
     """
+    normalize = catalog.by_name(entry.rail).normalize_payer
+    if normalize is None:
+        raise RegistryError(f"{entry.rail}: its payers have no addresses to register")
     if entry.valid_to <= entry.valid_from:
         raise RegistryError(
             f"{entry.address}: it would be valid until {entry.valid_to} and only from "
             f"{entry.valid_from} on: give --to a later time"
         )
-    # Base's addresses have no case of their own; the mixed case is only a checksum.
-    address = entry.address.lower() if entry.rail == "base" else entry.address
     warehouse.insert_rows(
         "masques_ops.payer_addresses",
         ("rail", "address", "account_id", "valid_from", "valid_to", "recorded_at"),
         [
             (
                 entry.rail,
-                address,
+                normalize(entry.address),
                 entry.account_id,
                 entry.valid_from,
                 entry.valid_to,

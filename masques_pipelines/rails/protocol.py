@@ -1,8 +1,7 @@
-"""What a rail is to the rest: fetch(cursor) gives observations and the next cursor.
+"""The rail interface: `fetch(cursor)` returns observations and the next cursor.
 
-Here: the types that every rail speaks, and the errors it raises.
-Not here: any rail (one file each), and what becomes of observations (revisions.py).
-A re-run of a fetch with the same cursor against the same chain gives the same observations.
+A fetch depends on the cursor, the chain and the open settlements, never on this machine's clock:
+the same cursor against the same chain gives the same observations.
 """
 
 import uuid
@@ -13,22 +12,22 @@ from typing import Any, Final, Literal, Protocol
 
 from masques_pipelines.errors import PermanentError, TransientError
 
-# What no account can have as its id: a settlement that nobody is known to have paid.
+# The account of a settlement whose payer is not known: no account can have this id.
 UNATTRIBUTED: Final = uuid.UUID(int=0)
 
 Status = Literal["pending", "confirmed", "failed", "unknown"]
 Direction = Literal["in", "out"]
-# Who says it: the chain decides; an intent (the gate's journal) can only announce.
+# Who reported it: the chain decides; an intent (from the gate's journal) only announces.
 Source = Literal["intent", "chain"]
 Cursor = Mapping[str, Any]
 
 
 class RailUnavailableError(TransientError):
-    """A node could not serve the call now: down, slow, busy, behind, or answering nonsense."""
+    """A node could not answer now: down, slow, busy, behind, or its answer made no sense."""
 
 
 class RailRefusedError(PermanentError):
-    """A node refused and will again, or is not the node it should be."""
+    """A node refused and will refuse again, or is not the node that it should be."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +35,9 @@ class Asset:
     """A token that counts as money.
 
     Attributes:
-        address: Contract, lower-case hex; on Solana the mint.
-        symbol: Our word for it; the contract's own proves nothing.
-        decimals: Of one whole unit.
+        address: Contract address, lower-case hex; on Solana the mint.
+        symbol: The currency in our tables; the contract's own symbol proves nothing.
+        decimals: Decimal places of one whole unit.
     """
 
     address: str
@@ -47,35 +46,52 @@ class Asset:
 
 
 @dataclass(frozen=True)
+class AssetAllowList:
+    """The tokens and networks of all rails, switched on or not.
+
+    Attributes:
+        assets: Allowed tokens by (CAIP-2 network, address); EVM addresses in lower case.
+        networks: The CAIP-2 network of each rail, by the rail's name.
+    """
+
+    assets: Mapping[tuple[str, str], Asset]
+    networks: Mapping[str, str]
+
+    def rail_of(self, network: str) -> str | None:
+        """Returns the name of the rail that reads a network, None when no rail does."""
+        return next((name for name, each in self.networks.items() if each == network), None)
+
+
+@dataclass(frozen=True)
 class Observation:
     """What was seen of one payment at one time.
 
     Attributes:
-        settlement_id: Identity of the payment (identity.py); the same however often it is seen.
+        settlement_id: Identity of the payment (settlement_ids.py), the same in every observation.
         source: "chain" decides; "intent" announces.
-        rail: base, solana or lightning.
+        rail: Name of the rail.
         network: CAIP-2 id of the chain.
-        direction: in or out, as the treasury sees it.
+        direction: "in" to the treasury or "out" of it.
         status: pending, confirmed, failed or unknown.
         amount: In whole units of the currency, exact.
-        currency: Symbol of the asset, by the allow-list of the settings.
+        currency: Symbol of the asset, as the allow-list names it.
         timestamp_ns: Time of the fact (block, settle, intent), nanoseconds since 1970.
         asset: Token contract or mint; empty for the rail's own coin.
-        to_address: Who was paid.
-        payer: Who paid, by the chain where it says so.
+        to_address: Receiver.
+        payer: Sender, where the chain names it.
         payment_ref: Nonce, payment hash or signature.
-        protocol: x402, l402 or empty when it is not known.
+        protocol: x402, l402, or empty when it is not known.
         tx_hash: Transaction or payment hash.
         block_height: Block number, on Solana the slot.
-        block_hash: Hash of that block where the rail has one.
-        confirmations: Blocks on top and the block itself, at this moment.
-        finality: The rail's own word; empty while only the journal speaks.
-        failure_reason: Why it failed or is unknown.
+        block_hash: Hash of that block, where the rail has one.
+        confirmations: This block and the blocks on top of it, when it was observed.
+        finality: The rail's own word for it; empty while only the journal reported the payment.
+        failure_reason: Why the status is failed or unknown.
         network_fee: What the chain charged, in fee_currency.
-        fee_currency: Coin of the network fee.
+        fee_currency: Currency of the network fee.
         facilitator_fee: In currency.
-        transaction_id: The ledger transfer, as the gate's journal names it.
-        attributes: What else is known; keys are stable, values are text.
+        transaction_id: The ledger transfer that the gate's journal names.
+        attributes: Everything else; keys are stable, values are text.
     """
 
     settlement_id: uuid.UUID
@@ -107,11 +123,11 @@ class Observation:
 
 @dataclass(frozen=True)
 class OpenSettlement:
-    """A settlement that is neither confirmed nor failed; its rail looks at it again each time.
+    """A settlement that is neither confirmed nor failed; its rail looks at it in every fetch.
 
     Attributes:
-        latest: Its newest revision, as an observation.
-        deadline_s: When it can no longer succeed, seconds since 1970; None when nothing says so.
+        latest: Its latest revision, as an observation.
+        deadline_s: When it can no longer succeed, seconds since 1970; None when not known.
     """
 
     latest: Observation
@@ -123,17 +139,17 @@ class OpenSettlement:
         return self.latest.settlement_id
 
 
-# Asked by a rail at each fetch: what of it is still open (in the warehouse).
+# Called by a rail in each fetch: its settlements in the warehouse that are still open.
 OpenSettlements = Callable[[], Sequence[OpenSettlement]]
 
 
 @dataclass(frozen=True)
-class Refused:
+class Rejected:
     """Something that looks like a payment and cannot be a row; it goes to quarantine.
 
     Attributes:
-        source: Where it came from, enough to find it again.
-        line_no: Position there, 1 and up.
+        source: Where it came from, precise enough to find it again.
+        line_no: Position in the source, from 1.
         reason: `kind:field`.
         raw: The thing as it came, without secrets.
     """
@@ -145,16 +161,16 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """One step of a rail.
+class FetchResult:
+    """The result of one fetch.
 
     Attributes:
-        observations: What was seen, in the order of the rail.
-        cursor: Where the next fetch goes on.
+        observations: In the order of the rail.
+        cursor: Where the next fetch continues.
         is_caught_up: Whether there is nothing more to fetch now.
-        position: Height, slot or index that the cursor stands at, for people and plots.
-        behind: How far that is from the rail's head, in the same unit.
-        refused: What cannot be a row.
+        position: Height, slot or index of the cursor, for people and plots.
+        behind: Distance to the rail's head, in the same unit.
+        rejected: What cannot be a row.
         notes: Counts worth plotting (zero-value transfers skipped …).
     """
 
@@ -163,7 +179,7 @@ class Fetched:
     is_caught_up: bool
     position: int
     behind: int
-    refused: Sequence[Refused] = ()
+    rejected: Sequence[Rejected] = ()
     notes: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -171,10 +187,9 @@ class Rail(Protocol):
     """A source of settlements.
 
     Attributes:
-        name: base, solana, lightning or journal.
-        network: What the cursor belongs to besides the name.
-        description: Names the endpoint in messages, without credentials.
-        calls: Requests made so far.
+        name: Name of the rail, unique in the catalog.
+        network: What the cursor belongs to, together with the name.
+        description: The endpoint in messages, without credentials.
     """
 
     name: str
@@ -186,8 +201,8 @@ class Rail(Protocol):
         """Requests made so far."""
         ...
 
-    def fetch(self, cursor: Cursor | None) -> Fetched:
-        """Returns what happened after the cursor; None begins.
+    def fetch(self, cursor: Cursor | None) -> FetchResult:
+        """Returns what happened after the cursor; None starts at the beginning.
 
         Raises:
             RailUnavailableError, RailRefusedError: Nothing was fetched; the cursor stays.

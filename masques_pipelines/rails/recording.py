@@ -3,14 +3,15 @@
 A request that was not recorded is an error.
 
 The file is JSON: {"recorded_at_s": n, "exchanges": [{"request": [method, path, body], "status": n,
-"response": …}]}. Requests are told by method, path with query, and body without JSON-RPC ids.
+"response": …}]}. A request is identified by method, path with query, and body without JSON-RPC
+ids.
 """
 
 import json
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 from masques_pipelines.errors import PermanentError
 
@@ -19,7 +20,7 @@ class RecordingError(PermanentError):
     """A recording is missing, damaged, or does not hold the request that was made."""
 
 
-def recorded_transport(path: Path) -> httpx.MockTransport:
+def recorded_transport(path: Path) -> httpx2.MockTransport:
     """Returns a transport that answers from a recording.
 
     Raises:
@@ -34,7 +35,7 @@ def recorded_transport(path: Path) -> httpx.MockTransport:
             "`masques demo` lays it down again"
         ) from error
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         found = answers.get(_key(request_of(request)))
         if found is None:
             raise RecordingError(
@@ -42,25 +43,25 @@ def recorded_transport(path: Path) -> httpx.MockTransport:
                 "another version or with other settings"
             )
         body = _with_ids(found["response"], json.loads(request.content or b"null"))
-        return httpx.Response(found["status"], json=body)
+        return httpx2.Response(found["status"], json=body)
 
-    return httpx.MockTransport(answer)
+    return httpx2.MockTransport(answer)
 
 
-def request_of(request: httpx.Request) -> list[Any]:
-    """Returns what tells a request from others: method, path with query, body without ids."""
+def request_of(request: httpx2.Request) -> list[Any]:
+    """Returns what identifies a request: method, path with query, body without ids."""
     body = json.loads(request.content) if request.content else None
     query = f"?{request.url.query.decode()}" if request.url.query else ""
     return [request.method, request.url.path.rstrip("/") + query, _without_ids(body)]
 
 
 def recording_transport(
-    inner: httpx.BaseTransport, exchanges: list[dict[str, Any]]
-) -> httpx.BaseTransport:
-    """Returns a transport that passes requests on and notes each exchange once."""
+    inner: httpx2.BaseTransport, exchanges: list[dict[str, Any]]
+) -> httpx2.BaseTransport:
+    """Returns a transport that forwards requests and records each exchange once."""
 
-    class Recorder(httpx.BaseTransport):
-        def handle_request(self, request: httpx.Request) -> httpx.Response:
+    class Recorder(httpx2.BaseTransport):
+        def handle_request(self, request: httpx2.Request) -> httpx2.Response:
             response = inner.handle_request(request)
             response.read()
             entry = {

@@ -1,12 +1,10 @@
-"""From observations to revisions: what is new is appended, the newest revision speaks.
+"""Turns observations into revisions of settlements: only a change is appended, the latest wins.
 
-Here: comparing what was seen with what is written down, and the rows that follow from it.
-Not here: reading rails (one file each), attribution to accounts (linking.py).
-A re-run with the same observations appends nothing: only a change makes a revision.
+The same observations again append nothing.
 
-The chain decides and the journal announces: an intent never changes a status that the chain gave.
-A status is not monotonic: a failed payment may be found in a block later. Everything that changes
-after it was final is a finding as well.
+The chain decides and the journal announces: an intent never changes a status that came from the
+chain. A status is not monotonic: a failed payment may be found in a later block. Everything that
+changes after it was final is a finding as well.
 """
 
 import json
@@ -18,31 +16,31 @@ from decimal import Decimal
 from typing import Any, Final
 
 from masques_pipelines.money import amount_text
+from masques_pipelines.quarantine import Entry, put
 from masques_pipelines.rails.protocol import (
     UNATTRIBUTED,
     Observation,
     OpenSettlement,
-    Refused,
+    Rejected,
 )
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 
 IDS_PER_QUERY: Final = 1_000
 
-# Attributes with a meaning for this module; times are decimal text, seconds since 1970 in UTC.
+# Attributes that this module uses; times are decimal text, seconds since 1970 in UTC.
 DEADLINE: Final = "deadline_s"
 JOURNAL_AT: Final = "journal_at"
 FACILITATOR_SAID: Final = "facilitator_said"
 
 _FINAL_STATUSES: Final = ("confirmed", "failed")
-# Of a payment these cannot change; an Observation has them under the same names.
+# These cannot change for one payment; they are fields of Observation.
 _FACTS: Final = ("asset", "to_address", "amount")
-# A change of these alone is no news: they are a measure of the moment.
+# A change of these alone makes no revision: they depend on the time of reading.
 _NOT_COMPARED: Final = ("confirmations", "source", "timestamp_ns")
 _STORED: Final = tuple(
     each.name for each in fields(Observation) if each.name not in ("source", "timestamp_ns")
 )
-COLUMNS: Final = (*_STORED, "timestamp", "from_account_id", "revision", "recorded_at")
 
 
 @dataclass(frozen=True)
@@ -50,9 +48,9 @@ class Revision:
     """One row of masques.settlements.
 
     Attributes:
-        seen: What the row says of the payment.
+        seen: The payment as the row records it.
         revision: 1 and up for each settlement.
-        from_account_id: The payer's account in the ledger, zero when it is not known.
+        from_account_id: The payer's account in the ledger, the zero UUID when it is not known.
     """
 
     seen: Observation
@@ -61,7 +59,7 @@ class Revision:
 
     @property
     def is_final(self) -> bool:
-        """Whether the chain has decided: an intent has no finality."""
+        """Whether the chain has decided; an intent never is final."""
         return self.seen.status in _FINAL_STATUSES
 
 
@@ -72,9 +70,9 @@ class Finding:
     Attributes:
         settlement_id: The payment.
         kind: facts_disagree, intent_disagrees, facilitator_contradicted or changed_after_final.
-        detail: What was written down and what is said now, without a secret.
-        rail: Of the payment.
-        revision: The revision that was written because of it; 0 when none was.
+        detail: What was recorded and what is observed now, without secrets.
+        rail: Rail of the payment.
+        revision: The revision that was written because of it, 0 when none was.
     """
 
     settlement_id: uuid.UUID
@@ -86,7 +84,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Changes:
-    """What observations change: rows to append and contradictions found."""
+    """The rows to append because of observations, and the contradictions found."""
 
     revisions: Sequence[Revision]
     findings: Sequence[Finding]
@@ -95,31 +93,31 @@ class Changes:
 def changes_of(
     observations: Iterable[Observation], current: Mapping[uuid.UUID, Revision]
 ) -> Changes:
-    """Returns what has to be appended so that the newest revisions say what was observed.
+    """Returns what has to be appended so that the latest revisions are what was observed.
 
     Args:
         observations: In the order in which they were made.
-        current: The newest revision of each settlement that is written down already.
+        current: The latest revision of each settlement that is recorded already.
     """
     working: dict[uuid.UUID, Revision] = {}
     findings: list[Finding] = []
     for seen in observations:
-        written = current.get(seen.settlement_id)
-        before = working.get(seen.settlement_id, written)
-        next_revision = written.revision + 1 if written else 1
+        recorded = current.get(seen.settlement_id)
+        before = working.get(seen.settlement_id, recorded)
+        next_revision = recorded.revision + 1 if recorded else 1
         after, found = _merged(before, seen)
         findings.extend(replace(each, revision=next_revision if after else 0) for each in found)
         if after is not None:
             working[seen.settlement_id] = replace(after, revision=next_revision)
     revisions = [each for key, each in working.items() if _differs(each, current.get(key))]
-    # A contradiction is found once: when it changes a row, or when a row is refused (revision 0).
+    # A contradiction is recorded once: when it changes a row, or rejects one (revision 0).
     changed = {each.seen.settlement_id for each in revisions}
     findings = [f for f in findings if f.revision == 0 or f.settlement_id in changed]
     return Changes(revisions=revisions, findings=findings)
 
 
 def _merged(before: Revision | None, seen: Observation) -> tuple[Revision | None, list[Finding]]:
-    """Returns the row that follows from an observation, None when it says nothing new."""
+    """Returns the row that follows from an observation, None when nothing changes."""
     if before is None:
         return Revision(seen=seen, revision=0), []
     if seen.source == "intent":
@@ -128,11 +126,11 @@ def _merged(before: Revision | None, seen: Observation) -> tuple[Revision | None
 
 
 def _with_intent(before: Revision, seen: Observation) -> tuple[Revision | None, list[Finding]]:
-    """Adds what the journal knows to a settlement."""
+    """Adds what the journal reports to a settlement."""
     known = before.seen
     if _journal_at(seen) <= _journal_at(known):
         return None, []  # the same line again, or an older one
-    if not known.finality:  # the journal has spoken alone so far
+    if not known.finality:  # only the journal has reported it so far
         merged = replace(
             seen,
             tx_hash=seen.tx_hash or known.tx_hash,
@@ -141,11 +139,11 @@ def _with_intent(before: Revision, seen: Observation) -> tuple[Revision | None, 
             attributes={**known.attributes, **seen.attributes},
         )
         return replace(before, seen=merged), []
-    difference = _difference(seen, known, exact=known.protocol == "x402" and known.rail == "base")
+    difference = _difference(seen, known, exact=_is_exact(known))
     merged = replace(
         known,
         protocol=known.protocol or seen.protocol,
-        # An announcement of another payment must not lend its ledger transfer to this one.
+        # An announcement of a different payment must not link its ledger transfer to this one.
         transaction_id=known.transaction_id or (None if difference else seen.transaction_id),
         attributes={**seen.attributes, **known.attributes, JOURNAL_AT: seen.attributes[JOURNAL_AT]},
     )
@@ -155,15 +153,14 @@ def _with_intent(before: Revision, seen: Observation) -> tuple[Revision | None, 
 
 
 def _with_chain(before: Revision, seen: Observation) -> tuple[Revision | None, list[Finding]]:
-    """Replaces what is known of a settlement by what the chain says."""
+    """Replaces what is recorded of a settlement by what the chain shows."""
     known, findings = before.seen, []
     is_known_by_chain = bool(known.finality)
-    exact = seen.rail == "base" and bool(known.protocol == "x402")
-    difference = _difference(known, seen, exact=exact or is_known_by_chain)
+    difference = _difference(known, seen, exact=is_known_by_chain or _is_exact(known))
     if difference and before.is_final:
         return None, [_finding(known, "facts_disagree", difference)]
-    if before.is_final and seen.status == "pending" and _place(seen) == _place(known):
-        return None, []  # a node whose final block lags behind
+    if before.is_final and seen.status == "pending" and _position(seen) == _position(known):
+        return None, []  # from a node whose final block lags behind
     if difference:
         findings.append(
             _finding(
@@ -192,10 +189,10 @@ def _difference(announced: Observation, found: Observation, *, exact: bool) -> s
     """Returns how the facts of two observations of one payment differ, '' when they agree.
 
     Args:
-        announced: What was said first.
-        found: What is said now.
-        exact: Whether the amounts have to be equal; else the found one may be higher (an invoice
-            may be overpaid, x402 on Solana pays at least what was asked).
+        announced: The first observation.
+        found: The new observation.
+        exact: Whether the amounts have to be equal; otherwise the new one may be higher (an invoice
+            may be overpaid, x402 on Solana pays at least what was asked for).
     """
     texts = []
     for name in _FACTS:
@@ -211,15 +208,20 @@ def _difference(announced: Observation, found: Observation, *, exact: bool) -> s
     return ", ".join(texts)
 
 
+def _is_exact(known: Observation) -> bool:
+    """Returns whether a payment moves exactly what was announced, as EIP-3009 does."""
+    return known.protocol == "x402" and known.network.startswith("eip155:")
+
+
 def _contradiction(seen: Observation) -> list[Finding]:
-    """Returns a finding when the facilitator's answer is not what the chain decided."""
-    said = seen.attributes.get(FACILITATOR_SAID, "")
-    if seen.status == "failed" and said == "success":
-        return [_finding(seen, "facilitator_contradicted", f"said success, {seen.failure_reason}")]
-    if seen.status == "confirmed" and said.startswith("failure") and "pending" not in said:
-        return [
-            _finding(seen, "facilitator_contradicted", f"said {said}, the payment is confirmed")
-        ]
+    """Returns a finding when the facilitator's answer contradicts the chain."""
+    answer = seen.attributes.get(FACILITATOR_SAID, "")
+    if seen.status == "failed" and answer == "success":
+        detail = f"answered success, the payment failed: {seen.failure_reason}"
+        return [_finding(seen, "facilitator_contradicted", detail)]
+    if seen.status == "confirmed" and answer.startswith("failure") and "pending" not in answer:
+        detail = f"answered {answer}, the payment is confirmed"
+        return [_finding(seen, "facilitator_contradicted", detail)]
     return []
 
 
@@ -231,7 +233,7 @@ def _outcome(seen: Observation) -> str:
     return " ".join(filter(None, [seen.status, seen.failure_reason, seen.tx_hash, seen.block_hash]))
 
 
-def _place(seen: Observation) -> tuple[str, str]:
+def _position(seen: Observation) -> tuple[str, str]:
     return seen.tx_hash, seen.block_hash
 
 
@@ -240,7 +242,7 @@ def _journal_at(seen: Observation) -> str:
 
 
 def _differs(after: Revision, before: Revision | None) -> bool:
-    """Says whether a row says something that the one before it does not."""
+    """Returns whether a row differs from the one before it in anything that is compared."""
     if before is None or after.from_account_id != before.from_account_id:
         return True
     return any(
@@ -251,7 +253,7 @@ def _differs(after: Revision, before: Revision | None) -> bool:
 
 
 def current_revisions(warehouse: Warehouse, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Revision]:
-    """Returns the newest revision of each settlement that is written down."""
+    """Returns the latest revision of each settlement that is recorded."""
     wanted = sorted({str(each) for each in ids})
     found: dict[uuid.UUID, Revision] = {}
     for start in range(0, len(wanted), IDS_PER_QUERY):
@@ -270,7 +272,7 @@ def open_settlements(warehouse: Warehouse, rail: str) -> list[OpenSettlement]:
 def append(warehouse: Warehouse, changes: Changes, *, now: datetime) -> None:
     """Writes findings and then revisions; both may be sent twice.
 
-    Findings come first: they follow from a difference that is gone once the revision is there.
+    Findings come first: they follow from a difference that is gone once the revision is written.
     """
     warehouse.insert_rows(
         "masques_ops.settlement_findings",
@@ -287,35 +289,12 @@ def append(warehouse: Warehouse, changes: Changes, *, now: datetime) -> None:
         )
 
 
-def quarantine(warehouse: Warehouse, refused: Sequence[Refused], *, now: datetime) -> None:
-    """Writes what cannot be a row to the quarantine; the same thing again replaces itself."""
-    warehouse.insert_rows(
-        "masques_ops.quarantine",
-        (
-            "table_name",
-            "source",
-            "line_no",
-            "reason",
-            "raw",
-            "first_seen",
-            "attempts",
-            "state",
-            "updated_at",
-        ),
-        [
-            (
-                "masques.settlements",
-                each.source,
-                each.line_no,
-                each.reason,
-                each.raw,
-                now,
-                1,
-                "open",
-                now,
-            )
-            for each in refused
-        ],
+def quarantine(warehouse: Warehouse, rejected: Sequence[Rejected]) -> None:
+    """Puts what cannot be a row into quarantine."""
+    put(
+        warehouse,
+        "settlements",
+        [Entry(each.source, each.line_no, each.reason, each.raw.encode()) for each in rejected],
     )
 
 

@@ -1,10 +1,7 @@
-"""The identity of a settlement: one payment, one id, whoever reports it and however often.
+"""Identifies a settlement: one payment, one id, whoever reports it and however often.
 
-Here: the text that makes a payment what it is on its rail, and the UUID of that text.
-Not here: reading payments.
-A re-run gives the same ids: they depend on the payment alone.
-
-A transaction hash changes when a transaction is replaced, and a log's index when its block is
+The id is the UUID of the text that identifies the payment on its rail, and of nothing else. A
+transaction hash changes when a transaction is replaced, and a log's index when its block is
 reorganised; an EIP-3009 authorization, a signature and a payment hash do not.
 """
 
@@ -16,8 +13,8 @@ from typing import Any, Final
 
 NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_DNS, "settlements.masques")
 
-# x402 version 1 names networks by words, version 2 by CAIP-2 (chain agnostic improvement proposal
-# 2). Solana's references are the first 32 characters of the genesis hash.
+# x402 version 1 has its own names for networks, version 2 uses CAIP-2 (Chain Agnostic Improvement
+# Proposal 2). Solana's references are the first 32 characters of the genesis hash.
 NETWORKS: Final[Mapping[str, str]] = {
     "base": "eip155:8453",
     "base-sepolia": "eip155:84532",
@@ -37,7 +34,7 @@ def base_authorization(network: str, asset: str, authorizer: str, nonce: str) ->
 
 
 def base_transfer(network: str, tx_hash: str, ordinal: int) -> uuid.UUID:
-    """Identifies any other transfer by its place among the logs of its own transaction."""
+    """Identifies any other transfer by its index among the logs of its own transaction."""
     return settlement_id("base", network, tx_hash.lower(), str(ordinal))
 
 
@@ -47,12 +44,12 @@ def solana_transfer(network: str, signature: str, token_account: str) -> uuid.UU
 
 
 def lightning_payment(payment_hash: str, set_id: str = "") -> uuid.UUID:
-    """Identifies a Lightning payment, and of an AMP invoice each set of parts."""
+    """Identifies a Lightning payment; of an AMP invoice, each set of parts."""
     return settlement_id("lightning", "payment_hash", payment_hash.lower(), *filter(None, [set_id]))
 
 
 def attempt(rail: str, payload: Mapping[str, Any]) -> uuid.UUID:
-    """Identifies an attempt that is not known to have reached a chain, by what was to be sent."""
+    """Identifies an attempt that is not known to have reached a chain, by its payload."""
     return settlement_id("attempt", rail, payload_hash(payload))
 
 
@@ -63,5 +60,5 @@ def payload_hash(payload: Mapping[str, Any]) -> str:
 
 
 def caip2(network: str) -> str:
-    """Returns the CAIP-2 id of a network that may be named in x402 version 1 words."""
+    """Returns the CAIP-2 id of a network that may have its x402 version 1 name."""
     return NETWORKS.get(network, network)

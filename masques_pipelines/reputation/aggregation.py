@@ -1,11 +1,9 @@
-"""The whole reputation aggregation, in its order.
+"""Runs the reputation aggregation: model, rates, signals, facts, scores.
 
-Here: model, rates, signals, facts, scores, one after the other.
-Not here: any of them.
-A re-run changes nothing but the moment of the scores when nothing came in since.
+Without new rows a run changes nothing but the moment of the scores.
 """
 
-from collections.abc import Callable
+import logging
 from dataclasses import dataclass
 
 from masques_pipelines.reputation.facts import Facts, write_facts
@@ -16,10 +14,12 @@ from masques_pipelines.reputation.signals import write_signals
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Warehouse
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Aggregation:
-    """What each step did."""
+    """The result of each step."""
 
     signals: int
     rates: RatesLoad
@@ -32,33 +32,38 @@ def aggregate(
     settings: Settings,
     *,
     full: bool = False,
-    report: Callable[[str], None] = lambda _line: None,
 ) -> Aggregation:
-    """Brings the scores up to everything that is known now.
+    """Computes the scores from everything that is known now.
 
     Args:
-        warehouse: Where.
+        warehouse: Holds the events and takes the scores.
         settings: They name the model and the landing zone.
-        full: Compare all facts, not only what came in since the last run.
-        report: Called with one line for each step.
+        full: Compare all facts, not only those that new rows affect.
 
     Raises:
-        ModelError: The model cannot be used.
+        ModelError: The model is not valid.
         LandingUnavailableError, SettingError: As load_rates.
         NotRefreshedError, WarehousePermanentError: As refresh_scores.
     """
     model = read_model(settings.reputation_model)
     if load_model(warehouse, model):
-        report(f"reputation model {model.version} is in force from now on")
+        logger.info("reputation model %s is in force from now on", model.version)
     rates = load_rates(warehouse, settings)
     for reason in rates.reasons:
-        report(f"exchange rate not read: {reason}: correct the row; the next run reads it again")
+        logger.warning(
+            "exchange rate not read: %s: correct the row; the next run reads it again", reason
+        )
     signals = write_signals(warehouse)
-    facts = write_facts(warehouse, full=full, report=report)
-    report(
-        f"{signals} signals derived; facts written down: {facts.clusters} payers' first funders, "
-        f"{facts.parties} parties, {facts.references} references, {facts.evidence} rows of evidence"
-        f"{' (everything was compared)' if facts.is_full else ''}"
+    facts = write_facts(warehouse, full=full)
+    logger.info(
+        "%d signals derived; facts written: %d first funders, %d parties, %d references, "
+        "%d rows of evidence%s",
+        signals,
+        facts.clusters,
+        facts.parties,
+        facts.references,
+        facts.evidence,
+        " (everything was compared)" if facts.is_full else "",
     )
-    refresh = refresh_scores(warehouse, report=report)
+    refresh = refresh_scores(warehouse)
     return Aggregation(signals=signals, rates=rates, facts=facts, refresh=refresh)

@@ -1,9 +1,4 @@
-"""What must hold of the scores.
-
-Here: asking each question; an answer lists at most 20 findings.
-Not here: Dagster's side of the checks (defs/reputation/reputation_scores.py).
-A re-run asks again; nothing here writes.
-"""
+"""Checks the scores; each check lists at most 20 rows that fail it."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,13 +13,13 @@ _SHARES_TOLERANCE: Final = 1e-9
 
 @dataclass(frozen=True)
 class Finding:
-    """The answer to one check.
+    """The result of one check.
 
     Attributes:
-        name: The property, as in `reputation_scores__<name>`.
-        passed: Whether it holds.
-        is_warning: Whether a person should look, while the scores may be used.
-        rows: What does not hold, at most 20.
+        name: The name of the check.
+        passed: Whether it found nothing.
+        is_warning: Whether the scores may be used although it failed.
+        rows: What it found, at most 20 rows.
     """
 
     name: str
@@ -45,7 +40,7 @@ NAMES: Final = ("weights_sum_to_one", *(name for name, _, _ in _LISTS))
 
 
 def check_scores(warehouse: Warehouse) -> list[Finding]:
-    """Asks everything."""
+    """Runs every check."""
     version, shares = warehouse.row(sql("reputation/shares"))
     adds_up = abs(float(shares) - 1) <= _SHARES_TOLERANCE
     findings = [

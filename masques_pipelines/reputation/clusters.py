@@ -1,10 +1,8 @@
-"""Whose money a party spends: the first funder in the ledger, followed back to the beginning.
+"""Writes the payer cluster of each party: its first funder in the ledger, followed to the origin.
 
-Here: writing masques_ops.payer_clusters.
-Not here: how clusters cap evidence (sql/014_evidence.sql).
-A re-run writes only parties that are not there yet; the same party always gets the same cluster,
-because only what happened before it was funded counts. For the same reason nobody can move into or
-out of a cluster afterwards, and money that goes round in a ring makes no ring here.
+Writes only parties that are not there yet. The same party always gets the same cluster, because
+only what happened before it was funded counts. For the same reason nobody can move into or out of
+a cluster later, and money that goes in a circle makes no cycle here.
 """
 
 import uuid
@@ -19,10 +17,10 @@ PAGE_ROWS: Final = 50_000
 
 
 def follow_funders(warehouse: Warehouse, *, page_rows: int = PAGE_ROWS) -> int:
-    """Writes down the cluster of every party that was funded since; returns how many there were.
+    """Writes the cluster of every newly funded party; returns their number.
 
-    Pages come oldest first, so a funder is always resolved before whom it funded, and a chain of
-    any length takes one pass.
+    Pages come oldest first, so a funder is resolved before the parties that it funded, and a chain
+    of any length takes one pass.
     """
     written = 0
     while True:

@@ -1,9 +1,4 @@
-"""Why an identity has the score it has.
-
-Here: reading one score and every event that moved it, and checking that the two agree.
-Not here: the computation (sql/014_evidence.sql) and how it is shown (commands/reputation.py).
-A re-run asks again.
-"""
+"""Explains the score of an identity by the events that moved it, and checks that both agree."""
 
 import uuid
 from dataclasses import dataclass
@@ -16,6 +11,15 @@ from masques_pipelines.warehouse.sql import sql
 
 # Sums of floats in another order differ in their last digits.
 TOLERANCE: Final = 1e-9
+_NEWEST_MOMENT: Final = """
+SELECT
+    toString(max(computed_at)) AS computed_at, toString(now64(9, 'UTC')) AS now, count() AS scores
+FROM masques.reputation_scores
+"""
+_PRIOR: Final = """
+SELECT m.model.prior_score AS prior_score
+FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m
+"""
 
 
 class ExplanationError(PermanentError):
@@ -24,13 +28,13 @@ class ExplanationError(PermanentError):
 
 @dataclass(frozen=True)
 class Explanation:
-    """A score and what it is made of.
+    """A score and the events behind it.
 
     Attributes:
         score: The columns of the score.
         prior: The score without evidence.
-        contributions: One record for each event, the largest effect first. The effects add up to
-            the score less the prior.
+        contributions: One record per event, the largest effect first. The effects add up to the
+            score less the prior.
     """
 
     score: dict[str, Any]
@@ -48,15 +52,15 @@ def explain(
     """Explains the score of an identity.
 
     Args:
-        warehouse: Where.
-        identity_id: Whose score.
-        as_of: Of which moment, `YYYY-MM-DD hh:mm:ss` in UTC; None for the newest scores.
+        warehouse: Holds the scores.
+        identity_id: The identity.
+        as_of: A past moment, `YYYY-MM-DD hh:mm:ss` in UTC; None for the latest scores.
         with_hindsight: Use what is known today, not only what was known at that moment.
 
     Raises:
-        ExplanationError: There was no score of it, or the parts do not add up to it.
+        ExplanationError: There is no such score, or the effects do not add up to it.
     """
-    newest, now, scores = warehouse.row(sql("reputation/newest_moment"))
+    newest, now, scores = warehouse.row(_NEWEST_MOMENT)
     if as_of is None and not scores:
         raise ExplanationError(
             "there are no scores yet: run `masques job execute -j reputation_aggregation_job`"
@@ -73,20 +77,24 @@ def explain(
             f"{identity_id}: no identity or event of that id was known at {moment} UTC: "
             "look for it in masques.identities, or ask --with-hindsight"
         )
-    prior = float(warehouse.row(sql("reputation/prior"), parameters)[0])
+    prior = float(warehouse.row(_PRIOR, parameters)[0])
     contributions = warehouse.records(sql("reputation/contributions_of"), parameters)
     adds_up_to = prior + sum(float(row["effect"]) for row in contributions)
     overall = float(found[0]["overall_score"])
     if abs(adds_up_to - overall) > TOLERANCE:
         raise ExplanationError(
-            f"{identity_id}: the parts add up to {adds_up_to!r}, the score is {overall!r}: "
-            "facts changed while they were read; ask again"
+            f"{identity_id}: the effects add up to {adds_up_to!r}, the score is {overall!r}: "
+            "facts changed while they were read; run this again"
         )
     return Explanation(score=found[0], prior=prior, contributions=contributions)
 
 
 def parse_moment(text: str) -> str:
-    """Returns an ISO 8601 time as the engine takes it, in UTC; ValueError when it is none."""
+    """Returns an ISO 8601 time in the format of the engine, in UTC.
+
+    Raises:
+        ValueError: The text is not an ISO 8601 time.
+    """
     moment = datetime.fromisoformat(text)
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"

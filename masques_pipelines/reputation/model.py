@@ -1,9 +1,8 @@
-"""The parameters of the reputation model: reading the file, and loading it into masques_ops.
+"""Reads the parameters of the reputation model from a file and loads them into masques_ops.
 
-Here: the file's form and checks, and the load that makes it the model in force.
-Not here: the computation (sql/014_evidence.sql) and what a parameter does (docs/reputation.md).
-A re-run loads nothing when the model is in force already; a changed model becomes a new row, and
-older rows stay, so that a past score can be computed again with the model of its time.
+docs/reputation.md says what each parameter does. A model in force is not loaded again; a changed
+one becomes a new row and older rows stay, so that a past score can be computed again with the model
+of its time.
 """
 
 import importlib.resources
@@ -28,11 +27,11 @@ Word = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 
 
 class ModelError(PermanentError):
-    """The model cannot be used; the text names the file and the entry."""
+    """The model is not valid; the text names the file and the entry."""
 
 
 class Model(BaseModel):
-    """The parameters; model.yaml, the packaged one, says what each means."""
+    """The parameters; model.yaml, the packaged model, says what each means."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -88,14 +87,14 @@ def read_model(path: Path | None) -> Model:
         path: The file, or None for the packaged model.
 
     Raises:
-        ModelError: The file cannot be read, is no YAML, or an entry is not valid.
+        ModelError: The file cannot be read, is not YAML, or an entry is not valid.
     """
     source = path or importlib.resources.files("masques_pipelines.reputation") / "model.yaml"
     try:
         content = yaml.safe_load(source.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        said = " ".join(str(error).split())
-        raise ModelError(f"{source}: the reputation model cannot be read: {said}") from error
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{source}: the reputation model cannot be read: {reason}") from error
     try:
         return Model.model_validate(content)
     except ValidationError as error:
@@ -105,10 +104,10 @@ def read_model(path: Path | None) -> Model:
 
 
 def load_model(warehouse: Warehouse, model: Model) -> bool:
-    """Makes a model the one in force; returns whether that changed anything.
+    """Puts a model in force; returns False when it was already.
 
     Raises:
-        ModelError: The version is known with other parameters: scores that name it would lie.
+        ModelError: The version was loaded before with other parameters, and scores name it.
     """
     rows = warehouse.rows(sql("reputation/models"))
     known: dict[str, list[object]] = {str(row[0]): list(row[1:]) for row in rows}

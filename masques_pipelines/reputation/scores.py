@@ -1,13 +1,11 @@
-"""Refreshing the scores: one full computation, swapped in whole.
+"""Refreshes the scores: one full computation by the refreshable view, swapped in as a whole.
 
-Here: driving the refreshable view, its errors, its leftovers, and the history by day.
-Not here: the computation (sql/014_evidence.sql), the facts it reads (facts.py).
-A re-run computes everything anew. A refresh that fails or is killed leaves the scores of the one
-before as they were; the table it was filling is removed by the next run.
+A refresh that fails or is killed leaves the previous scores in place; the next run removes the
+table that it was filling.
 """
 
+import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -19,19 +17,30 @@ from masques_pipelines.warehouse.sql import sql
 
 MOVERS_SHOWN: Final = 5
 _BAR_LENGTH: Final = 30
+# A refresh computes into such a table and swaps it in at its end.
+_LEFTOVERS: Final = """
+SELECT name FROM system.tables WHERE database = 'masques' AND startsWith(name, '.tmp') ORDER BY name
+"""
+_DISTRIBUTION: Final = """
+SELECT least(9, toUInt8(floor(overall_score * 10))) AS tenth, count() AS identities
+FROM masques.reputation_scores FINAL
+GROUP BY tenth
+ORDER BY tenth
+"""
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Refresh:
-    """What a refresh made.
+    """The result of a refresh.
 
     Attributes:
-        identities: How many have a score.
-        with_evidence: How many of them have any evidence.
-        computed_at: The moment the scores are of.
-        events: Events in the window, excluded ones among them.
+        identities: Identities with a score.
+        with_evidence: Identities with any evidence.
+        computed_at: The moment that the scores are of.
+        events: Events in the window, excluded ones included.
         excluded_events: Events that count zero.
-        unpriced: Payments behind them without an exchange rate.
+        unpriced: Payments behind the events without an exchange rate.
         model_version: The model that made the scores.
         leftovers: Tables of killed refreshes that were removed.
         duration_s: How long it took.
@@ -48,10 +57,8 @@ class Refresh:
     duration_s: float
 
 
-def refresh_scores(
-    warehouse: Warehouse, *, report: Callable[[str], None] = lambda _line: None
-) -> Refresh:
-    """Computes all scores anew, waits for them and adds them to the history.
+def refresh_scores(warehouse: Warehouse) -> Refresh:
+    """Computes all scores, waits for them and adds them to the history.
 
     Raises:
         WarehousePermanentError: The computation failed; the text is the engine's.
@@ -60,7 +67,7 @@ def refresh_scores(
     started_s = time.monotonic()
     leftovers = clear_leftovers(warehouse)
     if leftovers:
-        report(f"removed {leftovers} tables that killed refreshes left behind")
+        logger.info("removed %d tables that killed refreshes left behind", leftovers)
     refresh_and_wait(warehouse, SCORES_VIEW)
     warehouse.command(sql("reputation/write_history"))
     row = warehouse.row(sql("reputation/scores_summary"))
@@ -78,25 +85,24 @@ def refresh_scores(
 
 
 def clear_leftovers(warehouse: Warehouse) -> int:
-    """Removes what killed refreshes left in the database; returns how many tables that were.
+    """Removes the tables of killed refreshes; returns their number.
 
-    A server may be refreshing by itself at this moment: then its table is in use, and it clears up
-    after itself.
+    A server may be refreshing at this moment: then a table is in use, and the server removes it.
     """
     if is_refreshing(warehouse, SCORES_VIEW):
         return 0
-    names = [str(row[0]) for row in warehouse.rows(sql("reputation/leftovers"))]
+    names = [str(row[0]) for row in warehouse.rows(_LEFTOVERS)]
     for name in names:
         warehouse.command("DROP TABLE IF EXISTS masques.{name:Identifier} SYNC", {"name": name})
     return len(names)
 
 
 def distribution(warehouse: Warehouse) -> str:
-    """Returns a plot of how the scores are distributed, as Markdown, under 1000 characters.
+    """Returns a histogram of the scores as Markdown, under 1000 characters.
 
-    Longer Markdown is shown as a link by Dagster's UI.
+    Dagster's UI shows longer Markdown as a link.
     """
-    rows = warehouse.rows(sql("reputation/distribution"))
+    rows = warehouse.rows(_DISTRIBUTION)
     counts = {int(tenth): int(identities) for tenth, identities in rows}
     most = max(counts.values(), default=1)
     lines = [
@@ -108,5 +114,5 @@ def distribution(warehouse: Warehouse) -> str:
 
 
 def movers(warehouse: Warehouse) -> list[dict[str, object]]:
-    """Returns the scores that moved most within a week, the largest first."""
+    """Returns the scores that moved most within a week, the largest move first."""
     return warehouse.records(sql("reputation/movers"), {"rows": MOVERS_SHOWN})

@@ -1,21 +1,25 @@
-"""Signals that the pipeline derives from its own tables.
+"""Derives reputation events from the other tables.
 
-Here: writing them into masques.reputation_events.
-Not here: events that others report (intake), and what a signal weighs (sql/014_evidence.sql).
-A re-run writes only signals that are not there yet: each has the id that its fact always gives it.
+Writes only events that are not there yet: the id of an event is derived from its fact.
 """
+
+from typing import Final
 
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 
+_TOTAL: Final = """
+SELECT count() FROM masques.reputation_events WHERE attributes['source'] = 'pipeline'
+"""
+
 
 def write_signals(warehouse: Warehouse) -> int:
-    """Writes the signals of facts that came in since; returns how many there were.
+    """Writes the events of new facts; returns their number.
 
     Event types: hold_posted and payment_settled (kept promises), hold_expired, settlement_failed,
     refund, double_pay_suspect, key_rotated.
     """
     warehouse.command(sql("reputation/write_keys"))
-    before = int(warehouse.scalar(sql("reputation/signals_total")))
+    before = int(warehouse.scalar(_TOTAL))
     warehouse.command(sql("reputation/write_signals"))
-    return int(warehouse.scalar(sql("reputation/signals_total"))) - before
+    return int(warehouse.scalar(_TOTAL)) - before

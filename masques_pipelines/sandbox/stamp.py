@@ -5,7 +5,6 @@ Demo rows and real rows in one warehouse could not be told apart afterwards.
 
 import importlib.metadata
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,7 +14,6 @@ from masques_pipelines.warehouse.client import Warehouse
 
 SANDBOX: Final = "sandbox"
 PRODUCTION: Final = "production"
-_TABLE: Final = "masques_ops.warehouse_stamp"
 _EXISTS: Final = (
     "SELECT count() FROM system.tables WHERE database = 'masques_ops' AND name = 'warehouse_stamp'"
 )
@@ -23,6 +21,12 @@ _EXISTS: Final = (
 _STAMPS: Final = (
     "SELECT argMin(kind, (stamped_at, kind)), argMax(ledger, stamped_at), "
     "toString(min(stamped_at)), count() FROM masques_ops.warehouse_stamp"
+)
+# By the server's clock, and not beside the other kind: of two that stamp at once one is the first.
+_WRITE: Final = (
+    "INSERT INTO masques_ops.warehouse_stamp (kind, ledger, stamped_at, project_version) "
+    "SELECT {kind:String}, {ledger:String}, now64(6, 'UTC'), {version:String} "
+    "WHERE (SELECT countIf(kind != {kind:String}) FROM masques_ops.warehouse_stamp) = 0"
 )
 _FILLED_TABLE: Final = (
     "SELECT min(concat(database, '.', name)) FROM system.tables "
@@ -75,17 +79,13 @@ def stamp_warehouse(warehouse: Warehouse, settings: Settings) -> None:
         return
     if not warehouse.scalar(_EXISTS):
         return
-    warehouse.insert_rows(
-        _TABLE,
-        ["kind", "ledger", "stamped_at", "project_version"],
-        [
-            [
-                _kind(settings),
-                ledger,
-                datetime.now(UTC),
-                importlib.metadata.version("masques-pipelines"),
-            ]
-        ],
+    warehouse.command(
+        _WRITE,
+        {
+            "kind": _kind(settings),
+            "ledger": ledger,
+            "version": importlib.metadata.version("masques-pipelines"),
+        },
     )
     # Another process may have been first, on a server.
     _checked(warehouse, settings)

@@ -22,6 +22,7 @@ from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
 from masques_pipelines.errors import PermanentError, SettingError
+from masques_pipelines.rails.catalog import RAILS
 from masques_pipelines.sandbox import gate_day, ledger, rails, rates
 from masques_pipelines.sandbox.part import Part
 from masques_pipelines.settings import VARIABLES, RailSettings, Settings, read_settings
@@ -40,9 +41,7 @@ _REAL_SYSTEMS: Final[Mapping[str, str]] = {
     _LEDGER: "ledger",
     _CLICKHOUSE: "ClickHouse",
     "MASQUES_LANDING_URL": "landing zone",
-    "MASQUES_BASE_RPC_URL": "Base",
-    "MASQUES_SOLANA_RPC_URL": "Solana",
-    "MASQUES_LND_URL": "Lightning",
+    **{rail.endpoint_variable: rail.name for rail in RAILS if rail.endpoint_variable},
 }
 # What `masques demo` takes from the settings; the chart only when it belongs to no other ledger.
 _KEPT_BY_DEMO: Final = ("MASQUES_HOME", "MASQUES_REPUTATION_MODEL", "MASQUES_INTAKE_BAD_SHARE_MAX")
@@ -77,7 +76,7 @@ def mode_text(settings: Settings) -> str:
         return f"production: {_kinds(_real_systems(settings))}"
     reason = (
         "as the settings ask"
-        if settings.sandbox or _sandbox_folder(settings) is not None
+        if settings.sandbox or _LEDGER in settings.given
         else "since no real system is configured"
     )
     return f"this is the sandbox, {reason}: demo data in {settings.sandbox_folder}"

@@ -1,10 +1,8 @@
-"""One open ClickHouse: queries, commands and inserts, each tagged, bounded and retried.
+"""Runs queries, commands and inserts on an open ClickHouse, each tagged and retried.
 
-Here: the calls that the rest of the project makes on a warehouse, and the tag they carry.
-Not here: opening one (opening.py, embedded.py), and any SQL of a table.
-A re-run of any call is safe: reads change nothing, and every insert of this project goes to a
-target that ignores what it already holds. It must: over HTTP the driver itself sends an insert
-again when the line is cut, committed or not.
+Every call may be sent twice: reads change nothing, and every insert of this project goes to a
+target that ignores what it already holds. It must, since over HTTP the driver itself sends an
+insert again when the connection is cut, committed or not.
 """
 
 import contextlib
@@ -14,16 +12,18 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, Final, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
-import pandas as pd
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from masques_pipelines.warehouse.errors import translate, unwritable
 from masques_pipelines.warehouse.retry import with_retries
 
-# A page is a batch already; a server's own batching would only postpone its errors.
+if TYPE_CHECKING:
+    import pandas as pd
+
+# A page is a batch already; asynchronous inserts would only delay its errors.
 INSERT_SETTINGS: Final = {"async_insert": 0}
 
 Result = TypeVar("Result")
@@ -33,11 +33,11 @@ _SQL_SHOWN_LENGTH: Final = 80
 
 @dataclass(frozen=True)
 class Origin:
-    """Who asks: goes into each query's `log_comment`, so that system.query_log joins to runs.
+    """Who asks: goes into the `log_comment` of each query, so that system.query_log joins to runs.
 
     Attributes:
         run_id: Dagster's run, '' outside of one.
-        asset_key: The asset or check being made, slash-separated, '' outside of one.
+        asset_key: The asset or check, slash-separated, '' outside of one.
         job: Dagster's job, or the command on the command line.
     """
 
@@ -66,7 +66,7 @@ class Warehouse:
         description: Names the warehouse in messages, without its password.
         cluster: The cluster's name when migrations run their cluster form, else None.
         origin: Who asks.
-        insert_scope: Entered around each insert (the embedded engine's insert files).
+        insert_scope: Entered around each insert (for the insert files of the embedded engine).
         is_server: Whether other processes may write to it at the same time (see lease.py).
         inserts_folder: Where the embedded engine reads what `insert_select` sends; None for a
             server, which takes it as the body of the request.
@@ -91,12 +91,12 @@ class Warehouse:
     calls: Callable[[Callable[[], Any]], Any] = field(default=_directly, repr=False)
 
     def for_origin(self, origin: Origin) -> "Warehouse":
-        """Returns the same warehouse asking in another's name."""
+        """Returns a copy that tags its queries with a different origin."""
         return replace(self, origin=origin)
 
     @contextlib.contextmanager
-    def another(self) -> Iterator["Warehouse"]:
-        """Opens the same warehouse once more: a client makes one call at a time.
+    def second_connection(self) -> Iterator["Warehouse"]:
+        """Opens a second connection to the same warehouse: a client makes one call at a time.
 
         Raises:
             WarehouseTransientError, WarehousePermanentError: It cannot be opened.
@@ -150,12 +150,27 @@ class Warehouse:
         """Returns the one value of a SELECT; ValueError when there is not exactly one row."""
         return self.row(sql, parameters)[0]
 
-    def frame(self, sql: str, parameters: Parameters | None = None) -> pd.DataFrame:
-        """Returns a SELECT as a DataFrame, exact to the nanosecond and the last decimal.
+    def frame(self, sql: str, parameters: Parameters | None = None) -> "pd.DataFrame":
+        """Returns a SELECT as a pandas DataFrame, exact to the nanosecond and the last decimal.
 
-        Times are aware (UTC), ids uuid.UUID, money decimal.Decimal. Without rows the frame still
-        has its columns (the driver alone gives none).
+        How columns arrive, by their ClickHouse type:
+            Decimal: dtype object, each value a decimal.Decimal with all its digits. Add money up
+                in SQL; pandas' own sum rounds at 28 digits.
+            DateTime64: datetime64[ns, UTC], aware and exact to the nanosecond.
+            UUID: dtype object, each value a uuid.UUID.
+            Nullable: None, NaT or pandas.NA in the place of NULL.
+
+        Without rows the frame still has its columns (the driver alone returns none).
+
+        Args:
+            sql: One SELECT, without a FORMAT clause.
+            parameters: Bound to the statement, as in `{identity:UUID}`.
+
+        Raises:
+            WarehouseTransientError, WarehousePermanentError: as everywhere in this class.
         """
+        import pandas as pd  # noqa: PLC0415 - its import takes longer than most commands need
+
         result: pd.DataFrame = self._call(
             sql,
             lambda: self.client.query_df(
@@ -193,7 +208,7 @@ class Warehouse:
     def insert_rowbinary(
         self, table: str, columns: Sequence[str], data: bytes, **settings: Any
     ) -> None:
-        """Inserts bytes that already are RowBinary as one block; it may be sent twice."""
+        """Inserts bytes in RowBinary format as one block; it may be sent twice."""
         if not data:
             return
         sent_settings = self._insert_settings(settings)
@@ -217,7 +232,7 @@ class Warehouse:
         /,
         **settings: Any,
     ) -> None:
-        """Runs an INSERT … SELECT whose rows come from here; it may be sent twice.
+        """Runs an INSERT … SELECT over rows that this process sends; it may be sent twice.
 
         Args:
             sql: Reads the rows by the table function `input('name type, …')`, used once.
@@ -240,7 +255,7 @@ class Warehouse:
                 ),
             )
             return
-        # The embedded engine takes no body. A file of the same rows is the same to it.
+        # The embedded engine takes no body, so the same rows go through a file.
         with _file_of(rows, self.inserts_folder) as file:
             path = file.name.replace("\\", "\\\\").replace("'", "\\'")
             reading = sql.replace("input(", f"file('{path}', '{fmt}', ", 1)
@@ -278,14 +293,14 @@ class Warehouse:
 
     def _insert_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         # One id for all attempts of an insert: a server refuses the second (code 216) for as long
-        # as the first is still running, and two at once could pass a view's guard together.
+        # as the first is still running, and two at once could both miss the rows of the other.
         own = {"query_id": str(uuid.uuid4())} if self.is_server else {}
         return self._tagged({**INSERT_SETTINGS, **own, **settings})
 
 
 @contextlib.contextmanager
 def _file_of(rows: Iterable[Sequence[bytes | memoryview]], folder: Path) -> Iterator[IO[bytes]]:
-    """Gives a file of the rows, which is gone afterwards."""
+    """Opens a temporary file of the rows."""
     try:
         with tempfile.NamedTemporaryFile(dir=folder, suffix=".rows") as file:
             for row in rows:
@@ -301,14 +316,14 @@ def _bound(parameters: Parameters | None) -> dict[str, Any] | None:
 
 
 def _with_names(sql: str, parameters: Parameters | None) -> str:
-    """Returns a statement with its bound names in place, for people."""
+    """Returns a statement with its bound names filled in, for messages."""
     for name, value in (parameters or {}).items():
         sql = sql.replace(f"{{{name}:Identifier}}", str(value))
     return sql
 
 
 def _shown(sql: str) -> str:
-    """Returns the beginning of a statement, enough to find it, comments left out."""
+    """Returns the beginning of a statement, without comments, enough to find it."""
     lines = (line for line in sql.splitlines() if not line.lstrip().startswith("--"))
     text = " ".join(" ".join(lines).split())
     return text if len(text) <= _SQL_SHOWN_LENGTH else text[:_SQL_SHOWN_LENGTH] + "…"

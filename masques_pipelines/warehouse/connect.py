@@ -1,14 +1,8 @@
-"""Opening the ClickHouse that MASQUES_CLICKHOUSE_URL names.
-
-Here: the meaning of that URL, and the one function that opens a warehouse by it.
-Not here: the embedded engine's lock and options (embedded.py), and queries (warehouse.py).
-A re-run opens anew; nothing is kept.
-"""
+"""Opens the warehouse that MASQUES_CLICKHOUSE_URL names: embedded chDB or a ClickHouse server."""
 
 import contextlib
 import functools
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -33,8 +27,6 @@ _FORMS: Final = "chdb:///absolute/folder, or http(s)://user:password@host:port"
 # What a server's URL may ask of the driver beyond host and user.
 _SERVER_OPTIONS: Final = ("ca_cert", "client_cert", "client_cert_key", "server_host_name", "verify")
 
-logger = logging.getLogger(__name__)
-
 
 @contextlib.contextmanager
 def open_warehouse(
@@ -42,32 +34,28 @@ def open_warehouse(
     *,
     origin: Origin,
     lock_timeout_s: float = embedded.LOCK_TIMEOUT_S,
-    on_wait: Callable[[str], None] = logger.warning,
 ) -> Iterator[Warehouse]:
     """Opens the warehouse of the settings; it closes with the context.
 
     Args:
-        settings: Where it is.
-        origin: Who asks, for each query's log_comment.
+        settings: They name the warehouse.
+        origin: Who asks; goes into the log_comment of each query.
         lock_timeout_s: Longest wait for another process that has the embedded warehouse open.
-        on_wait: Told every ten seconds who is being waited for.
 
     Raises:
-        SettingError: The URL is none of the known forms.
-        WarehouseBusyError: Another process kept the embedded warehouse.
+        SettingError: The URL has none of the known forms.
+        WarehouseBusyError: Another process did not release the embedded warehouse in time.
         WarehouseTransientError: The server cannot be reached.
-        WarehousePermanentError: The server or the engine refuses.
+        WarehousePermanentError: The server or the engine refused.
     """
     if urlsplit(settings.clickhouse_url).scheme == "chdb":
         folder = _embedded_folder(settings.clickhouse_url)
         if settings.clickhouse_cluster:
             raise SettingError(
-                "MASQUES_CLICKHOUSE_CLUSTER: the embedded warehouse is no cluster: "
+                "MASQUES_CLICKHOUSE_CLUSTER: the embedded warehouse is not a cluster: "
                 f"unset it, or give {_VARIABLE} a server of the cluster"
             )
-        with embedded.open_embedded(
-            folder, lock_timeout_s=lock_timeout_s, on_wait=on_wait
-        ) as engine:
+        with embedded.open_embedded(folder, lock_timeout_s=lock_timeout_s) as engine:
             inserts = embedded.inserts_folder(folder)
             yield Warehouse(
                 client=engine.client,
@@ -76,9 +64,7 @@ def open_warehouse(
                 origin=origin,
                 insert_scope=functools.partial(embedded.temporary_files_in, inserts),
                 inserts_folder=inserts,
-                reopen=functools.partial(
-                    _second_client, folder, lock_timeout_s=lock_timeout_s, on_wait=on_wait
-                ),
+                reopen=functools.partial(_second_client, folder, lock_timeout_s=lock_timeout_s),
             )
         return
     client, description = _connect(settings.clickhouse_url)
@@ -94,10 +80,8 @@ def open_warehouse(
 
 
 @contextlib.contextmanager
-def _second_client(
-    folder: Path, *, lock_timeout_s: float, on_wait: Callable[[str], None]
-) -> Iterator[Client]:
-    with embedded.open_embedded(folder, lock_timeout_s=lock_timeout_s, on_wait=on_wait) as engine:
+def _second_client(folder: Path, *, lock_timeout_s: float) -> Iterator[Client]:
+    with embedded.open_embedded(folder, lock_timeout_s=lock_timeout_s) as engine:
         yield engine.client
 
 
@@ -119,11 +103,11 @@ def _connect(url: str) -> tuple[Client, str]:
     try:
         port = parts.port
     except ValueError as error:
-        raise SettingError(f"{_VARIABLE}: the port is no number from 1 to 65535") from error
+        raise SettingError(f"{_VARIABLE}: the port is not a number from 1 to 65535") from error
     if parts.scheme not in ("http", "https"):
         raise SettingError(f"{_VARIABLE}: the scheme is {parts.scheme!r}; use {_FORMS}")
     if not parts.hostname:
-        raise SettingError(f"{_VARIABLE}: there is no host in it; use {_FORMS}")
+        raise SettingError(f"{_VARIABLE}: it names no host; use {_FORMS}")
     if parts.path not in ("", "/"):
         raise SettingError(
             f"{_VARIABLE}: remove the path {parts.path!r}: the databases have fixed names"

@@ -1,24 +1,22 @@
-"""The embedded warehouse: who may open it, and how the engine is started.
+"""Opens the embedded engine (chDB) under a file lock, with its options and memory limits.
 
-Here: the lock that lets one process at a time open a chDB folder, the engine's options and limits,
-and the folder of temporary insert files with its sweep.
-Not here: queries (connection.py) and server addresses (opening.py).
-A re-run takes the lock anew: the kernel frees it when its holder dies, however it dies. Insert
-files that a killed process left are removed under the lock.
+One process at a time may open a chDB folder. The kernel releases the lock when its holder dies,
+however it dies; insert files that a killed process left behind are removed under the lock.
 
-Why an own lock: the engine's answer to a second process is one generic error, the same as for a
-damaged folder, so it cannot be waited upon (research on chDB 4.4.0).
+Why a lock of our own: the engine answers a second process with one generic error, the same as for
+a damaged folder, so a caller could not wait for it (chDB 4.4.0).
 """
 
 import contextlib
 import fcntl
 import functools
+import logging
 import os
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NoReturn
@@ -37,7 +35,7 @@ from masques_pipelines.warehouse.interrupts import EngineCalls
 
 LOCK_TIMEOUT_S: Final = 600.0
 LOCK_POLL_S: Final = 0.1
-LOCK_SAY_EVERY_S: Final = 10.0
+LOG_EVERY_S: Final = 10.0
 
 # Without limits the engine takes 0.9 of the machine's memory and a 5 GB mark cache. It counts the
 # whole process, about 300 MB before the first row.
@@ -55,9 +53,10 @@ SESSION_SETTINGS: Final = {
 # An embedded engine forgets when a view was last refreshed, so every open would run every
 # refreshable view at once. Only a configuration file can stop that; the options above cannot.
 #
-# It wants 1 GiB to spare for each thread of a query and 4 GiB for each that inserts: under the
-# limits above it would never use a second core (seen: 2.9 s of clock where two take 1.5 s). In the
-# profile, since the refresh of a view runs in no session of ours.
+# By default the engine wants 1 GiB of free memory for each thread of a query and 4 GiB for each
+# inserting thread: under the limits above it would never use a second core (seen: 2.9 s of clock
+# where two cores take 1.5 s). In the profile, since the refresh of a view runs in no session of
+# ours.
 _CONFIG_XML: Final = """<clickhouse>
   <user_directories><users_xml><path>{users_path}</path></users_xml></user_directories>
 </clickhouse>
@@ -95,6 +94,7 @@ class _Holds:
 
 
 _HOLDS: Final = _Holds()
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -111,15 +111,12 @@ class Engine:
 
 
 @contextlib.contextmanager
-def open_embedded(
-    folder: Path, *, lock_timeout_s: float, on_wait: Callable[[str], None]
-) -> Iterator[Engine]:
-    """Opens the engine on a folder, waiting for another process to let go of it.
+def open_embedded(folder: Path, *, lock_timeout_s: float) -> Iterator[Engine]:
+    """Opens the engine on a folder, waiting for another process to release it.
 
     Args:
-        folder: The engine's data; made when it is not there.
+        folder: The engine's data; created when it does not exist.
         lock_timeout_s: Longest wait for another process, 0 to not wait at all.
-        on_wait: Called with one line every LOCK_SAY_EVERY_S while waiting.
 
     Raises:
         WarehouseBusyError: Another process still holds the folder; the text names it.
@@ -128,7 +125,7 @@ def open_embedded(
     folder = Path(os.path.realpath(folder))
     side = side_folder(folder)
     _make_folders(folder, side)
-    with _held(folder, lock_timeout_s=lock_timeout_s, on_wait=on_wait):
+    with _held(folder, lock_timeout_s=lock_timeout_s):
         _write_configuration(side)
         calls = EngineCalls(functools.partial(_cancel_queries, folder, side))
         client = _connect(folder, side)
@@ -154,10 +151,10 @@ def inserts_folder(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def temporary_files_in(folder: Path) -> Iterator[None]:
-    """Makes the driver write its insert file there: it asks `tempfile` and takes no folder itself.
+    """Makes the driver write its insert file there: it uses `tempfile` and has no option for it.
 
-    In the system's folder a killed insert would leave its page for ever, and the folder may be too
-    small or in memory.
+    In the system's folder a killed insert would leave its page behind for ever, and that folder may
+    be too small or in memory.
     """
     with _TEMPORARY_FILES:
         before = tempfile.tempdir
@@ -177,18 +174,18 @@ def _make_folders(folder: Path, side: Path) -> None:
         (side / "inserts").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WarehousePermanentError(
-            f"{folder}: the warehouse folder cannot be made ({error.strerror}): "
+            f"{folder}: the warehouse folder cannot be created ({error.strerror}): "
             "give MASQUES_HOME or MASQUES_CLICKHOUSE_URL a folder that this user may write"
         ) from error
 
 
 @contextlib.contextmanager
-def _held(folder: Path, *, lock_timeout_s: float, on_wait: Callable[[str], None]) -> Iterator[None]:
-    """Holds the folder for this process; further clients of the process share the hold."""
+def _held(folder: Path, *, lock_timeout_s: float) -> Iterator[None]:
+    """Holds the lock of the folder for this process; further clients of it share the hold."""
     with _HOLDS.guard:
         hold = _HOLDS.by_folder.get(folder)
         if hold is None:
-            descriptor = _lock(folder, lock_timeout_s=lock_timeout_s, on_wait=on_wait)
+            descriptor = _lock(folder, lock_timeout_s=lock_timeout_s)
             hold = _HOLDS.by_folder[folder] = _Hold(descriptor)
             _sweep(inserts_folder(folder))
         hold.users += 1
@@ -202,19 +199,21 @@ def _held(folder: Path, *, lock_timeout_s: float, on_wait: Callable[[str], None]
                 os.close(hold.descriptor)
 
 
-def _lock(folder: Path, *, lock_timeout_s: float, on_wait: Callable[[str], None]) -> int:
+def _lock(folder: Path, *, lock_timeout_s: float) -> int:
     path = side_folder(folder) / "lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        started_s = said_s = time.monotonic()
+        started_s = logged_s = time.monotonic()
         while not _try_lock(descriptor):
             now_s = time.monotonic()
             holder = os.pread(descriptor, 400, 0).decode("utf-8", "replace") or "another process"
             if now_s - started_s >= lock_timeout_s:
                 _refuse(folder, holder)
-            if now_s - said_s >= LOCK_SAY_EVERY_S:
-                on_wait(f"waiting for {folder}: in use by {holder} ({now_s - started_s:.0f} s)")
-                said_s = now_s
+            if now_s - logged_s >= LOG_EVERY_S:
+                logger.warning(
+                    "waiting for %s: in use by %s (%.0f s)", folder, holder, now_s - started_s
+                )
+                logged_s = now_s
             time.sleep(LOCK_POLL_S)
         os.ftruncate(descriptor, 0)
         with contextlib.suppress(OSError):  # a full disk: the lock holds without a name in it
@@ -247,7 +246,7 @@ def _this_process() -> str:
 
 
 def _sweep(folder: Path) -> None:
-    """Removes what killed inserts left. Safe under the lock: no other process is inserting."""
+    """Removes files of killed inserts. Safe under the lock: no other process is inserting."""
     for leftover in folder.iterdir():
         leftover.unlink(missing_ok=True)
 

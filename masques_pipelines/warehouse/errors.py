@@ -1,9 +1,4 @@
-"""Which ClickHouse errors pass by themselves, and which a person must mend.
-
-Here: the error types of the warehouse, the codes that are transient, each with its reason, and the
-one translation from the driver's exceptions.
-Not here: retrying (retry.py) or connecting (connection.py).
-A re-run does nothing: the functions are pure.
+"""Classifies ClickHouse errors as transient or permanent.
 
 Source of the codes: ClickHouse `src/Common/ErrorCodes.cpp`.
 """
@@ -20,38 +15,38 @@ TRANSIENT_CODES: Final[dict[int, str]] = {
     159: "TIMEOUT_EXCEEDED: the server was too busy to finish in time",
     202: "TOO_MANY_SIMULTANEOUS_QUERIES: the server is at its limit of queries",
     203: "NO_FREE_CONNECTION: the server's own pool is used up",
-    209: "SOCKET_TIMEOUT: a line between servers was slow",
-    210: "NETWORK_ERROR: a line between servers was cut",
-    216: "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING: the same insert, sent before the line was cut",
-    225: "NO_ZOOKEEPER: the keeper of a replicated table is away",
+    209: "SOCKET_TIMEOUT: a connection between servers was slow",
+    210: "NETWORK_ERROR: a connection between servers was cut",
+    216: "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING: the same insert, sent before a cut",
+    225: "NO_ZOOKEEPER: the keeper of a replicated table is down",
     236: "ABORTED: the server is shutting down or stopped the query",
-    242: "TABLE_IS_READ_ONLY: a replica lost its keeper and will find it again",
+    242: "TABLE_IS_READ_ONLY: a replica lost its keeper and will reconnect",
     243: "NOT_ENOUGH_SPACE: merges may free some",
-    252: "TOO_MANY_PARTS: merges are behind and catch up",
+    252: "TOO_MANY_PARTS: merges are behind and will catch up",
     279: "ALL_CONNECTION_TRIES_FAILED: no replica answered",
-    285: "TOO_FEW_LIVE_REPLICAS: a quorum is not there yet",
-    286: "UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE: the last write is still spreading",
-    319: "UNKNOWN_STATUS_OF_INSERT: the keeper went away at the commit",
+    285: "TOO_FEW_LIVE_REPLICAS: a quorum is not reached yet",
+    286: "UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE: the last write is still being replicated",
+    319: "UNKNOWN_STATUS_OF_INSERT: the keeper was lost during the commit",
     364: "PART_IS_TEMPORARILY_LOCKED: another operation holds the part",
     425: "SYSTEM_ERROR: the operating system refused for now",
     439: "CANNOT_SCHEDULE_TASK: no free thread",
     473: "DEADLOCK_AVOIDED: a lock could not be taken in time",
-    745: "SERVER_OVERLOADED: the server sheds load",
+    745: "SERVER_OVERLOADED: the server rejects queries under load",
     999: "KEEPER_EXCEPTION: the keeper failed a request",
 }
 
-# A write whose space was not reserved before fails by the operating system, with other codes.
+# A write without reserved space fails with an error of the operating system and other codes.
 _NOT_ENOUGH_SPACE: Final = 243
 _DISK_IS_FULL: Final = re.compile(r"No space left on device|errno: 28\b")
 
-# A query over its own limit fails the same way again; one that met a full server may not.
+# A query over its own limit fails again; one that met a full server may not.
 _MEMORY_LIMIT_EXCEEDED: Final = 241
 _SERVER_MEMORY: Final = re.compile(r"\(total\) memory limit|server memory", re.IGNORECASE)
 
-# What a proxy or load balancer in front of the server answers while the server is away.
+# What a proxy or load balancer answers while the server is down.
 _TRANSIENT_HTTP_STATUS: Final = re.compile(r"\b(?:status|code|HTTP)\D{0,12}(429|502|503|504)\b")
 
-# urllib3 wraps the reason twice; only the innermost tells a person something.
+# urllib3 wraps the reason twice; only the innermost is of use to a person.
 _TRANSPORT_REASON: Final = re.compile(r"Caused by \w+\((?:.*: )?(?P<reason>[^:]+?)['\")]*\)")
 
 _CREDENTIALS: Final = re.compile(r"(?<=://)[^/@\s]+@")
@@ -59,7 +54,7 @@ _TEXT_LENGTH_MAX: Final = 600
 
 
 class WarehouseTransientError(TransientError):
-    """ClickHouse could not serve the call now; `code` is its error code, None for the transport."""
+    """ClickHouse could not serve the call now; `code` is None for a transport error."""
 
     def __init__(self, text: str, *, code: int | None = None) -> None:
         super().__init__(text)
@@ -67,7 +62,7 @@ class WarehouseTransientError(TransientError):
 
 
 class WarehousePermanentError(PermanentError):
-    """ClickHouse refused the call and will again; `code` is its error code, if it named one."""
+    """ClickHouse refused the call and will again; `code` is its error code, if it gave one."""
 
     def __init__(self, text: str, *, code: int | None = None) -> None:
         super().__init__(text)
@@ -79,11 +74,11 @@ class WarehouseBusyError(TransientError):
 
 
 def translate(error: ClickHouseError, *, what: str) -> MasquesError:
-    """Returns the transient or permanent error that says in one line what failed and why.
+    """Returns the transient or permanent error, with one line of what failed and why.
 
     Args:
         error: What the driver raised.
-        what: The thing that was tried, for the beginning of the text.
+        what: What was tried, for the beginning of the text.
     """
     code = getattr(error, "code", None)
     if _DISK_IS_FULL.search(str(error)):
@@ -99,7 +94,7 @@ def translate(error: ClickHouseError, *, what: str) -> MasquesError:
 
 
 def unwritable(folder: Path, error: OSError) -> WarehouseTransientError:
-    """Returns the error of a file of ours beside an embedded warehouse that cannot be written."""
+    """Returns the error of a file beside the embedded warehouse that cannot be written."""
     return WarehouseTransientError(
         f"{folder}: cannot be written ({error.strerror}): free some space on that disk, or let "
         "this user write there, then run again"
@@ -107,7 +102,7 @@ def unwritable(folder: Path, error: OSError) -> WarehouseTransientError:
 
 
 def is_transient(error: ClickHouseError, code: int | None) -> bool:
-    """Says whether the same call may succeed later."""
+    """Returns whether the same call may succeed later."""
     if code in TRANSIENT_CODES:
         return True
     if code == _MEMORY_LIMIT_EXCEEDED:
@@ -120,7 +115,7 @@ def is_transient(error: ClickHouseError, code: int | None) -> bool:
 
 
 def one_line(text: str) -> str:
-    """Returns an error text without credentials, stack trace and line breaks, cut to fit a log."""
+    """Returns an error text in one line, without credentials and stack trace, cut to log size."""
     text = text.split("Stack trace", 1)[0]
     transport = _TRANSPORT_REASON.search(text)
     if transport:

@@ -1,26 +1,27 @@
-"""The lease of a writer: against a server, one process at a time writes what must be written once.
+"""Takes and renews a writer lease: against a server, one process at a time writes a target.
 
-Here: taking, renewing, releasing and taking over a lease.
-Not here: the embedded warehouse's lock (embedded.py), which keeps all other processes out anyway.
-A re-run takes the lease anew; that of a killed process is taken over when its deadline has passed.
+An embedded warehouse needs none: its file lock (embedded.py) already excludes other processes. The
+lease of a killed process is taken over when its deadline has passed.
 
-How: ClickHouse has no compare-and-set, but a CREATE TABLE succeeds once for each name. So the lease
-of "ledger" is the table masques_ops.lease_ledger_<n> with the highest n; its comment says who holds
-it and until when, by the server's clock. Taking over, renewing and releasing all create number
-n + 1, which one of several can do. Whoever created a number and sees a higher one has read an old
-list: it drops its own and has lost. The tables have no rows and are dropped when they are replaced.
+ClickHouse has no compare-and-set, but a CREATE TABLE succeeds once for each name. So the lease of
+"ledger" is the table masques_ops.lease_ledger_<n> with the highest n; its comment names the holder
+and the deadline, by the server's clock. Taking over, renewing and releasing all create number
+n + 1, which only one of several processes can do. A process that created a number and then sees a
+higher one had read an old list: it drops its own table and has lost. The tables have no rows and
+are dropped when they are replaced.
 
-What is left: a holder that stands still (a frozen machine) past its deadline while its insert is on
-the way. Each insert is bounded (`insert_settings`), to end before the deadline that it began under.
+What remains: a holder that is frozen past its deadline while its insert is under way. Each insert
+is bounded (`insert_settings`) to end before the deadline that it began under.
 """
 
 import contextlib
 import json
+import logging
 import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -33,8 +34,9 @@ LEASE_S: Final = 60.0
 # Longer than a lease: the wait for a killed run succeeds, the wait for a long one says so.
 WAIT_S: Final = 90.0
 POLL_S: Final = 0.5
-SAY_EVERY_S: Final = 10.0
+LOG_EVERY_S: Final = 10.0
 _TABLE_ALREADY_EXISTS: Final = 57
+logger = logging.getLogger(__name__)
 
 
 class LeaseBusyError(TransientError):
@@ -72,12 +74,12 @@ class Lease:
     _deadline_s: float = 0.0
 
     def hold(self) -> None:
-        """Makes sure that the lease lasts for the next insert.
+        """Renews the lease if it may end before the next insert does.
 
         Raises:
             LeaseLostError: The deadline has passed, or another process took the lease.
         """
-        if self._warehouse is None:  # embedded: the lock holds
+        if self._warehouse is None:  # embedded: the file lock is enough
             return
         left_s = self._deadline_s - time.monotonic()
         if left_s > self.duration_s * 2 / 3:
@@ -89,7 +91,7 @@ class Lease:
             )
 
     def _take(self, warehouse: Warehouse, number: int, *, is_released: bool = False) -> bool:
-        """Makes the table of a number; returns whether the lease is this process's by it."""
+        """Creates the table of a number; returns whether this process now holds the lease."""
         asked_s = time.monotonic()
         now_ms = _server_ms(warehouse)
         deadline_ms = 0 if is_released else now_ms + int(self.duration_s * 1000)
@@ -124,16 +126,14 @@ def writer_lease(
     *,
     duration_s: float = LEASE_S,
     wait_s: float = WAIT_S,
-    on_wait: Callable[[str], None] = lambda _line: None,
 ) -> Iterator[Lease]:
-    """Holds the lease of that name; waits for another holder, or for its deadline.
+    """Holds the lease of that name, after waiting for another holder or its deadline.
 
     Args:
-        warehouse: An embedded one needs no lease and gets one that does nothing.
+        warehouse: An embedded one gets a lease that does nothing.
         name: What is being written, lower-case letters.
         duration_s: Seconds from a renewal to the deadline.
         wait_s: Longest wait for another holder.
-        on_wait: Called with one line every SAY_EVERY_S while waiting.
 
     Raises:
         LeaseBusyError: Another process still holds it.
@@ -148,19 +148,17 @@ def writer_lease(
         _warehouse=warehouse,
         _token=uuid.uuid4().hex,
     )
-    _wait_and_take(warehouse, lease, wait_s=wait_s, on_wait=on_wait)
+    _wait_and_take(warehouse, lease, wait_s=wait_s)
     try:
         yield lease
     finally:
-        # The number of a release is kept: a process that reads an old list would reuse it.
+        # The table of a release stays: a process that read an old list would reuse its number.
         with contextlib.suppress(TransientError):
             lease._take(warehouse, lease._number + 1, is_released=True)  # noqa: SLF001 - its maker
 
 
-def _wait_and_take(
-    warehouse: Warehouse, lease: Lease, *, wait_s: float, on_wait: Callable[[str], None]
-) -> None:
-    started_s = said_s = time.monotonic()
+def _wait_and_take(warehouse: Warehouse, lease: Lease, *, wait_s: float) -> None:
+    started_s = logged_s = time.monotonic()
     while True:
         newest = max(_listed(warehouse, lease.name), key=lambda held: held.number, default=_NOBODY)
         is_free = newest.deadline_ms <= _server_ms(warehouse)
@@ -172,9 +170,9 @@ def _wait_and_take(
                 f"{warehouse.description}: {newest.holder} writes {lease.name!r} already: "
                 "wait for it to end, or stop it and run this again"
             )
-        if now_s - said_s >= SAY_EVERY_S:
-            said_s = now_s
-            on_wait(f"waiting for {newest.holder}, which writes {lease.name!r}")
+        if now_s - logged_s >= LOG_EVERY_S:
+            logged_s = now_s
+            logger.warning("waiting for %s, which writes %r", newest.holder, lease.name)
         time.sleep(POLL_S)
 
 
@@ -190,13 +188,13 @@ def _listed(warehouse: Warehouse, name: str) -> list[_Held]:
     )
     found = []
     for table, comment in rows:
-        said = json.loads(comment)
+        state = json.loads(comment)
         found.append(
             _Held(
                 number=int(table.removeprefix(prefix)),
-                token=str(said["token"]),
-                holder=str(said["holder"]),
-                deadline_ms=int(said["deadline_ms"]),
+                token=str(state["token"]),
+                holder=str(state["holder"]),
+                deadline_ms=int(state["deadline_ms"]),
             )
         )
     return found

@@ -1,9 +1,4 @@
-"""Retrying a call that failed for a passing reason.
-
-Here: the one retry policy of the warehouse: bounded, exponential, jittered.
-Not here: which errors are transient (errors.py), or what is called.
-A re-run starts with fresh attempts.
-"""
+"""Retries calls that failed with a transient error: bounded, exponential, with jitter."""
 
 import logging
 from collections.abc import Callable
@@ -21,7 +16,7 @@ from masques_pipelines.warehouse.errors import WarehouseTransientError
 
 ATTEMPTS_MAX: Final = 5
 # 0.25, 0.5, 1 and 2 s, each plus up to 0.25 s: under 5 s in all, so that a step of Dagster, which
-# retries after a longer pause, is not held up by a server that is gone.
+# retries after a longer pause, does not wait long for a server that is down.
 WAIT_FIRST_S: Final = 0.25
 WAIT_MAX_S: Final = 4.0
 JITTER_S: Final = 0.25
@@ -31,10 +26,9 @@ Result = TypeVar("Result")
 
 
 def with_retries(call: Callable[[], Result]) -> Result:
-    """Calls until it succeeds, fails for good, or has failed ATTEMPTS_MAX times.
+    """Calls until it succeeds, fails permanently, or has failed ATTEMPTS_MAX times.
 
-    Every call that passes through here must change nothing when it is made twice: the answer of a
-    call that took effect may have been lost on the way back.
+    Every call must be idempotent: the answer of a call that took effect may have been lost.
 
     Raises:
         WarehouseTransientError: The last attempt failed too; other errors at the first.
@@ -43,13 +37,13 @@ def with_retries(call: Callable[[], Result]) -> Result:
         retry=retry_if_exception_type(WarehouseTransientError),
         stop=stop_after_attempt(ATTEMPTS_MAX),
         wait=wait_exponential_jitter(multiplier=WAIT_FIRST_S, max=WAIT_MAX_S, jitter=JITTER_S),
-        before_sleep=_say,
+        before_sleep=_log_attempt,
         reraise=True,
     )
     return retrying(call)
 
 
-def _say(state: RetryCallState) -> None:
+def _log_attempt(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     pause_s = state.next_action.sleep if state.next_action else 0.0
     logger.warning(

@@ -1,8 +1,6 @@
-"""The SQL of this project: where it is, how a file is read, and how it is cut into statements.
+"""Reads the SQL files of the project and splits them into statements.
 
-Here: finding `sql/` (in a checkout or in an installed wheel), the cluster form, the splitter.
-Not here: running anything (migrations.py, and the callers of `sql`).
-A re-run reads the files again; they do not change while a process runs.
+Files are read once: they do not change while a process runs.
 """
 
 import functools
@@ -14,11 +12,11 @@ from masques_pipelines.errors import PermanentError
 
 _PACKAGE_DIRECTORY: Final = Path(__file__).resolve().parent.parent
 
-# `/*cluster:Replicated*/` is a comment to a plain client; the runner turns its content on.
+# `/*cluster:Replicated*/` is a comment to a plain client; on a cluster its content is used.
 _CLUSTER_COMMENT: Final = re.compile(r"/\*cluster:(.*?)\*/", re.DOTALL)
 
-# ClickHouse's lexis as far as a `;` can hide in it. Comments nest; strings escape by backslash or
-# by doubling; a heredoc is $tag$ … $tag$.
+# The tokens of ClickHouse SQL in which a `;` can stand. Comments nest; strings escape by backslash
+# or by doubling; a heredoc is $tag$ … $tag$.
 _TOKEN: Final = re.compile(
     r"""(?P<space>\s+)
     | (?P<line_comment>--[^\n]*|\#(?=[\s!])[^\n]*)
@@ -33,7 +31,7 @@ _TOKEN: Final = re.compile(
 
 
 class SqlTextError(PermanentError):
-    """A SQL file is missing or cannot be cut into statements."""
+    """A SQL file is missing or cannot be split into statements."""
 
 
 @functools.cache
@@ -41,13 +39,13 @@ def sql_directory() -> Path:
     """Returns the folder of the project's SQL: the checkout's `sql/`, else the wheel's copy.
 
     Raises:
-        SqlTextError: Neither is there.
+        SqlTextError: Neither exists.
     """
     for folder in (_PACKAGE_DIRECTORY.parent / "sql", _PACKAGE_DIRECTORY / "_sql"):
         if (folder / "001_create_database.sql").is_file():
             return folder
     raise SqlTextError(
-        f"{_PACKAGE_DIRECTORY.parent / 'sql'}: the SQL files are not there: "
+        f"{_PACKAGE_DIRECTORY.parent / 'sql'}: the SQL files are missing: "
         "run from a checkout of the project, or install its wheel again"
     )
 
@@ -70,12 +68,12 @@ def sql(name: str) -> str:
 
 
 def cluster_form(text: str) -> str:
-    """Returns the text with what a cluster needs turned on."""
+    """Returns the text with its cluster comments turned into SQL."""
     return _CLUSTER_COMMENT.sub(r"\1", text)
 
 
 def split_statements(text: str, *, name: str = "SQL") -> list[str]:
-    """Cuts a text into its statements, without comments and without the semicolons.
+    """Splits a text into its statements, without comments and semicolons.
 
     Args:
         text: Any number of statements.
@@ -113,7 +111,7 @@ def split_statements(text: str, *, name: str = "SQL") -> list[str]:
 
 
 def _comment_end(text: str, start: int, name: str) -> int:
-    """Returns the position after the comment that begins at start; comments nest."""
+    """Returns the position after the comment that starts there; comments nest."""
     depth, position = 1, start + 2
     while depth:
         opening, closing = text.find("/*", position), text.find("*/", position)

@@ -1,4 +1,4 @@
--- Keys that are there twice among the rows of the last two days. No row: all is well. (Each batch
+-- Keys that are there twice among the rows of the last two days; no row means success. (Each batch
 -- is verified against the whole table when it is loaded.)
 SELECT toString(row_key) AS key, count() AS rows
 FROM masques_ops.{keys:Identifier}

@@ -1,5 +1,5 @@
--- Files whose rows are not all accounted for: read is blank, loaded, duplicates and quarantined
--- together, and quarantine holds each row that was sent there. No row: all is well.
+-- Files whose rows are not all accounted for; no row means success. The rows read are the blank,
+-- loaded, duplicate and quarantined ones together, and quarantine holds each that was sent there.
 SELECT
     f.source,
     f.rows_read,

@@ -16,7 +16,7 @@ WITH
     now64(9, 'UTC') - INTERVAL 1 YEAR + INTERVAL 1 DAY AS oldest,
     now64(9, 'UTC') + INTERVAL 1 HOUR AS newest,
     -- The conditions below once more, as arithmetic, which is several times faster than looking for
-    -- the first of them that holds. What is not surely good goes that way; 1 is never wrong.
+    -- the first of them that holds. What is not certainly good is checked that way; 1 is never wrong.
     ifNull(
         is_plain
         * (request_id_read != zero)

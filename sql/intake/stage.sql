@@ -1,6 +1,6 @@
--- Lines of files into typed rows, each with the reason why it cannot be loaded, if any. This is the
--- frame; what the fields of a table mean stands in rows_of_<table>.sql, which takes the place of
--- the comment at the end and uses the names that are given here.
+-- Parses lines of files into rows, each with the reason why it cannot be loaded, if any. This is the
+-- frame; what the fields of a table mean is in rows_of_<table>.sql, which takes the place of the
+-- comment at the end and uses the names that are defined here.
 --
 -- {fields}: the names of the table's fields.
 INSERT INTO masques_ops.{staged:Identifier}
@@ -9,8 +9,8 @@ WITH
     toDateTime64(0, 9, 'UTC') AS epoch,
 
     -- ISO-8601, UTC when no zone is given, at most nine decimals; or epoch seconds (fractions
-    -- allowed), milli-, micro- or nanoseconds, told apart by their 10, 13, 16 or 19 digits. The
-    -- engine's own best effort would take 12:30 for today and 25:00 for tomorrow.
+    -- allowed), milli-, micro- or nanoseconds, by their 10, 13, 16 or 19 digits. The engine's
+    -- own best effort would take 12:30 for today and 25:00 for tomorrow.
     concat(
         '^(?:',
         '\\d{4}-(?:0[1-9]|1[0-2])-\\d\\d',
@@ -24,7 +24,7 @@ WITH
     (text -> toUInt64OrNull(
         if(endsWith(text, '.0'), substring(text, 1, length(text) - 2), text))) AS integer_of,
 
-    -- Hex digits of a W3C id in lower case, filled up with zeros; all zeros mean none.
+    -- Hex digits of a W3C id in lower case, padded with zeros; all zeros mean none.
     ((hex, digits) -> if(match(hex, '^0*$'), '', leftPad(hex, digits, '0'))) AS hex_id_of,
 
     -- The engine's parser puts a number with a fraction or an exponent through a double. One that
@@ -35,7 +35,7 @@ WITH
         position(json, '[') = 0,
         match(json, concat(':[ \t\r\n]*', long_number)),
         match(json, concat('[:,[][ \t\r\n]*', long_number)))) AS has_long_number,
-    -- Strings are passed over whole. Valid JSON holds no raw \1, so it can mark where quotes go.
+    -- Strings are skipped whole. Valid JSON holds no raw \1, so it can mark where quotes go.
     (json -> replaceAll(replaceAll(
         replaceRegexpAll(
             json,

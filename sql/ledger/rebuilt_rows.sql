@@ -1,4 +1,4 @@
--- Rows that were derived anew, and their distinct times: the two must be one. Older rows may be
+-- Rows that were rebuilt, and their distinct times: the two must be equal. Older rows may be
 -- removed for their age at any moment. In the table's own order, so that it takes no memory.
 SELECT sum(at_once) AS rows, count() AS times
 FROM

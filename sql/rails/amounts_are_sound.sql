@@ -1,4 +1,4 @@
--- Confirmed payments of nothing, and revisions that are there twice with different content.
+-- Confirmed payments of zero or less, and revisions that exist twice with different content.
 SELECT settlement_id, revision, min(s.amount) AS smallest, count() AS rows
 FROM masques.settlements AS s
 GROUP BY settlement_id, revision

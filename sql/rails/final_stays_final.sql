@@ -1,6 +1,5 @@
--- Settlements whose outcome changed after it was final, without a finding that says so.
--- Skip indexes are not used: the engine was seen to leave out rows of a bloom filter's column, and a
--- row that is not found here would be written again.
+-- Settlements whose outcome changed after it was final, without a finding that records the change.
+-- Without skip indexes: see current_by_id.sql.
 SELECT settlement_id, revision, status, tx_hash, was_status, was_tx_hash
 FROM
 (

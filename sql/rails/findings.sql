@@ -1,4 +1,4 @@
--- What the chain and others say differently of one payment.
+-- Contradictions between the chain and other reports of one payment.
 SELECT rail, kind, detail, settlement_id
 FROM masques_ops.settlement_findings FINAL
 ORDER BY rail, kind, detail

@@ -1,10 +1,9 @@
--- Appends to each unattributed settlement whose account is known by now a revision that says so.
+-- Appends a revision with its account to each unattributed settlement whose account is known now.
 --
--- By reference: the journal named the ledger transfer, and the transfer is in the copy. The payer's
--- account is its side that is not our treasury, the debit side first. By registry: the payer's
--- address belonged to one account at the time of the payment; two accounts are none.
--- Skip indexes are not used: the engine was seen to leave out rows of a bloom filter's column, and a
--- row that is not found here would be written again.
+-- By reference: the journal named the ledger transfer, and masques.transactions has the transfer. The
+-- payer's account is the side of it that is not the treasury's, the debit side first. By registry:
+-- the payer's address belonged to one account at the time of the payment; with two there is no link.
+-- Without skip indexes: see current_by_id.sql.
 INSERT INTO masques.settlements
     (settlement_id, timestamp, rail, protocol, amount, currency, tx_hash, block_height,
     confirmations, from_account_id, to_address, status, failure_reason, network_fee,

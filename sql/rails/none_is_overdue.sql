@@ -1,4 +1,4 @@
--- Settlements that are still open long after they could last have succeeded.
+-- Settlements that are still open long after their deadline.
 SELECT settlement_id, rail, status, failure_reason, attributes['deadline_s'] AS deadline_s
 FROM masques_marts.settlements_current
 WHERE status IN ('pending', 'unknown')

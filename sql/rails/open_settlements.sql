@@ -1,6 +1,5 @@
--- The newest revision of each settlement of a rail that is neither confirmed nor failed.
--- Skip indexes are not used: the engine was seen to leave out rows of a bloom filter's column, and a
--- row that is not found here would be written again.
+-- The latest revision of each settlement of a rail that is neither confirmed nor failed.
+-- Without skip indexes: see current_by_id.sql.
 SELECT *, toUnixTimestamp64Nano(timestamp) AS timestamp_ns
 FROM
 (

@@ -1,4 +1,4 @@
--- What came in and went out by rail and asset, and how a second way to sum it differs.
+-- Money in and out by rail and asset, and its difference from a second way to sum it.
 WITH folded AS
 (
     SELECT

@@ -1,5 +1,5 @@
--- Revisions into masques.settlements, at most as many as `ids` names. An insert may be sent twice: a
--- revision that is there already is left out. Skip indexes are not used for that look: see
+-- Appends revisions to masques.settlements; `ids` are their settlements. An insert may be sent twice:
+-- a revision that exists already is left out. That look-up is without skip indexes: see
 -- current_by_id.sql.
 INSERT INTO masques.settlements
 (

@@ -17,7 +17,7 @@ FROM
         identity_id, category_code, cluster_key, timestamp, 1 AS sign, reason_code, is_attested,
         delta, quality, usd, kept_share, event_id, event_type, reference_type, reference_id,
         reference_key, counterparty_id, cluster_id, inherited_from, content
-    FROM masques_ops.reputation_evidence_now(
+    FROM masques_ops.reputation_evidence_current(
         part = {part:UInt32}, parts = {parts:UInt32}, everything = 0,
         oldest = toDateTime64(0, 9, 'UTC'))
     UNION ALL
@@ -25,7 +25,7 @@ FROM
         identity_id, category_code, cluster_key, timestamp, -sign, reason_code, is_attested,
         delta, quality, usd, kept_share, event_id, event_type, reference_type, reference_id,
         reference_key, counterparty_id, cluster_id, inherited_from, content
-    FROM masques_ops.reputation_evidence_said
+    FROM masques_ops.reputation_evidence_recorded
     WHERE cityHash64(event_id) % {parts:UInt32} = {part:UInt32}
         AND inherited_from = toUUID('00000000-0000-0000-0000-000000000000')
         AND event_id IN (SELECT event_id FROM masques_ops.reputation_touched_events)

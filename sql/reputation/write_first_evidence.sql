@@ -11,7 +11,7 @@ SELECT
     identity_id, category_code, cluster_key, timestamp, 1, knowable_from, reason_code, is_attested,
     delta, quality, usd, kept_share, event_id, event_type, reference_type, reference_id,
     reference_key, counterparty_id, cluster_id, inherited_from
-FROM masques_ops.reputation_evidence_now(
+FROM masques_ops.reputation_evidence_current(
     part = {part:UInt32}, parts = {parts:UInt32}, everything = 1,
     oldest = {oldest:DateTime64(9, 'UTC')})
 WHERE event_id NOT IN

@@ -18,7 +18,7 @@ FROM
         is_attested, delta, quality, usd, kept_share, event_id, event_type, reference_type,
         reference_id, reference_key, counterparty_id, cluster_id, l.identity_id AS inherited_from,
         sipHash128(h.heir_id, content) AS content
-    FROM masques_ops.reputation_evidence_said AS l
+    FROM masques_ops.reputation_evidence_recorded AS l
     INNER JOIN masques_ops.reputation_heirs AS h ON h.suspended_id = l.identity_id
     WHERE l.identity_id IN (SELECT suspended_id FROM masques_ops.reputation_heirs)
         AND l.inherited_from = toUUID('00000000-0000-0000-0000-000000000000')

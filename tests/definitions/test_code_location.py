@@ -13,6 +13,7 @@ from syrupy.assertion import SnapshotAssertion
 from masques_pipelines.defs.table_asset import SCHEMA_MIGRATIONS
 from tests.support.code_location import defs
 from tests.support.paths import ROOT
+from tests.support.patience import run, run_python
 
 LOADS_WITHOUT_SIDE_EFFECTS = """
 import builtins, importlib, os, pkgutil, socket, sys
@@ -52,15 +53,7 @@ print(len(list(loaded.resolve_all_asset_keys())))
 
 def in_a_fresh_process(code: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
     """Runs Python with an empty environment, in an empty folder."""
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_python(code, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)})
 
 
 def test_loads_in_a_fresh_process_with_an_empty_environment(tmp_path: Path) -> None:
@@ -146,14 +139,10 @@ def test_dagster_validates_the_location_from_either_file(
     }
     for name in ("pyproject.toml", "workspace.yaml", "dagster.yaml"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    validated = subprocess.run(
+    validated = run(
         [sys.executable, "-m", "dagster", "definitions", "validate", *command],
         cwd=tmp_path,
         env=environ,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
     )
     assert validated.returncode == 0, validated.stdout + validated.stderr
     assert "Validation successful for code location masques_pipelines." in (

@@ -1,8 +1,6 @@
 """A real EVM chain on loopback: anvil, with a token at USDC's real address.
 
-Here: starting and stopping anvil, and the few calls that tests make of it.
-Not here: x402 (tests/support/x402_evm.py).
-A re-run starts a new chain. Where anvil is missing, tests that need it are skipped, loudly.
+Where anvil is missing, tests that need it are skipped, with the reason.
 """
 
 import contextlib
@@ -16,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
+
+from tests.support.patience import moment_s
 
 SUPPORT = Path(__file__).parent
 USDC = "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913"
@@ -26,7 +26,6 @@ TREASURY = "0x976ea74026e726554db657fa54763abd0c3a0aa9"
 BUYER_KEY = "0x8b3a350cf5c34c9194ca85829a2df0ec3153be0318b5e2d3348e872092edffba"
 FACILITATOR_KEY = "0x2a871d0798f97d79848a013d4936a73bf4cc922c825d33c1cf7073dff6d409c6"
 OTHER_KEY = "0x4bbbf85ce3377467afe5d46f804f221813b2bb87f24d81f60f1fcdbf7cbf4356"
-START_TIMEOUT_S = 10.0
 
 
 def anvil_binary() -> Path | None:
@@ -49,7 +48,7 @@ class Anvil:
     """One running chain."""
 
     url: str
-    client: httpx.Client
+    client: httpx2.Client
 
     def rpc(self, method: str, *params: Any) -> Any:
         answer = self.client.post(
@@ -135,20 +134,20 @@ def running_anvil(*more: str) -> Iterator[Anvil]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        with httpx.Client(timeout=30.0) as client:
+        with httpx2.Client(timeout=moment_s()) as client:
             chain = Anvil(f"http://127.0.0.1:{port}", client)
             _wait_for(chain, process)
             chain.place_token()
             yield chain
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(moment_s())
 
 
 def _wait_for(chain: Anvil, process: "subprocess.Popen[bytes]") -> None:
-    deadline_s = time.monotonic() + START_TIMEOUT_S
+    deadline_s = time.monotonic() + moment_s()
     while True:
-        with contextlib.suppress(httpx.HTTPError):
+        with contextlib.suppress(httpx2.HTTPError):
             chain.rpc("eth_chainId")
             return
         if process.poll() is not None or time.monotonic() > deadline_s:

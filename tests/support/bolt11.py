@@ -1,8 +1,6 @@
-"""Invoices, macaroons and journal lines of L402, as a gate would write them.
+"""Encodes invoices, macaroons and journal lines of L402, as a gate would write them.
 
-Here: encoding what the product decodes: BOLT 11 with a signature of zeros, macaroons of format 2.
-Not here: keys: nobody could pay these invoices.
-A re-run makes the same text.
+BOLT 11 with a signature of zeros, so nobody could pay these invoices; macaroons of format 2.
 """
 
 import base64

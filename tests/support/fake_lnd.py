@@ -1,10 +1,8 @@
-"""A Lightning node's REST interface, as LND's gateway answers, over loopback HTTP.
+"""Fakes the REST interface of LND over loopback HTTP: no node can be installed for the tests.
 
-Here: invoices and payments in memory in LND's JSON (snake_case, 64-bit numbers as text, bytes in
-base64, enums by name), paged as LND pages; states that a test moves along.
-Not here: Lightning itself: no node can be installed where these tests run. The shapes follow
+Invoices and payments are kept in memory in LND's JSON (snake_case, 64-bit numbers as text, bytes in
+base64, enums by name), paged as LND pages them; a test changes their states. The shapes follow
 lightning.proto of LND 0.21 through grpc-gateway's JSON (UseProtoNames, EmitUnpopulated).
-A re-run starts empty.
 """
 
 import base64

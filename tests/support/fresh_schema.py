@@ -1,7 +1,7 @@
 """A warehouse with the whole schema and without rows, quickly.
 
 Here: making the schema once in an engine, and emptying it for the next test.
-Not here: opening warehouses (tests/conftest.py, tests/support/http_front.py).
+Not here: opening warehouses (tests/conftest.py, tests/clickhouse_front/).
 A re-run empties what the one before left; a schema that a test changed is made anew.
 
 Making the schema takes three seconds of one core, most of them the engine's analysis of views;

@@ -1,8 +1,4 @@
-"""One run of the rails in a process of its own, which may be killed at a chosen step.
-
-Here: a run over MASQUES_HOME and the rails of the environment; SIGKILL at one point of ingestion.
-Not here: what the rows should be (tests/integration/rails/test_restart.py).
-A re-run goes on where the last one was killed.
+"""Runs the rails of the environment in a process of its own, killed at a chosen step.
 
 Usage: python -m tests.support.killed_run POINT, POINT being one of POINTS or "never". The rows are
 printed as JSON at the end of a run that was not killed.

@@ -1,9 +1,7 @@
-"""A long chain that is computed, not mined: many transfers over many blocks, in milliseconds.
+"""Computes a long chain instead of mining it: many transfers over many blocks, in milliseconds.
 
-Here: a transport that answers as an EVM node behind a provider's limit, for measuring.
-Not here: correctness: the tests run on a real chain (tests/support/anvil.py), which takes many
-minutes to mine as many blocks.
-A re-run computes the same chain.
+A transport that answers as an EVM node behind a provider's limit, for measuring only. Correctness
+is tested on a real chain (tests/support/anvil.py), which takes many minutes to mine as many blocks.
 """
 
 import hashlib
@@ -11,7 +9,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import httpx
+import httpx2
 
 from masques_pipelines.rails.base.transfers import TRANSFER, address_topic
 from tests.support.anvil import TREASURY, USDC
@@ -24,7 +22,7 @@ def digest(kind: str, number: int) -> str:
     return "0x" + hashlib.sha256(f"{kind} {number}".encode()).hexdigest()
 
 
-class MadeChain(httpx.BaseTransport):
+class MadeChain(httpx2.BaseTransport):
     """Answers for `blocks` blocks with one transfer in every `every`-th."""
 
     def __init__(self, *, blocks: int, every: int, limit: int, final_after: int = 600) -> None:
@@ -35,12 +33,12 @@ class MadeChain(httpx.BaseTransport):
         self.requests = 0
         self.calls = 0
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         body = json.loads(request.content)
         self.requests += 1
         calls = body if isinstance(body, list) else [body]
         answers = [self._answer(each) for each in calls]
-        return httpx.Response(200, json=answers if isinstance(body, list) else answers[0])
+        return httpx2.Response(200, json=answers if isinstance(body, list) else answers[0])
 
     def _answer(self, call: dict[str, Any]) -> dict[str, Any]:
         self.calls += 1

@@ -1,13 +1,10 @@
 """Records what the demo replays: three rails and a journal, from the peers that tests run against.
 
-Here: a small story on each rail, told to a recorder through the product's own rails.
-Not here: replaying (masques_pipelines/rails/recording.py).
-A re-run writes new recordings over the old ones: python -m tests.support.make_recordings
+`python -m tests.support.make_recordings` writes new recordings over the old ones.
 """
 
 import contextlib
 import json
-import logging
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,12 +12,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from solders.keypair import Keypair
 
-from masques_pipelines.rails import catalog as opening
-from masques_pipelines.rails import node as rails_http
-from masques_pipelines.rails import recording
+from masques_pipelines.rails import endpoint, node, recording
 from masques_pipelines.rails.run import ingest_all
 from masques_pipelines.sandbox import rails as packaged
 from masques_pipelines.schema.migrations import migrate
@@ -178,19 +173,19 @@ def harmless_line(line: dict[str, Any]) -> dict[str, Any]:
 def record(warehouse: Warehouse, settings: Any, names: dict[str, str]) -> None:
     """Runs the rails three times through recorders: a first run, the next, and an idle one."""
     exchanges: dict[str, list[dict[str, Any]]] = {name: [] for name in names.values()}
-    original = rails_http.open_node
+    original = node.open_node
 
-    def recorded_node(url: str, **more: Any) -> rails_http.HttpNode:
-        node = original(url, **more)
-        headers = dict(node.client.headers)
-        node.client.close()
-        transport = recording.recording_transport(httpx.HTTPTransport(), exchanges[names[url]])
-        node.client = httpx.Client(transport=transport, headers=headers, timeout=30)
-        return node
+    def recorded_node(url: str, **more: Any) -> node.HttpNode:
+        opened = original(url, **more)
+        headers = dict(opened.client.headers)
+        opened.client.close()
+        transport = recording.recording_transport(httpx2.HTTPTransport(), exchanges[names[url]])
+        opened.client = httpx2.Client(transport=transport, headers=headers, timeout=30)
+        return opened
 
-    vars(opening)["open_node"] = recorded_node
+    vars(endpoint)["open_node"] = recorded_node
     for _ in range(3):
-        done = ingest_all(warehouse, settings, report=logging.getLogger(__name__).warning)
+        done = ingest_all(warehouse, settings)
     if done.rows_written:
         raise SystemExit("the third run still wrote rows")
     newest_s = max(

@@ -1,15 +1,13 @@
-"""Providers in front of a node: their limits, their words for them, and their bad days.
+"""Transports that answer like providers: with limits, their error messages, and failures.
 
-Here: transports that refuse or spoil requests on the way to a real chain.
-Not here: the chain (tests/support/anvil.py).
-A re-run starts with fresh counts.
+They refuse or spoil requests on the way to a real chain (tests/support/anvil.py).
 """
 
 import json
 from collections.abc import Callable
 from typing import Any
 
-import httpx
+import httpx2
 
 # How providers word a refusal of a range that is too wide: by the limit, and for the range asked.
 Words = Callable[[int, int], tuple[int, str]]
@@ -46,17 +44,17 @@ DIALECTS: dict[str, Words] = {
 }
 
 
-class Limited(httpx.BaseTransport):
+class Limited(httpx2.BaseTransport):
     """A provider that serves ranges up to a limit."""
 
     def __init__(self, limit: int, dialect: str) -> None:
-        self._inner = httpx.HTTPTransport()
+        self._inner = httpx2.HTTPTransport()
         self._limit = limit
         self._words = DIALECTS[dialect]
         self.served = 0
         self.refused = 0
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         body = json.loads(request.content)
         if isinstance(body, dict) and body["method"] == "eth_getLogs":
             query = body["params"][0]
@@ -65,7 +63,7 @@ class Limited(httpx.BaseTransport):
                 self.refused += 1
                 code, message = self._words(self._limit, first)
                 error = {"code": code, "message": message}
-                return httpx.Response(400, json={"jsonrpc": "2.0", "id": 0, "error": error})
+                return httpx2.Response(400, json={"jsonrpc": "2.0", "id": 0, "error": error})
             self.served += 1
         return self._inner.handle_request(request)
 
@@ -73,17 +71,17 @@ class Limited(httpx.BaseTransport):
         self._inner.close()
 
 
-class Spoiled(httpx.BaseTransport):
+class Spoiled(httpx2.BaseTransport):
     """A provider that spoils answers by order: each entry spoils the next matching request.
 
     An entry is (method, what): what is an HTTP answer, an exception, or a change of the result.
     """
 
     def __init__(self) -> None:
-        self._inner = httpx.HTTPTransport()
+        self._inner = httpx2.HTTPTransport()
         self.orders: list[tuple[str, Any]] = []
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         body = json.loads(request.content)
         method = body["method"] if isinstance(body, dict) else body[0]["method"]
         what = None
@@ -91,7 +89,7 @@ class Spoiled(httpx.BaseTransport):
             what = self.orders.pop(0)[1]
         if isinstance(what, Exception):
             raise what
-        if isinstance(what, httpx.Response):
+        if isinstance(what, httpx2.Response):
             return what
         answer = self._inner.handle_request(request)
         if what is None:
@@ -99,7 +97,7 @@ class Spoiled(httpx.BaseTransport):
         answer.read()
         changed = answer.json()
         changed["result"] = what(changed["result"])
-        return httpx.Response(200, json=changed)
+        return httpx2.Response(200, json=changed)
 
     def close(self) -> None:
         self._inner.close()

@@ -1,9 +1,8 @@
 """Solana on loopback: the real runtime (LiteSVM, in the solders wheel) behind JSON-RPC.
 
-Here: the calls that the x402 SDK and the rail make; transactions run in the real SPL Token program.
-Slots, commitment and history are kept here, laid out as Solana's RPC documents them.
-Not here: validators, votes, forks: a test forgets a transaction to fork it away.
-A re-run starts an empty chain.
+It answers the calls of the x402 SDK and of the rail; transactions run in the real SPL Token
+program. Slots, commitment and history are its own, as Solana's RPC documents them. There are no
+validators, votes or forks: a test forgets a transaction to fork it away.
 """
 
 import base64

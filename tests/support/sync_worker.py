@@ -17,7 +17,8 @@ from masques_pipelines.ledger import backfill
 from masques_pipelines.ledger.accounts import sync_accounts
 from masques_pipelines.ledger.capture.source import CaptureSource
 from masques_pipelines.ledger.chart import read_chart
-from masques_pipelines.ledger.proofs.chain import prove_chain
+from masques_pipelines.ledger.proofs.integrity import prove_integrity
+from masques_pipelines.ledger.proofs.scope import read_scope
 from masques_pipelines.ledger.records import ACCOUNT_DTYPE, CHANGE_EVENT_DTYPE, records_of
 from masques_pipelines.ledger.transactions import sync_transactions
 from masques_pipelines.settings import read_settings
@@ -68,7 +69,7 @@ def sync(warehouse: Warehouse, ledger: MemoryLedger) -> None:
 
 def digest(warehouse: Warehouse) -> str:
     """Returns the whole table's digest; an error when the chain of seals does not fit it."""
-    proof = prove_chain(warehouse)
+    proof = prove_integrity(read_scope(warehouse))
     if not proof.holds:
         raise RuntimeError(f"{proof.summary}: {proof.findings}")
     return str(warehouse.scalar(TABLE_DIGEST))

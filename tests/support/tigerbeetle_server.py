@@ -19,13 +19,13 @@ from typing import Final
 
 import pytest
 
+from tests.support.patience import moment_s
+
 BINARY_VARIABLE: Final = "TIGERBEETLE_BIN"
 OLD_BINARY_VARIABLE: Final = "TIGERBEETLE_OLD_BIN"
 CLUSTER_ID: Final = 7
 
 # A start reads 1 GB of journal: about 6 s on two idle cores, more when they are busy.
-START_TIMEOUT_S: Final = 120.0
-STOP_TIMEOUT_S: Final = 20.0
 
 
 def binary_or_skip() -> Path:
@@ -156,14 +156,14 @@ class TigerBeetleServer:
         process.send_signal(signal.SIGCONT)  # a frozen process would not see SIGTERM
         process.send_signal(by)
         try:
-            process.wait(STOP_TIMEOUT_S)
+            process.wait(moment_s())
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(STOP_TIMEOUT_S)
+            process.wait(moment_s())
 
     def _wait_until_it_listens(self) -> None:
         process = self._running()
-        deadline_s = time.monotonic() + START_TIMEOUT_S
+        deadline_s = time.monotonic() + moment_s()
         while time.monotonic() < deadline_s:
             if process.poll() is not None:
                 break

@@ -1,8 +1,6 @@
-"""Buyers and a facilitator on a test chain: the official x402 SDK, and the journal of what it did.
+"""Buyers and a facilitator on a test chain: the official x402 SDK, and the journal of its messages.
 
-Here: signing payments, settling them through the SDK or by hand, writing the gate's journal.
-Not here: the chain (tests/support/anvil.py).
-A re-run signs anew: nonces are random.
+Signs payments, settles them through the SDK or by hand, and writes the gate's journal.
 """
 
 import json

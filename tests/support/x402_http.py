@@ -1,15 +1,12 @@
-"""A shop that asks for money over HTTP: the SDK's middleware, a facilitator, a paying client.
+"""A shop that charges over HTTP: the SDK's middleware, a facilitator and a paying client.
 
-Here: two real servers on loopback, and a buyer who gets what he paid for.
-Not here: the chain (tests/support/anvil.py), payments without HTTP (tests/support/x402_evm.py).
-A re-run starts new servers on free ports.
+Two real servers on loopback, on free ports. Payments without HTTP are in tests/support/x402_evm.py.
 """
 
 import asyncio
 import contextlib
 import socket
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -25,8 +22,7 @@ from x402.mechanisms.evm.exact import register_exact_evm_client, register_exact_
 from x402.schemas import PaymentPayload, PaymentRequirements
 
 from tests.support.anvil import BUYER_KEY, TREASURY
-
-START_TIMEOUT_S = 10.0
+from tests.support.patience import until
 
 
 def facilitator_app(facilitator: x402FacilitatorSync) -> FastAPI:
@@ -121,11 +117,7 @@ def served(app: FastAPI) -> Iterator[str]:
     )
     thread = threading.Thread(target=server.run)
     thread.start()
-    deadline_s = time.monotonic() + START_TIMEOUT_S
-    while not server.started:
-        if time.monotonic() > deadline_s:
-            raise AssertionError("the server did not start")
-        time.sleep(0.01)
+    until(lambda: server.started, "the server to start")
     try:
         yield f"http://127.0.0.1:{port}"
     finally:

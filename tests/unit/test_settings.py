@@ -1,11 +1,13 @@
 """Settings: defaults, blanks, and one line for each bad value."""
 
+import re
+import traceback
 from pathlib import Path
 
 import pytest
 
 from masques_pipelines.errors import SettingError
-from masques_pipelines.settings import project_root, read_settings
+from masques_pipelines.settings import VARIABLES, Variables, project_root, read_settings
 
 
 def test_defaults_lie_in_the_checkout() -> None:
@@ -92,3 +94,62 @@ def test_a_bad_setting_of_a_rail_is_one_line(change: dict[str, str], message: st
     with pytest.raises(SettingError) as raised:
         read_settings({**BASE, **change})
     assert str(raised.value).startswith(message)
+
+
+def test_every_variable_is_documented_once_where_people_look() -> None:
+    example = (project_root() / ".env.example").read_text()
+    assert sorted(set(re.findall(r"^# (MASQUES_[A-Z_]+)=", example, re.MULTILINE))) == sorted(
+        VARIABLES
+    )
+    table = [
+        line for line in (project_root() / "README.md").read_text().splitlines() if line[:2] == "| "
+    ]
+    named = re.findall(r"`(MASQUES_[A-Z_]+)`", "\n".join(table))
+    assert sorted(named) == sorted(VARIABLES)
+    assert all(field.description for field in Variables.model_fields.values())
+
+
+def test_each_bad_value_has_a_line_and_none_shows_a_secret() -> None:
+    with pytest.raises(SettingError) as raised:
+        read_settings(
+            {
+                "MASQUES_CLICKHOUSE_URL": "http://me:secret@host:8123",
+                "MASQUES_SANDBOX": "yes",
+                "MASQUES_BASE_START_BLOCK": "x",
+                "MASQUES_INTAKE_BAD_SHARE_MAX": "nan",
+            }
+        )
+    lines = str(raised.value).splitlines()
+    assert [line.split(":", maxsplit=1)[0] for line in lines] == [
+        "MASQUES_SANDBOX",
+        "MASQUES_INTAKE_BAD_SHARE_MAX",
+        "MASQUES_BASE_START_BLOCK",
+    ]
+    assert lines[0] == "MASQUES_SANDBOX: 'yes' is not valid: it should be '0' or '1'"
+    assert "me:secret" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_env_is_read_where_the_environment_is_silent_and_a_blank_hides_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text(
+        "MASQUES_HOME=data\nMASQUES_LND_NETWORK=signet\nMASQUES_LEDGER_URL=capture:///srv/c\n"
+    )
+    monkeypatch.setattr("masques_pipelines.settings.project_root", lambda: tmp_path)
+    monkeypatch.delenv("MASQUES_HOME")
+    monkeypatch.setenv("MASQUES_LND_NETWORK", "regtest")
+    settings = read_settings()
+    assert (settings.home, settings.lightning.network) == (tmp_path / "data", "regtest")
+    assert settings.ledger_url is None  # the tests' environment has it blank
+    assert settings.given == {"MASQUES_HOME", "MASQUES_LND_NETWORK"}
+    (tmp_path / ".env").write_text("MASQUES_OOPS=1\n")
+    with pytest.raises(SettingError, match="MASQUES_OOPS: there is no such setting"):
+        read_settings()
+
+
+def test_a_relative_landing_zone_is_the_same_folder_from_wherever_the_command_runs() -> None:
+    def landing(url: str) -> str:
+        return read_settings({"MASQUES_LANDING_URL": url}).landing_url
+
+    assert landing("drop") == str(project_root() / "drop")
+    assert landing("s3://bucket/drop") == "s3://bucket/drop"

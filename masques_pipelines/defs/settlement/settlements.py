@@ -43,12 +43,12 @@ _CONTENT: Final = "SELECT concat(count(), ' ', max(recorded_at)) FROM masques.se
     deps=[table_key("transactions"), *(rail_key(rail) for rail in RAILS)],
     check_specs=[
         dg.AssetCheckSpec(
-            f"{rail}_is_read",
+            f"{rail.name}_is_read",
             asset=KEY,
             blocking=True,
             description=(
-                f"The rail {rail} was read up to its head, or is off. A failure says why it could "
-                "not be read; the other rails were read."
+                f"The rail {rail.name} was read up to its head, or is off. A failure says why it "
+                "could not be read; the other rails were read."
             ),
         )
         for rail in RAILS
@@ -85,7 +85,7 @@ def _of_run(run: RailRun) -> dict[str, int]:
 
 def _check_of(outcome: RailOutcome) -> dg.AssetCheckResult:
     run = outcome.run
-    metadata: Mapping[str, Any] = {"state": outcome.off_because or outcome.error or "read"}
+    metadata: Mapping[str, Any] = {"state": outcome.disabled_reason or outcome.error or "read"}
     if run is not None:
         metadata = {
             "state": "read" if run.is_caught_up else "not caught up yet; the next run continues",
@@ -96,7 +96,7 @@ def _check_of(outcome: RailOutcome) -> dg.AssetCheckResult:
             "observations": run.observations,
             "revisions": run.revisions,
             "findings": run.findings,
-            "quarantined": run.refused,
+            "quarantined": run.rejected,
             "duration_s": round(run.duration_s, 3),
             **run.notes,
         }
@@ -104,7 +104,7 @@ def _check_of(outcome: RailOutcome) -> dg.AssetCheckResult:
         check_name=f"{outcome.rail}_is_read",
         passed=not outcome.error,
         severity=dg.AssetCheckSeverity.ERROR,
-        description=outcome.error or outcome.off_because or None,
+        description=outcome.error or outcome.disabled_reason or None,
         metadata=dict(metadata),
     )
 

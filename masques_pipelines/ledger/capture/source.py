@@ -1,11 +1,8 @@
-"""Raw pages from a folder that holds what a ledger once returned.
-
-Here: opening and checking such a folder, and answering from it like the ledger would.
-Not here: making such a folder (capture_writer.py) or re-dating one (capture_shift.py).
-A re-run reads the folder again; a file that has grown since is seen at the next opening.
+"""Reads a capture, a folder that holds what a ledger once returned, and answers from it by pages.
 
 A folder holds `change_events.bin`, `accounts.bin`, and for self-checks `transfers.bin`, each plain
-or as `.bin.zst`, and `meta.json` with at least `cluster` and `release`.
+or as `.bin.zst`, and `meta.json` with at least `cluster` and `release`. A file that has grown since
+is read further at the next opening.
 """
 
 import json
@@ -50,7 +47,7 @@ META_NAME: Final = "meta.json"
 
 @dataclass(frozen=True)
 class AccountsReading:
-    """So many accounts, next in order, were read in one reply at that ledger time."""
+    """The next `count` accounts, in order, were read in one reply at that ledger time."""
 
     count: int
     ledger_time_ns: int
@@ -93,7 +90,7 @@ class CaptureSource:
         records_per_page: Most accounts or transfers in a page.
 
     Raises:
-        LedgerRefusedError: The folder is no capture; the text names the file and what to do.
+        LedgerRefusedError: The folder is not a capture; the text names the file and what to do.
         PageError: A file does not hold whole records in ascending order.
         ValueError: A page size is below 1.
     """
@@ -208,7 +205,7 @@ def read_capture(folder: Path) -> Capture:
     """Reads and checks a whole capture, decompressed, into memory.
 
     Raises:
-        LedgerRefusedError: The folder is no capture; the text names the file and what to do.
+        LedgerRefusedError: The folder is not a capture; the text names the file and what to do.
         PageError: A file does not hold whole records in ascending order.
     """
     if not folder.is_dir():
@@ -300,17 +297,17 @@ def _read_meta(path: Path) -> dict[str, Any]:
         meta = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise LedgerRefusedError(
-            f"{path}: there is no such file: a capture says there which cluster it is of; "
+            f"{path}: there is no such file: it names the cluster that the capture is of; "
             "take the capture again, or give another folder"
         ) from error
     except OSError as error:
         raise _unreadable(path, error) from error
     except ValueError as error:
         raise LedgerRefusedError(
-            f"{path}: it is no JSON ({error}): mend it, or take the capture again"
+            f"{path}: not valid JSON ({error}): fix it, or take the capture again"
         ) from error
     if not isinstance(meta, dict):
-        raise LedgerRefusedError(f"{path}: it is no JSON object: take the capture again")
+        raise LedgerRefusedError(f"{path}: not a JSON object: take the capture again")
     return meta
 
 
@@ -320,7 +317,7 @@ def _cluster_id(folder: Path, meta: dict[str, Any]) -> int:
         return parse_cluster_id(str(meta.get("cluster", "")))
     except ValueError as error:
         raise LedgerRefusedError(
-            f"{folder / META_NAME}: 'cluster': {error}: write there the id of the cluster that "
+            f"{folder / META_NAME}: 'cluster': {error}: write the id of the cluster that "
             "the capture is of, as a string of digits"
         ) from error
 
@@ -329,7 +326,7 @@ def _release(folder: Path, meta: dict[str, Any]) -> str:
     release = meta.get("release")
     if not isinstance(release, str) or not release:
         raise LedgerRefusedError(
-            f"{folder / META_NAME}: 'release' is missing: write there the release of the "
+            f"{folder / META_NAME}: 'release' is missing: write the release of the "
             "TigerBeetle client that took the capture, such as '0.17.9'"
         )
     return release
@@ -357,7 +354,7 @@ def _accounts_read_at(
         readings = _readings(listed)
     except (KeyError, TypeError, ValueError) as error:
         raise LedgerRefusedError(
-            f"{folder / META_NAME}: 'accounts_read_at' is no list of accounts and "
+            f"{folder / META_NAME}: 'accounts_read_at' is not a list of accounts and "
             f"ledger_time_ns ({type(error).__name__}: {error}): take the capture again"
         ) from error
     counted = sum(reading.count for reading in readings)

@@ -1,29 +1,27 @@
-"""Writing a capture: a folder that holds what a ledger returned, for reading it again elsewhere.
+"""Writes a capture: a folder that holds what a ledger returned, for reading it again elsewhere.
 
-Here: what is read in which order so that the capture agrees with itself, its meta.json, and the way
-a folder is put in its place whole or not at all.
-Not here: reading a capture (sources/capture.py), or re-dating one (capture_shift.py).
-A re-run refuses a folder that exists. One that is being written is `<folder>.part`: it is removed
-when the writing fails, and left behind by a kill, never to be taken for a whole capture.
+A folder that exists is refused. One that is being written is `<folder>.part`: it is removed when
+the writing fails, and left behind by a kill, never to be taken for a whole capture.
 
 The order. A ledger is written to while it is read, so no two replies show the same moment:
 
 1. Accounts, until all that existed at one reply's ledger time are there. That time is the fence.
 2. Change events up to the fence. They are complete, since the ledger's time is past it by now.
-3. Transfers up to the fence; there must be one for each event that is no expiry.
+3. Transfers up to the fence; there must be one for each event that is not an expiry.
 
 So the balances of accounts are the sums of the events up to the ledger time of the reply that held
 them. When all accounts fit into one reply (8189), that time is the fence and the sums are over all
-events. With more accounts, the earlier replies are earlier than the fence: `accounts_read_at` says
+events. With more accounts, the earlier replies are earlier than the fence: `accounts_read_at` lists
 how many accounts came at which time, and a capture is served with these times.
 """
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,8 +63,7 @@ EVENT_TYPE_NAMES: Final = (
     "two_phase_expired",
 )
 
-# Told what is being written and how many records of it there are so far.
-Progress = Callable[[str, int], None]
+logger = logging.getLogger(__name__)
 
 
 class CaptureFolderError(PermanentError):
@@ -74,12 +71,12 @@ class CaptureFolderError(PermanentError):
 
 
 class CaptureTornError(TransientError):
-    """What was read does not agree with itself: the ledger changed behind the reader."""
+    """What was read is not consistent: the ledger changed behind the reader."""
 
 
 @dataclass(frozen=True)
 class CaptureSummary:
-    """What a capture holds.
+    """The contents of a capture.
 
     Attributes:
         folder: Where it is.
@@ -103,7 +100,6 @@ def write_capture(
     source: LedgerSource,
     folder: Path,
     *,
-    progress: Progress | None = None,
     taken_at: datetime | None = None,
 ) -> CaptureSummary:
     """Writes a capture of a whole ledger, from its first event to now.
@@ -113,8 +109,7 @@ def write_capture(
     Args:
         source: The ledger.
         folder: Made by this call, with its parents.
-        progress: Told after each page.
-        taken_at: What meta.json says; the fence when it is not given.
+        taken_at: For meta.json; the fence when it is not given.
 
     Raises:
         CaptureFolderError: The folder exists, is being written, or cannot be written.
@@ -136,7 +131,7 @@ def write_capture(
         raise _not_writable(part, error) from error
     with removed_on_failure(part):
         try:
-            contents = _write_records(source, part, progress or _say_nothing)
+            contents = _write_records(source, part)
             _write_meta(part, source, contents, taken_at)
             if not put_in_place(part, folder):
                 raise CaptureFolderError(f"{folder}: it was made meanwhile: give a new folder")
@@ -153,10 +148,10 @@ def write_capture(
 
 
 class BytesWriter(Protocol):
-    """What compressed_file gives: a sink for raw pages."""
+    """A sink of raw pages."""
 
     def write(self, data: bytes, /) -> int:
-        """Takes some more bytes."""
+        """Appends the bytes."""
 
 
 @contextlib.contextmanager
@@ -190,7 +185,7 @@ def removed_on_failure(part: Path) -> Iterator[None]:
 
 
 def put_in_place(part: Path, folder: Path) -> bool:
-    """Gives a finished folder its name; returns False, leaving both, if the name is taken."""
+    """Renames a finished folder; returns False, leaving both, if the name is taken."""
     _sync(part)
     try:
         part.rename(folder)
@@ -217,10 +212,6 @@ def _not_writable(part: Path, error: OSError) -> CaptureFolderError:
     )
 
 
-def _say_nothing(_name: str, _records: int) -> None:
-    return None
-
-
 @dataclass
 class _Contents:
     """What was written so far; its size does not depend on the ledger's."""
@@ -240,14 +231,14 @@ class _Contents:
     event_times_sum: int = 0
 
 
-def _write_records(source: LedgerSource, part: Path, progress: Progress) -> _Contents:
+def _write_records(source: LedgerSource, part: Path) -> _Contents:
     contents = _Contents()
     with compressed_file(part / f"{ACCOUNTS_NAME}.zst") as file:
-        _write_accounts(source, file, contents, progress)
+        _write_accounts(source, file, contents)
     with compressed_file(part / f"{CHANGE_EVENTS_NAME}.zst") as file:
-        _write_change_events(source, file, contents, progress)
+        _write_change_events(source, file, contents)
     with compressed_file(part / f"{TRANSFERS_NAME}.zst") as file:
-        _write_transfers(source, file, contents, progress)
+        _write_transfers(source, file, contents)
     resolved = sum(contents.events_by_type.values()) - contents.events_by_type[EVENT_TYPE_EXPIRED]
     if (resolved, contents.event_times_sum) != (contents.transfers, contents.transfer_times_sum):
         raise CaptureTornError(
@@ -258,9 +249,7 @@ def _write_records(source: LedgerSource, part: Path, progress: Progress) -> _Con
     return contents
 
 
-def _write_accounts(
-    source: LedgerSource, file: BytesWriter, contents: _Contents, progress: Progress
-) -> None:
+def _write_accounts(source: LedgerSource, file: BytesWriter, contents: _Contents) -> None:
     """Writes pages until the next account, if any, is younger than the page before: the fence."""
     count, timestamp_min = 0, 0
     while True:
@@ -276,7 +265,7 @@ def _write_accounts(
         _count(contents.accounts_by_code, accounts["code"])
         _count(contents.accounts_by_ledger, accounts["ledger"])
         count += len(accounts)
-        progress("accounts", count)
+        logger.info("accounts: %s", f"{count:,}")
         timestamp_min = int(accounts["timestamp"][-1]) + 1
 
 
@@ -287,9 +276,7 @@ def _add_reading(readings: list[AccountsReading], new: AccountsReading) -> None:
     readings.append(new)
 
 
-def _write_change_events(
-    source: LedgerSource, file: BytesWriter, contents: _Contents, progress: Progress
-) -> None:
+def _write_change_events(source: LedgerSource, file: BytesWriter, contents: _Contents) -> None:
     count, timestamp_min = 0, 0
     while timestamp_min <= contents.fence_ns:
         page = source.change_events(timestamp_min, contents.fence_ns)
@@ -306,13 +293,11 @@ def _write_change_events(
         _count(contents.events_by_code, events["transfer_code"])
         _count(contents.events_by_ledger, events["ledger"])
         count += len(events)
-        progress("change_events", count)
+        logger.info("change_events: %s", f"{count:,}")
         timestamp_min = int(times[-1]) + 1
 
 
-def _write_transfers(
-    source: LedgerSource, file: BytesWriter, contents: _Contents, progress: Progress
-) -> None:
+def _write_transfers(source: LedgerSource, file: BytesWriter, contents: _Contents) -> None:
     timestamp_min = 0
     while timestamp_min <= contents.fence_ns:
         page = source.transfers(timestamp_min)
@@ -324,7 +309,7 @@ def _write_transfers(
         contents.transfer_times_sum += _sum(timestamps_ns(kept))
         contents.transfer_times_sum %= 2**64
         contents.transfers += len(kept)
-        progress("transfers", contents.transfers)
+        logger.info("transfers: %s", f"{contents.transfers:,}")
         timestamp_min = int(kept["timestamp"][-1]) + 1
 
 

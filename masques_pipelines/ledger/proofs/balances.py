@@ -1,115 +1,117 @@
 """The balance proof: every account's balances are what its events add up to, to the last unit.
 
-Here: the comparison of all accounts with their events, and the new readings that an import needs.
-Not here: what a change of a balance is (the view masques_ops.balance_changes), and the checkpoints
-that proofs start from (checkpoints.py).
-A re-run proves anew from the newest checkpoint, so that its cost does not grow with history.
-
 An account's balances held at the exact ledger time of its reading, so they must equal the sum of
 its events up to that time; writers do not have to stop. An import may land behind a reading: then
-the events hold what the balances did not yet show. That is told by flag 256, and a new reading
+the events hold what the balances did not yet show. Flag 256 marks an import, and a new reading
 settles it.
 """
 
-from collections.abc import Callable
+import logging
 from typing import Any, Final
 
 from masques_pipelines.ledger.accounts import sync_accounts
 from masques_pipelines.ledger.chart import Chart
-from masques_pipelines.ledger.proofs.position import Position, read_position
-from masques_pipelines.ledger.proofs.result import Money, Proof
+from masques_pipelines.ledger.proofs.proof import Proof, ProofResult
+from masques_pipelines.ledger.proofs.scope import Scope, read_scope_of_news
 from masques_pipelines.ledger.source import LedgerSource
 from masques_pipelines.ledger.transactions import sync_transactions
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 
-NAME: Final = "balances equal the sum of their events"
 READINGS_MAX: Final = 3
-_BALANCES: Final = ("debits pending", "debits posted", "credits pending", "credits posted")
+BALANCE_NAMES: Final = ("debits pending", "debits posted", "credits pending", "credits posted")
+# Imports may have landed behind a reading of the accounts.
+_IMPORTS: Final = (
+    "SELECT countIf(bitAnd(flags, 256) != 0) FROM masques.transactions "
+    "WHERE timestamp > fromUnixTimestamp64Nano({base_ns:Int64}, 'UTC') "
+    "AND timestamp <= fromUnixTimestamp64Nano({until_ns:Int64}, 'UTC')"
+)
+
+logger = logging.getLogger(__name__)
 
 
-def prove_balances(warehouse: Warehouse, *, from_beginning: bool = False) -> Proof:
-    """Compares every account's balances with its events.
-
-    Args:
-        warehouse: Where the copy is.
-        from_beginning: Add up all events there are, not those since the newest checkpoint.
-    """
-    position = read_position(warehouse, from_beginning=from_beginning)
+def prove_balances(scope: Scope) -> ProofResult:
+    """Compares every account's balances with its events."""
+    position = scope.position
     numbers = {
         "accounts": position.accounts,
         "from_ns": position.base_ns,
         "until_ns": position.last_reading_ns,
     }
     if position.obstacle:
-        return Proof(NAME, "inconclusive", position.obstacle, numbers=numbers)
-    rows = warehouse.records(
+        return ProofResult("inconclusive", position.obstacle, numbers=numbers)
+    rows = scope.warehouse.records(
         sql("ledger/proofs/balance_differences"),
         {"base_ns": position.base_ns, "until_ns": position.until_ns},
     )
     if not rows:
-        return Proof(
-            NAME,
-            "holds",
-            f"all {position.accounts:,} accounts, up to ledger time {position.last_reading_ns}",
-            numbers=numbers,
+        summary = (
+            f"all {position.accounts:,} accounts, up to ledger time {position.last_reading_ns}"
         )
+        return ProofResult("holds", summary, numbers=numbers)
     differing = int(rows[0]["differing"])
-    money = Money(warehouse)
-    findings = tuple(line for row in rows for line in _differences(row, money))
-    if _have_imports(warehouse, position):
-        return Proof(
-            NAME,
+    findings = tuple(line for row in rows for line in _differences(scope, row))
+    if _have_imports(scope):
+        return ProofResult(
             "inconclusive",
             f"{differing:,} accounts differ, and transfers were imported meanwhile: read the "
             "accounts again, then prove again",
             findings,
             numbers,
         )
-    return Proof(NAME, "fails", f"{differing:,} accounts differ", findings, numbers)
+    return ProofResult("fails", f"{differing:,} accounts differ", findings, numbers)
+
+
+BALANCES: Final = Proof(
+    name="balance_proof",
+    table="accounts",
+    statement="Every account's balances are the sum of its events, to the last unit",
+    advice="Compare the accounts that it names with the ledger; `masques ledger rebuild` writes "
+    "the events from the ledger again.",
+    prove=prove_balances,
+)
 
 
 def prove_balances_reading_again(
-    warehouse: Warehouse,
-    source: LedgerSource,
-    chart: Chart,
-    *,
-    report: Callable[[str], None] = lambda _line: None,
-) -> Proof:
-    """Proves the balances; reads accounts and events again for as long as imports blur the picture.
+    warehouse: Warehouse, source: LedgerSource, chart: Chart
+) -> tuple[Scope, ProofResult]:
+    """Proves the balances; reads accounts and events again for as long as imports blur them.
+
+    Returns:
+        The scope of the last attempt, for the other proofs, and how it ended.
 
     Raises:
         As sync_accounts and sync_transactions.
     """
-    proof = prove_balances(warehouse)
+    scope = read_scope_of_news(warehouse)
+    result = prove_balances(scope)
     for _ in range(READINGS_MAX):
-        if proof.outcome != "inconclusive":
-            return proof
-        report(f"{proof.summary}; reading")
-        sync_accounts(warehouse, source, chart, report=report)
-        sync_transactions(warehouse, source, chart, report=report)
-        proof = prove_balances(warehouse)
-    if proof.outcome == "inconclusive" and proof.findings:
-        return Proof(NAME, "fails", proof.summary, proof.findings, proof.numbers)
-    return proof
+        if result.outcome != "inconclusive":
+            return scope, result
+        logger.info("%s; reading", result.summary)
+        sync_accounts(warehouse, source, chart)
+        sync_transactions(warehouse, source, chart)
+        scope = read_scope_of_news(warehouse)
+        result = prove_balances(scope)
+    if result.outcome == "inconclusive" and result.findings:
+        return scope, ProofResult("fails", result.summary, result.findings, result.numbers)
+    return scope, result
 
 
-def _differences(row: dict[str, Any], money: Money) -> list[str]:
+def _differences(scope: Scope, row: dict[str, Any]) -> list[str]:
+    ledger = row["ledger_number"]
     if int(row["read_at_ns"]) == 0:
-        return [f"account {row['account']} (ledger {row['ledger_number']}) has events and no row"]
+        return [f"account {row['account']} (ledger {ledger}) has events and no row"]
     return [
-        f"account {row['account']}: {name} {money.text(row['ledger_number'], shown)}, its events "
-        f"add up to {money.text(row['ledger_number'], added)} (difference "
-        f"{money.text(row['ledger_number'], int(shown) - int(added))})"
-        for name, shown, added in zip(_BALANCES, row["shown"], row["added_up"], strict=True)
+        f"account {row['account']}: {name} {scope.money(ledger, shown)}, its events add up to "
+        f"{scope.money(ledger, added)} (difference {scope.money(ledger, int(shown) - int(added))})"
+        for name, shown, added in zip(BALANCE_NAMES, row["shown"], row["added_up"], strict=True)
         if shown != added
     ]
 
 
-def _have_imports(warehouse: Warehouse, position: Position) -> bool:
-    """Says whether transfers were imported into the time that the proof looks at."""
-    found = warehouse.scalar(
-        sql("ledger/proofs/imports"),
-        {"base_ns": position.base_ns, "until_ns": position.last_reading_ns},
-    )
-    return bool(found)
+def _have_imports(scope: Scope) -> bool:
+    """Returns whether transfers were imported into the time that the proof looks at."""
+    position = scope.position
+    bounds = {"base_ns": position.base_ns, "until_ns": position.last_reading_ns}
+    return bool(scope.warehouse.scalar(_IMPORTS, bounds))

@@ -1,10 +1,7 @@
-"""Checkpoints: proven balances of all accounts at one ledger time, from which proofs go on.
+"""Checkpoints: proven balances of all accounts at one ledger time, from which later proofs start.
 
-Here: writing a checkpoint after a proof, with the account history up to it, and pruning old ones.
-Not here: the proof (balances.py).
-A re-run writes nothing when little has happened since the newest checkpoint. A checkpoint counts
-when its row in masques_ops.balance_checkpoints is there, which is written last; what a killed run
-left of one is dropped by the next.
+A checkpoint counts when its row in masques_ops.balance_checkpoints is there, which is written last;
+what a killed run left of one is dropped by the next.
 """
 
 from datetime import UTC, datetime
@@ -23,12 +20,31 @@ _STEPS: Final = ("checkpoint_balances", "checkpoint_holds", "account_days")
 _TABLES: Final = ("checkpoint_balances", "checkpoint_holds")
 # A batch of days may span the 7 years of retention; partitions of account_days are years.
 _SETTINGS: Final = {"max_partitions_per_insert_block": 200}
+_COLUMNS: Final = ("checkpoint_ns", "base_ns", "accounts", "open_holds", "state", "recorded_at")
+_EVENTS: Final = (
+    "SELECT count() FROM masques.transactions "
+    "WHERE timestamp > fromUnixTimestamp64Nano({base_ns:Int64}, 'UTC') "
+    "AND timestamp <= fromUnixTimestamp64Nano({until_ns:Int64}, 'UTC')"
+)
+_UNRECORDED: Final = (
+    "SELECT DISTINCT partition FROM system.parts "
+    "WHERE database = 'masques_ops' AND table = {table:String} AND active "
+    "AND toUInt64(partition) NOT IN (SELECT checkpoint_ns FROM masques_ops.balance_checkpoints)"
+)
 
 
 def advance_checkpoint(
-    warehouse: Warehouse, *, events_per_checkpoint: int = EVENTS_PER_CHECKPOINT
+    warehouse: Warehouse,
+    position: Position,
+    *,
+    events_per_checkpoint: int = EVENTS_PER_CHECKPOINT,
 ) -> int | None:
-    """Writes a checkpoint when one is due; call it right after the balance proof held.
+    """Writes a checkpoint when one is due.
+
+    Args:
+        warehouse: Where the copy is.
+        position: That of proofs which all held.
+        events_per_checkpoint: One is due after so many events, or a day.
 
     Returns:
         Its ledger time, or None when none was due.
@@ -36,7 +52,7 @@ def advance_checkpoint(
     Raises:
         LeaseBusyError, LeaseLostError: Another process writes to the same server.
     """
-    if _due_ns(warehouse, read_position(warehouse), events_per_checkpoint) is None:
+    if _due_ns(warehouse, position, events_per_checkpoint) is None:
         return None
     with writer_lease(warehouse, LEASE) as lease:
         position = read_position(warehouse)  # another process may have written one meanwhile
@@ -54,9 +70,9 @@ def advance_checkpoint(
 
 
 def renew_checkpoints(warehouse: Warehouse) -> None:
-    """Drops all checkpoints and the account history; the next proof writes them anew from zero.
+    """Drops all checkpoints and the account history; the next proof writes them again from zero.
 
-    For when a checkpoint itself was damaged: `masques verify --full` tells.
+    For when a checkpoint itself was damaged: `masques verify --full` finds that.
     """
     with writer_lease(warehouse, LEASE):
         for table in ("balance_checkpoints", *_STEPS):
@@ -72,10 +88,7 @@ def _due_ns(warehouse: Warehouse, position: Position, events_per_checkpoint: int
         return None
     if newest_ns // _DAY_NS > position.checkpoint_ns // _DAY_NS:
         return newest_ns
-    events = warehouse.scalar(
-        sql("ledger/proofs/events_between"),
-        {"base_ns": position.checkpoint_ns, "until_ns": newest_ns},
-    )
+    events = warehouse.scalar(_EVENTS, {"base_ns": position.checkpoint_ns, "until_ns": newest_ns})
     return newest_ns if events >= events_per_checkpoint else None
 
 
@@ -85,7 +98,7 @@ def _record(warehouse: Warehouse, checkpoint_ns: int, *, base_ns: int) -> None:
     )
     warehouse.insert_rows(
         "masques_ops.balance_checkpoints",
-        ["checkpoint_ns", "base_ns", "accounts", "open_holds", "state", "recorded_at"],
+        _COLUMNS,
         [[checkpoint_ns, base_ns, int(accounts), int(holds), "proven", datetime.now(UTC)]],
     )
 
@@ -93,9 +106,7 @@ def _record(warehouse: Warehouse, checkpoint_ns: int, *, base_ns: int) -> None:
 def _drop_unfinished(warehouse: Warehouse) -> None:
     """Drops what a killed run left: parts of a checkpoint that was never recorded."""
     for table in _TABLES:
-        for (partition,) in warehouse.rows(
-            sql("ledger/proofs/unrecorded_partitions"), {"table": table}
-        ):
+        for (partition,) in warehouse.rows(_UNRECORDED, {"table": table}):
             _drop_partition(warehouse, table, int(partition))
 
 
@@ -106,17 +117,8 @@ def _prune(warehouse: Warehouse) -> None:
             _drop_partition(warehouse, table, int(row["checkpoint_ns"]))
         warehouse.insert_rows(
             "masques_ops.balance_checkpoints",
-            ["checkpoint_ns", "base_ns", "accounts", "open_holds", "state", "recorded_at"],
-            [
-                [
-                    row["checkpoint_ns"],
-                    row["base_ns"],
-                    row["accounts"],
-                    row["open_holds"],
-                    "pruned",
-                    datetime.now(UTC),
-                ]
-            ],
+            _COLUMNS,
+            [[*(row[name] for name in _COLUMNS[:4]), "pruned", datetime.now(UTC)]],
         )
 
 

@@ -1,15 +1,28 @@
-"""From where to where the proofs of a ledger go.
-
-Here: reading the position: the checkpoint to start from, and how far events and readings reach.
-Not here: the proofs.
-A re-run reads it anew.
-"""
+"""The position of a pass: where proofs start, and how far events and readings reach."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from masques_pipelines.ledger.transactions import retention_horizon_ns
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
+
+
+@dataclass(frozen=True)
+class NewestSync:
+    """The newest sync of the transactions.
+
+    Attributes:
+        watermark_ns: Ledger time that it reached.
+        source: The ledger that it read.
+        lag_s: Seconds from there to the clock when it ended.
+        age_s: Seconds since it ended.
+    """
+
+    watermark_ns: int
+    source: str
+    lag_s: float
+    age_s: int
 
 
 @dataclass(frozen=True)
@@ -25,6 +38,7 @@ class Position:
         accounts: Accounts known.
         checkpoint_ns: The newest checkpoint, whether or not proofs start from it.
         removed_ns: Events up to here may have been removed for their age.
+        newest_sync: None when nothing was synced yet.
     """
 
     base_ns: int
@@ -35,6 +49,7 @@ class Position:
     accounts: int
     checkpoint_ns: int
     removed_ns: int
+    newest_sync: NewestSync | None
 
     @property
     def obstacle(self) -> str | None:
@@ -59,38 +74,34 @@ class Position:
 
 
 def read_position(warehouse: Warehouse, *, from_beginning: bool = False) -> Position:
-    """Returns where proofs start and end.
+    """Returns where proofs start and end, by one statement.
 
     Args:
         warehouse: Where the copy is.
         from_beginning: Start from zero, or, when older events were removed for their age, from the
             oldest checkpoint that all later events are there for.
     """
-    found = warehouse.records(sql("ledger/proofs/position"))[0]
-    checkpoint_ns = int(found["checkpoint_ns"])
-    removed_ns = removed_until_ns(warehouse)
-    base_ns = _oldest_base(warehouse, removed_ns)
+    (found,) = warehouse.records(
+        sql("ledger/proofs/position"), {"horizon_ns": retention_horizon_ns()}
+    )
+    checkpoint_ns, oldest_base_ns = int(found["checkpoint_ns"]), int(found["oldest_base_ns"])
     return Position(
-        base_ns=base_ns if from_beginning else max(checkpoint_ns, base_ns),
+        base_ns=oldest_base_ns if from_beginning else max(checkpoint_ns, oldest_base_ns),
         settled_ns=max(int(found["settled_ns"]), checkpoint_ns),
         watermark_ns=int(found["watermark_ns"]),
         first_reading_ns=int(found["first_reading_ns"]),
         last_reading_ns=int(found["last_reading_ns"]),
         accounts=int(found["accounts"]),
         checkpoint_ns=checkpoint_ns,
-        removed_ns=removed_ns,
+        removed_ns=int(found["removed_ns"]),
+        newest_sync=_newest_sync(found) if found["syncs"] else None,
     )
 
 
-def removed_until_ns(warehouse: Warehouse) -> int:
-    """Returns a ledger time up to which events may have been removed for their age; 0 for none."""
-    first_event_ns = warehouse.scalar(sql("ledger/proofs/first_event"))
-    horizon_ns = retention_horizon_ns()
-    return 0 if int(first_event_ns) > horizon_ns else horizon_ns
-
-
-def _oldest_base(warehouse: Warehouse, removed_ns: int) -> int:
-    if removed_ns == 0:
-        return 0
-    rows = warehouse.rows(sql("ledger/proofs/base_retained"), {"horizon_ns": removed_ns})
-    return int(rows[0][0]) if rows else 0
+def _newest_sync(found: dict[str, Any]) -> NewestSync:
+    return NewestSync(
+        watermark_ns=int(found["sync_watermark_ns"]),
+        source=str(found["sync_source"]),
+        lag_s=float(found["sync_lag_s"]),
+        age_s=int(found["sync_age_s"]),
+    )

@@ -1,95 +1,94 @@
-"""All proofs of the ledger's copy in one call.
+"""The proofs of the ledger's copy: the list of all, and one pass over them.
 
-Here: their order, and the checkpoint that they earn together.
-Not here: the proofs (one file each).
-A re-run proves anew.
+A new proof is one file and one line of PROOFS. Dagster's checks, `masques verify` and
+masques_ops.proofs follow from that.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Final
 
 from masques_pipelines.ledger.chart import Chart
-from masques_pipelines.ledger.proofs.balances import prove_balances, prove_balances_reading_again
-from masques_pipelines.ledger.proofs.chain import prove_chain
+from masques_pipelines.ledger.proofs.balances import BALANCES, prove_balances_reading_again
+from masques_pipelines.ledger.proofs.chart_findings import CHART
 from masques_pipelines.ledger.proofs.checkpoints import advance_checkpoint
-from masques_pipelines.ledger.proofs.completeness import (
-    find_staleness,
-    find_unknown_numbers,
-    prove_completeness,
-)
-from masques_pipelines.ledger.proofs.history import prove_history
-from masques_pipelines.ledger.proofs.holds import find_overdue_holds, prove_holds
-from masques_pipelines.ledger.proofs.position import read_position
-from masques_pipelines.ledger.proofs.result import Proof, record_proofs
-from masques_pipelines.ledger.proofs.trial_balance import prove_trial_balance
+from masques_pipelines.ledger.proofs.completeness import COMPLETENESS
+from masques_pipelines.ledger.proofs.freshness import FRESHNESS
+from masques_pipelines.ledger.proofs.history import ACCOUNT_HISTORY
+from masques_pipelines.ledger.proofs.holds import HOLDS, NO_OVERDUE_HOLDS
+from masques_pipelines.ledger.proofs.integrity import INTEGRITY
+from masques_pipelines.ledger.proofs.proof import Proof, ProofResult
+from masques_pipelines.ledger.proofs.scope import Scope, read_scope
+from masques_pipelines.ledger.proofs.trial_balance import TRIAL_BALANCE
 from masques_pipelines.ledger.source import LedgerSource
 from masques_pipelines.warehouse.client import Warehouse
 
-BALANCES: Final = "balance_proof"
-TRIAL_BALANCE: Final = "trial_balance"
-HOLDS: Final = "hold_lifecycle"
-COMPLETENESS: Final = "completeness"
-UNTAMPERED: Final = "untampered"
-HOLDS_IN_TIME: Final = "holds_in_time"
-CHART: Final = "chart_knows_all"
-FRESHNESS: Final = "freshness"
-HISTORY: Final = "account_history"
+PROOFS: Final = (
+    BALANCES,
+    ACCOUNT_HISTORY,
+    INTEGRITY,
+    TRIAL_BALANCE,
+    HOLDS,
+    COMPLETENESS,
+    NO_OVERDUE_HOLDS,
+    CHART,
+    FRESHNESS,
+)
+
+Results = Mapping[Proof, ProofResult]
 
 
 def prove_all(
     warehouse: Warehouse, *, from_beginning: bool = False, kept_digest: str | None = None
-) -> dict[str, Proof]:
-    """Runs every proof over the tables alone, recomputing every batch that was ever sealed.
+) -> Results:
+    """Makes every proof over the tables alone, recomputing every batch that was ever sealed.
 
     Args:
         warehouse: Where the copy is.
         from_beginning: Add up all events there are, not those since the newest checkpoint, and
             compare the checkpoint and the account history with them.
-        kept_digest: See prove_chain.
+        kept_digest: A seal's digest that was kept elsewhere and must be in the chain.
     """
-    proofs = {
-        BALANCES: prove_balances(warehouse, from_beginning=from_beginning),
-        **({HISTORY: prove_history(warehouse)} if from_beginning else {}),
-        UNTAMPERED: prove_chain(warehouse, kept_digest=kept_digest),
-        **_others(warehouse, from_beginning=from_beginning),
-    }
-    return _concluded(warehouse, proofs)
+    scope = read_scope(warehouse, from_beginning=from_beginning, kept_digest=kept_digest)
+    return _concluded(
+        scope,
+        {proof: proof.prove(scope) for proof in PROOFS if from_beginning or not proof.only_full},
+    )
 
 
-def prove_after_sync(
-    warehouse: Warehouse,
-    source: LedgerSource,
-    chart: Chart,
-    *,
-    report: Callable[[str], None] = lambda _line: None,
-) -> dict[str, Proof]:
-    """Runs every proof on what is new since the newest checkpoint; reads again after imports.
+def prove_after_sync(warehouse: Warehouse, source: LedgerSource, chart: Chart) -> Results:
+    """Makes every proof on what is new since the newest checkpoint; reads again after imports.
 
     Raises:
         As sync_accounts and sync_transactions.
     """
-    proofs = {
-        BALANCES: prove_balances_reading_again(warehouse, source, chart, report=report),
-        UNTAMPERED: prove_chain(warehouse, rows_after_ns=read_position(warehouse).base_ns),
-        **_others(warehouse, from_beginning=False),
-    }
-    return _concluded(warehouse, proofs)
+    scope, balances = prove_balances_reading_again(warehouse, source, chart)
+    return _concluded(
+        scope,
+        {
+            proof: balances if proof is BALANCES else proof.prove(scope)
+            for proof in PROOFS
+            if not proof.only_full
+        },
+    )
 
 
-def _others(warehouse: Warehouse, *, from_beginning: bool) -> dict[str, Proof]:
-    return {
-        TRIAL_BALANCE: prove_trial_balance(warehouse, from_beginning=from_beginning),
-        HOLDS: prove_holds(warehouse, from_beginning=from_beginning),
-        COMPLETENESS: prove_completeness(warehouse, from_beginning=from_beginning),
-        HOLDS_IN_TIME: find_overdue_holds(warehouse, from_beginning=from_beginning),
-        CHART: find_unknown_numbers(warehouse),
-        FRESHNESS: find_staleness(warehouse),
-    }
+def all_hold(results: Results) -> bool:
+    """Returns whether every proof holds; warnings do not count."""
+    return all(result.holds or proof.is_warning for proof, result in results.items())
 
 
-def _concluded(warehouse: Warehouse, proofs: dict[str, Proof]) -> dict[str, Proof]:
-    """Records the proofs. What lies before a checkpoint is not looked at again: all must hold."""
-    if all(proof.holds or proof.is_warning for proof in proofs.values()):
-        advance_checkpoint(warehouse)
-    record_proofs(warehouse, proofs)
-    return proofs
+def _concluded(scope: Scope, results: Results) -> Results:
+    """Records the results. What lies before a checkpoint is not looked at again: all must hold."""
+    if all_hold(results):
+        advance_checkpoint(scope.warehouse, scope.position)
+    recorded_at = datetime.now(UTC)
+    scope.warehouse.insert_rows(
+        "masques_ops.proofs",
+        ["proof", "outcome", "detail", "recorded_at"],
+        [
+            [proof.name, result.outcome, "\n".join((result.summary, *result.findings)), recorded_at]
+            for proof, result in results.items()
+        ],
+    )
+    return results

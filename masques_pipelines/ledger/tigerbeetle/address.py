@@ -1,9 +1,7 @@
-"""Addresses of a TigerBeetle cluster: as a person writes them, and as the library takes them.
+"""Addresses of a TigerBeetle cluster: parses them, resolves names, tries whether anything listens.
 
-Here: reading an address, resolving names (the library takes only IP addresses), and saying of an
-address whether anything listens there.
-Not here: sessions (tigerbeetle_session.py), and the URL that holds the addresses (opening.py).
-A re-run resolves anew: a replica may have moved.
+The library takes only IP addresses. Names are resolved for each new session: a replica may have
+moved.
 """
 
 import ipaddress
@@ -45,8 +43,7 @@ class Address:
         """Reads `host:port`, `host`, `[ipv6]:port`, `[ipv6]`, or a port alone (on this machine).
 
         Raises:
-            ValueError: The text is none of these; it says what is wrong, and not more of the text
-                than the part that is.
+            ValueError: The text is none of these; the error shows only the part that is wrong.
         """
         if re.fullmatch(r"[0-9]+", text):  # TigerBeetle's own short form
             return cls("127.0.0.1", _port(text))
@@ -58,16 +55,18 @@ class Address:
         if bracketed is not None:
             return cls(_ipv6(bracketed), port)
         if not re.fullmatch(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_.])?", plain):
-            raise ValueError(f"{plain!r} is no host name" if "@" not in plain else "it holds an @")
+            raise ValueError(
+                f"{plain!r} is not a host name" if "@" not in plain else "it holds an @"
+            )
         # A resolver would read 10.1 as 10.0.0.1, and 3000 as 0.0.11.184.
         if re.fullmatch(r"[0-9.]+", plain) and not _is_ip(plain):
-            raise ValueError(f"{plain!r} is no IPv4 address")
+            raise ValueError(f"{plain!r} is not an IPv4 address")
         return cls(plain, port)
 
 
 def _port(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
-        raise ValueError(f"port {text[:20]!r} is no number from 1 to 65535")
+        raise ValueError(f"port {text[:20]!r} is not a number from 1 to 65535")
     return int(text)
 
 
@@ -75,7 +74,7 @@ def _ipv6(text: str) -> str:
     try:
         address = ipaddress.IPv6Address(text)
     except ValueError as error:
-        raise ValueError(f"{text!r} in brackets is no IPv6 address") from error
+        raise ValueError(f"{text!r} in brackets is not an IPv6 address") from error
     if address.scope_id is not None:
         raise ValueError(f"{text!r} has a zone (%), which the TigerBeetle client cannot use")
     # The library refuses ::ffff:10.0.0.1, and means 10.0.0.1 by it.
@@ -132,7 +131,7 @@ def _resolved(address: Address, *, deadline_s: float) -> Address:
 
 
 def connection_trial(address: Address) -> str:
-    """Says what connecting to it does, within CONNECT_TRIAL_TIMEOUT_S: the library does not."""
+    """Returns what a connection to it does, for errors: the library does not tell."""
     try:
         with socket.create_connection((address.host, address.port), CONNECT_TRIAL_TIMEOUT_S):
             return "accepts connections"

@@ -1,13 +1,12 @@
 """Sessions with a TigerBeetle cluster, over the official client's shared library.
 
-Here: loading the library at its first use, and one bounded call at a time on one client of it.
-Not here: which calls to make, and what to do when one is not answered (tigerbeetle.py).
-A re-run loads the library once for each process, and opens new sessions.
+Loads the library at its first use in a process, and makes one bounded call at a time on one client
+of it; source.py decides which calls to make.
 
-What the library forbids, and how it is kept here: it writes to a packet until that is answered, so
-packets live in a table until then; a client with an unanswered call is never used again, since
-three outstanding calls for change events abort the whole process; and no thread of the library
-crosses a fork, so a fork never touches its parent's clients.
+What the library forbids, and how that is kept here: it writes to a packet until that is answered,
+so packets are kept in a table until then; a client with an unanswered call is never used again,
+since three outstanding calls for change events abort the whole process; and no thread of the
+library crosses a fork, so a fork never touches its parent's clients.
 """
 
 import ctypes
@@ -35,27 +34,27 @@ VERSIONS_PAGE: Final = "docs/tigerbeetle-versions.md"
 class _LibraryLog(logging.Filter):
     """Lets each warning of a session pass once, and remembers the cluster's release.
 
-    A client that finds no server says so three times a second. The release is nowhere but in the
+    A client that finds no server logs that three times a second. The release is only in the
     log. A filter, because a handler would keep the warnings from Python's handler of last resort.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.cluster_release: str | None = None
-        self._said: set[str] = set()
+        self._seen: set[str] = set()
 
     def start_session(self) -> None:
         self.cluster_release = None
-        self._said.clear()
+        self._seen.clear()
 
     def filter(self, record: logging.LogRecord) -> bool:
         line = re.sub(r"[0-9]{20,}: ", "", record.getMessage())  # the client's own random id
         match = re.search(r"session evicted: .*\(cluster_release=([0-9.]+)", line)
         if match:
             self.cluster_release = match[1]
-        is_new = line not in self._said
-        if len(self._said) < LINES_REMEMBERED_MAX:
-            self._said.add(line)
+        is_new = line not in self._seen
+        if len(self._seen) < LINES_REMEMBERED_MAX:
+            self._seen.add(line)
         return is_new
 
 
@@ -121,7 +120,7 @@ class Call:
 
 
 # Calls that the library holds, by the packet's user_data. A call that timed out stays here, alive,
-# until the library lets go of it: it is answered late, or by CLIENT_SHUTDOWN at the latest.
+# until the library releases it: it is answered late, or by CLIENT_SHUTDOWN at the latest.
 _CALLS: Final[dict[int, Call]] = {}
 _CALL_NUMBERS: Final = itertools.count(1)
 # Clients that the library ended by itself (eviction): its thread may still hold their addresses.

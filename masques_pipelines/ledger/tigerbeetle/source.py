@@ -1,13 +1,10 @@
-"""Raw pages from a TigerBeetle cluster, through the official client's shared library.
+"""Reads raw pages from a TigerBeetle cluster, through the official client's shared library.
 
-Here: what is asked of a cluster, what happens when it does not answer, and the checks that a page
-must pass before anyone sees it.
-Not here: sessions of the library (tigerbeetle_session.py), addresses (tigerbeetle_address.py),
-anything native at import, any writing to a ledger, or the meaning of the bytes (records.py).
-A re-run opens a new session; a cluster keeps nothing of the one before but its place among 64.
+Nothing native is loaded at import, and nothing is ever written to the ledger. Every page passes its
+checks before anyone sees it. A cluster keeps nothing of a session but its place among 64.
 
-Why not the official client's methods: they wait for ever (server down, wrong cluster id, a peer
-that is no TigerBeetle), they have no change events, and they drop the reply's ledger time.
+Why not the official client's methods: they wait for ever (server down, wrong cluster id, another
+server at that address), they have no change events, and they drop the reply's ledger time.
 """
 
 import contextlib
@@ -239,7 +236,7 @@ class TigerBeetleSource:
         return self._page(operation, query_filter, limit=None, what=what)
 
     def _check_layout(self, events: Records, *, origin: str) -> None:
-        """Compares the first pages with what query_transfers says of the same times."""
+        """Compares the first pages with query_transfers for the same times."""
         if self._events_to_compare <= 0:
             return
         made = events[events["type"] != EVENT_TYPE_EXPIRED]
@@ -277,7 +274,7 @@ class TigerBeetleSource:
             if asked == 1:
                 raise LedgerRefusedError(
                     f"{self.description}: one record of {what} is too much for a reply: "
-                    f"this client ({self.release}) and the cluster do not fit; see {VERSIONS_PAGE}"
+                    f"client {self.release} and the cluster do not match; see {VERSIONS_PAGE}"
                 )
             # Raised by the library before anything is sent; the smaller limit holds from now on.
             self._limits[operation] = asked // 2
@@ -313,7 +310,7 @@ class TigerBeetleSource:
                     raise self._refusal(call.status)
                 elif evictions_left:
                     evictions_left -= 1
-                    logger.info("%s: session evicted; going on in a new one", self.description)
+                    logger.info("%s: session evicted; continuing in a new one", self.description)
                 else:
                     raise LedgerUnavailableError(
                         f"{self.description}: the session was evicted again and again: more than "
@@ -444,5 +441,5 @@ def _check_equal(events: Records, name: str, expected: Any, *, origin: str) -> N
         row = int(np.argmax(differs))
         raise PageError(
             f"{origin}: {name} of record {row} (time {int(events['timestamp'][row])}) is not what "
-            f"query_transfers says: {_UNKNOWN_LAYOUT}"
+            f"query_transfers returns: {_UNKNOWN_LAYOUT}"
         )

@@ -1,11 +1,8 @@
-"""Reading event logs over many blocks within each provider's own limits.
+"""Reads event logs over many blocks within each provider's own limits.
 
-Here: cutting a range of blocks so that a provider takes it, and learning from its refusals.
-Not here: what the logs mean (evm_transfers.py).
-A re-run reads the same logs again; what was learned of the limits lives as long as the object.
-
-Providers refuse by blocks (2,000, 10,000, 50, 5), by results, or by bytes, each in its own words,
-often with what they would take. The numbers change with their plans, so none is built in.
+Providers limit the block range (2,000, 10,000, 50, 5), the number of results, or the bytes, each
+with its own error message, which often names the limit. The numbers change with their plans, so
+none is built in: the reader learns from each refusal, and forgets when the object is gone.
 """
 
 import re
@@ -18,7 +15,7 @@ from masques_pipelines.rails.protocol import RailUnavailableError
 
 RANGE_START: Final = 2_000
 RANGE_MAX: Final = 50_000
-# A refusal for the number of results says nothing of quieter blocks: grow again, slowly.
+# A range refused for its number of results does not limit quieter blocks: grow again, slowly.
 GROWTH: Final = 1.25
 
 # "Try with this block range [0x1, 0x2]", "retry with the range 5-10", "limited to a 10,000 blocks
@@ -43,9 +40,9 @@ class LogReader:
 
     Attributes:
         rpc: The node.
-        size: Blocks asked for at once, as learned so far.
-        ceiling: Blocks that the node takes at most, as far as it said.
-        refusals: How often it refused a range.
+        size: Blocks in one request, as learned so far.
+        ceiling: The node's own limit of blocks in one request, as far as it named one.
+        refusals: How many ranges it refused.
     """
 
     rpc: JsonRpc
@@ -59,7 +56,7 @@ class LogReader:
         Args:
             query: address and topics of eth_getLogs.
             first: First block.
-            last: Last block; the caller has seen that the node has it.
+            last: Last block; the caller has checked that the node has it.
 
         Raises:
             RailUnavailableError: The node refuses even one block.
@@ -76,8 +73,8 @@ class LogReader:
                 continue
             if not isinstance(logs, list):
                 raise RailUnavailableError(
-                    f"{self.rpc.node.description}: eth_getLogs answered no list of logs: see "
-                    "whether it is an EVM node; the next run tries again"
+                    f"{self.rpc.node.description}: eth_getLogs did not answer a list of logs: "
+                    "check that it is an EVM node; the next run tries again"
                 )
             outside = [log for log in logs if not first <= int(log["blockNumber"], 16) <= upto]
             if outside:
@@ -92,7 +89,7 @@ class LogReader:
             first = upto + 1
 
     def _shrink(self, error: RpcError, asked: int) -> None:
-        """Takes a refusal to heart, or raises it when it is not about the size."""
+        """Shrinks the block range after a refusal; raises when one block alone is refused."""
         self.refusals += 1
         if asked <= 1:
             raise RailUnavailableError(
@@ -103,13 +100,13 @@ class LogReader:
         if allowed is not None and 1 <= allowed < asked:
             self.size = allowed
             if not _SUGGESTED_RANGE.search(error.message):
-                self.ceiling = allowed  # said of all ranges, not of this one
+                self.ceiling = allowed  # a provider-wide limit, not a limit on this request
             return
         self.size = max(1, asked // 2)
 
 
 def suggested_size(message: str) -> int | None:
-    """Returns how many blocks a node says it would take, None when it does not say."""
+    """Returns the block range that an error message allows, None when it names none."""
     match = _SUGGESTED_RANGE.search(message)
     if match:
         first, last = (int(text, 0) for text in match.groups())

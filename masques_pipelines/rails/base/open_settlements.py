@@ -1,11 +1,10 @@
-"""What became of settlements on Base that the scan did not see: failed, expired, gone, or not yet.
+"""Resolves open Base settlements that the block scan did not observe.
 
-Here: the rules by which an open settlement fails, and the calls that they need.
-Not here: the scan (base.py). It has seen every transfer up to the head when this is asked.
-A re-run asks again; an answer that is not final changes nothing.
+Such a settlement failed, expired, was reorganised out of the chain, or is still pending. The scan
+must have read every transfer up to the head before this runs.
 
-A node that lags behind looks like a reorganisation, so nothing fails before the final block says
-so. authorizationState is true for used and for canceled: it proves no payment.
+A node that lags behind looks like a reorganisation, so nothing is failed before the final block is
+past it. authorizationState is true for used and for canceled: it does not prove a payment.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,17 +17,17 @@ from masques_pipelines.rails.base.window import BaseConfig, Block, Window
 from masques_pipelines.rails.node import JsonRpc
 from masques_pipelines.rails.protocol import Observation, OpenSettlement
 
-# Looked at in one fetch; the oldest first, the rest at the next.
+# Resolved in one fetch, the oldest first; the rest waits for the next fetch.
 OPEN_MAX: Final = 1_000
-# The block that a payment was in before a reorganisation left it out.
+# Attribute: the block that a payment was in before a reorganisation removed it.
 REORGED_FROM: Final = "reorged_from"
 _NONCE_HEX_LENGTH: Final = 66
 
 
-class OpenOnBase:
-    """Looks at open settlements against one window."""
+class OpenSettlementResolver:
+    """Resolves open settlements against one window."""
 
-    def __init__(  # noqa: PLR0913 - what one fetch knows, and two calls of the rail, by name
+    def __init__(  # noqa: PLR0913 - the state of one fetch, and two calls of the rail, by name
         self,
         rpc: JsonRpc,
         config: BaseConfig,
@@ -46,8 +45,8 @@ class OpenOnBase:
         self._header = header
         self._final_s = int(window.final["timestamp"], 16)
 
-    def look(self, unseen: Sequence[OpenSettlement]) -> None:
-        """Adds to the window what can be said of settlements that the scan did not see."""
+    def resolve(self, unseen: Sequence[OpenSettlement]) -> None:
+        """Adds to the window an observation of each settlement that can be resolved now."""
         chosen = sorted(unseen, key=lambda each: each.latest.timestamp_ns)[:OPEN_MAX]
         chosen = [each for each in chosen if each.latest.network == self._config.network]
         hashes = sorted({each.latest.tx_hash for each in chosen if each.latest.tx_hash})
@@ -56,17 +55,17 @@ class OpenOnBase:
         for each in chosen:
             if each.settlement_id in self._window.seen:
                 continue
-            said = self._of_receipt(each, receipts.get(each.latest.tx_hash))
+            resolved = self._by_receipt(each, receipts.get(each.latest.tx_hash))
             if each.settlement_id in self._window.seen:
                 continue  # its transaction was read just now
-            said = said or self._of_vanished(each, receipts) or self._of_deadline(each)
-            if said is not None:
-                self._window.observations.append(said)
+            resolved = resolved or self._by_reorg(each, receipts) or self._by_deadline(each)
+            if resolved is not None:
+                self._window.observations.append(resolved)
 
-    def _of_receipt(
+    def _by_receipt(
         self, each: OpenSettlement, receipt: Mapping[str, Any] | None
     ) -> Observation | None:
-        """Decides by the receipt of the transaction that the journal or the chain named."""
+        """Resolves by the receipt of the transaction that the journal or the chain named."""
         if receipt is None or int(receipt["blockNumber"], 16) > self._window.final_number:
             return None
         if receipt["status"] == "0x0":
@@ -79,7 +78,7 @@ class OpenOnBase:
                 network_fee=network_fee(receipt),
                 fee_currency="ETH",
             )
-        # Mined before the scan began, or an attempt that carries no authorization to know it by.
+        # Mined before the start of the scan, or an attempt without an authorization to match it by.
         made = self._observe(self._window, [receipt])
         if any(found.settlement_id == each.settlement_id for found in made):
             return None
@@ -92,8 +91,8 @@ class OpenOnBase:
             )
         return None
 
-    def _of_vanished(self, each: OpenSettlement, receipts: Mapping[str, Any]) -> Observation | None:
-        """Decides on a payment that was in a block which the final chain does not have."""
+    def _by_reorg(self, each: OpenSettlement, receipts: Mapping[str, Any]) -> Observation | None:
+        """Resolves a payment that was in a block which is not part of the final chain."""
         latest = each.latest
         if latest.tx_hash in receipts or not self._left_its_block(latest):
             return None
@@ -107,31 +106,31 @@ class OpenOnBase:
             attributes={REORGED_FROM: latest.block_hash, **latest.attributes},
         )
         if each.deadline_s is not None and self._final_s <= each.deadline_s:
-            return gone  # may still be sent again until its deadline
+            return gone  # it may be sent again until its deadline
         if self._rpc.call("eth_getTransactionByHash", latest.tx_hash):
-            return gone  # waits to be mined again
+            return gone  # it is waiting to be mined again
         return self._failed(
-            replace_latest(each, gone), "reorged_out", timestamp_ns=latest.timestamp_ns
+            replace(each, latest=gone), "reorged_out", timestamp_ns=latest.timestamp_ns
         )
 
     def _left_its_block(self, latest: Observation) -> bool:
-        """Says whether the final chain has another block where the payment was."""
+        """Returns whether the final chain has another block at the payment's height."""
         height = latest.block_height
         if not latest.block_hash or height is None:
             return REORGED_FROM in latest.attributes
         if height > self._window.final_number:
             return False
-        # The same block: a replica without its logs; the payment is where it was.
+        # The same block: the answer came from a replica without its logs, and the payment is there.
         return bool(self._header(height)["hash"] != latest.block_hash)
 
-    def _of_deadline(self, each: OpenSettlement) -> Observation | None:
-        """Decides on a payment that was not made in its time."""
+    def _by_deadline(self, each: OpenSettlement) -> Observation | None:
+        """Resolves a payment that was not made before its deadline."""
         latest, deadline_s = each.latest, each.deadline_s
         if deadline_s is None or self._final_s <= deadline_s or latest.block_hash:
             return None
         is_used = _has_nonce(latest) and self._is_used(latest)
         was_read = latest.timestamp_ns >= self._since_s * 10**9
-        # An authorization that is unused after its end was never paid, read or not.
+        # An authorization that is unused after its deadline was never paid, whether read or not.
         if not was_read and (is_used or not _has_nonce(latest)):
             if latest.failure_reason == "before_scan_start":
                 return None
@@ -144,7 +143,7 @@ class OpenOnBase:
         return self._failed(each, reason, timestamp_ns=deadline_s * 10**9)
 
     def _is_used(self, latest: Observation) -> bool:
-        """Says whether the authorization was used or canceled; after its end it cannot be used."""
+        """Returns whether the authorization was used or canceled; both end it."""
         data = AUTHORIZATION_STATE + address_topic(latest.payer)[2:] + latest.payment_ref[2:]
         answer = self._rpc.call("eth_call", {"to": latest.asset, "data": data}, "latest")
         return int(answer, 16) == 1
@@ -175,11 +174,6 @@ class OpenOnBase:
         )
 
 
-def replace_latest(each: OpenSettlement, latest: Observation) -> OpenSettlement:
-    """Returns an open settlement with another newest revision."""
-    return replace(each, latest=latest)
-
-
 def _has_nonce(latest: Observation) -> bool:
-    """Says whether the payment is known by an EIP-3009 authorization."""
+    """Returns whether the payment is identified by an EIP-3009 authorization."""
     return len(latest.payment_ref) == _NONCE_HEX_LENGTH and latest.payment_ref != latest.tx_hash

@@ -1,21 +1,23 @@
-"""The rail Base: token transfers to and from the treasury on an OP-stack chain.
+"""Reads Base: token transfers to and from the treasury on an OP-stack chain.
 
-Here: one fetch: scan the blocks that are not final yet or new, then look at what is still open.
-Not here: logs and ranges (evm_logs.py), receipts (evm_transfers.py), revisions (revisions.py).
-A re-run from an older cursor gives the same settlements: blocks do not change below the finality.
+A fetch scans the blocks that are new or not final yet, then resolves what is still open. From an
+older cursor it gives the same settlements: blocks below the finality do not change.
 
-All blocks above the final one are scanned at every fetch, so a reorganisation needs no special
-path: what moved is seen at its new place under the same id. Only what is final moves the cursor.
+All blocks above the final one are scanned in every fetch, so a reorganisation needs no special
+path: a payment that moved is observed in its new block under the same id. Only final blocks move
+the cursor.
 """
 
+import contextlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from masques_pipelines.errors import SettingError
 from masques_pipelines.money import is_representable, whole_units
-from masques_pipelines.rails import settlement_ids as identity
 from masques_pipelines.rails.base.logs import LogReader
-from masques_pipelines.rails.base.open_settlements import OpenOnBase
+from masques_pipelines.rails.base.open_settlements import OpenSettlementResolver
 from masques_pipelines.rails.base.transfers import (
     TRANSFER,
     Transfer,
@@ -23,25 +25,31 @@ from masques_pipelines.rails.base.transfers import (
     network_fee,
     transfers,
 )
-from masques_pipelines.rails.base.window import BaseConfig, Block, Place, Window
+from masques_pipelines.rails.base.window import BaseConfig, Block, ChainPosition, Window
+from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
+from masques_pipelines.rails.endpoint import bearer_headers, open_endpoint, parse_assets
 from masques_pipelines.rails.node import JsonRpc
 from masques_pipelines.rails.protocol import (
+    Asset,
     Cursor,
-    Fetched,
+    FetchResult,
     Observation,
     OpenSettlement,
     OpenSettlements,
     RailRefusedError,
     RailUnavailableError,
-    Refused,
+    Rejected,
 )
+from masques_pipelines.rails.settlement_ids import base_authorization, base_transfer
+from masques_pipelines.settings import RailSettings, Settings
 
 NAME: Final = "base"
 CURSOR_VERSION: Final = 1
-# One fetch is one insert: some thousand blocks keep it small and a restart cheap.
+# One fetch is one insert: some thousands of blocks keep it small and a restart cheap.
 BLOCKS_PER_FETCH: Final = 10_000
 # The last argument of eth_getBlockByNumber: without the transactions.
 HEADER_ONLY: Final = False
+_ADDRESS_LENGTH: Final = 42
 
 
 class BaseRail:
@@ -64,8 +72,8 @@ class BaseRail:
         """Requests made so far."""
         return self._rpc.node.calls
 
-    def fetch(self, cursor: Cursor | None) -> Fetched:
-        """Returns the transfers after the cursor and what became of open settlements.
+    def fetch(self, cursor: Cursor | None) -> FetchResult:
+        """Returns the transfers after the cursor and the open settlements that were resolved.
 
         Raises:
             RailUnavailableError: The node is down, busy, behind or contradicts itself.
@@ -81,17 +89,18 @@ class BaseRail:
         self._scan(window, start["next"], last, open_now)
         is_caught_up = last == window.head
         if is_caught_up:
-            OpenOnBase(
+            resolver = OpenSettlementResolver(
                 self._rpc, self._config, window, start, observe=self.observe, header=self.header
-            ).look([each for key, each in open_now.items() if key not in window.seen])
+            )
+            resolver.resolve([each for key, each in open_now.items() if key not in window.seen])
         done = min(last, window.final_number)
-        return Fetched(
+        return FetchResult(
             observations=window.observations,
             cursor=self._next_cursor(start, window, done),
             is_caught_up=is_caught_up,
             position=done,
             behind=window.head - done,
-            refused=window.refused,
+            rejected=window.rejected,
             notes={**window.notes, "ranges_refused": self._logs.refusals - refused_before},
         )
 
@@ -135,7 +144,7 @@ class BaseRail:
         return Window(final=final, head=head)
 
     def _start(self, cursor: Cursor | None, window: Window) -> dict[str, Any]:
-        """Returns the cursor to go on from, checked against the node."""
+        """Returns the cursor to continue from, checked against the node."""
         if cursor is None or "since" not in cursor:
             first = cursor["next"] if cursor else self._config.start_block
             number = window.final_number if first is None else min(first, window.head)
@@ -174,10 +183,10 @@ class BaseRail:
     def _scan(
         self, window: Window, first: int, last: int, open_now: Mapping[Any, OpenSettlement]
     ) -> None:
-        """Reads the transfers of blocks first…last."""
+        """Observes the transfers of blocks first…last."""
         ours = [address_topic(address) for address in sorted(self._config.treasury)]
         addresses = sorted(self._assets)
-        places: dict[str, Place] = {}
+        positions: dict[str, ChainPosition] = {}
         zero = 0
         for topics in ([TRANSFER, None, ours], [TRANSFER, ours]):
             query = {"address": addresses, "topics": topics}
@@ -185,40 +194,45 @@ class BaseRail:
                 if int(log["data"], 16) == 0:
                     zero += 1
                 else:
-                    place = Place(log["blockHash"], int(log["blockNumber"], 16))
-                    places[log["transactionHash"]] = place
+                    position = ChainPosition(log["blockHash"], int(log["blockNumber"], 16))
+                    positions[log["transactionHash"]] = position
         window.notes["zero_value_skipped"] = zero
-        fresh = self._without_known(places, window, open_now)
+        fresh = self._unrecorded(positions, window, open_now)
         receipts = self._rpc.batch("eth_getTransactionReceipt", [[tx] for tx in fresh])
         agreeing = [
             receipt
             for tx, receipt in zip(fresh, receipts, strict=True)
-            if self._agrees(receipt, places[tx], window)
+            if self._agrees(receipt, positions[tx], window)
         ]
         self.observe(window, agreeing)
 
-    def _without_known(
-        self, places: Mapping[str, Place], window: Window, open_now: Mapping[Any, OpenSettlement]
+    def _unrecorded(
+        self,
+        positions: Mapping[str, ChainPosition],
+        window: Window,
+        open_now: Mapping[Any, OpenSettlement],
     ) -> list[str]:
-        """Leaves out transactions whose place is written down already and is not final yet."""
-        known: dict[tuple[str, str], list[Any]] = {}
+        """Returns the transactions that are not recorded in the same, not yet final block."""
+        recorded: dict[tuple[str, str], list[Any]] = {}
         for key, each in open_now.items():
             latest = each.latest
             if (latest.block_height or 0) > window.final_number:
-                known.setdefault((latest.tx_hash, latest.block_hash), []).append(key)
-        for tx, place in places.items():
-            window.seen.update(known.get((tx, place.block_hash), ()))
-        return [tx for tx, place in places.items() if (tx, place.block_hash) not in known]
+                recorded.setdefault((latest.tx_hash, latest.block_hash), []).append(key)
+        for tx, position in positions.items():
+            window.seen.update(recorded.get((tx, position.block_hash), ()))
+        return [
+            tx for tx, position in positions.items() if (tx, position.block_hash) not in recorded
+        ]
 
-    def _agrees(self, receipt: Any, place: Place, window: Window) -> bool:
-        """Says whether receipt and log are of one block: two replicas may differ for a moment.
+    def _agrees(self, receipt: Any, position: ChainPosition, window: Window) -> bool:
+        """Returns whether receipt and log are of one block: two replicas may differ for a moment.
 
-        Above the final block the next fetch sees it again; at or below there is no next one.
+        Above the final block the next fetch reads it again; at or below it no other fetch does.
         """
-        if receipt and receipt["blockHash"] == place.block_hash:
+        if receipt and receipt["blockHash"] == position.block_hash:
             return True
         window.count("receipts_disagree")
-        if place.number <= window.final_number:
+        if position.number <= window.final_number:
             raise RailUnavailableError(
                 f"{self.description}: a log and its receipt disagree about their block: several "
                 "nodes answer under this address, or a reorganisation is going on; the next run "
@@ -227,7 +241,7 @@ class BaseRail:
         return False
 
     def observe(self, window: Window, receipts: Sequence[Mapping[str, Any]]) -> list[Observation]:
-        """Turns receipts into observations of the window, and returns them."""
+        """Adds the payments of receipts to the window, and returns them."""
         numbers = sorted({int(receipt["blockNumber"], 16) for receipt in receipts})
         headers = self._rpc.batch("eth_getBlockByNumber", [[hex(n), HEADER_ONLY] for n in numbers])
         times_s = {
@@ -241,7 +255,7 @@ class BaseRail:
             if number not in times_s:
                 raise RailUnavailableError(
                     f"{self.description}: it answered a receipt of block {number} and does not "
-                    "have the block: the node is behind; the next run tries again"
+                    "have that block: the node is behind; the next run tries again"
                 )
             made.extend(self._payments(window, receipt, times_s[number]))
         window.observations.extend(made)
@@ -256,14 +270,14 @@ class BaseRail:
             if moved.units == 0:
                 continue
             if moved.sender in self._config.treasury and moved.receiver in self._config.treasury:
-                window.count("internal_skipped")  # no money came or went
+                window.count("internal_skipped")  # no money came in or went out
                 continue
             amount = whole_units(moved.units, moved.asset.decimals)
             if not is_representable(amount):
-                window.refused.append(_refusal(self._config.network, receipt, moved))
+                window.rejected.append(_rejected(self._config.network, receipt, moved))
                 continue
             yield self._observation(window, receipt, moved, time_s, fee)
-            fee *= 0  # a transaction's fee is counted once
+            fee *= 0  # a transaction's fee is recorded once
 
     def _observation(
         self,
@@ -277,11 +291,7 @@ class BaseRail:
         is_final = number <= window.final_number
         network = self._config.network
         return Observation(
-            settlement_id=identity.base_authorization(
-                network, moved.asset.address, moved.sender, moved.nonce
-            )
-            if moved.nonce
-            else identity.base_transfer(network, tx_hash, moved.ordinal),
+            settlement_id=_id_of(network, tx_hash, moved),
             source="chain",
             rail=NAME,
             network=network,
@@ -306,10 +316,75 @@ class BaseRail:
         )
 
 
-def _refusal(network: str, receipt: Mapping[str, Any], moved: Transfer) -> Refused:
-    return Refused(
+def _id_of(network: str, tx_hash: str, moved: Transfer) -> uuid.UUID:
+    if moved.nonce:
+        return base_authorization(network, moved.asset.address, moved.sender, moved.nonce)
+    return base_transfer(network, tx_hash, moved.ordinal)
+
+
+def _rejected(network: str, receipt: Mapping[str, Any], moved: Transfer) -> Rejected:
+    return Rejected(
         source=f"{network}:{receipt['transactionHash']}",
         line_no=moved.ordinal + 1,
         reason="out_of_range:amount",
         raw=json.dumps(receipt["logs"][moved.ordinal], sort_keys=True),
     )
+
+
+@contextlib.contextmanager
+def _open(context: RailContext) -> Iterator[BaseRail]:
+    configured = context.settings.base
+    for address in configured.treasury:
+        if not _is_address(address):
+            raise SettingError(
+                f"MASQUES_BASE_TREASURY: {address!r} is not an address of 20 bytes: give 0x and 40 "
+                "hex digits"
+            )
+    config = BaseConfig(
+        network=configured.network,
+        treasury=frozenset(address.lower() for address in configured.treasury),
+        assets=_tokens(configured),
+        finality=configured.finality,
+        start_block=configured.start,
+    )
+    headers = bearer_headers(configured.credential_file, "MASQUES_BASE_BEARER_FILE")
+    with open_endpoint(configured, headers=headers) as node:
+        yield BaseRail(JsonRpc(node), config, context.open_settlements)
+
+
+def _rewind(cursor: Cursor, position: int) -> Cursor:
+    earlier = {**cursor, "next": position}
+    earlier.pop("anchor", None)  # a block that may be the wrong one is why people rewind
+    if "since" in cursor and position < cursor["since"]["block"]:
+        earlier.pop("since")  # the rail asks the node for the time of its new start
+    return earlier
+
+
+def _assets(settings: Settings) -> Mapping[tuple[str, str], Asset]:
+    return {(settings.base.network, each.address): each for each in _tokens(settings.base)}
+
+
+def _tokens(configured: RailSettings) -> tuple[Asset, ...]:
+    return parse_assets(
+        configured.assets, "MASQUES_BASE_ASSETS", is_address=_is_address, normalize=str.lower
+    )
+
+
+def _is_address(text: str) -> bool:
+    digits = text.lower().removeprefix("0x")
+    return len(text) == _ADDRESS_LENGTH and all(c in "0123456789abcdef" for c in digits)
+
+
+DESCRIPTOR: Final = RailDescriptor(
+    name=NAME,
+    unit="block",
+    open=_open,
+    network=lambda settings: settings.base.network,
+    position=lambda cursor: int(cursor["next"]),
+    endpoint_variable="MASQUES_BASE_RPC_URL",
+    endpoint=lambda settings: settings.base.url,
+    rewind=_rewind,
+    assets=_assets,
+    # An EVM address has no case of its own; mixed case is only a checksum.
+    normalize_payer=str.lower,
+)

@@ -1,11 +1,7 @@
-"""What a receipt says of payments to and from the treasury.
-
-Here: decoding ERC-20 Transfer logs, the EIP-3009 authorization before them, and fees.
-Not here: asking a node (base.py).
-A re-run decodes the same: the functions are pure.
+"""Decodes receipts: ERC-20 transfers, the EIP-3009 authorizations before them, and fees.
 
 Sources: ERC-20 and EIP-3009; Circle's contract logs AuthorizationUsed directly before Transfer. The
-L1 part of the fee stands in an OP-stack receipt as l1Fee; since Isthmus there may be an operator
+L1 part of the fee is l1Fee of an OP-stack receipt; since Isthmus there may be an operator
 fee of gasUsed * operatorFeeScalar / 10^6 + operatorFeeConstant.
 """
 
@@ -26,15 +22,15 @@ WEI_DECIMALS: Final = 18
 
 @dataclass(frozen=True)
 class Transfer:
-    """One movement of an allowed token from or to a treasury address.
+    """One transfer of an allowed token from or to a treasury address.
 
     Attributes:
-        ordinal: Place of the log within its receipt, which a reorganisation does not change.
+        ordinal: Index of the log within its receipt, which a reorganisation does not change.
         asset: The token.
         sender: Lower-case hex.
         receiver: Lower-case hex.
         units: In the token's smallest unit.
-        nonce: Of the EIP-3009 authorization that caused it, or empty.
+        nonce: Nonce of the EIP-3009 authorization that caused it, or empty.
     """
 
     ordinal: int
@@ -58,10 +54,10 @@ def address_of(topic: str) -> str:
 def transfers(
     receipt: Mapping[str, Any], assets: Mapping[str, Asset], treasury: frozenset[str]
 ) -> Iterator[Transfer]:
-    """Yields what a receipt moved from or to the treasury, tokens not allowed left out.
+    """Yields the transfers of allowed tokens from or to the treasury.
 
-    A transfer of nothing is yielded too (units 0): anybody can make one in anybody's name, and the
-    caller counts and drops it.
+    A transfer of zero units is yielded too: anybody can make one in anybody's name, so the caller
+    counts and drops it.
     """
     logs = receipt["logs"]
     for ordinal, log in enumerate(logs):
@@ -82,7 +78,7 @@ def transfers(
 
 
 def _nonce(before: Mapping[str, Any], asset: Asset, sender_topic: str) -> str:
-    """Returns the nonce of the authorization that the log before a Transfer uses, or nothing."""
+    """Returns the nonce of the authorization that the log before a Transfer uses, or ''."""
     topics = before["topics"]
     is_its_authorization = (
         len(topics) == 3
@@ -94,7 +90,7 @@ def _nonce(before: Mapping[str, Any], asset: Asset, sender_topic: str) -> str:
 
 
 def network_fee(receipt: Mapping[str, Any]) -> Decimal:
-    """Returns what the transaction cost its sender, in ETH: execution, L1 and operator part."""
+    """Returns the transaction's cost to its sender, in ETH: execution, L1 and operator part."""
     gas_used = int(receipt["gasUsed"], 16)
     wei = gas_used * _quantity(receipt, "effectiveGasPrice") + _quantity(receipt, "l1Fee")
     wei += gas_used * _quantity(receipt, "operatorFeeScalar") // 10**6
@@ -103,5 +99,5 @@ def network_fee(receipt: Mapping[str, Any]) -> Decimal:
 
 
 def _quantity(receipt: Mapping[str, Any], name: str) -> int:
-    """Returns a number of a receipt; chains without an L1 leave some out or say null."""
+    """Returns a number of a receipt, 0 when it is absent or null as on chains without an L1."""
     return int(receipt.get(name) or "0x0", 16)

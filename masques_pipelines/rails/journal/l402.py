@@ -1,8 +1,6 @@
-"""What an L402 challenge and its answer say of a payment: hash, amount, time.
+"""Parses Lightning invoices (BOLT 11) and the identifiers of L402 macaroons.
 
-Here: reading Lightning invoices (BOLT 11) and the identifiers of L402 macaroons.
-Not here: keeping either: both are bearer secrets, and only the hash leaves this module.
-A re-run reads the same: the functions are pure.
+Both are bearer secrets: only hash, amount and times leave this module.
 
 Sources: BOLT 11 (invoice), BIP 173 (bech32); L402: the macaroon's identifier is a version of two
 bytes, the payment hash and a token id of 32 bytes each.
@@ -30,11 +28,11 @@ _IDENTIFIER_LENGTH: Final = 66
 
 @dataclass(frozen=True)
 class Invoice:
-    """What we need of a Lightning invoice.
+    """The fields of a Lightning invoice that are used.
 
     Attributes:
         payment_hash: Hex, lower case.
-        amount_msat: What it asks for; None leaves it to the payer.
+        amount_msat: What it asks for; None leaves the amount to the payer.
         created_s: When it was made, seconds since 1970.
         expires_s: When it can no longer be paid.
     """
@@ -46,10 +44,10 @@ class Invoice:
 
 
 def read_invoice(text: str) -> Invoice:
-    """Reads a BOLT 11 invoice.
+    """Parses a BOLT 11 invoice.
 
     Raises:
-        ValueError: It is none; the text names the fault and never the invoice.
+        ValueError: It is not valid; the text names the fault and never the invoice.
     """
     text = text.strip().lower().removeprefix("lightning:")
     prefix, _, data_text = text.rpartition("1")
@@ -79,7 +77,7 @@ def hash_in_macaroon(token: str) -> str:
         token: The macaroon in base64, plain or for URLs.
 
     Raises:
-        ValueError: It is no L402 macaroon; the text never shows it.
+        ValueError: It is not an L402 macaroon; the text never shows it.
     """
     identifier = _identifier(_base64(token))
     if len(identifier) != _IDENTIFIER_LENGTH:
@@ -88,17 +86,17 @@ def hash_in_macaroon(token: str) -> str:
 
 
 def hash_of_preimage(text: str) -> str:
-    """Returns the payment hash that a preimage proves, hex; it comes in hex or (LSAT) in base64.
+    """Returns the payment hash that a preimage proves, hex; written in hex or (LSAT) in base64.
 
     Raises:
-        ValueError: It is no preimage of 32 bytes; the text never shows it.
+        ValueError: It is not a preimage of 32 bytes; the text never shows it.
     """
     try:
         preimage = bytes.fromhex(text.strip())
     except ValueError:
         preimage = _base64(text)
     if len(preimage) != 32:
-        raise ValueError("the preimage has not 32 bytes")
+        raise ValueError("the preimage does not have 32 bytes")
     return hashlib.sha256(preimage).hexdigest()
 
 
@@ -153,7 +151,7 @@ def _base64(text: str) -> bytes:
     try:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except binascii.Error as error:
-        raise ValueError("the token is no base64") from error
+        raise ValueError("the token is not base64") from error
 
 
 def _identifier(macaroon: bytes) -> bytes:
@@ -170,7 +168,7 @@ def _identifier(macaroon: bytes) -> bytes:
         if name == b"identifier":
             return value.removesuffix(b"\n")
         position += max(length, 5)
-    raise ValueError("the token is no macaroon")
+    raise ValueError("the token is not a macaroon")
 
 
 def _identifier_2(macaroon: bytes) -> bytes:

@@ -1,11 +1,7 @@
-"""One line of the gate's journal, read: x402 in both versions and forms, L402.
-
-Here: from a line to an announced payment, and what may be kept of a line that cannot be read.
-Not here: files and cursors (journal.py).
-A re-run reads the same: the functions are pure.
+"""Parses one line of the gate's journal: x402 in both versions and forms, and L402.
 
 Macaroons, preimages, signatures and signed transactions are bearer secrets. None leaves this
-module: an announced payment has no field for them, and of an unreadable line only the values of
+module: an announced payment has no field for them, and of a rejected line only the values under
 names that are known to be harmless are kept.
 """
 
@@ -22,17 +18,26 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from masques_pipelines.money import is_representable, whole_units
-from masques_pipelines.rails import settlement_ids as identity
 from masques_pipelines.rails.journal import l402
 from masques_pipelines.rails.protocol import (
     Asset,
+    AssetAllowList,
     Observation,
     Status,
 )
 from masques_pipelines.rails.revisions import DEADLINE, FACILITATOR_SAID, JOURNAL_AT
-from masques_pipelines.rails.solana import addresses as solana_addresses
+from masques_pipelines.rails.settlement_ids import (
+    attempt,
+    base_authorization,
+    caip2,
+    lightning_payment,
+    solana_transfer,
+)
+from masques_pipelines.rails.solana.addresses import associated_token_account, is_address
 
 MSAT_DECIMALS: Final = 11
+# The rail that pays L402 invoices.
+_LIGHTNING: Final = "lightning"
 # A Solana transaction dies with its blockhash, about 150 blocks (60 to 90 s) after it was signed.
 BLOCKHASH_LIFE_S: Final = 150
 
@@ -53,41 +58,29 @@ _CHALLENGE: Final = re.compile(r'(?P<name>\w+)\s*=\s*"(?P<value>[^"]*)"')
 
 
 class LineError(Exception):
-    """A line that is no announcement; the text is the reason, `kind:field`."""
+    """A line that cannot be parsed; the text is the reason, `kind:field`."""
 
 
 @dataclass(frozen=True)
-class Known:
-    """What the settings say about money.
-
-    Attributes:
-        assets: Allowed tokens by (CAIP-2 network, address); EVM addresses in lower case.
-        lightning_network: CAIP-2 id of the chain under the Lightning node.
-    """
-
-    assets: Mapping[tuple[str, str], Asset]
-    lightning_network: str
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """What of a message was found before its payment: when, which step, where, and for what."""
+class _Demand:
+    """What a message asks for: when, in which step, on which network, and which payment."""
 
     at: datetime
     event: str
+    rail: str
     network: str
     asset: Asset
     required: Mapping[str, Any]
 
 
-def announced(line: str, known: Known) -> Observation | None:
+def announced(line: str, allowed: AssetAllowList) -> Observation | None:
     """Returns the payment that a line announces, None when it announces none.
 
-    A refused verification is followed by no settlement. A verification on Solana or by Permit2
-    names nothing yet that the chain will show; the settlement that follows it does.
+    A rejected verification is not followed by a settlement. A verification on Solana or by Permit2
+    does not name anything yet that the chain will show; the settlement that follows it does.
 
     Raises:
-        LineError: The line cannot be read; the text is the reason.
+        LineError: The line cannot be parsed; the text is the reason.
     """
     record = _object(line)
     at = _time(record.get("recorded_at"))
@@ -96,16 +89,16 @@ def announced(line: str, known: Known) -> Observation | None:
         {"www-authenticate", "authorization"} & set(headers)
     )
     if is_l402:
-        return _l402(record, headers, at, known)
-    return _x402(record, headers, at, known)
+        return _l402(record, headers, at, allowed)
+    return _x402(record, headers, at, allowed)
 
 
 def harmless(line: str) -> str:
-    """Returns what may be kept of a line that could not be read."""
+    """Returns what may be kept of a line that could not be parsed."""
     try:
         record = json.loads(line)
     except ValueError:
-        return f"[{len(line)} characters that are no JSON]"
+        return f"[{len(line)} characters that are not JSON]"
     return json.dumps(_kept(record), sort_keys=True, ensure_ascii=False)
 
 
@@ -125,7 +118,7 @@ def _kept(value: Any, *, is_known: bool = True) -> Any:
 
 
 def _x402(
-    record: Mapping[str, Any], headers: Mapping[str, Any], at: datetime, known: Known
+    record: Mapping[str, Any], headers: Mapping[str, Any], at: datetime, allowed: AssetAllowList
 ) -> Observation | None:
     request = _mapping(record.get("request"))
     payload = _mapping(request.get("paymentPayload")) or _header(
@@ -143,18 +136,19 @@ def _x402(
     if event == "verify" and answer.get("isValid") is False:
         return None
     required = _requirements(request, headers, payload)
-    network = identity.caip2(_text(payload, "network") or _text(required, "network"))
-    asset = known.assets.get((network, _address(network, _text(required, "asset"))))
-    if asset is None:
+    network = caip2(_text(payload, "network") or _text(required, "network"))
+    asset = allowed.assets.get((network, _address(network, _text(required, "asset"))))
+    rail = allowed.rail_of(network)
+    if asset is None or rail is None:
         raise LineError("unknown:asset" if network else "missing:network")
-    base = _common(record, _Asked(at, event, network, asset, required), payload)
-    base = _with_outcome(base, event, response)
+    intent = _common(record, _Demand(at, event, rail, network, asset, required), payload)
+    intent = _with_answer(intent, event, response)
     if network.startswith("solana:"):
-        return _on_solana(base, event, payload, required)
-    return _on_base(base, event, payload, asset.decimals)
+        return _on_solana(intent, event, payload, required)
+    return _on_evm(intent, event, payload, asset.decimals)
 
 
-def _common(record: Mapping[str, Any], asked: _Asked, payload: Mapping[str, Any]) -> Observation:
+def _common(record: Mapping[str, Any], asked: _Demand, payload: Mapping[str, Any]) -> Observation:
     at, event, network = asked.at, asked.event, asked.network
     asset, required = asked.asset, asked.required
     amount = required.get("amount", required.get("maxAmountRequired"))
@@ -168,9 +162,9 @@ def _common(record: Mapping[str, Any], asked: _Asked, payload: Mapping[str, Any]
         "memo": str(_mapping(required.get("extra")).get("memo", "")),
     }
     return Observation(
-        settlement_id=uuid.UUID(int=0),  # by the rail, below
+        settlement_id=uuid.UUID(int=0),  # set below, by the kind of network
         source="intent",
-        rail="solana" if network.startswith("solana:") else "base",
+        rail=asked.rail,
         network=network,
         direction="in",
         status="pending",
@@ -185,14 +179,14 @@ def _common(record: Mapping[str, Any], asked: _Asked, payload: Mapping[str, Any]
     )
 
 
-def _with_outcome(base: Observation, event: str, response: Any) -> Observation:
-    """Adds what the facilitator answered; it decides nothing."""
+def _with_answer(intent: Observation, event: str, response: Any) -> Observation:
+    """Adds the facilitator's answer, which does not decide anything."""
     if event == "verify":
-        return base
+        return intent
     answer = _mapping(response)
     status: Status = "pending"
     if not isinstance(answer.get("success"), bool):
-        # No answer, or one that is none: the transaction may be on its way.
+        # No answer, or not a valid one: the transaction may be on its way.
         status, said = "unknown", "nothing"
     elif answer["success"]:
         said = "success"
@@ -201,17 +195,17 @@ def _with_outcome(base: Observation, event: str, response: Any) -> Observation:
         said = f"failure: {reason if _HARMLESS.fullmatch(reason) else _DROPPED}"
     tx_hash = _text(answer, "transaction")
     return replace(
-        base,
+        intent,
         status=status,
         failure_reason="no_answer" if status == "unknown" else "",
-        tx_hash=tx_hash.lower() if base.rail == "base" else tx_hash,
-        payer=_address(base.network, _text(answer, "payer")),
-        attributes={**base.attributes, FACILITATOR_SAID: said},
+        tx_hash=_address(intent.network, tx_hash),
+        payer=_address(intent.network, _text(answer, "payer")),
+        attributes={**intent.attributes, FACILITATOR_SAID: said},
     )
 
 
-def _on_base(
-    base: Observation, event: str, payload: Mapping[str, Any], decimals: int
+def _on_evm(
+    intent: Observation, event: str, payload: Mapping[str, Any], decimals: int
 ) -> Observation | None:
     inner = _mapping(payload.get("payload"))
     signed = _mapping(inner.get("authorization"))
@@ -219,12 +213,12 @@ def _on_base(
         permit = _mapping(inner.get("permit2Authorization"))
         if event == "verify":
             return None
-        deadline = str(permit.get("deadline") or base.attributes[DEADLINE])
+        deadline = str(permit.get("deadline") or intent.attributes[DEADLINE])
         return replace(
-            base,
-            settlement_id=identity.attempt("base", payload),
-            payer=_text(permit, "from").lower() or base.payer,
-            attributes={**base.attributes, DEADLINE: deadline},
+            intent,
+            settlement_id=attempt(intent.rail, payload),
+            payer=_text(permit, "from").lower() or intent.payer,
+            attributes={**intent.attributes, DEADLINE: deadline},
         )
     nonce, payer = _text(signed, "nonce").lower(), _text(signed, "from").lower()
     if not re.fullmatch(r"0x[0-9a-f]{64}", nonce) or not re.fullmatch(r"0x[0-9a-f]{40}", payer):
@@ -232,38 +226,41 @@ def _on_base(
     if not _text(signed, "validBefore").isdigit():
         raise LineError("bad_number:validBefore")
     return replace(
-        base,
-        settlement_id=identity.base_authorization(base.network, base.asset, payer, nonce),
+        intent,
+        settlement_id=base_authorization(intent.network, intent.asset, payer, nonce),
         payer=payer,
         payment_ref=nonce,
         to_address=_text(signed, "to").lower(),
         amount=_amount(signed.get("value"), decimals),
-        # What was signed, not what was asked for, is what the chain will do.
-        attributes={**base.attributes, DEADLINE: _text(signed, "validBefore")},
+        # The chain does what was signed, not what was asked for.
+        attributes={**intent.attributes, DEADLINE: _text(signed, "validBefore")},
     )
 
 
 def _on_solana(
-    base: Observation, event: str, payload: Mapping[str, Any], required: Mapping[str, Any]
+    intent: Observation, event: str, payload: Mapping[str, Any], required: Mapping[str, Any]
 ) -> Observation | None:
     if event == "verify":
         return None
     owner = _text(required, "payTo")
-    if not base.tx_hash:
-        return replace(base, settlement_id=identity.attempt("solana", payload))
-    if not solana_addresses.is_address(owner):
+    if not intent.tx_hash:
+        return replace(intent, settlement_id=attempt(intent.rail, payload))
+    if not is_address(owner):
         raise LineError("bad_address:payTo")
-    account = solana_addresses.associated_token_account(owner, base.asset)
+    account = associated_token_account(owner, intent.asset)
     return replace(
-        base,
-        settlement_id=identity.solana_transfer(base.network, base.tx_hash, account),
-        payment_ref=base.tx_hash,
+        intent,
+        settlement_id=solana_transfer(intent.network, intent.tx_hash, account),
+        payment_ref=intent.tx_hash,
     )
 
 
 def _l402(
-    record: Mapping[str, Any], headers: Mapping[str, Any], at: datetime, known: Known
+    record: Mapping[str, Any], headers: Mapping[str, Any], at: datetime, allowed: AssetAllowList
 ) -> Observation:
+    network = allowed.networks.get(_LIGHTNING)
+    if network is None:
+        raise LineError("unknown:network")
     try:
         payment_hash, invoice = _l402_payment(record, headers)
     except ValueError as error:
@@ -281,10 +278,10 @@ def _l402(
         "proof": "preimage" if event == "payment" else "",
     }
     return Observation(
-        settlement_id=identity.lightning_payment(payment_hash),
+        settlement_id=lightning_payment(payment_hash),
         source="intent",
-        rail="lightning",
-        network=known.lightning_network,
+        rail=_LIGHTNING,
+        network=network,
         direction="in",
         status="pending",
         amount=_amount(amount_msat, MSAT_DECIMALS) if amount_msat else Decimal(0),
@@ -301,7 +298,7 @@ def _l402(
 def _l402_payment(
     record: Mapping[str, Any], headers: Mapping[str, Any]
 ) -> tuple[str, l402.Invoice | None]:
-    """Returns the payment hash and the invoice, if it is there; they have to agree."""
+    """Returns the payment hash, and the invoice if there is one; they have to agree."""
     challenge = dict(_CHALLENGE.findall(str(headers.get("www-authenticate", ""))))
     invoice_text = challenge.get("invoice") or str(record.get("invoice") or "")
     invoice = l402.read_invoice(invoice_text) if invoice_text else None
@@ -324,21 +321,21 @@ def _l402_payment(
 def _requirements(
     request: Mapping[str, Any], headers: Mapping[str, Any], payload: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Returns what was asked for: beside the payload, inside it (version 2), or in the 402."""
+    """Returns the requirements: beside the payload, inside it (version 2), or in the 402."""
     found = _mapping(request.get("paymentRequirements")) or _mapping(payload.get("accepted"))
     if found:
         return found
     asked = _header(headers, "payment-required") or _mapping(request.get("paymentRequired"))
     offers = [_mapping(each) for each in asked.get("accepts", ())]
-    wanted = (_text(payload, "scheme"), _text(payload, "network"))
+    chosen = (_text(payload, "scheme"), _text(payload, "network"))
     for offer in offers:
-        if (_text(offer, "scheme"), _text(offer, "network")) == wanted:
+        if (_text(offer, "scheme"), _text(offer, "network")) == chosen:
             return offer
     raise LineError("missing:paymentRequirements")
 
 
 def _header(headers: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """Returns the JSON object in the first of the named headers that is there; base64."""
+    """Returns the JSON object, base64, of the first of the named headers that is present."""
     for name in names:
         if headers.get(name):
             try:
@@ -351,7 +348,7 @@ def _header(headers: Mapping[str, Any], *names: str) -> dict[str, Any]:
 def _resource(
     record: Mapping[str, Any], payload: Mapping[str, Any], required: Mapping[str, Any]
 ) -> str:
-    """Returns what was paid for, without the query and credentials that a URL may hold."""
+    """Returns what was paid for, without the query and the credentials of its URL."""
     found = _mapping(payload.get("resource")).get("url") or required.get("resource")
     parts = urlsplit(str(found or record.get("resource") or ""))
     host = parts.netloc.rpartition("@")[2]

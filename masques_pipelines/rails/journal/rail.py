@@ -1,30 +1,29 @@
-"""The gate's journal: what it asked a facilitator and was answered, which invoices it gave out.
+"""Reads the gate's journal: its requests to a facilitator with their answers, and its invoices.
 
-Here: reading the files of `<landing>/settlement_journal/` from where the last run stopped.
-Not here: what a line means (journal_messages.py).
-A re-run reads a file from its last whole line. A line that comes again changes nothing.
+The files of `<landing>/settlement_journal/` are read from where the last run stopped: each from its
+last whole line. A line that comes again changes nothing.
 
-Files are NDJSON (`.ndjson`, `.jsonl`), one message a line, and may grow: a last line without its
-line break is read when it has not changed since the last run. Names that begin with a dot or end
-otherwise are somebody's work in progress.
+Files are NDJSON (`.ndjson`, `.jsonl`), one message a line, and may grow: a last line without a line
+break is read when it has not changed since the last run. Names that begin with a dot or end in
+anything else are ignored: files that are still being written.
 """
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-import fsspec
-
-from masques_pipelines.rails.journal import messages as journal_messages
-from masques_pipelines.rails.journal.messages import Known, LineError
+from masques_pipelines.landing.zone import Landing, open_landing
+from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
+from masques_pipelines.rails.journal.messages import LineError, announced, harmless
 from masques_pipelines.rails.protocol import (
+    AssetAllowList,
     Cursor,
-    Fetched,
+    FetchResult,
     Observation,
     RailRefusedError,
     RailUnavailableError,
-    Refused,
+    Rejected,
 )
 
 NAME: Final = "journal"
@@ -42,7 +41,7 @@ class _Progress:
 
     offsets: dict[str, list[int]]
     observations: list[Observation] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
     notes: dict[str, int] = field(default_factory=dict)
     left: int = field(default_factory=lambda: BYTES_PER_FETCH)
 
@@ -54,14 +53,15 @@ class JournalRail:
     # One journal belongs to one warehouse, wherever its landing zone is mounted.
     network = ""
 
-    def __init__(self, landing_url: str, known: Known) -> None:
-        self.description = f"{_without_credentials(landing_url)}/{FOLDER}"
+    def __init__(self, landing: Landing, allowed: AssetAllowList) -> None:
+        self.description = f"{landing.description}/{FOLDER}"
         self.calls = 0
-        self._known = known
-        self._url = f"{landing_url.rstrip('/')}/{FOLDER}"
+        self._allowed = allowed
+        self._files = landing.filesystem
+        self._root = f"{landing.root}/{FOLDER}"
 
-    def fetch(self, cursor: Cursor | None) -> Fetched:
-        """Returns the payments announced since the cursor.
+    def fetch(self, cursor: Cursor | None) -> FetchResult:
+        """Returns the payments announced after the cursor.
 
         Raises:
             RailUnavailableError: The landing zone cannot be read now.
@@ -69,31 +69,30 @@ class JournalRail:
         """
         sizes = self._sizes()
         before: Mapping[str, Any] = (cursor or {}).get("files", {})
-        # Only files that are still there: the cursor stays as small as the folder.
+        # Only files that still exist: the cursor stays as small as the folder.
         progress = _Progress({name: list(before.get(name, (0, 0, 0))) for name in sizes})
         for name in sorted(sizes):
             self._read(name, sizes[name], progress)
         behind = sum(size - progress.offsets[name][0] for name, size in sizes.items())
-        return Fetched(
+        return FetchResult(
             observations=progress.observations,
             cursor={"v": CURSOR_VERSION, "files": progress.offsets},
             is_caught_up=progress.left > 0,
             position=sum(each[0] for each in progress.offsets.values()),
             behind=behind,
-            refused=progress.refused,
+            rejected=progress.rejected,
             notes=progress.notes,
         )
 
     def _sizes(self) -> dict[str, int]:
         self.calls += 1
         try:
-            files, root = fsspec.core.url_to_fs(self._url)
-            if not files.exists(root):
+            self._files.invalidate_cache()  # an object store's listing outlives a run
+            if not self._files.exists(self._root):
                 return {}
-            found = files.ls(root, detail=True)
-        except (OSError, ValueError, ImportError) as error:
+            found = self._files.ls(self._root, detail=True)
+        except (OSError, ValueError) as error:
             raise _unreadable(self.description, error) from error
-        self._files = files
         self._paths = {str(each["name"]).rsplit("/", 1)[-1]: str(each["name"]) for each in found}
         return {
             name: int(each["size"] or 0)
@@ -104,25 +103,25 @@ class JournalRail:
         }
 
     def _read(self, name: str, size: int, progress: _Progress) -> None:
-        place = progress.offsets[name]
-        if size < place[0]:
-            place[:] = [0, 0, 0]  # another file under the same name
-        while progress.left > 0 and place[0] < size:
-            chunk = self._bytes(name, place[0], min(size, place[0] + BYTES_PER_FETCH))
-            is_last = place[0] + len(chunk) >= size
+        offset = progress.offsets[name]
+        if size < offset[0]:
+            offset[:] = [0, 0, 0]  # another file under the same name
+        while progress.left > 0 and offset[0] < size:
+            chunk = self._bytes(name, offset[0], min(size, offset[0] + BYTES_PER_FETCH))
+            is_last = offset[0] + len(chunk) >= size
             end = chunk.rfind(b"\n") + 1
-            if is_last and end < len(chunk) and place[2] == size:
-                end = len(chunk)  # the same bytes as last time: nobody is writing
+            if is_last and end < len(chunk) and offset[2] == size:
+                end = len(chunk)  # the same bytes as in the last run: the writer has ended
             if not end and len(chunk) > LINE_BYTES_MAX:
-                end = len(chunk)  # no line of ours is that long
+                end = len(chunk)  # no valid line is that long
             if not end:
                 break
             for line in chunk[:end].splitlines():
-                place[1] += 1
-                self._line(name, place[1], line, progress)
-            place[0] += end
+                offset[1] += 1
+                self._line(name, offset[1], line, progress)
+            offset[0] += end
             progress.left -= end
-        place[2] = size
+        offset[2] = size
 
     def _bytes(self, name: str, start: int, end: int) -> bytes:
         self.calls += 1
@@ -136,14 +135,14 @@ class JournalRail:
         if not text:
             return
         try:
-            seen = journal_messages.announced(text, self._known)
+            seen = announced(text, self._allowed)
         except LineError as error:
-            progress.refused.append(
-                Refused(
+            progress.rejected.append(
+                Rejected(
                     source=f"{FOLDER}/{name}",
                     line_no=number,
                     reason=str(error),
-                    raw=journal_messages.harmless(text),
+                    raw=harmless(text),
                 )
             )
             return
@@ -166,8 +165,15 @@ def _unreadable(what: str, error: Exception) -> RailUnavailableError | RailRefus
     )
 
 
-def _without_credentials(url: str) -> str:
-    parts = urlsplit(url)
-    if not parts.scheme:
-        return url.rstrip("/")
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
+@contextlib.contextmanager
+def _open(context: RailContext) -> Iterator[JournalRail]:
+    yield JournalRail(open_landing(context.settings), context.allow_list)
+
+
+DESCRIPTOR: Final = RailDescriptor(
+    name=NAME,
+    unit="byte",
+    open=_open,
+    network=lambda _settings: JournalRail.network,
+    position=lambda cursor: sum(each[0] for each in cursor["files"].values()),
+)

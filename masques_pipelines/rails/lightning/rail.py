@@ -1,23 +1,25 @@
-"""The rail Lightning: invoices and outgoing payments of an LND node.
+"""Reads Lightning: invoices and outgoing payments of an LND node.
 
-Here: one fetch: new invoices and payments, then those that were open.
-Not here: what an invoice or payment says (lightning_records.py).
-A re-run from an older cursor gives the same settlements: an invoice keeps its index for ever.
+A fetch reads new invoices and payments, then those that were open. From an older cursor it gives
+the same settlements: an invoice keeps its index for ever.
 
-Invoices are listed by when they were added, so a settled one does not come again: all that are open
-stay in the cursor and are looked at until they are not. LND answers an empty page with the index 0,
-which is never a place to go on from.
+Invoices are listed in the order in which they were added, so one that is settled later is not
+listed again: all open ones stay in the cursor and are read until they are decided. LND answers an
+empty page with the index 0, which must not become the cursor.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
+from masques_pipelines.rails.endpoint import open_endpoint, read_secret
 from masques_pipelines.rails.lightning.records import of_invoice, of_payment, payment_hash_of
 from masques_pipelines.rails.node import HttpNode
 from masques_pipelines.rails.protocol import (
     Cursor,
-    Fetched,
+    FetchResult,
     Observation,
     OpenSettlement,
     OpenSettlements,
@@ -28,7 +30,7 @@ from masques_pipelines.rails.protocol import (
 NAME: Final = "lightning"
 CURSOR_VERSION: Final = 1
 PAGE: Final = 100
-# Pages of new invoices in one fetch; the rest waits for the next.
+# Pages of new invoices in one fetch; the rest waits for the next fetch.
 PAGES_PER_FETCH: Final = 50
 OPEN_MAX: Final = 1_000
 # LND answers a bad macaroon with HTTP 500 and one of these words.
@@ -43,8 +45,8 @@ CAIP2: Final[Mapping[str, str]] = {
 
 
 @dataclass
-class _Seen:
-    """What one fetch has seen so far."""
+class _Fetch:
+    """What one fetch has observed so far."""
 
     observations: list[Observation] = field(default_factory=list)
     open_invoices: set[str] = field(default_factory=set)
@@ -74,8 +76,8 @@ class LightningRail:
         """Requests made so far."""
         return self._node.calls
 
-    def fetch(self, cursor: Cursor | None) -> Fetched:
-        """Returns the invoices and payments since the cursor and what became of open ones.
+    def fetch(self, cursor: Cursor | None) -> FetchResult:
+        """Returns the invoices and payments after the cursor, and the open ones that were decided.
 
         Raises:
             RailUnavailableError: The node is down, busy or locked.
@@ -83,16 +85,16 @@ class LightningRail:
         """
         now_s = self._check_node()
         start = cursor or {"added": 0, "paid": 0, "open": [], "in_flight": []}
-        seen = _Seen()
+        seen = _Fetch()
         was_open = set(start["open"])
         added, has_all = self._new_invoices(int(start["added"]), seen)
         open_now = {each.settlement_id: each for each in self._open_settlements()}
         if has_all:
-            self._open_ones(was_open, list(open_now.values()), seen, now_s)
+            self._read_open(was_open, list(open_now.values()), seen, now_s)
         else:
             seen.open_invoices |= was_open
         paid, in_flight = self._payments(int(start["paid"]), start["in_flight"], seen)
-        return Fetched(
+        return FetchResult(
             observations=seen.observations,
             cursor={
                 "v": CURSOR_VERSION,
@@ -113,9 +115,9 @@ class LightningRail:
             return answer
         if status == 404:
             return {}
-        said = str(answer.get("message", "")) if isinstance(answer, dict) else ""
+        message = str(answer.get("message", "")) if isinstance(answer, dict) else ""
         text = f"{self.description}: {path.split('/')[2]}: HTTP {status}"
-        if any(word in said.lower() for word in _REFUSALS):
+        if any(word in message.lower() for word in _REFUSALS):
             raise RailRefusedError(
                 f"{text}: it refuses the macaroon: give MASQUES_LND_MACAROON_FILE one that may "
                 "read invoices, offchain and info"
@@ -125,7 +127,7 @@ class LightningRail:
         )
 
     def _check_node(self) -> int:
-        """Returns the node's own time, after it has shown to be on the right network."""
+        """Returns the node's own time, after checking that it is on the right network."""
         info = self._get("/v1/getinfo")
         chains = [each.get("network") for each in info.get("chains") or ()]
         if self._chain not in chains:
@@ -137,8 +139,8 @@ class LightningRail:
         self._pubkey = str(info.get("identity_pubkey", ""))
         return int(info.get("best_header_timestamp") or 0)
 
-    def _new_invoices(self, added: int, seen: _Seen) -> tuple[int, bool]:
-        """Reads invoices after an index; returns the newest index and whether that was all."""
+    def _new_invoices(self, added: int, seen: _Fetch) -> tuple[int, bool]:
+        """Reads the invoices after an index; returns the newest index and whether that was all."""
         for _ in range(PAGES_PER_FETCH):
             page = self._get(
                 "/v1/invoices", index_offset=added, num_max_invoices=PAGE, reversed="false"
@@ -154,7 +156,7 @@ class LightningRail:
         return added, False
 
     def _invoice(
-        self, invoice: Mapping[str, Any], seen: _Seen, announced: OpenSettlement | None = None
+        self, invoice: Mapping[str, Any], seen: _Fetch, announced: OpenSettlement | None = None
     ) -> None:
         seen.add(
             of_invoice(
@@ -167,10 +169,10 @@ class LightningRail:
         if invoice["state"] in ("OPEN", "ACCEPTED"):
             seen.open_invoices.add(payment_hash_of(invoice))
 
-    def _open_ones(
-        self, was_open: set[str], open_now: Sequence[OpenSettlement], seen: _Seen, now_s: int
+    def _read_open(
+        self, was_open: set[str], open_now: Sequence[OpenSettlement], seen: _Fetch, now_s: int
     ) -> None:
-        """Looks at what was open: in one list what still is, one by one what no longer is."""
+        """Reads what was open: in one list what still is open, one by one what no longer is."""
         announced = {
             each.latest.payment_ref: each
             for each in sorted(open_now, key=lambda each: each.latest.timestamp_ns)[:OPEN_MAX]
@@ -193,7 +195,7 @@ class LightningRail:
             if invoice.get("r_hash"):
                 self._invoice(invoice, seen, known)
             elif known is not None and known.deadline_s is not None and now_s > known.deadline_s:
-                # Deleted by the node: a canceled invoice may be, a settled one is kept.
+                # The node has deleted it: it deletes canceled invoices only, never settled ones.
                 seen.add([_expired(known)])
 
     def _still_open(self) -> dict[str, Mapping[str, Any]]:
@@ -214,8 +216,8 @@ class LightningRail:
                 return found
             offset = max(offset + 1, *(int(each["add_index"]) for each in invoices))
 
-    def _payments(self, paid: int, in_flight: Sequence[int], seen: _Seen) -> tuple[int, list[int]]:
-        """Reads outgoing payments after an index and those that were on their way."""
+    def _payments(self, paid: int, in_flight: Sequence[int], seen: _Fetch) -> tuple[int, list[int]]:
+        """Reads the outgoing payments after an index and those that were in flight."""
         found: list[Mapping[str, Any]] = []
         for index in in_flight:
             page = self._payment_page(index - 1, 1)
@@ -255,3 +257,31 @@ def _expired(known: OpenSettlement) -> Observation:
         finality="canceled",
         timestamp_ns=deadline_s * 10**9,
     )
+
+
+@contextlib.contextmanager
+def _open(context: RailContext) -> Iterator[LightningRail]:
+    configured = context.settings.lightning
+    headers = {}
+    if configured.credential_file is not None:
+        macaroon = read_secret(configured.credential_file, "MASQUES_LND_MACAROON_FILE")
+        headers["Grpc-Metadata-macaroon"] = macaroon.hex()
+    with open_endpoint(configured, headers=headers) as node:
+        yield LightningRail(node, configured.network, context.open_settlements)
+
+
+def _rewind(cursor: Cursor, position: int) -> Cursor:
+    return {**cursor, "added": position, "paid": 0}
+
+
+DESCRIPTOR: Final = RailDescriptor(
+    name=NAME,
+    unit="invoice index",
+    open=_open,
+    network=lambda settings: CAIP2[settings.lightning.network],
+    position=lambda cursor: int(cursor["added"]),
+    endpoint_variable="MASQUES_LND_URL",
+    endpoint=lambda settings: settings.lightning.url,
+    rewind=_rewind,
+    normalize_payer=str,
+)

@@ -1,11 +1,7 @@
-"""What LND's invoices and payments say of settlements.
-
-Here: states of invoices, their parts (HTLCs) and sets (AMP), of payments, and exact amounts.
-Not here: asking a node (lightning.py).
-A re-run decodes the same: the functions are pure.
+"""Decodes LND's invoices, their parts (HTLCs) and sets (AMP), and its outgoing payments.
 
 LND's REST gives 64-bit numbers as text, bytes in base64 and enums by name. A payment hash is
-base64 bytes in an invoice and hex text in a payment. The preimage in a record is never kept.
+base64 bytes in an invoice and hex text in a payment. A preimage is never kept.
 """
 
 import base64
@@ -13,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from masques_pipelines.money import whole_units
-from masques_pipelines.rails import settlement_ids as identity
 from masques_pipelines.rails.protocol import Observation, Status
+from masques_pipelines.rails.settlement_ids import lightning_payment
 
 MSAT_DECIMALS: Final = 11
 _PAYMENT_STATUS: Final[Mapping[str, Status]] = {
@@ -33,10 +29,10 @@ def payment_hash_of(invoice: Mapping[str, Any]) -> str:
 def of_invoice(
     invoice: Mapping[str, Any], *, network: str, pubkey: str, is_announced: bool
 ) -> Iterator[Observation]:
-    """Yields what an invoice says: nothing while it is open and nobody has paid.
+    """Yields the settlements of an invoice: none while it is open and nobody has paid.
 
     Args:
-        invoice: As LND gives it.
+        invoice: As LND answers it.
         network: CAIP-2 id of the chain under the node.
         pubkey: The node that is paid.
         is_announced: Whether the gate's journal announced it: then it fails when it is canceled.
@@ -72,7 +68,7 @@ def of_invoice(
 
 
 def _of_amp(invoice: Mapping[str, Any], network: str, pubkey: str) -> Iterator[Observation]:
-    """Yields one payment for each set of parts: an AMP invoice may be paid many times."""
+    """Yields one settlement for each set of parts: an AMP invoice may be paid many times."""
     payment_hash = payment_hash_of(invoice)
     for set_id, state in (invoice.get("amp_invoice_state") or {}).items():
         status, finality, reason = {
@@ -88,15 +84,15 @@ def _of_amp(invoice: Mapping[str, Any], network: str, pubkey: str) -> Iterator[O
 
 
 def of_payment(payment: Mapping[str, Any], *, network: str, pubkey: str) -> list[Observation]:
-    """Returns what an outgoing payment says."""
+    """Returns the settlement of an outgoing payment."""
     payment_hash = str(payment["payment_hash"]).lower()
     status = _PAYMENT_STATUS.get(payment["status"], "unknown")
     reason = str(payment.get("failure_reason") or "").removeprefix("FAILURE_REASON_").lower()
     created_ns = int(payment.get("creation_time_ns") or 0)
     return [
         Observation(
-            # Another id than an incoming payment of the same hash: a node may pay itself.
-            settlement_id=identity.lightning_payment(payment_hash, "out"),
+            # Not the id of an incoming payment of the same hash: a node may pay itself.
+            settlement_id=lightning_payment(payment_hash, "out"),
             source="chain",
             rail="lightning",
             network=network,
@@ -130,7 +126,7 @@ def _incoming(  # noqa: PLR0913 - the fields of one record, by name
     set_id: str = "",
 ) -> Observation:
     return Observation(
-        settlement_id=identity.lightning_payment(payment_hash, set_id),
+        settlement_id=lightning_payment(payment_hash, set_id),
         source="chain",
         rail="lightning",
         network=network,
@@ -150,7 +146,7 @@ def _incoming(  # noqa: PLR0913 - the fields of one record, by name
 
 
 def _destination(payment: Mapping[str, Any]) -> str:
-    """Returns the node that was paid, as the last hop of a part that was tried."""
+    """Returns the node that was paid: the last hop of the first part that was sent."""
     for part in payment.get("htlcs") or ():
         hops = (part.get("route") or {}).get("hops") or []
         if hops:

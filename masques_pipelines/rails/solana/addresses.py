@@ -1,11 +1,8 @@
-"""Solana's addresses: base58, and which token account belongs to a wallet and a mint.
-
-Here: decoding and encoding addresses, deriving associated token accounts.
-Not here: talking to a node (solana.py).
-A re-run computes the same: the functions are pure.
+"""Decodes Solana addresses (base58) and derives associated token accounts.
 
 Sources: the associated token account is the program-derived address of (owner, token program,
-mint); such an address is a SHA-256 that is no point of the curve ed25519 (RFC 8032, 5.1.3).
+mint); such an address is a SHA-256 that is not a point of the curve ed25519 (RFC 8032, 5.1.3).
+Sixty lines instead of the solders package (35 MB); a test compares the two.
 """
 
 import hashlib
@@ -21,7 +18,7 @@ ADDRESS_LENGTH: Final = 32
 
 
 def decode_base58(text: str) -> bytes:
-    """Returns the bytes of base58 text; ValueError when it is none."""
+    """Returns the bytes of base58 text; ValueError when it is not base58."""
     number = 0
     for character in text:
         number = number * 58 + _ALPHABET.index(character)
@@ -39,7 +36,7 @@ def encode_base58(data: bytes) -> str:
 
 
 def is_address(text: str) -> bool:
-    """Says whether a text is the base58 of 32 bytes."""
+    """Returns whether a text is the base58 of 32 bytes."""
     try:
         return len(decode_base58(text)) == ADDRESS_LENGTH
     except ValueError:
@@ -54,11 +51,11 @@ def associated_token_account(owner: str, mint: str) -> str:
         digest = hashlib.sha256(seeds + bytes([bump]) + program + b"ProgramDerivedAddress").digest()
         if not is_on_curve(digest):
             return encode_base58(digest)
-    raise ValueError(f"{owner}: no program-derived address for mint {mint}")
+    raise ValueError(f"{owner}: there is no program-derived address for mint {mint}")
 
 
 def is_on_curve(data: bytes) -> bool:
-    """Says whether 32 bytes are the compressed form of a point of ed25519."""
+    """Returns whether 32 bytes are the compressed form of a point of ed25519."""
     y = (int.from_bytes(data, "little") & (2**255 - 1)) % _FIELD
     x_squared = (y * y - 1) * pow(_D * y * y + 1, -1, _FIELD) % _FIELD
     return x_squared == 0 or pow(x_squared, (_FIELD - 1) // 2, _FIELD) == 1

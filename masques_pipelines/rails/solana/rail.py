@@ -1,41 +1,50 @@
-"""The rail Solana: what reached and left the treasury's token accounts.
+"""Reads Solana: tokens that reached and left the treasury's token accounts.
 
-Here: one fetch: signatures down to a slot floor, their transactions, then what is still open.
-Not here: what a transaction says (solana_transfers.py), addresses (solana_addresses.py).
-A re-run from an older floor gives the same settlements; known signatures are not read again.
+A fetch lists signatures down to a slot floor, reads their transactions, then resolves what is still
+open. From an older floor it gives the same settlements; signatures already done are not read again.
 
-A signature is no cursor: an unknown `until` silently answers the newest page, and the order inside
-a slot differs between nodes. The floor is a finalized slot, and each fetch looks below it by
-OVERLAP_SLOTS for what a lagging index did not show.
+A signature is not usable as a cursor: an unknown `until` silently answers the newest page, and the
+order inside a slot differs between nodes. The floor is a finalized slot, and each fetch reads
+OVERLAP_SLOTS below it for what a lagging index did not list.
 """
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
 
+from masques_pipelines.errors import SettingError
+from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
+from masques_pipelines.rails.endpoint import bearer_headers, open_endpoint, parse_assets
 from masques_pipelines.rails.node import JsonRpc
 from masques_pipelines.rails.protocol import (
     Asset,
     Cursor,
-    Fetched,
+    FetchResult,
     Observation,
     OpenSettlement,
     OpenSettlements,
     RailRefusedError,
     RailUnavailableError,
 )
-from masques_pipelines.rails.solana.addresses import associated_token_account
-from masques_pipelines.rails.solana.transfers import Account, Place, movement, network_fee
+from masques_pipelines.rails.solana.addresses import associated_token_account, is_address
+from masques_pipelines.rails.solana.transfers import (
+    Account,
+    TransactionContext,
+    movement,
+    network_fee,
+)
+from masques_pipelines.settings import RailSettings, Settings
 
 NAME: Final = "solana"
 CURSOR_VERSION: Final = 1
 OVERLAP_SLOTS: Final = 64
 PAGE: Final = 1_000
-# Transactions of one fetch; the rest waits for the next, so that one insert stays small.
+# Transactions of one fetch; the rest waits for the next fetch, so that one insert stays small.
 TRANSACTIONS_PER_FETCH: Final = 1_000
 STATUSES_PER_CALL: Final = 256
-# A blockhash lives 150 blocks; a transaction that is not there by then can never be.
+# A blockhash is valid for 150 blocks; a transaction that has not landed by then never will.
 BLOCKHASH_SLOTS: Final = 150
 OPEN_MAX: Final = 1_024
 _TRANSACTION_OPTIONS: Final = {
@@ -47,14 +56,14 @@ _TRANSACTION_OPTIONS: Final = {
 
 @dataclass(frozen=True)
 class SolanaConfig:
-    """What the rail is told by the settings.
+    """The configuration of the rail.
 
     Attributes:
         network: CAIP-2 id; its reference is the beginning of the genesis hash.
-        treasury: Our wallets; their associated token accounts are read.
+        treasury: Our wallets, whose associated token accounts are read.
         mints: Tokens that count as money.
-        finality: The commitment that decides: finalized or confirmed.
-        start_slot: First slot to read; None begins at the slot that is final at the first fetch.
+        finality: The commitment from which on a payment is final: finalized or confirmed.
+        start_slot: First slot to read; None starts at the slot that is final in the first fetch.
     """
 
     network: str
@@ -65,8 +74,8 @@ class SolanaConfig:
 
 
 @dataclass
-class _Seen:
-    """What one fetch has seen so far."""
+class _Fetch:
+    """What one fetch has observed so far."""
 
     final_slot: int
     head_slot: int
@@ -77,7 +86,7 @@ class _Seen:
 
 
 class SolanaRail:
-    """Token movements of the treasury's token accounts."""
+    """Movements of the treasury's token accounts."""
 
     name = NAME
 
@@ -101,15 +110,15 @@ class SolanaRail:
         """Requests made so far."""
         return self._rpc.node.calls
 
-    def fetch(self, cursor: Cursor | None) -> Fetched:
-        """Returns the movements since the cursor and what became of open settlements.
+    def fetch(self, cursor: Cursor | None) -> FetchResult:
+        """Returns the movements after the cursor and the open settlements that were resolved.
 
         Raises:
             RailUnavailableError: The node is down, busy or behind.
             RailRefusedError: The node belongs to another cluster.
         """
         self._check_cluster()
-        seen = _Seen(
+        seen = _Fetch(
             final_slot=self._slot(self._config.finality), head_slot=self._slot("confirmed")
         )
         floor = self._floor(cursor, seen)
@@ -126,7 +135,7 @@ class SolanaRail:
         self._read(now_due, seen)
         is_caught_up = len(now_due) == len(due)
         if is_caught_up:
-            self._look(seen, [each for key, each in open_now.items() if key not in seen.ids])
+            self._resolve(seen, [each for key, each in open_now.items() if key not in seen.ids])
         next_floor = seen.final_slot if is_caught_up else now_due[-1]["slot"]
         next_floor = max(floor, min(next_floor, seen.final_slot))
         finished = done | {
@@ -135,7 +144,7 @@ class SolanaRail:
             if each["slot"] <= seen.final_slot
         }
         slots = {self._key(each): each["slot"] for each in found}
-        return Fetched(
+        return FetchResult(
             observations=seen.observations,
             cursor={
                 "v": CURSOR_VERSION,
@@ -166,7 +175,7 @@ class SolanaRail:
     def _slot(self, commitment: str) -> int:
         return int(self._rpc.call("getSlot", {"commitment": commitment}))
 
-    def _floor(self, cursor: Cursor | None, seen: _Seen) -> int:
+    def _floor(self, cursor: Cursor | None, seen: _Fetch) -> int:
         if cursor is None:
             start = self._config.start_slot
             return seen.final_slot if start is None else min(start, seen.final_slot)
@@ -190,8 +199,8 @@ class SolanaRail:
                 page = self._rpc.call("getSignaturesForAddress", account.address, options)
                 if not isinstance(page, list):
                     raise RailUnavailableError(
-                        f"{self.description}: getSignaturesForAddress answered no list: see "
-                        "whether it is a Solana node with history; the next run tries again"
+                        f"{self.description}: getSignaturesForAddress did not answer a list: check "
+                        "that it is a Solana node with history; the next run tries again"
                     )
                 found.extend({**each, "account": account} for each in page if each["slot"] >= floor)
                 if not page or page[-1]["slot"] < floor or page[-1]["signature"] == before:
@@ -203,8 +212,8 @@ class SolanaRail:
     def _key(each: Mapping[str, Any]) -> str:
         return f"{each['signature']}:{each['account'].address}"
 
-    def _known(self, open_now: Mapping[Any, OpenSettlement], seen: _Seen) -> dict[str, list[Any]]:
-        """Returns what is written down and not final yet, by signature."""
+    def _known(self, open_now: Mapping[Any, OpenSettlement], seen: _Fetch) -> dict[str, list[Any]]:
+        """Returns the recorded settlements that are not final yet, by signature."""
         known: dict[str, list[Any]] = {}
         for key, each in open_now.items():
             if each.latest.finality and (each.latest.block_height or 0) > seen.final_slot:
@@ -212,14 +221,14 @@ class SolanaRail:
         return known
 
     def _is_known(
-        self, each: Mapping[str, Any], known: Mapping[str, list[Any]], seen: _Seen
+        self, each: Mapping[str, Any], known: Mapping[str, list[Any]], seen: _Fetch
     ) -> bool:
         ids = known.get(each["signature"], [])
         seen.ids.update(ids)
         return bool(ids)
 
-    def _read(self, due: Sequence[Mapping[str, Any]], seen: _Seen) -> None:
-        """Reads the transactions that succeeded; one that failed moved nothing."""
+    def _read(self, due: Sequence[Mapping[str, Any]], seen: _Fetch) -> None:
+        """Observes the transactions that succeeded; one that failed moved nothing."""
         read = [each for each in due if each["err"] is None]
         transactions = self._rpc.batch(
             "getTransaction", [[each["signature"], _TRANSACTION_OPTIONS] for each in read]
@@ -233,30 +242,30 @@ class SolanaRail:
             self._observe(seen, transaction, each["signature"], each["account"])
 
     def _observe(
-        self, seen: _Seen, transaction: Mapping[str, Any], signature: str, account: Account
+        self, seen: _Fetch, transaction: Mapping[str, Any], signature: str, account: Account
     ) -> Observation | None:
-        place = Place(
+        context = TransactionContext(
             signature=signature,
             network=self._config.network,
             final_slot=seen.final_slot,
             head_slot=seen.head_slot,
             finality=self._config.finality,
         )
-        made = movement(transaction, account, place)
+        made = movement(transaction, account, context)
         if made is None:
             seen.notes["nothing_moved"] = seen.notes.get("nothing_moved", 0) + 1
         elif made.to_address in self._config.treasury and made.payer in self._config.treasury:
             seen.notes["internal_skipped"] = seen.notes.get("internal_skipped", 0) + 1
         else:
-            if signature in seen.charged:  # a transaction's fee is counted once
+            if signature in seen.charged:  # a transaction's fee is recorded once
                 made = replace(made, network_fee=Decimal(0))
             seen.charged.add(signature)
             seen.observations.append(made)
             seen.ids.add(made.settlement_id)
         return made
 
-    def _look(self, seen: _Seen, unseen: Sequence[OpenSettlement]) -> None:
-        """Decides on open settlements that the accounts' lists do not show."""
+    def _resolve(self, seen: _Fetch, unseen: Sequence[OpenSettlement]) -> None:
+        """Resolves open settlements that are not in the accounts' lists of signatures."""
         chosen = [each for each in unseen if each.latest.network == self._config.network]
         chosen = sorted(chosen, key=lambda each: each.latest.timestamp_ns)[:OPEN_MAX]
         signatures = sorted({each.latest.tx_hash for each in chosen if each.latest.tx_hash})
@@ -270,18 +279,18 @@ class SolanaRail:
         final_time_s = self._time_of(seen.final_slot) if chosen else 0
         for each in chosen:
             status = statuses.get(each.latest.tx_hash)
-            said = (
-                self._of_status(each, status, seen)
+            resolved = (
+                self._by_status(each, status, seen)
                 if status is not None
-                else self._of_absence(each, seen, final_time_s)
+                else self._by_absence(each, seen, final_time_s)
             )
-            if said is not None:
-                seen.observations.append(said)
+            if resolved is not None:
+                seen.observations.append(resolved)
 
-    def _of_status(
-        self, each: OpenSettlement, status: Mapping[str, Any], seen: _Seen
+    def _by_status(
+        self, each: OpenSettlement, status: Mapping[str, Any], seen: _Fetch
     ) -> Observation | None:
-        """Decides by a transaction's status; `err` comes first, whatever is confirmed with it."""
+        """Resolves by a transaction's status; `err` comes first, whatever is confirmed with it."""
         if status["slot"] > seen.final_slot:
             return None
         transaction = self._rpc.call("getTransaction", each.latest.tx_hash, _TRANSACTION_OPTIONS)
@@ -299,21 +308,21 @@ class SolanaRail:
             )
         if transaction is None:
             return None
-        for account in self._accounts:  # landed before the floor, or at an account of its own
+        for account in self._accounts:  # landed before the floor, or at another account
             made = self._observe(seen, transaction, each.latest.tx_hash, account)
             if made is not None and made.settlement_id == each.settlement_id:
                 return None
         return self._failed(each, "paid_nothing_to_us", each.latest.timestamp_ns)
 
-    def _of_absence(
-        self, each: OpenSettlement, seen: _Seen, final_time_s: int
+    def _by_absence(
+        self, each: OpenSettlement, seen: _Fetch, final_time_s: int
     ) -> Observation | None:
-        """Decides on a payment that the cluster does not know, once it can no longer land."""
+        """Resolves a payment that the cluster does not know, once it can no longer land."""
         latest = each.latest
         if latest.block_height is not None:
             if seen.final_slot <= latest.block_height + BLOCKHASH_SLOTS:
                 return None
-            # Asked once more by another way: the index of statuses and of history differ.
+            # Asked once more in another way: the indexes of statuses and of history differ.
             if self._rpc.call("getTransaction", latest.tx_hash, _TRANSACTION_OPTIONS) is not None:
                 return None
             return self._failed(each, "forked_away", latest.timestamp_ns)
@@ -335,10 +344,57 @@ class SolanaRail:
         )
 
     def _time_of(self, slot: int) -> int:
-        """Returns when a slot was, seconds since 1970; 0 when the node cannot say."""
+        """Returns the time of a slot, seconds since 1970; 0 when the node does not know it."""
         return int(self._rpc.call("getBlockTime", slot) or 0)
 
 
 def _short(error: Any) -> str:
-    """Returns a transaction's error as one short text."""
+    """Returns a transaction's error as one short line."""
     return str(error).replace("'", "").replace("{", "").replace("}", "")[:200]
+
+
+@contextlib.contextmanager
+def _open(context: RailContext) -> Iterator[SolanaRail]:
+    configured = context.settings.solana
+    for wallet in configured.treasury:
+        if not is_address(wallet):
+            raise SettingError(
+                f"MASQUES_SOLANA_TREASURY: {wallet!r} is not an address of 32 bytes: give the "
+                "wallet's base58 address"
+            )
+    config = SolanaConfig(
+        network=configured.network,
+        treasury=configured.treasury,
+        mints=_mints(configured),
+        finality=configured.finality,
+        start_slot=configured.start,
+    )
+    headers = bearer_headers(configured.credential_file, "MASQUES_SOLANA_BEARER_FILE")
+    with open_endpoint(configured, headers=headers) as node:
+        yield SolanaRail(JsonRpc(node), config, context.open_settlements)
+
+
+def _rewind(cursor: Cursor, position: int) -> Cursor:
+    return {**cursor, "floor": position, "done": []}
+
+
+def _assets(settings: Settings) -> Mapping[tuple[str, str], Asset]:
+    return {(settings.solana.network, each.address): each for each in _mints(settings.solana)}
+
+
+def _mints(configured: RailSettings) -> tuple[Asset, ...]:
+    return parse_assets(configured.assets, "MASQUES_SOLANA_MINTS", is_address=is_address)
+
+
+DESCRIPTOR: Final = RailDescriptor(
+    name=NAME,
+    unit="slot",
+    open=_open,
+    network=lambda settings: settings.solana.network,
+    position=lambda cursor: int(cursor["floor"]),
+    endpoint_variable="MASQUES_SOLANA_RPC_URL",
+    endpoint=lambda settings: settings.solana.url,
+    rewind=_rewind,
+    assets=_assets,
+    normalize_payer=str,
+)

@@ -1,11 +1,8 @@
-"""What a Solana transaction did to one of our token accounts.
+"""Decodes what a Solana transaction did to one of our token accounts.
 
-Here: the balance difference by mint and owner, who sent it, what it cost.
-Not here: asking a node (solana.py).
-A re-run decodes the same: the functions are pure.
-
-The difference of the balances is what really came: transfers may be made by other programs, may
-bear fees, and may be several in one transaction. Only the sender is read from the instructions.
+The amount is the difference of the balances, which is exact whatever moved the tokens: transfers
+may be made by other programs, may bear fees, and may be several in one transaction. Only the sender
+is read from the instructions.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,8 +11,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from masques_pipelines.money import whole_units
-from masques_pipelines.rails import settlement_ids as identity
 from masques_pipelines.rails.protocol import Asset, Observation
+from masques_pipelines.rails.settlement_ids import solana_transfer
 
 LAMPORT_DECIMALS: Final = 9
 _TRANSFERS: Final = ("transfer", "transferChecked", "transferCheckedWithFee")
@@ -23,12 +20,12 @@ _TRANSFERS: Final = ("transfer", "transferChecked", "transferCheckedWithFee")
 
 @dataclass(frozen=True)
 class Account:
-    """A token account of ours.
+    """A token account of the treasury.
 
     Attributes:
         address: The token account.
         owner: The wallet that it belongs to.
-        mint: The token in it.
+        mint: The token that it holds.
     """
 
     address: str
@@ -37,15 +34,15 @@ class Account:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a transaction stands.
+class TransactionContext:
+    """A transaction's name, and how final its slot is.
 
     Attributes:
         signature: Its first signature, which names it.
         network: CAIP-2 id.
-        final_slot: Slot that decides now.
+        final_slot: Newest final slot.
         head_slot: Newest confirmed slot.
-        finality: The commitment that decides.
+        finality: The commitment from which on a payment is final.
     """
 
     signature: str
@@ -55,8 +52,10 @@ class Place:
     finality: str
 
 
-def movement(transaction: Mapping[str, Any], account: Account, place: Place) -> Observation | None:
-    """Returns what came to or left a token account, None when nothing did."""
+def movement(
+    transaction: Mapping[str, Any], account: Account, context: TransactionContext
+) -> Observation | None:
+    """Returns what a transaction added to or took from a token account, None when nothing."""
     meta = transaction["meta"]
     keys = [_key(each) for each in transaction["transaction"]["message"]["accountKeys"]]
     if meta["err"] is not None or account.address not in keys:
@@ -73,12 +72,12 @@ def movement(transaction: Mapping[str, Any], account: Account, place: Place) -> 
     attributes = {"submitted_by": keys[0], "memo": memo, "token_account": account.address}
     if len(moved) > 1:
         attributes["transfers"] = str(len(moved))
-    is_final = slot <= place.final_slot
+    is_final = slot <= context.final_slot
     return Observation(
-        settlement_id=identity.solana_transfer(place.network, place.signature, account.address),
+        settlement_id=solana_transfer(context.network, context.signature, account.address),
         source="chain",
         rail="solana",
-        network=place.network,
+        network=context.network,
         direction="in" if units > 0 else "out",
         status="confirmed" if is_final else "pending",
         amount=whole_units(abs(units), account.mint.decimals),
@@ -87,11 +86,11 @@ def movement(transaction: Mapping[str, Any], account: Account, place: Place) -> 
         asset=account.mint.address,
         to_address=receiver,
         payer=payer,
-        payment_ref=place.signature,
-        tx_hash=place.signature,
+        payment_ref=context.signature,
+        tx_hash=context.signature,
         block_height=slot,
-        confirmations=max(0, place.head_slot - slot + 1),
-        finality=place.finality if is_final else "confirmed",
+        confirmations=max(0, context.head_slot - slot + 1),
+        finality=context.finality if is_final else "confirmed",
         network_fee=network_fee(transaction),
         fee_currency="SOL",
         attributes={name: value for name, value in attributes.items() if value},
@@ -99,7 +98,7 @@ def movement(transaction: Mapping[str, Any], account: Account, place: Place) -> 
 
 
 def network_fee(transaction: Mapping[str, Any]) -> Decimal:
-    """Returns what the transaction cost its first signer, in SOL."""
+    """Returns the transaction's cost to its first signer, in SOL."""
     return whole_units(int(transaction["meta"]["fee"]), LAMPORT_DECIMALS)
 
 
@@ -112,7 +111,7 @@ def _balances(entries: Any) -> dict[int, Mapping[str, Any]]:
 
 
 def _units(balances: Mapping[int, Mapping[str, Any]], index: int, account: Account) -> int:
-    """Returns the balance of our account; 0 when it was not there, or belonged to another."""
+    """Returns the balance of our account; 0 when it did not exist or had another owner."""
     entry = balances.get(index)
     if entry is None or (entry["mint"], entry["owner"]) != (account.mint.address, account.owner):
         return 0
@@ -120,7 +119,7 @@ def _units(balances: Mapping[int, Mapping[str, Any]], index: int, account: Accou
 
 
 def _instructions(transaction: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yields all instructions, those made by programs (smart wallets) among them."""
+    """Yields all instructions, including those made by programs (smart wallets)."""
     yield from transaction["transaction"]["message"]["instructions"]
     for group in transaction["meta"].get("innerInstructions") or ():
         yield from group["instructions"]
@@ -146,7 +145,7 @@ def _sides(  # noqa: PLR0913 - the parts of one transaction
     *,
     is_in: bool,
 ) -> tuple[str, str]:
-    """Returns who paid and who was paid: wallets where the chain names them, else accounts."""
+    """Returns payer and receiver: wallets where the chain names them, else token accounts."""
     owners = {keys[i]: str(e["owner"]) for b in (before, after) for i, e in b.items()}
     for info in moved:
         if is_in and info.get("destination") == account.address:
@@ -159,7 +158,7 @@ def _sides(  # noqa: PLR0913 - the parts of one transaction
 
 
 def _memo(transaction: Mapping[str, Any]) -> str:
-    """Returns the memo, which anybody may set: it is shown, and proves nothing."""
+    """Returns the memo, which anybody may set: it is shown and proves nothing."""
     for each in _instructions(transaction):
         if each.get("program") == "spl-memo" and isinstance(each.get("parsed"), str):
             return str(each["parsed"])[:256]

@@ -1,4 +1,4 @@
--- Rows whose words contradict their numbers: no version of the chart ever gave that currency or type,
+-- Rows whose names contradict their numbers: no version of the chart ever gave that currency or type,
 -- or the status is not that of the event.
 WITH
     (

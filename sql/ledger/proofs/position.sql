@@ -1,23 +1,50 @@
--- From where to where a proof can go: the newest checkpoint, the newest transfer (nothing can land at
--- or before it any more), the time up to which the events are complete, the times of the readings.
+-- The position of a pass, read once and handed down to every proof: the newest checkpoint, the newest
+-- transfer (nothing can land at or before it any more), the time up to which the events are complete,
+-- the times of the readings, what retention may have removed, and the newest sync.
 WITH
     (
         SELECT max(checkpoint_ns)
         FROM masques_ops.balance_checkpoints FINAL
         WHERE state = 'proven'
-    ) AS newest_checkpoint_ns
+    ) AS newest_checkpoint_ns,
+    (
+        -- The oldest checkpoint from which every later event is still there.
+        SELECT min(checkpoint_ns)
+        FROM masques_ops.balance_checkpoints FINAL
+        WHERE state = 'proven' AND checkpoint_ns >= {horizon_ns:UInt64}
+    ) AS retained_ns,
+    (
+        SELECT (
+            count(),
+            max(watermark_ns),
+            argMax((watermark_ns, source, recorded_at), recorded_at))
+        FROM masques_ops.ledger_syncs
+    ) AS synced
 SELECT
     newest_checkpoint_ns AS checkpoint_ns,
+    (
+        SELECT if(
+            count() = 0 OR toUInt64(toUnixTimestamp64Nano(min(first_event_at))) > {horizon_ns:UInt64},
+            0,
+            {horizon_ns:UInt64})
+        FROM masques_ops.ledger_binding
+    ) AS removed_ns,
+    if(removed_ns = 0, 0, retained_ns) AS oldest_base_ns,
     (
         SELECT toUInt64(toUnixTimestamp64Nano(max(timestamp)))
         FROM masques.transactions
         WHERE event_type != 'two_phase_expired'
             AND timestamp > fromUnixTimestamp64Nano(toInt64(newest_checkpoint_ns), 'UTC')
     ) AS settled_ns,
-    (SELECT max(watermark_ns) FROM masques_ops.ledger_syncs) AS watermark_ns,
     readings.first_ns AS first_reading_ns,
     readings.last_ns AS last_reading_ns,
-    readings.accounts AS accounts
+    readings.accounts AS accounts,
+    synced.1 AS syncs,
+    synced.2 AS watermark_ns,
+    synced.3.1 AS sync_watermark_ns,
+    synced.3.2 AS sync_source,
+    (toUnixTimestamp64Micro(synced.3.3) * 1000 - sync_watermark_ns) / 1e9 AS sync_lag_s,
+    dateDiff('second', synced.3.3, now64(6, 'UTC')) AS sync_age_s
 FROM
 (
     SELECT min(read_ns) AS first_ns, max(read_ns) AS last_ns, count() AS accounts

@@ -1,4 +1,4 @@
--- Per ledger, what the seals after a time say that the source sent, and what the table holds of it.
+-- Per ledger, what the source sent by the seals after a time, and what the table holds of it.
 WITH
     sealed AS
     (

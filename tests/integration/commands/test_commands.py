@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from masques_pipelines.settings import VARIABLES
+from tests.support.patience import finish, run
 
+SANDBOX = "this is the sandbox, "
+STAMP = "SELECT kind, ledger FROM masques_ops.warehouse_stamp"
+ROWS_BY_TABLE = (
+    "SELECT concat(database, '.', name) AS t, total_rows FROM system.tables "
+    "WHERE database = 'masques' AND total_rows > 0 AND engine NOT LIKE '%View' "
+    "AND name NOT LIKE '.inner%' ORDER BY t"
+)
 NINE_OBJECTS = """\
 ┌─name─────────────────┬─engine─────────────┐
 │ accounts             │ ReplacingMergeTree │
@@ -43,43 +51,88 @@ def environment(home: Path, **settings: str) -> dict[str, str]:
 
 
 def masques(home: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return run(
         [sys.executable, "-m", "masques_pipelines", *arguments],
         env=environment(home, **settings),
         cwd="/",  # a command means the same from whichever folder it is called
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
     )
 
 
 def failed(home: Path, *arguments: str, **settings: str) -> str:
-    """Returns the one line of a command that failed as it should."""
+    """Returns the one line of a command that failed as it should, after that of the sandbox."""
     result = masques(home, *arguments, **settings)
     assert result.returncode == 1, result.stdout + result.stderr
     lines = result.stderr.strip().splitlines()
+    if lines[0].startswith(SANDBOX):
+        del lines[0]
     assert len(lines) == 1, result.stderr
     return lines[0]
 
 
-def test_the_demo_builds_the_copy_and_a_second_one_writes_no_row(tmp_path: Path) -> None:
-    first = masques(tmp_path, "demo")
+@pytest.fixture(scope="module")
+def demo(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A home in which a demo ran, and the demo."""
+    home = tmp_path_factory.mktemp("demo")
+    return home, masques(home, "demo", MASQUES_LEDGER_URL="capture:///nowhere")
+
+
+def test_the_demo_builds_the_copy_and_a_second_one_writes_no_row(
+    demo: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    home, first = demo
     assert first.returncode == 0, first.stdout + first.stderr
+    assert first.stderr.startswith(
+        f"this is the sandbox, as the settings ask: demo data in {home}/sandbox\n"
+    )
+    assert first.stdout.startswith("ignored    MASQUES_LEDGER_URL: ")
+    assert "       export MASQUES_SANDBOX=1 MASQUES_LEDGER_URL=\n" in first.stdout
+    assert sorted(path.name for path in home.iterdir()) == ["dagster", "sandbox"]
     assert NINE_OBJECTS in first.stdout
     assert "2120 rows written, 2120 transactions in all" in first.stdout
     # The server's own sums of the capture.
     assert "2995.607331" in first.stdout
     assert "0.18936750171" in first.stdout
 
-    second = masques(tmp_path, "demo")
+    second = masques(home, "demo")
     assert "0 rows written, 2120 transactions in all" in second.stdout
     assert "0 rows written, 122 accounts in all" in second.stdout
+    assert "ignored" not in second.stdout
+    assert "export" not in second.stdout
+
+
+@pytest.mark.timeout(900)
+def test_after_a_demo_real_settings_bring_no_invented_row_of_any_table(
+    demo: tuple[Path, subprocess.CompletedProcess[str]], small_capture: Path
+) -> None:
+    home, _ = demo
+    real = {"MASQUES_LEDGER_URL": f"capture://{small_capture}"}
+    done = masques(home, "asset", "materialize", "--select", "*", **real)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert SANDBOX not in done.stdout + done.stderr
+    assert "no exchange rate is known" in done.stdout + done.stderr
+    counted = masques(home, "sql", ROWS_BY_TABLE, "--format", "TSV", **real)
+    # What the ledger holds, and what follows from it; scores are of those whose money it is.
+    assert counted.stdout == "masques.accounts\t122\nmasques.transactions\t2120\n"
+    stamp = masques(home, "sql", STAMP, "--format", "TSV", **real)
+    assert stamp.stdout == f"production\tcapture://{small_capture}\n"
+    assert stamp.stderr == ""
+
+    line = failed(home, "sql", "SELECT 1")  # the settings are lost
+    assert line.startswith(f"masques: MASQUES_HOME: {home} was used with real systems (ledger, ")
+    still = masques(home, "sql", STAMP, "--format", "TSV", MASQUES_SANDBOX="1")
+    assert still.stdout == "sandbox\t\n"
+    contradiction = failed(home, "sql", "SELECT 1", MASQUES_SANDBOX="1", **real)
+    assert contradiction.startswith(
+        "masques: MASQUES_SANDBOX: it is 1, and MASQUES_LEDGER_URL is set: "
+    )
 
 
 def test_a_demo_that_fails_gives_the_reason_on_one_line(tmp_path: Path) -> None:
-    line = failed(tmp_path, "demo", MASQUES_LEDGER_URL="capture:///nowhere")
-    assert line.startswith("masques: the run failed: /nowhere: there is no such folder")
+    (tmp_path / "sandbox" / "ledger").mkdir(parents=True)  # whole, for all that the demo knows
+    line = failed(tmp_path, "demo")
+    assert line.startswith(f"masques: the run failed: {tmp_path}/sandbox/ledger")
 
 
 def test_migrate_plans_applies_and_checks(tmp_path: Path) -> None:
@@ -210,7 +263,7 @@ def test_commands_that_are_the_first_at_once_leave_a_whole_history(tmp_path: Pat
         )
         for _ in range(4)
     ]
-    outputs = [process.communicate(timeout=120)[0] for process in first]
+    outputs = [finish(process)[0] for process in first]
     assert [process.returncode for process in first] == [0, 0, 0, 0], outputs
     assert masques(tmp_path, "run", "list").returncode == 0
 
@@ -227,7 +280,7 @@ def test_two_syncs_at_once_give_the_same_table(tmp_path: Path) -> None:
         )
         for _ in range(2)
     ]
-    outputs = [process.communicate(timeout=120)[0] for process in running]
+    outputs = [finish(process)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0], outputs
     counted = masques(
         tmp_path,
@@ -237,3 +290,45 @@ def test_two_syncs_at_once_give_the_same_table(tmp_path: Path) -> None:
         "TSV",
     )
     assert counted.stdout == "2120\t2120\n"
+
+
+def test_ctrl_c_ends_a_command_with_130(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "masques_pipelines", "sql", "-"],
+        env=environment(tmp_path),
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith(SANDBOX)  # now it reads its input
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+        assert process.stderr.read().strip() == ""
+
+
+def test_a_question_that_is_not_confirmed_and_a_wrong_use_are_errors(tmp_path: Path) -> None:
+    done = masques(tmp_path, "intake", "quarantine", "discard")
+    assert (done.returncode, done.stderr) == (1, "masques: not confirmed, so nothing was done\n")
+    wrong = masques(tmp_path, "sql")
+    assert wrong.returncode == 2
+    assert "Missing argument 'QUERY'" in wrong.stderr
+
+
+def test_every_command_says_first_that_this_is_the_sandbox(tmp_path: Path) -> None:
+    file = tmp_path / "identities" / "a.ndjson"
+    file.parent.mkdir()
+    file.write_text("{}\n")
+    for arguments in (
+        ["migrate", "--plan"],
+        ["sql", "SELECT 1"],
+        ["intake", "validate", str(file)],
+        ["rails", "rewind", "base", "0"],
+        ["ledger", "capture", str(tmp_path / "identities")],
+        ["run", "list"],
+    ):
+        done = masques(tmp_path, *arguments)
+        assert done.stderr.startswith(SANDBOX), arguments
+        assert SANDBOX not in done.stdout, arguments
+    quiet = masques(tmp_path, "sql", "--help", MASQUES_SANDBOX="no")
+    assert (quiet.returncode, quiet.stderr) == (0, "")

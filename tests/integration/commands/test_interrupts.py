@@ -237,7 +237,7 @@ def test_an_interrupt_cancels_the_engines_query_and_the_engine_stays_usable(
     running = "SELECT count() FROM system.processes WHERE query LIKE '%sleepEachRow%3600%'"
 
     def interrupt() -> None:
-        with empty_warehouse.another() as other:
+        with empty_warehouse.second_connection() as other:
             while other.scalar(f"{running} AND query NOT LIKE '%system.processes%'") == 0:
                 time.sleep(0.05)
             os.kill(os.getpid(), signal.SIGINT)

@@ -10,9 +10,8 @@ from masques_pipelines.intake.tables import TABLES
 from masques_pipelines.sandbox import gate_day
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
-from tests.integration.conftest import Zone
-from tests.integration.intake.test_intake import counts
 from tests.support.gate_rows import GOOD, NOON, ndjson
+from tests.support.landing_zone import Zone, counts
 from tests.support.paths import ROOT
 
 DOCS = ROOT / "docs" / "landing"

@@ -27,10 +27,11 @@ from masques_pipelines.warehouse.client import Origin, Warehouse
 from masques_pipelines.warehouse.connect import open_warehouse
 from masques_pipelines.warehouse.errors import WarehouseTransientError
 from masques_pipelines.warehouse.lease import LeaseBusyError, LeaseLostError, writer_lease
+from tests.clickhouse_front.front import Front, http_front
 from tests.support.fresh_schema import fresh_schema
-from tests.support.http_front import Front, http_front
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.paths import DATA, ROOT
+from tests.support.patience import finish
 from tests.support.sync_worker import TABLE_DIGEST, WRITE, digest, ledger_of, sync
 
 EMBEDDED_KILLS = 12
@@ -361,7 +362,7 @@ def test_two_writers_write_every_event_once(
         )
         for _ in range(2)
     ]  # fmt: skip
-    said = [writer.communicate(timeout=120)[0] for writer in writers]
+    said = [finish(writer)[0] for writer in writers]
 
     assert [writer.returncode for writer in writers] == [0, 0]
     assert all(f"done {undisturbed[size]}" in text for text in said)
@@ -375,12 +376,11 @@ def test_two_writers_write_every_event_once(
 
 
 def test_a_second_writer_is_told_who_holds_the_lease(server: Warehouse, front: Front) -> None:
-    lines: list[str] = []
     with (
         connected(front, job="the other") as other,
         writer_lease(other, LEASE),
         pytest.raises(LeaseBusyError, match=r"the other \(process \d+ on .*\) writes 'ledger'"),
-        writer_lease(server, LEASE, wait_s=0.6, on_wait=lines.append),
+        writer_lease(server, LEASE, wait_s=0.6),
     ):
         pass
     with writer_lease(server, LEASE, wait_s=0):
@@ -390,13 +390,14 @@ def test_a_second_writer_is_told_who_holds_the_lease(server: Warehouse, front: F
 def test_a_stale_lease_is_taken_over_and_its_old_holder_stops(
     server: Warehouse, front: Front
 ) -> None:
-    with connected(front, job="frozen") as other, writer_lease(other, LEASE, duration_s=0.6) as old:
+    with connected(front, job="frozen") as other, writer_lease(other, LEASE) as old:
         old.hold()
-        time.sleep(0.3)
-        old.hold()  # renewed: another waits
+        old._deadline_s -= 30  # noqa: SLF001  # as 30 s later: it is renewed, and another waits
+        old.hold()
         with pytest.raises(LeaseBusyError), writer_lease(server, LEASE, wait_s=0):
             pass
-        time.sleep(0.7)
+        expire_leases(server)
+        old._deadline_s = 0  # noqa: SLF001  # as after a minute in which the holder stood still
         with writer_lease(server, LEASE, wait_s=0) as new:
             with pytest.raises(LeaseLostError, match="ran out before it could be renewed"):
                 old.hold()

@@ -1,6 +1,6 @@
 """The proofs on a real server's bytes: they hold, and each fails when its own thing is broken."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,21 @@ from masques_pipelines.ledger.accounts import sync_accounts
 from masques_pipelines.ledger.capture.source import CaptureSource
 from masques_pipelines.ledger.chart import Chart, read_chart
 from masques_pipelines.ledger.proofs import position
-from masques_pipelines.ledger.proofs import suite as all_proofs
-from masques_pipelines.ledger.proofs.balances import prove_balances, prove_balances_reading_again
-from masques_pipelines.ledger.proofs.chain import prove_chain
+from masques_pipelines.ledger.proofs.balances import (
+    BALANCES,
+    prove_balances,
+    prove_balances_reading_again,
+)
+from masques_pipelines.ledger.proofs.chart_findings import CHART
 from masques_pipelines.ledger.proofs.checkpoints import advance_checkpoint, renew_checkpoints
+from masques_pipelines.ledger.proofs.completeness import COMPLETENESS
+from masques_pipelines.ledger.proofs.holds import HOLDS, NO_OVERDUE_HOLDS
+from masques_pipelines.ledger.proofs.integrity import INTEGRITY, prove_integrity
 from masques_pipelines.ledger.proofs.position import read_position
-from masques_pipelines.ledger.proofs.suite import prove_after_sync, prove_all
+from masques_pipelines.ledger.proofs.proof import ProofResult
+from masques_pipelines.ledger.proofs.scope import read_scope
+from masques_pipelines.ledger.proofs.suite import PROOFS, all_hold, prove_after_sync, prove_all
+from masques_pipelines.ledger.proofs.trial_balance import TRIAL_BALANCE
 from masques_pipelines.ledger.records import ACCOUNT_DTYPE, CHANGE_EVENT_DTYPE, records_of
 from masques_pipelines.ledger.transactions import sync_transactions
 from masques_pipelines.warehouse.client import Warehouse
@@ -56,11 +65,15 @@ def synced(warehouse: Warehouse, ledger: MemoryLedger, chart: Chart) -> Warehous
 
 
 def outcomes(warehouse: Warehouse, **options: Any) -> dict[str, str]:
-    return {name: proof.outcome for name, proof in prove_all(warehouse, **options).items()}
+    return {proof.name: one.outcome for proof, one in prove_all(warehouse, **options).items()}
 
 
 def failing(warehouse: Warehouse, **options: Any) -> set[str]:
     return {name for name, outcome in outcomes(warehouse, **options).items() if outcome != "holds"}
+
+
+def integrity(warehouse: Warehouse, *, kept_digest: str | None = None) -> ProofResult:
+    return prove_integrity(read_scope(warehouse, kept_digest=kept_digest))
 
 
 def edit(warehouse: Warehouse, statement: str) -> None:
@@ -98,42 +111,42 @@ BROKEN_ROWS = [
     (
         # One millionth more on one payment: no sum is right any more.
         f"UPDATE amount = amount + toDecimal256('0.000001', 18) {of_first(PAYMENT)}",
-        {"balance_proof", "untampered", "completeness"},
+        {"balance_proof", "integrity", "completeness"},
     ),
     (
         # Less than the ledger's smallest unit: a rounding would hide it.
         f"UPDATE amount = amount + toDecimal256('0.0000000001', 18) {of_first(PAYMENT)}",
-        {"balance_proof", "untampered", "completeness"},
+        {"balance_proof", "integrity", "completeness"},
     ),
     (
         # The same money to another account: every total is right.
         f"UPDATE credit_account_id = debit_account_id {of_first(PAYMENT)}",
-        {"balance_proof", "untampered"},
+        {"balance_proof", "integrity"},
     ),
     # No money at all: only the seal knows.
-    (f"UPDATE trace_id = repeat('a', 32) {of_first(PAYMENT)}", {"untampered"}),
+    (f"UPDATE trace_id = repeat('a', 32) {of_first(PAYMENT)}", {"integrity"}),
     # A word that the number does not give.
-    (f"UPDATE transaction_type = 'refund' {of_first('code = 3')}", {"untampered"}),
-    (f"UPDATE status = 'voided' {of_first(PAYMENT)}", {"untampered"}),
-    (f"UPDATE resource_type = 'api' {of_first(OF_A_MASQUE)}", {"untampered"}),
+    (f"UPDATE transaction_type = 'refund' {of_first('code = 3')}", {"integrity"}),
+    (f"UPDATE status = 'voided' {of_first(PAYMENT)}", {"integrity"}),
+    (f"UPDATE resource_type = 'api' {of_first(OF_A_MASQUE)}", {"integrity"}),
     (
         f"DELETE {of_first(PAYMENT, offset=400)}",
-        {"balance_proof", "untampered", "completeness"},
+        {"balance_proof", "integrity", "completeness"},
     ),
     (
         # A hold that is gone, while its post is there.
         f"DELETE {of_first(ITS_HOLD)}",
-        {"balance_proof", "untampered", "completeness", "hold_lifecycle"},
+        {"balance_proof", "integrity", "completeness", "hold_lifecycle"},
     ),
     (
         # A post above its hold.
         f"UPDATE amount = amount + 1000000 {of_first(POST)}",
-        {"balance_proof", "untampered", "completeness", "hold_lifecycle"},
+        {"balance_proof", "integrity", "completeness", "hold_lifecycle"},
     ),
     (
         # A void of another amount than was held.
         "UPDATE amount = amount * 2 " + of_first("event_type = 'two_phase_voided' AND amount > 0"),
-        {"untampered", "hold_lifecycle"},
+        {"integrity", "hold_lifecycle"},
     ),
 ]
 
@@ -163,8 +176,8 @@ def test_a_row_that_was_inserted_is_found_inside_and_after_the_sealed_batches(
         + copied.format(shift="+ toIntervalNanosecond(1)")
         + "WHERE event_type = 'two_phase_posted' ORDER BY timestamp LIMIT 1 OFFSET 50"
     )
-    assert failing(synced) == {"balance_proof", "untampered", "completeness", "hold_lifecycle"}
-    findings = prove_all(synced)[all_proofs.HOLDS].findings
+    assert failing(synced) == {"balance_proof", "integrity", "completeness", "hold_lifecycle"}
+    findings = prove_all(synced)[HOLDS].findings
     assert "resolved more than once" in findings[0]
 
     edit(
@@ -178,7 +191,7 @@ def test_a_row_that_was_inserted_is_found_inside_and_after_the_sealed_batches(
         + copied.format(shift="+ toIntervalDay(1)")
         + "WHERE event_type = 'single_phase' ORDER BY timestamp LIMIT 1"
     )
-    assert "is in no batch" in " ".join(prove_chain(synced).findings)
+    assert "is in no batch" in " ".join(integrity(synced).findings)
 
 
 def test_a_failed_balance_proof_names_account_and_amounts(synced: Warehouse) -> None:
@@ -194,14 +207,14 @@ def test_a_failed_balance_proof_names_account_and_amounts(synced: Warehouse) -> 
     )
     proofs = prove_all(synced)
 
-    assert proofs[all_proofs.BALANCES].findings == (
+    assert proofs[BALANCES].findings == (
         (
             f"account {account_id}: credits posted {credits_posted:.11f} BTC, its events add up to "
             f"{credits_posted - 1_000_000:.11f} BTC (difference 1000000.00000000000 BTC)"
         ),
     )
-    assert proofs[all_proofs.TRIAL_BALANCE].outcome == "fails"
-    assert "difference -1000000.00000000000 BTC" in proofs[all_proofs.TRIAL_BALANCE].findings[0]
+    assert proofs[TRIAL_BALANCE].outcome == "fails"
+    assert "difference -1000000.00000000000 BTC" in proofs[TRIAL_BALANCE].findings[0]
     assert read_position(synced).checkpoint_ns == 0  # nothing wrong becomes a base
 
 
@@ -215,19 +228,19 @@ def test_an_account_that_is_gone_is_missed(synced: Warehouse) -> None:
 
 
 def test_the_chain_finds_a_seal_that_was_edited_removed_or_replaced(synced: Warehouse) -> None:
-    kept = prove_chain(synced).numbers["seal"]
-    assert prove_chain(synced, kept_digest=str(kept)).holds
-    assert int(prove_chain(synced).numbers["seals"]) > 3
+    kept = integrity(synced).numbers["seal"]
+    assert integrity(synced, kept_digest=str(kept)).holds
+    assert int(integrity(synced).numbers["seals"]) > 3
 
     edit(
         synced, "ALTER TABLE masques_ops.ledger_seals UPDATE events = events + 1 WHERE sequence = 2"
     )
-    assert "seal 2 was edited" in prove_chain(synced).findings[0]
+    assert "seal 2 was edited" in integrity(synced).findings[0]
     edit(synced, "ALTER TABLE masques_ops.ledger_seals DELETE WHERE sequence = 2")
-    assert "seal 3 follows where 2 should" in prove_chain(synced).findings[0]
+    assert "seal 3 follows where 2 should" in integrity(synced).findings[0]
     # A whole new chain is sound by itself; only a digest that was kept elsewhere tells.
     synced.command("TRUNCATE TABLE masques_ops.ledger_seals")
-    assert "is not in the chain" in prove_chain(synced, kept_digest=str(kept)).findings[0]
+    assert "is not in the chain" in integrity(synced, kept_digest=str(kept)).findings[0]
 
 
 def test_proofs_go_on_from_the_checkpoint_and_reach_the_same_end(
@@ -242,8 +255,8 @@ def test_proofs_go_on_from_the_checkpoint_and_reach_the_same_end(
         sync_accounts(warehouse, ledger, chart)
         sync_transactions(warehouse, ledger, chart)
         proofs = prove_all(warehouse)
-        assert {name for name, proof in proofs.items() if not proof.holds} == set()
-        advance_checkpoint(warehouse, events_per_checkpoint=1)
+        assert all_hold(proofs)
+        advance_checkpoint(warehouse, read_position(warehouse), events_per_checkpoint=1)
     assert warehouse.scalar("SELECT count() FROM masques_ops.balance_checkpoints FINAL") == 3
     # Two newest are kept with their balances; the rest are one line each.
     assert warehouse.rows(
@@ -370,19 +383,19 @@ def test_an_import_behind_a_reading_leads_to_a_new_reading(
     ledger.add(event(start, type=1, **hold), event(start + 50, type=4, transfer_id=start, **hold))
     sync_accounts(warehouse, ledger, chart)
     sync_transactions(warehouse, ledger, chart)
-    assert prove_balances(warehouse).holds
+    assert prove_balances(read_scope(warehouse)).holds
     # An import lands behind the expiry, and behind the reading of the accounts.
     ledger.add(event(start + 20, transfer_amount=7, transfer_flags=256, **parties))
     ledger.known_accounts["debits_posted"]["low"][0] = 7
     ledger.known_accounts["credits_posted"]["low"][1] = 7
     sync_transactions(warehouse, ledger, chart)
 
-    blurred = prove_balances(warehouse)
+    blurred = prove_balances(read_scope(warehouse))
     assert (blurred.outcome, len(blurred.findings)) == ("inconclusive", 2)
-    assert prove_balances_reading_again(warehouse, ledger, chart).holds
+    assert prove_balances_reading_again(warehouse, ledger, chart)[1].holds
     # A real difference is not excused by an import for ever.
     edit(warehouse, "ALTER TABLE masques.transactions UPDATE amount = 8 WHERE flags = 256")
-    assert prove_balances_reading_again(warehouse, ledger, chart).outcome == "fails"
+    assert prove_balances_reading_again(warehouse, ledger, chart)[1].outcome == "fails"
 
 
 def test_balances_that_are_newer_than_the_events_wait_for_them(
@@ -392,7 +405,7 @@ def test_balances_that_are_newer_than_the_events_wait_for_them(
     ledger.add(event(int(ledger.events["timestamp"][-1]) + 1, transfer_amount=1))
     sync_accounts(warehouse, ledger, chart)
 
-    assert prove_balances(warehouse).outcome == "inconclusive"
+    assert prove_balances(read_scope(warehouse)).outcome == "inconclusive"
     ledger.events = ledger.events[:-1]
     sync_accounts(warehouse, ledger, chart)  # read_ns stays that of the reading before
     assert failing(warehouse) >= {"balance_proof"}
@@ -419,9 +432,9 @@ def test_an_open_hold_past_its_timeout_is_a_finding_and_no_failure(
     )
     sync_accounts(warehouse, ledger, chart)
     sync_transactions(warehouse, ledger, chart)
-    found = prove_all(warehouse)[all_proofs.HOLDS_IN_TIME]
+    found = prove_all(warehouse)[NO_OVERDUE_HOLDS]
 
-    assert (found.outcome, found.is_warning) == ("fails", True)
+    assert (found.outcome, NO_OVERDUE_HOLDS.is_warning) == ("fails", True)
     assert "5.000000 USD open, 3,570 s past its timeout" in found.findings[0]
 
 
@@ -432,9 +445,9 @@ def test_numbers_that_the_chart_does_not_know_are_a_warning(
     ledger.add(event(SEPTEMBER_END_NS + 1, ledger=77, transfer_code=65535, transfer_amount=3))
     sync_accounts(warehouse, ledger, chart)
     sync_transactions(warehouse, ledger, chart)
-    found = prove_all(warehouse)[all_proofs.CHART]
+    found = prove_all(warehouse)[CHART]
 
-    assert found.is_warning
+    assert CHART.is_warning
     assert [line.split(", which")[0] for line in found.findings] == [
         "accounts: 1 rows with code_9",
         "accounts: 1 rows with ledger_77",
@@ -450,8 +463,33 @@ def test_proofs_after_a_sync_look_only_at_what_is_new(
     assert all(proof.holds for proof in proofs.values())
     again = prove_after_sync(synced, ledger, chart)
     assert all(proof.holds for proof in again.values())
-    assert again[all_proofs.COMPLETENESS].numbers["events"] == 0
-    assert again[all_proofs.UNTAMPERED].numbers["seals_recomputed"] == 0
+    assert again[COMPLETENESS].numbers["events"] == 0
+    assert again[INTEGRITY].numbers["seals_recomputed"] == 0
+
+
+def test_a_pass_without_news_reads_position_and_chart_once(
+    synced: Warehouse, ledger: MemoryLedger, chart: Chart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prove_after_sync(synced, ledger, chart)
+    call = vars(Warehouse)["_call"]
+    sent: list[str] = []
+
+    def counted(self: Warehouse, sql: str, send: Callable[[], Any]) -> Any:
+        sent.append(sql)
+        return call(self, sql, send)
+
+    monkeypatch.setattr(Warehouse, "_call", counted)
+    prove_after_sync(synced, ledger, chart)
+
+    assert len(sent) == 13, "\n".join(sent)
+    assert sum("masques_ops.account_readings" in sql for sql in sent) == 3  # two proofs, position
+    assert sum("masques_ops.chart_ledgers" in sql for sql in sent) == 2  # scales, chart's findings
+
+
+def test_the_names_of_proofs_are_unique_within_their_table() -> None:
+    names = [(proof.table, proof.name) for proof in PROOFS]
+    assert sorted(set(names)) == sorted(names)
+    assert not [name for table, name in names if table in name]
 
 
 def test_proofs_start_at_the_oldest_checkpoint_when_old_events_are_gone(
@@ -468,7 +506,7 @@ def test_proofs_start_at_the_oldest_checkpoint_when_old_events_are_gone(
         sync_accounts(warehouse, ledger, chart)
         sync_transactions(warehouse, ledger, chart)
         assert failing(warehouse) == set()
-        advance_checkpoint(warehouse, events_per_checkpoint=1)
+        advance_checkpoint(warehouse, read_position(warehouse), events_per_checkpoint=1)
         checkpoints.append(read_position(warehouse).checkpoint_ns)
     # Seven years pass, seen from the middle of the second stretch.
     gone_ns = int(everything["timestamp"][1000])
@@ -487,7 +525,7 @@ def test_proofs_start_at_the_oldest_checkpoint_when_old_events_are_gone(
         "ALTER TABLE masques.transactions UPDATE trace_id = repeat('a', 32) WHERE timestamp IN "
         "(SELECT max(timestamp) FROM masques.transactions WHERE event_type = 'single_phase')",
     )
-    assert failing(warehouse, from_beginning=True) == {"untampered"}
+    assert failing(warehouse, from_beginning=True) == {"integrity"}
 
 
 def test_without_a_checkpoint_what_is_gone_cannot_be_proved(
@@ -504,4 +542,4 @@ def test_without_a_checkpoint_what_is_gone_cannot_be_proved(
     assert {found["balance_proof"], found["trial_balance"], found["hold_lifecycle"]} == {
         "inconclusive"
     }
-    assert (found["completeness"], found["untampered"]) == ("holds", "holds")
+    assert (found["completeness"], found["integrity"]) == ("holds", "holds")

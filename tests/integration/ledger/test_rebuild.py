@@ -9,7 +9,7 @@ import pytest
 
 from masques_pipelines.ledger.accounts import sync_accounts
 from masques_pipelines.ledger.chart import read_chart
-from masques_pipelines.ledger.proofs import suite as all_proofs
+from masques_pipelines.ledger.proofs.chart_findings import CHART as CHART_PROOF
 from masques_pipelines.ledger.proofs.suite import prove_all
 from masques_pipelines.ledger.rebuild import Month, RebuildError, rebuild_transactions
 from masques_pipelines.ledger.transactions import sync_transactions
@@ -44,8 +44,8 @@ def three_months() -> MemoryLedger:
 
 
 def failing(warehouse: Warehouse) -> set[str]:
-    proofs = prove_all(warehouse, from_beginning=True)
-    return {name for name, proof in proofs.items() if not proof.holds}
+    results = prove_all(warehouse, from_beginning=True)
+    return {proof.name for proof, result in results.items() if not result.holds}
 
 
 def test_rows_follow_the_chart_after_it_learned_a_ledger(
@@ -54,7 +54,7 @@ def test_rows_follow_the_chart_after_it_learned_a_ledger(
     ledger = three_months()
     sync_accounts(warehouse, ledger, read_chart(None))
     sync_transactions(warehouse, ledger, read_chart(None))
-    assert failing(warehouse) == {all_proofs.CHART}
+    assert failing(warehouse) == {"chart_knows_all"}
     seals = warehouse.rows("SELECT digest FROM masques_ops.ledger_seals")
 
     path = tmp_path / "chart.yaml"
@@ -65,14 +65,14 @@ def test_rows_follow_the_chart_after_it_learned_a_ledger(
     sync_accounts(warehouse, ledger, learned)
     sync_transactions(warehouse, ledger, learned)
     # Balances are euros now, events still units of a ledger unknown: the same raw amounts.
-    findings = prove_all(warehouse)[all_proofs.CHART].findings
+    findings = prove_all(warehouse)[CHART_PROOF].findings
     assert findings == (
         (
             "transactions: 2 rows are older than the chart's entry for ledger_77: "
             "run `masques ledger rebuild`"
         ),
     )
-    assert failing(warehouse) == {all_proofs.CHART}
+    assert failing(warehouse) == {"chart_knows_all"}
 
     done = rebuild_transactions(warehouse, ledger, learned, ledger=77)
     assert done == {Month(2026, 9): 1, Month(2026, 10): 2}
@@ -110,7 +110,7 @@ def test_a_lost_or_damaged_month_comes_back(warehouse: Warehouse) -> None:
     )
     assert sum(rebuild_transactions(warehouse, ledger, chart).values()) == 4
     pd.testing.assert_frame_equal(warehouse.frame(EVERYTHING), whole)
-    assert failing(warehouse) == {all_proofs.CHART}  # ledger 77 is not in the chart
+    assert failing(warehouse) == {"chart_knows_all"}  # ledger 77 is not in the chart
 
 
 def test_a_ledger_that_lost_events_replaces_nothing(warehouse: Warehouse) -> None:
@@ -123,4 +123,31 @@ def test_a_ledger_that_lost_events_replaces_nothing(warehouse: Warehouse) -> Non
 
     with pytest.raises(RebuildError, match=r"2026-10: memory://ledger has 1 events, and at least"):
         rebuild_transactions(warehouse, ledger, chart)
+    pd.testing.assert_frame_equal(warehouse.frame(EVERYTHING), whole)
+
+
+def test_a_month_without_events_is_named_and_left_as_it_is(warehouse: Warehouse) -> None:
+    ledger, chart = three_months(), read_chart(None)
+    with pytest.raises(RebuildError, match=r"no event in 2026-10 .*: sync the ledger first"):
+        rebuild_transactions(warehouse, MemoryLedger(), chart, month=Month(2026, 10))
+    sync_transactions(warehouse, ledger, chart)
+    # The next event is in January: December has none.
+    ledger.add(event(SEPTEMBER_END_NS + 100 * DAY_NS, transfer_amount=6))
+    sync_transactions(warehouse, ledger, chart)
+    whole = warehouse.frame(EVERYTHING)
+
+    for month in (Month(2020, 1), Month(2026, 12), Month(2027, 2)):
+        with pytest.raises(RebuildError) as raised:
+            rebuild_transactions(warehouse, ledger, chart, month=month)
+        assert str(raised.value) == (
+            f"memory://ledger has no event in {month} that retention keeps: "
+            "give a month from 2026-09 to 2027-01"
+        )
+    done = rebuild_transactions(warehouse, ledger, chart)
+    assert done == {
+        Month(2026, 9): 1,
+        Month(2026, 10): 2,
+        Month(2026, 11): 1,
+        Month(2027, 1): 1,
+    }
     pd.testing.assert_frame_equal(warehouse.frame(EVERYTHING), whole)

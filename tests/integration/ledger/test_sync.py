@@ -316,7 +316,7 @@ def test_rows_of_another_hand_are_noticed(
         "INSERT INTO masques.transactions (transaction_id, timestamp, event_type) VALUES "
         "(generateUUIDv4(), now64(9), 'two_phase_expired')"
     )
-    with pytest.raises(SyncIncompleteError, match="another writer is at work"):
+    with pytest.raises(SyncIncompleteError, match="another process writes to it"):
         sync_transactions(warehouse, ledger, chart)
 
 

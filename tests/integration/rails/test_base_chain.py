@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from masques_pipelines.money import EXACT
-from masques_pipelines.rails import settlement_ids as identity
+from masques_pipelines.rails import settlement_ids
 from masques_pipelines.rails.base.window import BaseConfig
 from masques_pipelines.rails.protocol import RailRefusedError
 from masques_pipelines.rails.rewind import RewindError, rewind
@@ -26,7 +26,7 @@ def _funded(chain: Anvil) -> None:
 
 
 def transfer_id(chain: Anvil, tx_hash: str, ordinal: int = 0) -> Any:
-    return identity.base_transfer(NETWORK, tx_hash, ordinal)
+    return settlement_ids.base_transfer(NETWORK, tx_hash, ordinal)
 
 
 def newest(polls: Polls) -> list[tuple[Any, ...]]:
@@ -162,8 +162,8 @@ def test_amounts_over_64_bits_are_exact_and_over_the_column_are_quarantined(
     assert [(row[4], row[5]) for row in newest(polls)] == [(amount, "in"), (amount, "out")]
     assert polls.warehouse.rows(
         "SELECT table_name, source, line_no, reason, state FROM masques_ops.quarantine FINAL"
-    ) == [("masques.settlements", f"{NETWORK}:{lost}", 1, "out_of_range:amount", "open")]
-    assert done.refused == 1
+    ) == [("settlements", f"{NETWORK}:{lost}", 1, "out_of_range:amount", "open")]
+    assert done.rejected == 1
 
 
 def test_the_same_hash_with_two_transfers_is_two_settlements(
@@ -240,7 +240,7 @@ def test_reading_again_from_an_earlier_block_changes_nothing_and_finds_a_new_tre
     rewind(polls.warehouse, settings, "base", 0)
     polls.poll()
     assert {r["tx_hash"] for r in polls.history()} > {missed}
-    with pytest.raises(RewindError, match="not back"):
+    with pytest.raises(RewindError, match="is ahead of that"):
         rewind(polls.warehouse, settings, "base", 10**9)
     with pytest.raises(RewindError, match="it was never read"):
         rewind(polls.warehouse, settings, "solana", 1)

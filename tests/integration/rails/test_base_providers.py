@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from masques_pipelines.rails.base.rail import BaseRail
@@ -25,15 +25,15 @@ def _funded(chain: Anvil) -> None:
     chain.mint(FACILITATOR, 50_000_000)
 
 
-class OverHere(httpx.BaseTransport):
+class OverHere(httpx2.BaseTransport):
     """Sends what is meant for a provider to the chain on loopback."""
 
-    def __init__(self, inner: httpx.BaseTransport, url: str) -> None:
-        self._inner, self._url = inner, httpx.URL(url)
+    def __init__(self, inner: httpx2.BaseTransport, url: str) -> None:
+        self._inner, self._url = inner, httpx2.URL(url)
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         return self._inner.handle_request(
-            httpx.Request(
+            httpx2.Request(
                 request.method,
                 self._url,
                 content=request.content,
@@ -42,7 +42,7 @@ class OverHere(httpx.BaseTransport):
         )
 
 
-def rail_over(polls: Polls, transport: httpx.BaseTransport, client: httpx.Client) -> BaseRail:
+def rail_over(polls: Polls, transport: httpx2.BaseTransport, client: httpx2.Client) -> BaseRail:
     node = HttpNode(client, KEY_URL, "https://base.example.test", sleep=lambda _s: None)
     return BaseRail(JsonRpc(node), polls.config, lambda: open_settlements(polls.warehouse, "base"))
 
@@ -61,7 +61,7 @@ def test_each_providers_limit_is_learned(polls: Polls, chain: Anvil) -> None:
     for dialect in DIALECTS:
         forget(polls)
         transport = Limited(70, dialect)
-        with httpx.Client(transport=OverHere(transport, chain.url)) as client:
+        with httpx2.Client(transport=OverHere(transport, chain.url)) as client:
             ingest(polls.warehouse, rail_over(polls, transport, client))
         transport.close()
 
@@ -80,22 +80,22 @@ def spoiled(polls: Polls, chain: Anvil) -> Iterator[tuple[Spoiled, Any]]:
     chain.transfer(FACILITATOR, TREASURY, 5)
     chain.finalize()
     transport = Spoiled()
-    with httpx.Client(transport=OverHere(transport, chain.url)) as client:
+    with httpx2.Client(transport=OverHere(transport, chain.url)) as client:
         yield transport, lambda: ingest(polls.warehouse, rail_over(polls, transport, client))
     transport.close()
 
 
-HTML = httpx.Response(502, html="<html><title>Bad gateway</title></html>")
+HTML = httpx2.Response(502, html="<html><title>Bad gateway</title></html>")
 RATE = {"jsonrpc": "2.0", "id": 0, "error": {"code": -32005, "message": "rate limit exceeded"}}
 
 
 TROUBLES = (
     HTML,
-    httpx.Response(200, html="<html>Please log in</html>"),
-    httpx.Response(429, headers={"Retry-After": "1"}, json={"error": "slow down"}),
-    httpx.Response(200, json=RATE),
-    httpx.ReadTimeout("read timed out"),
-    httpx.RemoteProtocolError("peer closed connection"),
+    httpx2.Response(200, html="<html>Please log in</html>"),
+    httpx2.Response(429, headers={"Retry-After": "1"}, json={"error": "slow down"}),
+    httpx2.Response(200, json=RATE),
+    httpx2.ReadTimeout("read timed out"),
+    httpx2.RemoteProtocolError("peer closed connection"),
 )
 
 
@@ -122,7 +122,7 @@ def test_refused_credentials_are_not_tried_again(
     polls: Polls, spoiled: tuple[Spoiled, Any]
 ) -> None:
     transport, run = spoiled
-    transport.orders = [("*", httpx.Response(401, json={"error": "invalid key"}))]
+    transport.orders = [("*", httpx2.Response(401, json={"error": "invalid key"}))]
     with pytest.raises(RailRefusedError, match="it refuses our credentials"):
         run()
 
@@ -138,7 +138,7 @@ def test_refused_credentials_are_not_tried_again(
             lambda logs: [{**log, "blockNumber": "0xfffff"} for log in logs],
             "answered a log of block 1048575",
         ),
-        ("eth_getLogs", lambda _r: {"logs": []}, "answered no list of logs"),
+        ("eth_getLogs", lambda _r: {"logs": []}, "did not answer a list of logs"),
     ],
 )
 def test_a_node_that_contradicts_itself_stops_the_rail(
@@ -159,7 +159,7 @@ def test_a_replica_without_the_newest_receipts_is_asked_again_next_time(
     chain.transfer(FACILITATOR, TREASURY, 5)  # not final
     transport = Spoiled()
     transport.orders = [("eth_getTransactionReceipt", lambda _r: None)]
-    with httpx.Client(transport=OverHere(transport, chain.url)) as client:
+    with httpx2.Client(transport=OverHere(transport, chain.url)) as client:
         first = ingest(polls.warehouse, rail_over(polls, transport, client))
         assert (first.revisions, first.notes["receipts_disagree"]) == (0, 1)
         assert ingest(polls.warehouse, rail_over(polls, transport, client)).revisions == 1
@@ -173,8 +173,8 @@ def test_a_rate_limit_on_a_batch_is_waited_for_and_not_taken_for_a_refusal(
         chain.transfer(FACILITATOR, TREASURY, units)
     chain.finalize()
     transport = Spoiled()
-    transport.orders = [("eth_getTransactionReceipt", httpx.Response(200, json=RATE))] * 2
-    with httpx.Client(transport=OverHere(transport, chain.url)) as client:
+    transport.orders = [("eth_getTransactionReceipt", httpx2.Response(200, json=RATE))] * 2
+    with httpx2.Client(transport=OverHere(transport, chain.url)) as client:
         done = ingest(polls.warehouse, rail_over(polls, transport, client))
     transport.close()
     # chain, final, head, beginning, logs twice, receipts thrice, headers, one batch each
@@ -210,7 +210,7 @@ def test_the_l1_part_and_the_operators_part_are_in_the_fee(polls: Polls, chain: 
         }
 
     transport.orders = [("eth_getTransactionReceipt", of_base)]
-    with httpx.Client(transport=OverHere(transport, chain.url)) as client:
+    with httpx2.Client(transport=OverHere(transport, chain.url)) as client:
         ingest(polls.warehouse, rail_over(polls, transport, client))
     transport.close()
     receipt = chain.receipt(tx_hash)

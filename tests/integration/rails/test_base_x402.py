@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from masques_pipelines.rails import settlement_ids as identity
+from masques_pipelines.rails import settlement_ids
 from masques_pipelines.rails.rewind import rewind
 from masques_pipelines.settings import read_settings
 from tests.integration.rails.conftest import NETWORK, Polls
@@ -30,7 +30,7 @@ def nonce_of(payload: Any) -> str:
 
 
 def id_of(payload: Any) -> Any:
-    return identity.base_authorization(NETWORK, USDC, BUYER, nonce_of(payload))
+    return settlement_ids.base_authorization(NETWORK, USDC, BUYER, nonce_of(payload))
 
 
 def test_a_payment_through_the_facilitator_is_pending_then_confirmed(
@@ -184,7 +184,7 @@ def test_a_replayed_authorization_changes_nothing(
     assert polls.findings() == [
         (
             "facilitator_contradicted",
-            "said failure: transaction_failed, the payment is confirmed",
+            "answered failure: transaction_failed, the payment is confirmed",
         )
     ]
     rewind(polls.warehouse, read_settings({}), "base", 0)
@@ -240,7 +240,12 @@ def test_a_dropped_transaction_expires_and_a_rebroadcast_one_is_found(
     failed = rows[id_of(lost)]
     assert (failed["status"], failed["failure_reason"]) == ("failed", "authorization_expired")
     assert int(failed["timestamp"].timestamp()) == int(failed["attributes"]["deadline_s"])
-    assert polls.findings() == [("facilitator_contradicted", "said success, authorization_expired")]
+    assert polls.findings() == [
+        (
+            "facilitator_contradicted",
+            "answered success, the payment failed: authorization_expired",
+        )
+    ]
 
 
 def test_a_canceled_authorization_fails_as_canceled(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from masques_pipelines.rails import settlement_ids as identity
+from masques_pipelines.rails import settlement_ids
 from masques_pipelines.rails.catalog import open_rail
 from masques_pipelines.rails.ingest import RailRun, ingest, read_cursor
 from masques_pipelines.rails.protocol import RailRefusedError, RailUnavailableError
@@ -110,7 +110,7 @@ def test_a_whole_row_of_a_settled_invoice(
     assert int(row.pop("timestamp").timestamp()) == NOW_S
     assert int(row.pop("from_account_id")) == 0
     assert row == {
-        "settlement_id": identity.lightning_payment(payment_hash("tea")),
+        "settlement_id": settlement_ids.lightning_payment(payment_hash("tea")),
         "rail": "lightning",
         "protocol": "",
         "amount": Decimal("0.00000000001"),  # one millisatoshi

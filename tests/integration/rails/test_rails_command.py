@@ -1,5 +1,6 @@
 """`masques rails`: what it shows and writes."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,10 @@ def test_status_rewind_and_register(warehouse: Warehouse, monkeypatch: pytest.Mo
     shown = invoke("status")
     assert "base       on" in shown
     assert "facilitator_contradicted" in shown
+    # A cursor of each rail, at the position of its recording.
+    assert re.search(r"lightning\W+bip122:\w+\W+\d+\W", shown)
 
-    assert "reads on from 0" in invoke("rewind", "lightning", "0")
+    assert "the next run continues from invoice index 0" in invoke("rewind", "lightning", "0")
     payer = warehouse.scalar(
         "SELECT payer FROM masques_marts.settlements_current "
         "WHERE rail = 'base' AND status = 'confirmed' AND protocol = 'x402' LIMIT 1"

@@ -19,6 +19,7 @@ from masques_pipelines.rails.revisions import (
 )
 from masques_pipelines.settings import project_root, read_settings
 from masques_pipelines.warehouse.client import Warehouse
+from tests.support import patience
 from tests.support.bolt11 import challenge, line_of
 from tests.support.fake_lnd import MACAROON, FakeLnd, payment_hash, running_lnd
 from tests.support.killed_run import POINTS, ROWS
@@ -49,14 +50,10 @@ def environment(home: Path, lnd: FakeLnd, macaroon: Path) -> dict[str, str]:
 
 
 def run(point: str, settings: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
+    return patience.run(
         [sys.executable, "-m", "tests.support.killed_run", point],
         cwd=project_root(),
         env={**os.environ, **settings},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
     )
 
 

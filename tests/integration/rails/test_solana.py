@@ -14,7 +14,7 @@ from x402.mechanisms.svm import FacilitatorKeypairSigner, KeypairSigner
 from x402.mechanisms.svm.exact import ExactSvmClientScheme, register_exact_svm_facilitator
 from x402.schemas import PaymentRequired, PaymentRequirements, ResourceInfo
 
-from masques_pipelines.rails import settlement_ids as identity
+from masques_pipelines.rails import settlement_ids
 from masques_pipelines.rails.catalog import open_rail
 from masques_pipelines.rails.ingest import RailRun, ingest
 from masques_pipelines.rails.protocol import RailRefusedError
@@ -36,6 +36,7 @@ from tests.support.solana_rpc import (
 OTHER_MINT = "4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU"
 BUYER = Keypair.from_seed(bytes([7] * 32))
 FACILITATOR = Keypair.from_seed(bytes([9] * 32))
+FAILED = "transaction_failed: InstructionError: [2, Custom: 1]"
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ def test_a_payment_through_the_facilitator_is_pending_then_confirmed(
     assert last["attributes"].pop("journal_at").endswith("#2")
     assert last["attributes"].pop("deadline_s") == str(chain.start_s + 100 + 150)
     assert last == {
-        "settlement_id": identity.solana_transfer(
+        "settlement_id": settlement_ids.solana_transfer(
             NETWORK, answer["transaction"], token_account(TREASURY)
         ),
         "rail": "solana",
@@ -196,12 +197,12 @@ def test_a_transaction_that_failed_on_chain_fails_though_the_facilitator_said_su
 
     assert [row[:2] for row in statuses(warehouse)] == [
         ("pending", ""),
-        ("failed", "transaction_failed: InstructionError: [2, Custom: 1]"),
+        ("failed", FAILED),
     ]
     assert warehouse.rows("SELECT kind, detail FROM masques_ops.settlement_findings FINAL") == [
         (
             "facilitator_contradicted",
-            "said success, transaction_failed: InstructionError: [2, Custom: 1]",
+            f"answered success, the payment failed: {FAILED}",
         )
     ]
 

@@ -9,6 +9,7 @@ import time
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -25,6 +26,7 @@ from masques_pipelines.reputation.signals import write_signals
 from masques_pipelines.settings import Settings, read_settings
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.errors import WarehousePermanentError
+from tests.support.patience import finish
 from tests.support.reputation_world import (
     MODEL,
     PLATFORM,
@@ -212,6 +214,13 @@ def test_turned_keys_are_a_signal_once_a_month(warehouse: Warehouse) -> None:
     assert warehouse.scalar(rotations) == 1
 
 
+def quarantined_rates(warehouse: Warehouse) -> list[tuple[Any, ...]]:
+    return warehouse.rows(
+        "SELECT source, line_no, reason, attempts, state FROM masques_ops.quarantine FINAL "
+        "WHERE table_name = 'exchange_rates' ORDER BY ALL"
+    )
+
+
 def test_rates_are_read_exactly_and_once(warehouse: Warehouse, tmp_path: Path) -> None:
     settings = read_settings({"MASQUES_HOME": str(tmp_path)})
     folder = tmp_path / "landing" / "exchange_rates"
@@ -226,10 +235,15 @@ def test_rates_are_read_exactly_and_once(warehouse: Warehouse, tmp_path: Path) -
 
     done = load_rates(warehouse, settings, settle_s=-1)
     assert (done.files, done.rows_written, done.bad_rows) == (2, 2, 3)
-    assert done.reasons[0] == "sol.ndjson:2: ValueError: quoted_at has no zone"
+    assert done.reasons[0] == "sol.ndjson:2: bad_timestamp:quoted_at: quoted_at has no zone"
     again = load_rates(warehouse, settings, settle_s=-1)
     # The file with bad rows is read again, and they are told of again; the other one is not.
     assert (again.files, again.rows_written, again.reasons) == (1, 0, done.reasons)
+    assert quarantined_rates(warehouse) == [
+        ("exchange_rates/sol.ndjson", 2, "bad_timestamp:quoted_at", 2, "open"),
+        ("exchange_rates/sol.ndjson", 3, "bad_decimal:usd", 2, "open"),
+        ("exchange_rates/sol.ndjson", 4, "invalid_json", 2, "open"),
+    ]
     assert warehouse.rows(
         "SELECT currency, toString(quoted_at), toString(usd) FROM masques_ops.exchange_rates "
         "ORDER BY currency"
@@ -256,28 +270,37 @@ def test_rates_are_read_from_any_landing_zone(warehouse: Warehouse) -> None:
     done = load_rates(warehouse, settings, settle_s=-1)
     assert (done.files, done.rows_written, done.bad_rows) == (2, 1, 4)
     assert done.reasons == (
-        "2026/btc.csv.gz:3: ValueError: Invalid isoformat string: 'yesterday'",
-        "sol.ndjson:1: ValueError: usd missing",
-        "sol.ndjson:3: ValueError: usd is no number: 'much'",
-        "sol.ndjson:4: TypeError: not an object",
+        "2026/btc.csv.gz:3: bad_timestamp:quoted_at: Invalid isoformat string: 'yesterday'",
+        "sol.ndjson:1: missing:usd: usd is missing",
+        "sol.ndjson:3: bad_decimal:usd: usd is not a number: 'much'",
+        "sol.ndjson:4: not_an_object: not an object",
     )
     # Corrected, it is a new version of the file.
     store.pipe("/rates/exchange_rates/2026/btc.csv.gz", gzip.compress(b"currency,quoted_at,usd\n"))
     store.rm("/rates/exchange_rates/sol.ndjson")
     assert load_rates(warehouse, settings, settle_s=-1).bad_rows == 0
     assert load_rates(warehouse, settings, settle_s=-1).files == 0
+    # The corrected file's entry is closed; those of the file that is gone wait for a person.
+    assert quarantined_rates(warehouse) == [
+        ("exchange_rates/2026/btc.csv.gz", 3, "bad_timestamp:quoted_at", 2, "replayed"),
+        ("exchange_rates/sol.ndjson", 1, "missing:usd", 1, "open"),
+        ("exchange_rates/sol.ndjson", 3, "bad_decimal:usd", 1, "open"),
+        ("exchange_rates/sol.ndjson", 4, "not_an_object", 1, "open"),
+    ]
 
 
-def test_a_run_tells_of_bad_rates_and_goes_on(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_a_run_reports_bad_rates_and_continues(
+    warehouse: Warehouse, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = tmp_path / "landing" / "exchange_rates"
     folder.mkdir(parents=True)
     (folder / "sol.ndjson").write_text("nonsense\n")
     long_ago_s = time.time() - 60
     os.utime(folder / "sol.ndjson", (long_ago_s, long_ago_s))
-    said: list[str] = []
-    done = aggregate(warehouse, read_settings({"MASQUES_HOME": str(tmp_path)}), report=said.append)
-    assert said[0] == (
-        "exchange rate not read: sol.ndjson:1: TypeError: not JSON: "
+    caplog.set_level("INFO", logger="masques_pipelines")
+    done = aggregate(warehouse, read_settings({"MASQUES_HOME": str(tmp_path)}))
+    assert caplog.messages[0] == (
+        "exchange rate not read: sol.ndjson:1: invalid_json: not JSON: "
         "correct the row; the next run reads it again"
     )
     # Nobody is known and nothing has happened: no scores, and no complaint.
@@ -397,7 +420,7 @@ def python(script: str, home: Path) -> "subprocess.Popen[str]":
 
 
 def test_a_killed_refresh_leaves_the_scores_and_the_next_one_clears_up(tmp_path: Path) -> None:
-    scores = python(FILLED, tmp_path).communicate(timeout=120)[0].strip()
+    scores = finish(python(FILLED, tmp_path))[0].strip()
     leftovers = 0
     for delay_s in (0.6, 1.0, 1.4):
         with python(KILLED, tmp_path) as process:
@@ -405,9 +428,7 @@ def test_a_killed_refresh_leaves_the_scores_and_the_next_one_clears_up(tmp_path:
             assert process.stdout.readline() == "begin\n"
             time.sleep(delay_s)
             process.kill()
-        found, left, cleared, scores_now = (
-            python(CHECKED, tmp_path).communicate(timeout=120)[0].splitlines()
-        )
+        found, left, cleared, scores_now = finish(python(CHECKED, tmp_path))[0].splitlines()
         # Killed before the swap: the old scores, whole. After it: the new ones, whole.
         assert found.startswith("(300000, ")
         assert found == scores or left == "0"

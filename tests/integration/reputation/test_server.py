@@ -1,7 +1,6 @@
 """Reputation over HTTP: the refresh of a server, its errors, and a server that is killed in it."""
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -19,8 +18,10 @@ from masques_pipelines.warehouse.client import Origin, Warehouse
 from masques_pipelines.warehouse.connect import open_warehouse
 from masques_pipelines.warehouse.errors import WarehousePermanentError
 from masques_pipelines.warehouse.lease import LeaseBusyError, writer_lease
+from tests.clickhouse_front.faults import FaultKind
+from tests.clickhouse_front.front import Front, http_front
 from tests.support.fresh_schema import fresh_schema
-from tests.support.http_front import FaultKind, Front, http_front
+from tests.support.patience import until
 from tests.support.reputation_world import Event, World, ident, python_scores
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -133,9 +134,7 @@ def test_a_server_that_dies_in_a_refresh_keeps_the_scores(tmp_path: Path) -> Non
             before = server.row(scores)
             doomed = threading.Thread(target=_refresh_in_vain, args=(front,))
             doomed.start()
-            until_s = time.monotonic() + 20
-            while not server.row(LEFTOVERS)[0] and time.monotonic() < until_s:
-                time.sleep(0.01)
+            until(lambda: server.row(LEFTOVERS)[0], "the refresh to begin")
             front.kill()
             doomed.join()
         front.restart()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from masques_pipelines.rails import recording
-from masques_pipelines.rails.catalog import off_because
+from masques_pipelines.rails.catalog import disabled_reason
 from masques_pipelines.rails.node import open_node
 from masques_pipelines.rails.run import ingest_all
 from masques_pipelines.sandbox import rails as packaged
@@ -38,10 +38,10 @@ def test_the_recordings_give_the_demos_settlements_now_and_no_row_the_second_tim
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
     plain = read_settings({"MASQUES_HOME": str(tmp_path)})
-    assert off_because(plain, "base") == "MASQUES_BASE_RPC_URL is not set"
+    assert disabled_reason(plain, "base") == "MASQUES_BASE_RPC_URL is not set"
     settings = with_stand_ins(plain)
     install(tmp_path / "sandbox")
-    assert off_because(settings, "base") is None
+    assert disabled_reason(settings, "base") is None
     done = ingest_all(warehouse, settings)
     assert [each.error for each in done.outcomes] == ["", "", "", ""]
     assert (
@@ -64,9 +64,9 @@ def test_rails_of_production_are_off_until_they_are_set_whatever_a_demo_installe
     settings = with_stand_ins(
         read_settings({"MASQUES_HOME": str(tmp_path), "MASQUES_LND_URL": "http://127.0.0.1:1"})
     )
-    assert off_because(settings, "lightning") is None
-    assert off_because(settings, "base") == "MASQUES_BASE_RPC_URL is not set"
-    assert off_because(settings, "solana") == "MASQUES_SOLANA_RPC_URL is not set"
+    assert disabled_reason(settings, "lightning") is None
+    assert disabled_reason(settings, "base") == "MASQUES_BASE_RPC_URL is not set"
+    assert disabled_reason(settings, "solana") == "MASQUES_SOLANA_RPC_URL is not set"
 
 
 def test_no_secret_is_in_the_package() -> None:

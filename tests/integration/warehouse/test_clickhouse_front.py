@@ -14,7 +14,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -24,7 +23,6 @@ from typing import Any
 import clickhouse_connect
 import pandas as pd
 import pytest
-import zstandard
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import (
     DatabaseError,
@@ -33,11 +31,14 @@ from clickhouse_connect.driver.exceptions import (
 )
 from lz4 import frame as lz4_frame  # type: ignore[import-untyped]  # ships no type information
 
-from tests.support.http_front import FaultKind, Front, ServerError, http_front, read_statement
+from masques_pipelines import zstd
+from tests.clickhouse_front.faults import FaultKind
+from tests.clickhouse_front.front import Front, http_front
+from tests.clickhouse_front.statements import ServerError, read_statement
 from tests.support.paths import ROOT
+from tests.support.patience import process_limit_s, until
 
 USER, PASSWORD = "masques", "p@ss/word:1"
-DEADLINE_S = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +84,6 @@ def insert_one(client: Client, table: str, **settings: str) -> None:
 
 def count(client: Client, table: str) -> int:
     return int(str(client.command(f"SELECT count() FROM {table}")))
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain for {what}"
-        time.sleep(0.02)
 
 
 # --- What a server does --------------------------------------------------------------------------
@@ -169,7 +163,7 @@ def test_insert_and_values(front: Front, client: Client, table: str) -> None:
 PACKERS: dict[str | None, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "lz4": lz4_frame.compress,
-    "zstd": zstandard.compress,
+    "zstd": zstd.compress,
 }
 
 
@@ -343,7 +337,7 @@ def test_two_processes_write_at_the_same_time(front: Front, client: Client) -> N
     writers = [
         subprocess.Popen([sys.executable, "-c", CLIENT_PROCESS, front.url, str(n)]) for n in (1, 2)
     ]
-    assert [writer.wait(60) for writer in writers] == [0, 0]
+    assert [writer.wait(process_limit_s()) for writer in writers] == [0, 0]
     assert count(client, "pair") == 40
 
 
@@ -516,7 +510,7 @@ def test_a_path_has_one_server(shared: Front) -> None:
 
 def test_it_listens_on_loopback_only_and_ends_with_its_starter(tmp_path: Path) -> None:
     script = (
-        "import os, pathlib, sys; from tests.support.http_front import Front;"
+        "import os, pathlib, sys; from tests.clickhouse_front.front import Front;"
         "front = Front(pathlib.Path(sys.argv[1]));"
         "print(front.port, flush=True); sys.stdin.read(); os._exit(1)"
     )

@@ -22,6 +22,7 @@ from masques_pipelines.warehouse.errors import (
     WarehousePermanentError,
     WarehouseTransientError,
 )
+from tests.support.patience import run_python
 
 HOLD_THE_WAREHOUSE = """
 import sys
@@ -113,16 +114,7 @@ def test_refreshable_views_stay_stopped_in_a_newly_opened_warehouse(tmp_path: Pa
         .replace('job="holder")):', 'job="holder")) as w:')
         .replace("    sys.stdin.readline()\n", "")
     )
-    status = [
-        subprocess.run(
-            [sys.executable, "-c", code, str(tmp_path)],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        ).stdout.strip()
-        for _ in range(2)
-    ]
+    status = [run_python(code, str(tmp_path)).stdout.strip() for _ in range(2)]
     assert status[1] == "Disabled"
 
 
@@ -169,9 +161,9 @@ def test_a_scalar_of_no_row_is_an_error_of_ours(warehouse: Warehouse) -> None:
         ("chdb:///a?b=c", "chdb:// takes no options"),
         ("clickhouse://h:9000", "the scheme is 'clickhouse'; use chdb:///absolute/folder, or http"),
         ("h:8123", "the scheme is 'h'"),
-        ("http://h:port", "the port is no number"),
-        ("http://h:99999", "the port is no number"),
-        ("http://", "there is no host in it"),
+        ("http://h:port", "the port is not a number"),
+        ("http://h:99999", "the port is not a number"),
+        ("http://", "it names no host"),
         ("http://h/masques", "remove the path '/masques'"),
         ("http://h?compress=1", "unknown option 'compress'"),
     ],

@@ -1,6 +1,6 @@
 """The server path: the same work over HTTP, with lines that break at the worst moments.
 
-The server is tests/support/http_front.py, the embedded engine behind ClickHouse's HTTP interface.
+The server is tests/clickhouse_front/, the embedded engine behind ClickHouse's HTTP interface.
 """
 
 from collections.abc import Iterator
@@ -14,14 +14,17 @@ from masques_pipelines.ledger.capture.source import CaptureSource
 from masques_pipelines.ledger.chart import read_chart
 from masques_pipelines.ledger.transactions import sync_transactions
 from masques_pipelines.rails.run import LEASE, ingest_all
+from masques_pipelines.sandbox.stamp import StampError, check_stamp, stamp_warehouse
+from masques_pipelines.sandbox.stand_ins import with_stand_ins
 from masques_pipelines.schema.migrations import make_plan
 from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.client import Origin, Warehouse
 from masques_pipelines.warehouse.connect import open_warehouse
 from masques_pipelines.warehouse.errors import WarehousePermanentError, WarehouseTransientError
 from masques_pipelines.warehouse.lease import LeaseBusyError, writer_lease
+from tests.clickhouse_front.faults import FaultKind
+from tests.clickhouse_front.front import Front, http_front
 from tests.support.fresh_schema import fresh_schema
-from tests.support.http_front import FaultKind, Front, http_front
 from tests.support.sync_worker import WRITE
 
 
@@ -51,6 +54,17 @@ def server(front: Front) -> Iterator[Warehouse]:
 def counted(warehouse: Warehouse) -> tuple[int, int]:
     events, times = warehouse.row("SELECT count(), uniqExact(timestamp) FROM masques.transactions")
     return int(events), int(times)
+
+
+def test_the_sandbox_fills_a_server_that_then_refuses_production(
+    server: Warehouse, front: Front, tmp_path: Path
+) -> None:
+    given = {"MASQUES_HOME": str(tmp_path), "MASQUES_CLICKHOUSE_URL": front.url}
+    sandbox = with_stand_ins(read_settings({**given, "MASQUES_SANDBOX": "1"}))
+    stamp_warehouse(server, sandbox)
+    check_stamp(server, sandbox)
+    with pytest.raises(StampError, match="is stamped sandbox since"):
+        check_stamp(server, with_stand_ins(read_settings(given)))
 
 
 def test_migrations_and_sync_work_over_http(server: Warehouse, small_capture: Path) -> None:

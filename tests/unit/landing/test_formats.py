@@ -2,14 +2,14 @@
 
 import gzip
 import json
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import fsspec
 import pyarrow as pa
 import pytest
-import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +21,7 @@ from masques_pipelines.landing.compression import decompressed
 from masques_pipelines.landing.zone import open_landing, read_lines, settled_files
 from masques_pipelines.read_ahead import read_ahead
 from masques_pipelines.settings import read_settings
+from masques_pipelines.zstd import compress as zstd_compress
 
 
 @given(st.binary(max_size=300).map(lambda raw: raw.replace(b"\xef", b"\n")), st.integers(1, 50))
@@ -54,15 +55,47 @@ def test_a_name_says_the_format(name: str, found: tuple[str, str] | None) -> Non
 
 def test_members_and_frames_that_follow_one_another_are_one_stream() -> None:
     parts = [b"first\n", b"", b"second\n" * 1000]
-    for ending, pack in (("gz", gzip.compress), ("zst", zstandard.compress)):
+    for ending, pack in (("gz", gzip.compress), ("zst", zstd_compress)):
         packed = b"".join(pack(part) for part in parts)
         for block in (1, 7, len(packed)):
             blocks = [packed[n : n + block] for n in range(0, len(packed), block)]
             assert b"".join(decompressed(blocks, ending)) == b"".join(parts)
+        made: list[bytes] = []
         with pytest.raises(FileProblemError, match="cut short"):
-            list(decompressed([packed[:-1]], ending))
+            made.extend(decompressed([packed[:-1]], ending))
+        assert b"".join(parts).startswith(b"".join(made))
         with pytest.raises(FileProblemError, match="damaged"):
             list(decompressed([packed, b"and then this"], ending))
+
+
+@pytest.mark.parametrize(("ending", "pack"), [("gz", gzip.compress), ("zst", zstd_compress)])
+def test_what_comes_before_a_cut_is_given(ending: str, pack: Callable[[bytes], bytes]) -> None:
+    chance = random.Random(5)
+    data = b"".join(b"%032x\n" % chance.getrandbits(128) for _ in range(60_000))
+    packed = pack(data)
+    cut = packed[: len(packed) // 2]
+    made: list[bytes] = []
+    with pytest.raises(FileProblemError, match="cut short"):
+        made.extend(decompressed([cut[n : n + 999] for n in range(0, len(cut), 999)], ending))
+    assert data.startswith(b"".join(made))
+    assert len(b"".join(made)) > len(data) // 4
+    assert list(decompressed([b"", b""], ending)) == []
+    assert b"".join(decompressed([pack(b"")], ending)) == b""
+
+
+def test_zeros_behind_a_gzip_file_are_passed_over_and_behind_zstd_are_damage() -> None:
+    assert list(decompressed([gzip.compress(b"a"), b"\0" * 600], "gz")) == [b"a"]
+    with pytest.raises(FileProblemError, match="damaged"):
+        list(decompressed([zstd_compress(b"a"), b"\0" * 600], "zst"))
+
+
+def test_an_error_of_the_store_is_not_taken_for_damage() -> None:
+    def blocks() -> Iterator[bytes]:
+        yield gzip.compress(b"a" * 100)[:20]
+        raise OSError("connection reset")
+
+    with pytest.raises(OSError, match="connection reset"):
+        list(decompressed(blocks(), "gz"))
 
 
 def test_every_arrow_type_is_written_exactly() -> None:

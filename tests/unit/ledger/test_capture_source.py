@@ -232,17 +232,17 @@ def _rewrite_meta(path: Path, **changes: object) -> None:
         ),
         (lambda f: _flip(f / "accounts.bin.zst"), "{f}/accounts.bin.zst: not a valid zstd file"),
         (lambda f: (f / "meta.json").unlink(), "{f}/meta.json: there is no such file"),
-        (lambda f: (f / "meta.json").write_text("{"), "{f}/meta.json: it is no JSON (Expecting"),
-        (lambda f: (f / "meta.json").write_bytes(b"\xff"), "{f}/meta.json: it is no JSON ("),
-        (lambda f: (f / "meta.json").write_text("[]"), "{f}/meta.json: it is no JSON object"),
+        (lambda f: (f / "meta.json").write_text("{"), "{f}/meta.json: not valid JSON (Expecting"),
+        (lambda f: (f / "meta.json").write_bytes(b"\xff"), "{f}/meta.json: not valid JSON ("),
+        (lambda f: (f / "meta.json").write_text("[]"), "{f}/meta.json: not a JSON object"),
         (
             lambda f: _rewrite_meta(f / "meta.json", cluster=None),
-            "{f}/meta.json: 'cluster': 'None' is no cluster id",
+            "{f}/meta.json: 'cluster': 'None' is not a valid cluster id",
         ),
         (
             # One more than a u128 holds.
             lambda f: _rewrite_meta(f / "meta.json", cluster=str(2**128)),
-            f"{{f}}/meta.json: 'cluster': '{2**128}' is no cluster id",
+            f"{{f}}/meta.json: 'cluster': '{2**128}' is not a valid cluster id",
         ),
         (
             lambda f: _rewrite_meta(f / "meta.json", release=""),
@@ -254,7 +254,7 @@ def _rewrite_meta(path: Path, **changes: object) -> None:
         ),
         (
             lambda f: _rewrite_meta(f / "meta.json", accounts_read_at=[{"accounts": 3}]),
-            "{f}/meta.json: 'accounts_read_at' is no list of accounts and ledger_time_ns",
+            "{f}/meta.json: 'accounts_read_at' is not a list of accounts and ledger_time_ns",
         ),
         (
             # The accounts of another moment: no proof could hold.

@@ -55,20 +55,20 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
         ),
         (
             "tigerbeetle://10.0.0.1:3000/?cluster_id=seven",
-            "cluster_id: 'seven' is no cluster id, a number from 0 to 2^128 - 1",
+            "cluster_id: 'seven' is not a valid cluster id, a number from 0 to 2^128 - 1",
         ),
         (
             # int() would read it as 10.
             "tigerbeetle://10.0.0.1:3000/?cluster_id=1_0",
-            "cluster_id: '1_0' is no cluster id, a number from 0 to 2^128 - 1",
+            "cluster_id: '1_0' is not a valid cluster id, a number from 0 to 2^128 - 1",
         ),
         (
             f"tigerbeetle://10.0.0.1:3000/?cluster_id={2**128}",
-            f"cluster_id: '{2**128}' is no cluster id, a number from 0 to 2^128 - 1",
+            f"cluster_id: '{2**128}' is not a valid cluster id, a number from 0 to 2^128 - 1",
         ),
         (
             "tigerbeetle://10.0.0.1:3000/?cluster_id=",
-            "cluster_id: '' is no cluster id, a number from 0 to 2^128 - 1",
+            "cluster_id: '' is not a valid cluster id, a number from 0 to 2^128 - 1",
         ),
         (
             "tigerbeetle://10.0.0.1:3000/?cluster_id=7&cluster_id=8",
@@ -105,12 +105,12 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
         ),
         (
             "tigerbeetle://10.0.0.1:3000,/?cluster_id=7",
-            "address 2 of 2: '' is no host name; write host:port, with commas between addresses",
+            "address 2 of 2: '' is not a host name; write host:port, with commas between addresses",
         ),
         (
             "tigerbeetle://10.0.0.1:70000/?cluster_id=7",
             (
-                "address 1 of 1: port '70000' is no number from 1 to 65535; "
+                "address 1 of 1: port '70000' is not a number from 1 to 65535; "
                 "write host:port, with commas between addresses"
             ),
         ),

@@ -57,20 +57,20 @@ def test_an_address_is_read_as_tigerbeetle_means_it(text: str, address: Address)
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "'' is no host name"),
-        (":3000", "'' is no host name"),
-        ("a b:3000", "'a b' is no host name"),
-        ("-a:3000", "'-a' is no host name"),
-        ("10.0.0.1:", "port '' is no number from 1 to 65535"),
-        ("10.0.0.1:0", "port '0' is no number from 1 to 65535"),
-        ("10.0.0.1:3000 ", "port '3000 ' is no number from 1 to 65535"),
-        ("65536", "port '65536' is no number from 1 to 65535"),
+        ("", "'' is not a host name"),
+        (":3000", "'' is not a host name"),
+        ("a b:3000", "'a b' is not a host name"),
+        ("-a:3000", "'-a' is not a host name"),
+        ("10.0.0.1:", "port '' is not a number from 1 to 65535"),
+        ("10.0.0.1:0", "port '0' is not a number from 1 to 65535"),
+        ("10.0.0.1:3000 ", "port '3000 ' is not a number from 1 to 65535"),
+        ("65536", "port '65536' is not a number from 1 to 65535"),
         # Digits, but not those of ASCII.
-        ("10.0.0.1:\u0663", "port '\u0663' is no number from 1 to 65535"),
-        ("10.0.0.1:1:2", "port '1:2' is no number from 1 to 65535"),
-        ("10.1:3000", "'10.1' is no IPv4 address"),
-        ("10.0.0.256:3000", "'10.0.0.256' is no IPv4 address"),
-        ("[10.0.0.1]:3000", "'10.0.0.1' in brackets is no IPv6 address"),
+        ("10.0.0.1:\u0663", "port '\u0663' is not a number from 1 to 65535"),
+        ("10.0.0.1:1:2", "port '1:2' is not a number from 1 to 65535"),
+        ("10.1:3000", "'10.1' is not an IPv4 address"),
+        ("10.0.0.256:3000", "'10.0.0.256' is not an IPv4 address"),
+        ("[10.0.0.1]:3000", "'10.0.0.1' in brackets is not an IPv6 address"),
         ("[fe80::1%eth0]:3000", "'fe80::1%eth0' has a zone (%), which the TigerBeetle client"),
         ("[::1", "an address is host:port or [ipv6]:port"),
         ("[::1]3000", "an address is host:port or [ipv6]:port"),
@@ -98,9 +98,9 @@ def test_a_name_without_an_address_is_named() -> None:
 def test_no_cluster_is_opened_for_arguments_that_cannot_be() -> None:
     address = Address("127.0.0.1", 3000)
 
-    with pytest.raises(ValueError, match="is no cluster id"):
+    with pytest.raises(ValueError, match="is not a valid cluster id"):
         TigerBeetleSource(2**128, [address])
-    with pytest.raises(ValueError, match="is no cluster id"):
+    with pytest.raises(ValueError, match="is not a valid cluster id"):
         TigerBeetleSource(-1, [address])
     with pytest.raises(ValueError, match="0 addresses; a cluster has 1 to 6"):
         TigerBeetleSource(7, [])
@@ -165,7 +165,7 @@ class TestEventsAreTransfers:
 
         assert str(raised.value) == (
             f"page: {name} of record 700 (time {int(events['timestamp'][700])}) is not what "
-            "query_transfers says: the layout of change events in this release is unknown, "
+            "query_transfers returns: the layout of change events in this release is unknown, "
             "nothing of it was used; see docs/tigerbeetle-versions.md"
         )
 

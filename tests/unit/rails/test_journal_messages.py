@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from masques_pipelines.rails import settlement_ids as identity
+from masques_pipelines.rails import settlement_ids
 from masques_pipelines.rails.journal.l402 import hash_in_macaroon, hash_of_preimage, read_invoice
-from masques_pipelines.rails.journal.messages import Known, LineError, announced, harmless
-from masques_pipelines.rails.protocol import Asset, Observation
+from masques_pipelines.rails.journal.messages import LineError, announced, harmless
+from masques_pipelines.rails.protocol import Asset, AssetAllowList, Observation
 from tests.support.bolt11 import challenge, invoice, l402_token
 from tests.support.paths import DATA
 
@@ -18,9 +18,9 @@ RAIL_DATA = DATA / "rails"
 BASE, USDC = "eip155:8453", "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913"
 SOLANA = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp"
 MINT = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
-KNOWN = Known(
+KNOWN = AssetAllowList(
     {(BASE, USDC): Asset(USDC, "USDC", 6), (SOLANA, MINT): Asset(MINT, "USDC", 6)},
-    "bip122:000000000019d6689c085ae165831e93",
+    {"base": BASE, "solana": SOLANA, "lightning": "bip122:000000000019d6689c085ae165831e93"},
 )
 AT = "2026-11-20T10:00:00Z"
 HASH = "ab" * 32
@@ -67,7 +67,7 @@ def test_versions_and_forms_of_one_payment_are_one_settlement() -> None:
     assert by_old_body.network == BASE  # "base" in version 1
 
     assert by_body == Observation(
-        settlement_id=identity.base_authorization(
+        settlement_id=settlement_ids.base_authorization(
             BASE,
             USDC,
             "0x9965507d1a55bcc2695c58ba16fb37d819b0a4dc",
@@ -101,12 +101,12 @@ def test_solana_is_known_by_its_signature_or_by_what_was_to_be_sent() -> None:
     request = {"paymentPayload": sample("sol_x402_payment_payload.json")}
     answer = sample("sol_x402_settle_response_success.json")
     seen = read({"event": "settle", "request": request, "response": answer})
-    assert seen.settlement_id == identity.solana_transfer(
+    assert seen.settlement_id == settlement_ids.solana_transfer(
         SOLANA, answer["transaction"], "ASZ2TDDNJG2n42TxAezqNNzwWipykHrENDKMCoLKgzup"
     )
     unsent = {**answer, "success": False, "errorReason": "invalid", "transaction": ""}
     attempt = read({"event": "settle", "request": request, "response": unsent})
-    assert attempt.settlement_id == identity.attempt("solana", request["paymentPayload"])
+    assert attempt.settlement_id == settlement_ids.attempt("solana", request["paymentPayload"])
     assert (attempt.tx_hash, attempt.attributes["facilitator_said"]) == ("", "failure: invalid")
     assert (
         announced(json.dumps({"recorded_at": AT, "event": "verify", "request": request}), KNOWN)
@@ -146,7 +146,7 @@ def test_permit2_takes_its_deadline_and_payer_and_not_its_maximum_for_the_amount
         {"event": "settle", "request": {"paymentPayload": payload},
          "response": {"success": True, "transaction": "0x" + "2" * 64}}
     )  # fmt: skip
-    assert seen.settlement_id == identity.attempt("base", payload)
+    assert seen.settlement_id == settlement_ids.attempt("base", payload)
     assert seen.attributes["deadline_s"] == "1795409999"
     assert (seen.payer, seen.payment_ref) == ("0xab" + "0" * 38, "")
 
@@ -221,7 +221,7 @@ def test_what_is_kept_of_an_unreadable_line_holds_no_secret() -> None:
         assert secret not in kept
     assert json.loads(kept)["request"]["paymentPayload"]["payload"]["authorization"]["nonce"]
     assert json.loads(kept)["response"]["success"] is True
-    assert harmless('{"preimage": "' + preimage) == "[78 characters that are no JSON]"
+    assert harmless('{"preimage": "' + preimage) == "[78 characters that are not JSON]"
 
 
 def test_what_is_announced_holds_no_secret() -> None:

@@ -1,13 +1,15 @@
-"""Nodes: what a URL may be, what is shown of it, and pauses between attempts."""
+"""Nodes: what a URL may be, what is shown of it, and what providers say of their limits."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from masques_pipelines.rails.base.logs import suggested_size
-from masques_pipelines.rails.node import ATTEMPTS_MAX, HttpNode, open_node
-from masques_pipelines.rails.protocol import RailRefusedError, RailUnavailableError
+from masques_pipelines.rails.node import open_node
+from masques_pipelines.rails.protocol import RailRefusedError
 
 
 def test_a_url_is_shown_without_its_key() -> None:
@@ -31,22 +33,6 @@ def test_a_certificate_that_is_none_is_refused(tmp_path: Path) -> None:
         open_node("https://lnd.example.test:8080", ca_file=path)
 
 
-def test_pauses_grow_are_bounded_and_obey_retry_after() -> None:
-    pauses: list[float] = []
-    answers = httpx.MockTransport(
-        lambda _request: httpx.Response(429, headers={"Retry-After": "3600"}, json={})
-    )
-    with httpx.Client(transport=answers) as client:
-        node = HttpNode(client, "http://a.test", "http://a.test", sleep=pauses.append)
-        with pytest.raises(RailUnavailableError, match="HTTP 429 at each of 4 attempts"):
-            node.json("GET", "/")
-    assert node.calls == ATTEMPTS_MAX
-    assert max(pauses) == 10.0  # an hour is somebody else's matter
-    own = [pause for pause in pauses if pause != 10.0]
-    assert own == sorted(own)
-    assert 0.5 <= own[0] <= 0.75
-
-
 @pytest.mark.parametrize(
     ("message", "size"),
     [
@@ -64,3 +50,29 @@ def test_pauses_grow_are_bounded_and_obey_retry_after() -> None:
 )
 def test_what_providers_say_of_their_limits_is_understood(message: str, size: int | None) -> None:
     assert suggested_size(message) == size
+
+
+def test_no_log_of_a_request_shows_the_key_in_its_url(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("httpx2").setLevel(logging.NOTSET)
+    node = open_node("http://127.0.0.1:9/v2/a-secret-key", sleep=lambda _s: None)
+    node.close()
+    answers: Iterator[httpx2.Response | Exception] = iter(
+        [httpx2.Response(429, json={}), httpx2.ConnectError("a-secret-key")]
+    )
+
+    def answer(_request: httpx2.Request) -> httpx2.Response:
+        found = next(answers, httpx2.Response(200, json={}))
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    with httpx2.Client(transport=httpx2.MockTransport(answer)) as client:
+        node.client = client
+        assert node.json("POST", body={}) == (200, {})
+    messages = [each.getMessage() for each in caplog.records if each.name.startswith("masques")]
+    assert [message.partition("; ")[0] for message in messages] == [
+        "http://127.0.0.1:9: HTTP 429",
+        "http://127.0.0.1:9: no answer (ConnectError)",
+    ]
+    assert "a-secret-key" not in caplog.text

@@ -20,6 +20,7 @@ from tests.support.captures import (
     transfers_at,
     write_folder,
 )
+from tests.support.patience import moment_s
 
 EVENT_TIMES = (
     "timestamp",
@@ -130,7 +131,7 @@ def test_a_target_that_is_there_is_kept(small_capture: Path, tmp_path: Path) -> 
 def test_the_first_of_two_at_once_wins_and_the_other_leaves_nothing(
     small_capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    both_wrote = threading.Barrier(2, timeout=60)
+    both_wrote = threading.Barrier(2, timeout=moment_s())
 
     def put_in_place_together(part: Path, folder: Path) -> bool:
         both_wrote.wait()

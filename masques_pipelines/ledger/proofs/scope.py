@@ -1,0 +1,56 @@
+"""The scope of one pass over the proofs: position, scales of the chart and options, read once."""
+
+import functools
+from dataclasses import dataclass
+from typing import Final
+
+from masques_pipelines.ledger.proofs.position import Position, read_position
+from masques_pipelines.money import amount_text, whole_units
+from masques_pipelines.warehouse.client import Warehouse
+
+_LEDGERS: Final = "SELECT ledger, asset, scale FROM masques_ops.chart_ledgers"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """One pass over the tables.
+
+    Attributes:
+        warehouse: Where the copy is.
+        position: From where to where the proofs go.
+        recompute_after_ns: The rows of sealed batches that end after this are recomputed; 0 for
+            all of them.
+        kept_digest: A seal's digest that was kept elsewhere and must be in the chain.
+    """
+
+    warehouse: Warehouse
+    position: Position
+    recompute_after_ns: int = 0
+    kept_digest: str | None = None
+
+    @functools.cached_property
+    def _ledgers(self) -> dict[int, tuple[str, int]]:
+        rows = self.warehouse.rows(_LEDGERS)
+        return {int(ledger): (str(asset), int(scale)) for ledger, asset, scale in rows}
+
+    def money(self, ledger: int, raw: int) -> str:
+        """Returns a raw amount of a ledger in whole units, for instance "12.500000 USD"."""
+        asset, scale = self._ledgers.get(int(ledger), (f"ledger_{ledger}", 0))
+        return amount_text(whole_units(int(raw), scale), asset)
+
+
+def read_scope(
+    warehouse: Warehouse, *, from_beginning: bool = False, kept_digest: str | None = None
+) -> Scope:
+    """Reads the position of a pass that recomputes every sealed batch."""
+    return Scope(
+        warehouse,
+        read_position(warehouse, from_beginning=from_beginning),
+        kept_digest=kept_digest,
+    )
+
+
+def read_scope_of_news(warehouse: Warehouse) -> Scope:
+    """Reads the position of a pass over what is new since the newest checkpoint."""
+    position = read_position(warehouse)
+    return Scope(warehouse, position, recompute_after_ns=position.base_ns)

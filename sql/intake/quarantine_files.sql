@@ -1,9 +1,0 @@
--- Files in quarantine as a whole.
-SELECT source
-FROM masques_ops.quarantine FINAL
-WHERE ({table_name:String} = '' OR table_name = {table_name:String})
-    AND ({reason:String} = '' OR reason = {reason:String}
-        OR startsWith(reason, concat({reason:String}, ':')))
-    AND ({source:String} = '' OR source = {source:String})
-    AND ({state:String} = '' OR state = {state:String})
-    AND line_no = 0

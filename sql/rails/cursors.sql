@@ -1,4 +1,0 @@
--- Where each rail goes on.
-SELECT rail, network, position, saved_at
-FROM masques_ops.rail_cursors FINAL
-ORDER BY rail, network

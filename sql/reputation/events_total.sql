@@ -1,3 +1,0 @@
--- How many events there are.
-SELECT count()
-FROM masques.reputation_events

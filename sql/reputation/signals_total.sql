@@ -1,4 +1,0 @@
--- How many signals the pipeline has derived.
-SELECT count()
-FROM masques.reputation_events
-WHERE attributes['source'] = 'pipeline'

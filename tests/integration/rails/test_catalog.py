@@ -1,0 +1,158 @@
+"""A rail is a folder and a line of the catalog: one that is added runs, is listed and rewound."""
+
+import contextlib
+import logging
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from masques_pipelines import rails
+from masques_pipelines.cli import masques
+from masques_pipelines.errors import SettingError
+from masques_pipelines.rails import catalog
+from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
+from masques_pipelines.rails.protocol import Asset, Cursor, FetchResult, Observation
+from masques_pipelines.rails.rewind import RewindError, rewind
+from masques_pipelines.rails.run import ingest_all
+from masques_pipelines.rails.settlement_ids import settlement_id
+from masques_pipelines.settings import Settings, read_settings
+from masques_pipelines.warehouse.client import Warehouse
+
+NETWORK = "test:1"
+COIN = Asset("coin", "COIN", 2)
+HEAD = 3
+
+
+class CoinRail:
+    """One payment in each of the blocks 1 to HEAD."""
+
+    name = "coin"
+    network = NETWORK
+    description = "coin"
+    calls = 0
+
+    def fetch(self, cursor: Cursor | None) -> FetchResult:
+        after = int(cursor["block"]) if cursor else 0
+        return FetchResult(
+            observations=[
+                Observation(
+                    settlement_id=settlement_id("coin", NETWORK, str(block)),
+                    source="chain",
+                    rail=self.name,
+                    network=NETWORK,
+                    direction="in",
+                    status="confirmed",
+                    amount=Decimal(block),
+                    currency=COIN.symbol,
+                    timestamp_ns=1_795_168_800 * 10**9,
+                    asset=COIN.address,
+                    finality="final",
+                    block_height=block,
+                )
+                for block in range(after + 1, HEAD + 1)
+            ],
+            cursor={"block": HEAD},
+            is_caught_up=True,
+            position=HEAD,
+            behind=0,
+        )
+
+
+@contextlib.contextmanager
+def open_coin(_context: RailContext) -> Iterator[CoinRail]:
+    yield CoinRail()
+
+
+DESCRIPTOR = RailDescriptor(
+    name="coin",
+    unit="block",
+    open=open_coin,
+    network=lambda _settings: NETWORK,
+    position=lambda cursor: int(cursor["block"]),
+    rewind=lambda cursor, position: {**cursor, "block": position},
+    assets=lambda _settings: {(NETWORK, COIN.address): COIN},
+    normalize_payer=str.upper,
+)
+
+
+@pytest.fixture
+def settings(
+    monkeypatch: pytest.MonkeyPatch, engine_settings: Settings, tmp_path: Path
+) -> Settings:
+    monkeypatch.setattr(catalog, "RAILS", (*catalog.RAILS, DESCRIPTOR))
+    monkeypatch.setenv("MASQUES_CLICKHOUSE_URL", engine_settings.clickhouse_url)
+    monkeypatch.setenv("MASQUES_HOME", str(tmp_path))
+    return read_settings()
+
+
+def invoke(*arguments: str) -> str:
+    result = CliRunner().invoke(masques, ["rails", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_a_rail_that_is_added_runs_is_listed_and_is_rewound(
+    warehouse: Warehouse, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="masques_pipelines")
+    assert re.search(r"^coin +on$", invoke("status"), re.MULTILINE)
+    done = ingest_all(warehouse, settings)
+    others = catalog.RAILS[:-1]
+    assert [(each.rail, each.disabled_reason, each.error) for each in done.outcomes] == [
+        *((each.name, each.disabled_reason(settings) or "", "") for each in others),
+        ("coin", "", ""),
+    ]
+    assert done.rows_written == HEAD
+    messages = [each.getMessage() for each in caplog.records if each.name.startswith("masques")]
+    assert "base is off: MASQUES_BASE_RPC_URL is not set" in messages
+    assert messages[-1].startswith(
+        "coin: 3 revisions from 3 observations, at 3 (0 behind), 0 calls in "
+    )
+    assert re.search(r"coin\W+test:1\W+3\b", invoke("status"))
+
+    assert "coin: was at block 3; the next run continues from block 1" in invoke(
+        "rewind", "coin", "1"
+    )
+    again = ingest_all(warehouse, settings).outcomes[-1].run
+    assert again is not None
+    assert (again.observations, again.revisions, again.position) == (2, 0, HEAD)
+    assert catalog.allow_list(settings).rail_of(NETWORK) == "coin"
+    assert catalog.allow_list(settings).assets[NETWORK, COIN.address] == COIN
+
+    account = "00000000-0000-0000-0000-0000000000c8"
+    invoke(
+        *("register", "--rail", "coin", "--address", "abc", "--account", account),
+        *("--from", "2026-01-01"),
+    )
+    assert warehouse.rows("SELECT rail, address FROM masques_ops.payer_addresses FINAL") == [
+        ("coin", "ABC")
+    ]
+
+
+def test_a_rail_that_is_off_or_cannot_rewind_says_so(
+    warehouse: Warehouse, settings: Settings
+) -> None:
+    with (
+        pytest.raises(SettingError, match="MASQUES_BASE_RPC_URL is not set: the rail base is off"),
+        catalog.open_rail(settings, "base", list),
+    ):
+        pass
+    with pytest.raises(RewindError, match="journal: its cursor holds one position for each file"):
+        rewind(warehouse, settings, "journal", 0)
+    result = CliRunner().invoke(masques, ["rails", "rewind", "journal", "0"])
+    assert result.exit_code == 2
+    assert "'journal' is not one of base, " in result.output
+
+
+def test_every_folder_of_a_rail_is_in_the_catalog_and_nothing_else_names_a_rail() -> None:
+    folder = Path(rails.__path__[0])
+    names = sorted(each.parent.name for each in folder.glob("*/rail.py"))
+    assert sorted(each.name for each in catalog.RAILS) == names
+    pattern = re.compile(rf"""["']({"|".join(names)})["']|rails\.({"|".join(names)})\b""")
+    found = {path.name for path in folder.glob("*.py") if pattern.search(path.read_text("utf-8"))}
+    # Ids are text that never changes; x402 version 1 names networks by the names of rails.
+    assert found == {"catalog.py", "settlement_ids.py"}

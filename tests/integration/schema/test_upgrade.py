@@ -1,0 +1,94 @@
+"""A change of a table, tried on a warehouse that the files before it made and that has rows.
+
+Each numbered file after the first ones (LAST_FIRST_FILE) is tried by itself: nothing has to be
+added here for it. What a change must do to the rows that are there (fill a new column, say) is a
+test of its own beside this one.
+"""
+
+from collections.abc import Sequence
+
+import pytest
+
+from masques_pipelines.schema.files import SqlFile, sql_files
+from masques_pipelines.warehouse.client import Warehouse
+from tests.support.filled_tables import ROWS, fill_tables, stored_tables
+
+# The files that made the schema at once; there is no warehouse from before them.
+LAST_FIRST_FILE = 11
+NUMBERED = [file for file in sql_files() if not file.is_views]
+CHANGES = [file for file in NUMBERED if file.version > LAST_FIRST_FILE]
+
+
+def lost_by(warehouse: Warehouse, change: SqlFile, before: Sequence[SqlFile]) -> list[str]:
+    """Applies a change twice to filled tables; returns a line for each table that lost something.
+
+    A value is lost when a column that was there is not, or holds something else.
+    """
+    for file in before:
+        warehouse.client.command(file.text)
+    fill_tables(warehouse)
+    columns = {table: described(warehouse, table) for table in stored_tables(warehouse)}
+    held = {table: rows_of(warehouse, table, names) for table, names in columns.items()}
+    assert {len(rows) for rows in held.values()} <= {ROWS, ROWS + 1}  # and one row of a seed
+    for _ in range(2):
+        warehouse.client.command(change.text)
+    left = set(stored_tables(warehouse))
+    return [
+        f"{table}: {'is gone' if table not in left else 'lost rows, columns or values'}"
+        for table, names in columns.items()
+        if table not in left
+        or not set(names) <= set(described(warehouse, table))
+        or rows_of(warehouse, table, names) != held[table]
+    ]
+
+
+def described(warehouse: Warehouse, table: str) -> list[str]:
+    return [
+        str(row[0])
+        for row in warehouse.rows(f"DESCRIBE TABLE {table}")
+        if row[2] in ("", "DEFAULT")
+    ]
+
+
+def rows_of(warehouse: Warehouse, table: str, names: Sequence[str]) -> list[tuple[object, ...]]:
+    values = ", ".join(f"toString({name})" for name in names)
+    return warehouse.rows(f"SELECT {values} FROM {table} ORDER BY ALL")
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda file: str(file.name))
+def test_a_change_keeps_every_row(empty_warehouse: Warehouse, change: SqlFile) -> None:
+    before = [file for file in NUMBERED if file.version < change.version]
+    assert lost_by(empty_warehouse, change, before) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "lost"),
+    [
+        (
+            "ALTER TABLE masques_ops.exchange_rates ADD COLUMN IF NOT EXISTS b String DEFAULT 'x'",
+            [],
+        ),
+        ("ALTER TABLE masques_ops.exchange_rates MODIFY COLUMN usd Decimal(76, 18)", []),
+        (
+            "ALTER TABLE masques_ops.exchange_rates MODIFY COLUMN usd Decimal(38, 0)",
+            ["masques_ops.exchange_rates: lost rows, columns or values"],
+        ),
+        (
+            "ALTER TABLE masques_ops.exchange_rates DROP COLUMN IF EXISTS source",
+            ["masques_ops.exchange_rates: lost rows, columns or values"],
+        ),
+        (
+            "TRUNCATE TABLE masques_ops.exchange_rates",
+            ["masques_ops.exchange_rates: lost rows, columns or values"],
+        ),
+        (
+            "DROP TABLE IF EXISTS masques_ops.exchange_rates",
+            ["masques_ops.exchange_rates: is gone"],
+        ),
+    ],
+)
+def test_a_change_that_loses_something_is_found(
+    empty_warehouse: Warehouse, text: str, lost: list[str]
+) -> None:
+    before = [file for file in NUMBERED if file.version in (1, 11)]
+    assert lost_by(empty_warehouse, SqlFile(12, "012_made_up.sql", text), before) == lost
