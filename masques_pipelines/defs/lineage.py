@@ -32,6 +32,8 @@ _FILLED_WITH: Final[Mapping[str, tuple[dg.AssetKey, ...]]] = {
     "rails": (table_key("settlements"),),
     "reputation": (table_key("reputation_scores"),),
 }
+_VIEW: Final = re.compile(r"\bCREATE OR REPLACE VIEW (\S+)")
+_COMMENT: Final = re.compile(r"\bCOMMENT '((?:[^']|'')*)'\s*$")
 _OBJECT: Final = re.compile(r"\b(masques(?:_ops|_marts)?)\.`?(\w+)`?")
 
 
@@ -93,24 +95,38 @@ def _kind(rail: RailDescriptor) -> str:
 def marts(declared: Declared, files: Sequence[SqlFile]) -> list[dg.AssetSpec]:
     """Returns the views of masques_marts, each with its SQL and what it selects from.
 
-    They are derived from the declared schema: a new view needs no entry here.
+    They are read from the SQL files and the declared schema: a new view needs no entry here.
     """
     return [
         dg.AssetSpec(
-            dg.AssetKey([MARTS, name.removeprefix(f"{MARTS}.")]),
-            description=_description(name, declared),
+            dg.AssetKey(name.split(".", 1)),
+            description=_comment(definition),
             deps=sorted(view_dependencies(name, declared, files)) or [SCHEMA_MIGRATIONS],
             group_name="marts",
             kinds={"clickhouse", "view"},
             owners=OWNERS,
             metadata={
                 "dagster/relation_identifier": name,
-                "sql": dg.MetadataValue.md(f"```sql\n{_pretty(declared.objects[name].query)}\n```"),
+                "sql": dg.MetadataValue.md(f"```sql\n{definition}\n```"),
             },
         )
-        for name in declared.objects
-        if name.startswith(f"{MARTS}.")
+        for name, definition in _view_definitions(files).items()
+        if name.startswith(f"{MARTS}.") and name in declared.objects
     ]
+
+
+def _view_definitions(files: Sequence[SqlFile]) -> dict[str, str]:
+    """Returns the statement that makes each view, by `database.name`."""
+    statements = (
+        statement for file in files if file.is_views for statement in file.statements(cluster=False)
+    )
+    return {match[1]: statement for statement in statements if (match := _VIEW.search(statement))}
+
+
+def _comment(definition: str) -> str | None:
+    """Returns a view's own comment, which ends its definition."""
+    match = _COMMENT.search(definition)
+    return match[1].replace("''", "'") if match else None
 
 
 def view_dependencies(name: str, declared: Declared, files: Sequence[SqlFile]) -> set[dg.AssetKey]:
@@ -145,18 +161,3 @@ def _named(query: str, declared: Declared) -> set[str]:
     """Returns the objects that a query names; aliases of the same form are none."""
     names = {f"{database}.{table}" for database, table in _OBJECT.findall(query)}
     return names & declared.objects.keys()
-
-
-def _description(name: str, declared: Declared) -> str:
-    comment = getattr(declared.objects[name], "comment", "")
-    return comment or f"The view {name}; its SQL is in its metadata."
-
-
-def _pretty(query: str) -> str:
-    """Returns a view's query, which the engine prints on one line, with one line per clause."""
-    return re.sub(
-        r" (?=(?:SELECT|FROM|WHERE|GROUP BY|HAVING|ORDER BY|LIMIT|UNION ALL|"
-        r"(?:LEFT |INNER |ANY |ASOF )*JOIN)\b)",
-        "\n",
-        query,
-    )

@@ -52,6 +52,9 @@ def test_the_columns_of_tables_and_views_are_those_that_are_declared() -> None:
         for name in declared.objects
         if name.startswith(("masques.", "masques_marts.")) and not name.endswith("_mv")
     } | {"masques_ops.schema_migrations"}
+    columns = [column for schema in shown.values() for column in schema.columns]
+    assert len(columns) > 200
+    assert [column for column in columns if not column.description] == []
     for name, schema in shown.items():
         assert [(column.name, column.type) for column in schema.columns] == list(
             declared.objects[name].columns.items()
