@@ -5,8 +5,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from masques_pipelines.defs.table_asset import SCHEMA_MIGRATIONS
 from masques_pipelines.defs.resources import MODE_TAG
+from masques_pipelines.defs.table_asset import SCHEMA_MIGRATIONS
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Warehouse
 from tests.support.code_location import defs
