@@ -1,9 +1,8 @@
-"""How fast the intake loads requests, as a share of a bare INSERT … SELECT FROM file().
+"""Measures how fast the intake loads requests, beside a bare INSERT … SELECT FROM file().
 
-Here: one million full NDJSON requests, 100 bad lines among them, and both ways of loading them.
-Not here: whether the rows are right (tests/); only that all bad lines are found.
-A re-run makes the same rows and measures anew. Each way runs in a process of its own, in turns, so
-that both meet the same machine; peak memory is that of the process.
+One million full NDJSON requests, 100 bad lines among them, are loaded both ways. Each way runs in
+a process of its own, in turns, so that both see the same machine; peak memory is that of the
+process. Of the rows it only checks that all bad lines are found.
 
     python benchmarks/bench_intake.py [--rows 1000000] [--rounds 3]
 """

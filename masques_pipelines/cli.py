@@ -1,7 +1,9 @@
 """The `masques` command: the list of commands, and how an error is shown."""
 
+import signal
 import sys
-from typing import Final
+from types import FrameType
+from typing import Final, NoReturn
 
 import click
 
@@ -13,6 +15,7 @@ from masques_pipelines.errors import MasquesError
 
 EXIT_FAILED: Final = 1
 EXIT_INTERRUPTED: Final = 130
+EXIT_TERMINATED: Final = 143
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -40,9 +43,10 @@ def main() -> None:
     """Runs the command line and exits.
 
     An error that a person can fix is one line on stderr and exit code 1 (a line for each bad
-    setting); a wrong use of a command is 2, Ctrl-C 130.
+    setting); a wrong use of a command is 2, Ctrl-C 130, SIGTERM 143.
     """
     show_progress()
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         # Not standalone: click would exit with 1 after Ctrl-C.
         sys.exit(masques.main(standalone_mode=False))
@@ -64,3 +68,8 @@ def main() -> None:
 
 def _is_interrupt(error: click.Abort) -> bool:
     return isinstance(error.__cause__ or error.__context__, KeyboardInterrupt)
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Ends the command as Ctrl-C does: what is open is closed."""
+    sys.exit(EXIT_TERMINATED)

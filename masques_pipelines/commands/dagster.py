@@ -1,15 +1,12 @@
-"""`masques dev`, `masques asset …` and the like: Dagster's own commands, with everything set.
+"""Runs Dagster's own commands with everything set: `masques dev`, `masques asset …` and others."""
 
-Here: what Dagster needs to be told, making its history at the first use, and handing over to it.
-Not here: any definition.
-A re-run is Dagster's matter: it keeps the history in `.dagster/` of the checkout.
-"""
-
+import contextlib
 import fcntl
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +16,7 @@ from masques_pipelines.commands.console import command_settings
 from masques_pipelines.settings import project_root
 
 MODULE: Final = "masques_pipelines.definitions"
+_PROCESS: Final = "masques_pipelines.commands.dagster_process"
 _HANDED_OVER: Final = {
     "asset": "Dagster: asset materialize --select '*'.",
     "definitions": "Dagster: definitions validate.",
@@ -38,7 +36,9 @@ _LOCATION_OPTIONS: Final = {"-m", "--module-name", "-f", "--python-file", "-w", 
 
 def dagster_arguments(arguments: Sequence[str]) -> list[str]:
     """Returns the whole command line that runs Dagster."""
-    return [sys.executable, "-m", "dagster", *arguments]
+    # `dev` starts processes of its own and ends them itself.
+    module = _PROCESS if arguments and arguments[0] in _NEED_MODULE else "dagster"
+    return [sys.executable, "-m", module, *arguments]
 
 
 def dagster_environment(arguments: Sequence[str]) -> dict[str, str]:
@@ -85,8 +85,13 @@ def _make_history(environment: Mapping[str, str]) -> None:
         return
 
 
-def run_dagster(arguments: Sequence[str], variables: Mapping[str, str]) -> "subprocess.Popen[str]":
-    """Starts a Dagster command whose output is read line by line by the caller.
+@contextlib.contextmanager
+def running_dagster(
+    arguments: Sequence[str], variables: Mapping[str, str]
+) -> "Iterator[subprocess.Popen[str]]":
+    """Runs a Dagster command whose output the caller reads line by line, to its end.
+
+    An interrupt is handed on to it and waited for: no run goes on behind a command that has ended.
 
     Args:
         arguments: Dagster's.
@@ -94,7 +99,7 @@ def run_dagster(arguments: Sequence[str], variables: Mapping[str, str]) -> "subp
     """
     environment = {**dagster_environment(arguments), **variables}
     _make_history(environment)
-    return subprocess.Popen(  # noqa: S603 - this interpreter, fixed arguments
+    process = subprocess.Popen(  # noqa: S603 - this interpreter, fixed arguments
         dagster_arguments(arguments),
         cwd=project_root(),
         env=environment,
@@ -102,13 +107,26 @@ def run_dagster(arguments: Sequence[str], variables: Mapping[str, str]) -> "subp
         stderr=subprocess.STDOUT,
         text=True,
         encoding="utf-8",
+        # Ctrl-C reaches a whole process group. It shall reach this process once, by us.
+        start_new_session=True,
     )
+    with process:
+        try:
+            yield process
+        except BaseException:
+            process.send_signal(signal.SIGINT)
+            process.communicate()
+            raise
 
 
 def _hand_over(arguments: Sequence[str]) -> None:
     environment = dagster_environment(arguments)
     _make_history(environment)
     os.chdir(project_root())
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell without job control starts what runs behind it (`masques dev &`) that way, and
+        # Dagster gives SIGTERM the same meaning: only SIGKILL would end it.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execve(sys.executable, dagster_arguments(arguments), environment)  # noqa: S606 - this interpreter
 
 

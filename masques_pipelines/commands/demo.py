@@ -12,7 +12,7 @@ from typing import Final
 import click
 
 from masques_pipelines.commands.console import announce
-from masques_pipelines.commands.dagster import run_dagster
+from masques_pipelines.commands.dagster import running_dagster
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.errors import PermanentError, SettingError
 from masques_pipelines.sandbox.stand_ins import (
@@ -91,9 +91,8 @@ def _is_default(settings: Settings) -> bool:
 
 def _materialize_all(variables: Mapping[str, str]) -> None:
     """Materializes every asset in one run, showing its steps; raises when it failed."""
-    process = run_dagster(["asset", "materialize", "--select", "*"], variables)
     lines: list[str] = []
-    with process:
+    with running_dagster(["asset", "materialize", "--select", "*"], variables) as process:
         for line in process.stdout or ():
             lines.append(line.rstrip())
             shown = _condensed(lines[-1])

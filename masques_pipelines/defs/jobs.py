@@ -1,16 +1,21 @@
-"""Jobs and the schedules that run them.
-
-Here: one job and one schedule for each line of business. A job starts with the root asset.
-Not here: assets (one file per table), sensors (sensors.py), concurrency (dagster.yaml).
-A re-run of a job is always safe: see each asset.
-"""
+"""Jobs and the schedules that run them; each job starts with the root asset."""
 
 from datetime import datetime, timedelta
 from typing import Final
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import (
+    UnresolvedAssetJobDefinition,
+)
 
-from masques_pipelines.defs.migrations import SCHEMA_MIGRATIONS
+from masques_pipelines.defs.cadence import (
+    INTAKE,
+    LEDGER_SYNC,
+    REPUTATION_AGGREGATION,
+    SETTLEMENT_INGESTION,
+    Cadence,
+)
+from masques_pipelines.defs.table_asset import OWNERS, SCHEMA_MIGRATIONS, table_key
 from masques_pipelines.intake.tables import TABLES
 
 UNFINISHED: Final = (
@@ -22,11 +27,6 @@ UNFINISHED: Final = (
 # A run that claims to be unfinished for longer than dagster.yaml lets any run live is a dead one
 # (a killed command-line run stays STARTED for ever); it must not stop the schedule.
 UNFINISHED_AGE_MAX: Final = timedelta(hours=4)
-
-
-def with_root(group: str) -> dg.AssetSelection:
-    """Selects the root asset and one group, so that a new table needs no edit here."""
-    return dg.AssetSelection.assets(SCHEMA_MIGRATIONS) | dg.AssetSelection.groups(group)
 
 
 def unfinished_run(
@@ -46,7 +46,7 @@ def unfinished_run(
     return dg.SkipReason(f"run {unfinished[0].run_id} of {job_name} is not finished yet")
 
 
-def steady_schedule(job_name: str, cron_schedule: str) -> dg.ScheduleDefinition:
+def steady_schedule(job_name: str, cadence: Cadence, description: str) -> dg.ScheduleDefinition:
     """Returns a schedule in UTC that skips a tick while the job's last run is unfinished.
 
     Without the skip a long back-fill would pile up a queue of runs that have nothing left to do.
@@ -55,9 +55,10 @@ def steady_schedule(job_name: str, cron_schedule: str) -> dg.ScheduleDefinition:
     @dg.schedule(
         name=f"{job_name.removesuffix('_job')}_schedule",
         job_name=job_name,
-        cron_schedule=cron_schedule,
+        cron_schedule=cadence.cron,
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"{description} A tick is skipped while the job's last run is unfinished.",
     )
     def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         skip = unfinished_run(context.instance, job_name, context.scheduled_execution_time)
@@ -68,37 +69,60 @@ def steady_schedule(job_name: str, cron_schedule: str) -> dg.ScheduleDefinition:
     return tick
 
 
-ledger_sync_job = dg.define_asset_job(
+def _job(name: str, selection: dg.AssetSelection, description: str) -> UnresolvedAssetJobDefinition:
+    return dg.define_asset_job(
+        name,
+        selection=dg.AssetSelection.assets(SCHEMA_MIGRATIONS) | selection,
+        description=description,
+        # Shown beside each run of the job; alerts and filters go by them.
+        tags={"owner": OWNERS[0].removeprefix("team:"), "part": name.removesuffix("_job")},
+    )
+
+
+ledger_sync_job = _job(
     "ledger_sync_job",
-    selection=with_root("ledger"),
-    description="Brings accounts and transactions up to the ledger's newest event.",
+    dg.AssetSelection.groups("ledger"),
+    "Copies accounts and change events up to the ledger's newest event, and proves the copy. "
+    "Running it again copies what is new since.",
 )
-ledger_sync_schedule = steady_schedule("ledger_sync_job", "*/5 * * * *")
+ledger_sync_schedule = steady_schedule(
+    "ledger_sync_job", LEDGER_SYNC, "Every 5 minutes: keeps accounts and transactions up to date."
+)
 
-settlement_ingestion_job = dg.define_asset_job(
+settlement_ingestion_job = _job(
     "settlement_ingestion_job",
-    selection=with_root("settlement"),
-    description="Brings settlements up to the head of every rail that is on.",
+    dg.AssetSelection.groups("settlement"),
+    "Reads every configured rail up to its head and appends what changed to settlements. A rail "
+    "that cannot be read fails its check; the others are read all the same.",
 )
-settlement_ingestion_schedule = steady_schedule("settlement_ingestion_job", "*/10 * * * *")
+settlement_ingestion_schedule = steady_schedule(
+    "settlement_ingestion_job", SETTLEMENT_INGESTION, "Every 10 minutes: reads the rails."
+)
 
-reputation_aggregation_job = dg.define_asset_job(
+reputation_aggregation_job = _job(
     "reputation_aggregation_job",
-    selection=dg.AssetSelection.assets(SCHEMA_MIGRATIONS, ["masques", "reputation_scores"]),
-    description="Derives signals, and computes every identity's score anew.",
+    dg.AssetSelection.assets(table_key("reputation_scores")),
+    "Derives signals from what is new, recomputes every identity's score, and swaps the scores in "
+    "as a whole.",
 )
-reputation_aggregation_schedule = steady_schedule("reputation_aggregation_job", "20 * * * *")
+reputation_aggregation_schedule = steady_schedule(
+    "reputation_aggregation_job",
+    REPUTATION_AGGREGATION,
+    "Every hour at :20: recomputes the reputation scores.",
+)
 
 # By table, not by group: other tables live in the same groups.
-intake_job = dg.define_asset_job(
+intake_job = _job(
     "intake_job",
-    selection=dg.AssetSelection.assets(
-        SCHEMA_MIGRATIONS, *(dg.AssetKey(["masques", name]) for name in TABLES)
-    ),
-    description="Loads what the gate and its neighbours dropped into the landing zone.",
+    dg.AssetSelection.assets(*(table_key(name) for name in TABLES)),
+    "Loads the files of the landing zone that no run has loaded yet. Bad rows go to quarantine.",
 )
-# The sensor starts the job when files settle; the schedule is the net under it.
-intake_schedule = steady_schedule("intake_job", "*/15 * * * *")
+intake_schedule = steady_schedule(
+    "intake_job",
+    INTAKE,
+    "Every 15 minutes: loads new files. It is the fallback of intake_sensor, which starts the job "
+    "when files settle.",
+)
 
 JOBS: Final = (
     ledger_sync_job,

@@ -1,58 +1,64 @@
-"""The root asset: brings the schema up to date; every table asset depends on it.
-
-A run without anything due takes three small queries.
-"""
+"""The root asset: the schema, brought up to date by the migration op. Every table depends on it."""
 
 import time
-from typing import Final
 
 import dagster as dg
 
-from masques_pipelines.defs.failures import RETRY_POLICY, explained_failures
+from masques_pipelines.defs.cadence import LEDGER_SYNC
+from masques_pipelines.defs.failures import explained
 from masques_pipelines.defs.resources import WarehouseResource, run_settings
+from masques_pipelines.defs.table_asset import OWNERS, SCHEMA_MIGRATIONS, source_of
 from masques_pipelines.sandbox.stamp import stamp_warehouse
 from masques_pipelines.sandbox.stand_ins import mode_text
 from masques_pipelines.schema.declared import declared_schema
 from masques_pipelines.schema.files import sql_files
 from masques_pipelines.schema.migrations import migrate
 
-SCHEMA_MIGRATIONS: Final = dg.AssetKey(["masques_ops", "schema_migrations"])
 
-
-@dg.op(retry_policy=RETRY_POLICY)
-def apply_migrations(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> None:
+@dg.op(out=dg.Out(dg.Nothing))  # a pickle would be kept of any other output
+@explained
+def apply_migrations(
+    context: dg.OpExecutionContext, warehouse: WarehouseResource
+) -> dg.Output[None]:
     """Applies every SQL file that is due, in order."""
     started_s = time.monotonic()
-    with explained_failures(context):
-        settings = run_settings()
-        opened = warehouse.open(context)
-        applied = migrate(opened)
-        # Before any asset writes a row.
-        stamp_warehouse(opened, settings)
+    settings = run_settings()
+    opened = warehouse.open(context)
+    applied = migrate(opened)
+    # Before any asset writes a row.
+    stamp_warehouse(opened, settings)
     newest = max(file.version for file in sql_files() if not file.is_views)
-    context.add_output_metadata(
-        {
+    views_version = declared_schema().views_version
+    return dg.Output(
+        None,
+        metadata={
             "mode": mode_text(settings),
             "applied": len(applied),
             "applied_files": ", ".join(applied) or "none",
             "schema_version": newest,
-            "views_version": declared_schema().views_version,
+            "views_version": views_version,
             "duration_s": round(time.monotonic() - started_s, 3),
-        }
+        },
+        data_version=dg.DataVersion(f"{newest} {views_version}"),
     )
 
 
-@dg.graph_asset(
+def _migrate() -> None:
+    return apply_migrations()  # type: ignore[no-any-return]  # an op called in a graph is a node
+
+
+schema_migrations = dg.graph_asset(
     key=SCHEMA_MIGRATIONS,
     group_name="schema",
     kinds={"clickhouse", "sql"},
-    owners=["team:payments"],
+    owners=list(OWNERS),
+    metadata={"dagster/code_references": source_of(migrate)},
     description=(
         "The schema of the three databases, as the numbered files and the view files of sql/ make "
         "it. Refuses edited or missing numbered files, files of a newer checkout, and live objects "
         "that differ from their definition."
     ),
+)(_migrate).map_asset_specs(
+    # It is part of every job, so it is as fresh as the one that runs most often.
+    lambda spec: spec.replace_attributes(freshness_policy=LEDGER_SYNC.freshness())
 )
-def schema_migrations() -> None:
-    """Brings the schema up to date."""
-    return apply_migrations()  # type: ignore[no-any-return]  # an op called in a graph is a node

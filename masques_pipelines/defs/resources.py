@@ -1,10 +1,8 @@
 """Dagster's handles on the warehouse and the ledger.
 
-Here: resources without any field. Settings are read from the environment when a run first needs
-them: a field would show in the UI, password and all.
-Not here: what opening means (warehouse/connect.py, ledger/connect.py).
-A re-run opens anew. Both stay open to the end of the run: opening an embedded warehouse takes
-0.3 s, registering with TigerBeetle 0.6 s.
+Resources without any field: settings are read when a run first needs them, since a field would show
+in the UI, password and all. Both stay open to the end of the run, or until a retry's pause: opening
+an embedded warehouse takes 0.3 s, registering with TigerBeetle 0.6 s.
 """
 
 import contextlib
@@ -14,7 +12,7 @@ from typing import Any, Final
 import dagster as dg
 from pydantic import PrivateAttr
 
-from masques_pipelines.defs.failures import StepContext
+from masques_pipelines.defs.failures import StepContext, step_of
 from masques_pipelines.ledger.chart import Chart, read_chart
 from masques_pipelines.ledger.connect import open_ledger
 from masques_pipelines.ledger.source import LedgerSource
@@ -38,7 +36,7 @@ def run_settings() -> Settings:
 
 
 class _RunScoped(dg.ConfigurableResource[Any]):
-    """Keeps what it opens until the run ends."""
+    """Keeps what it opens until the run ends or it is released."""
 
     _stack: contextlib.ExitStack | None = PrivateAttr(default=None)
 
@@ -52,6 +50,11 @@ class _RunScoped(dg.ConfigurableResource[Any]):
                 yield self
             finally:
                 self._stack = None
+
+    def release(self) -> None:
+        """Closes what is open; the next use opens it again."""
+        if self._stack is not None:
+            self._stack.close()
 
     def _opened(self) -> contextlib.ExitStack:
         if self._stack is None:
@@ -72,7 +75,7 @@ class WarehouseResource(_RunScoped):
                 as open_warehouse.
             StampError: The warehouse is the sandbox's and the settings are not, or the reverse.
         """
-        step = context if isinstance(context, dg.OpExecutionContext) else _step_of(context)
+        step = step_of(context)
         origin = Origin(run_id=step.run.run_id, asset_key=_asset_of(step), job=step.run.job_name)
         if self._warehouse is None:
             stack = self._opened()
@@ -112,12 +115,6 @@ class LedgerResource(_RunScoped):
             SettingError, ChartError: as read_settings and read_chart.
         """
         return read_chart(run_settings().ledger_chart)
-
-
-def _step_of(
-    context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext,
-) -> dg.OpExecutionContext:
-    return context.op_execution_context
 
 
 def _asset_of(step: dg.OpExecutionContext) -> str:

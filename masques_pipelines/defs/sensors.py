@@ -1,9 +1,7 @@
-"""Sensors: what starts a run when something happens outside.
+"""The sensor on the landing zone: it starts the intake when files have settled.
 
-Here: the sensor on the landing zone.
-Not here: jobs and schedules (schedules.py), and any look into the warehouse: the embedded engine
-belongs to runs.
-A re-run of a tick with the same cursor asks for the same run again, and Dagster starts it once.
+It does not look into the warehouse: the embedded engine belongs to runs. A tick with the same
+cursor asks for the same run again, and Dagster starts it once.
 """
 
 import hashlib
@@ -33,9 +31,13 @@ _HASH_CHARS: Final = 12
     job=intake_job,
     minimum_interval_seconds=INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
+    description=(
+        "Every 30 s: starts intake_job for files of the landing zone that have settled and that no "
+        "run was started for, at most 500 files a run."
+    ),
 )
 def intake_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-    """Starts the intake when files of the landing zone have settled that it was not started for.
+    """Asks for a run of the intake.
 
     The cursor holds a short hash of each file that a run was asked for and that is still there.
     """

@@ -10,9 +10,10 @@ applied again.
 
 import contextlib
 import importlib.metadata
+import json
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -52,6 +53,15 @@ SELECT
         WHERE database = 'masques' AND view = 'reputation_scores_mv') > 0
     AND (SELECT sum(total_rows) FROM system.tables
         WHERE database = 'masques' AND name IN ('reputation_events', 'reputation_scores')) > 0
+"""
+_ADD_RECORDS: Final = """
+INSERT INTO masques_ops.schema_migrations
+    (version, name, checksum, state, project_version, views_version, recorded_at)
+SELECT version, name, checksum, state, project_version, views_version, recorded_at
+FROM input('
+    version UInt16, name String, checksum String, state String, project_version String,
+    views_version UInt32, recorded_at DateTime64(6, ''UTC'')
+')
 """
 
 logger = logging.getLogger(__name__)
@@ -168,43 +178,43 @@ def migrate(
     for line in plan.half_applied:
         logger.warning("%s", line)
     _bootstrap(warehouse, known)
+    applied: list[_Entry] = []
     for file in plan.pending:
         logger.info("applying %s", file.name)
-        entry = (file.version, file.name, file.checksum, 0)
-        with _recording(warehouse, entry):
-            _apply(warehouse, file)
-    if plan.views:
-        _apply_views(warehouse, plan.views, wanted)
-    else:
-        _check_drift(warehouse, wanted)
-    return [file.name for file in plan.due]
-
-
-def _apply_views(warehouse: Warehouse, views: Sequence[SqlFile], wanted: Declared) -> None:
-    """Applies all view files, and computes the scores by their new definitions."""
-    logger.info("applying %s to %s", views[0].name, views[-1].name)
+        entry = _Entry(file.version, file.name, file.checksum)
+        # One insert for the end of one file and the beginning of the next.
+        _record(warehouse, *applied, entry)
+        _apply(warehouse, file)
+        applied = [replace(entry, state="applied")]
+    # A numbered file makes all views due, so these are the last to be recorded.
+    logger.info("applying %s to %s", plan.views[0].name, plan.views[-1].name)
+    views = _Entry(
+        FIRST_VIEWS_VERSION, _VIEWS_NAME, views_checksum(known), views_version=wanted.views_version
+    )
+    _record(warehouse, *applied, views)
     has_scores = bool(warehouse.scalar(_HAS_SCORES))
-    entry = (FIRST_VIEWS_VERSION, _VIEWS_NAME, views_checksum(views), wanted.views_version)
-    standstill = stopped(warehouse, SCORES_VIEW) if has_scores else contextlib.nullcontext()
-    with standstill, _recording(warehouse, entry):
-        for file in views:
+    with stopped(warehouse, SCORES_VIEW) if has_scores else contextlib.nullcontext():
+        for file in plan.views:
             _apply(warehouse, file)
-    _check_drift(warehouse, wanted)
-    if has_scores:
-        try:
-            refresh_and_wait(warehouse, SCORES_VIEW)
-        except MasquesError as error:
-            logger.warning(
-                "the scores are still those of the views before: %s; correct that and run "
-                "`masques reputation recompute`",
-                error,
-            )
-
-
-def _check_drift(warehouse: Warehouse, wanted: Declared) -> None:
+    _record(warehouse, replace(views, state="applied"))
     left = _drift(warehouse, wanted, live_schema(warehouse), [])
     if left:
         raise MigrationError(_drift_text(left))
+    if has_scores:
+        _refresh_scores(warehouse)
+    return [file.name for file in plan.due]
+
+
+def _refresh_scores(warehouse: Warehouse) -> None:
+    """Computes the scores by the views' new definitions."""
+    try:
+        refresh_and_wait(warehouse, SCORES_VIEW)
+    except MasquesError as error:
+        logger.warning(
+            "the scores are still those of the views before: %s; correct that and run "
+            "`masques reputation recompute`",
+            error,
+        )
 
 
 def _recorded(warehouse: Warehouse) -> dict[int, Recorded]:
@@ -380,27 +390,26 @@ def _statements(warehouse: Warehouse, file: SqlFile) -> list[str]:
     return file.statements(cluster=warehouse.cluster is not None)
 
 
-@contextlib.contextmanager
-def _recording(warehouse: Warehouse, entry: tuple[int, str, str, int]) -> Iterator[None]:
-    """Records a file (version, name, checksum, views version) as started, and then as applied."""
-    _record(warehouse, entry, "started")
-    yield
-    _record(warehouse, entry, "applied")
+@dataclass(frozen=True)
+class _Entry:
+    """A row of the record, without the columns that every row of a run shares."""
+
+    version: int
+    name: str
+    checksum: str
+    views_version: int = 0
+    state: str = "started"
 
 
-def _record(warehouse: Warehouse, entry: tuple[int, str, str, int], state: str) -> None:
-    version, name, checksum, views_version = entry
-    project_version = importlib.metadata.version("masques-pipelines")
-    warehouse.insert_rows(
-        _RECORD,
-        [
-            "version",
-            "name",
-            "checksum",
-            "state",
-            "project_version",
-            "views_version",
-            "recorded_at",
-        ],
-        [[version, name, checksum, state, project_version, views_version, datetime.now(UTC)]],
-    )
+def _record(warehouse: Warehouse, *entries: _Entry) -> None:
+    rows = [
+        {
+            **asdict(entry),
+            "project_version": importlib.metadata.version("masques-pipelines"),
+            "recorded_at": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}",
+        }
+        for entry in entries
+    ]
+    # Not by insert_rows: the driver would import pandas, which takes longer than most migrations.
+    lines = [[json.dumps(row).encode() + b"\n"] for row in rows]
+    warehouse.insert_select(_ADD_RECORDS, lines, None, "JSONEachRow")

@@ -53,6 +53,10 @@ class Origin:
         )
 
 
+def _directly(call: Callable[[], Result]) -> Result:
+    return call()
+
+
 @dataclass(frozen=True)
 class Warehouse:
     """An open ClickHouse, embedded or a server.
@@ -67,6 +71,8 @@ class Warehouse:
         inserts_folder: Where the embedded engine reads what `insert_select` sends; None for a
             server, which takes it as the body of the request.
         reopen: Opens one more client of the same warehouse.
+        calls: Makes each call of the client. The embedded engine's are made so that a signal ends
+            them; a call to a server is a socket's, which a signal ends by itself.
     """
 
     client: Client = field(repr=False)
@@ -81,6 +87,8 @@ class Warehouse:
     reopen: Callable[[], contextlib.AbstractContextManager[Client]] | None = field(
         default=None, repr=False
     )
+
+    calls: Callable[[Callable[[], Any]], Any] = field(default=_directly, repr=False)
 
     def for_origin(self, origin: Origin) -> "Warehouse":
         """Returns a copy that tags its queries with a different origin."""
@@ -273,9 +281,10 @@ class Warehouse:
     def _call(self, sql: str, send: Callable[[], Result]) -> Result:
         def attempt() -> Result:
             try:
-                return send()
+                answer: Result = self.calls(send)
             except ClickHouseError as error:
                 raise translate(error, what=f"{self.description}: {_shown(sql)}") from error
+            return answer
 
         return with_retries(attempt)
 

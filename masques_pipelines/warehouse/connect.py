@@ -55,17 +55,16 @@ def open_warehouse(
                 "MASQUES_CLICKHOUSE_CLUSTER: the embedded warehouse is not a cluster: "
                 f"unset it, or give {_VARIABLE} a server of the cluster"
             )
-        with embedded.open_embedded(folder, lock_timeout_s=lock_timeout_s) as client:
+        with embedded.open_embedded(folder, lock_timeout_s=lock_timeout_s) as engine:
             inserts = embedded.inserts_folder(folder)
             yield Warehouse(
-                client=client,
+                client=engine.client,
+                calls=engine.calls,
                 description=f"chdb://{folder}",
                 origin=origin,
                 insert_scope=functools.partial(embedded.temporary_files_in, inserts),
                 inserts_folder=inserts,
-                reopen=functools.partial(
-                    embedded.open_embedded, folder, lock_timeout_s=lock_timeout_s
-                ),
+                reopen=functools.partial(_second_client, folder, lock_timeout_s=lock_timeout_s),
             )
         return
     client, description = _connect(settings.clickhouse_url)
@@ -78,6 +77,12 @@ def open_warehouse(
             is_server=True,
             reopen=lambda: contextlib.closing(_connect(settings.clickhouse_url)[0]),
         )
+
+
+@contextlib.contextmanager
+def _second_client(folder: Path, *, lock_timeout_s: float) -> Iterator[Client]:
+    with embedded.open_embedded(folder, lock_timeout_s=lock_timeout_s) as engine:
+        yield engine.client
 
 
 def _embedded_folder(url: str) -> Path:

@@ -9,6 +9,7 @@ a damaged folder, so a caller could not wait for it (chDB 4.4.0).
 
 import contextlib
 import fcntl
+import functools
 import logging
 import os
 import sys
@@ -30,6 +31,7 @@ from masques_pipelines.warehouse.errors import (
     one_line,
     unwritable,
 )
+from masques_pipelines.warehouse.interrupts import EngineCalls
 
 LOCK_TIMEOUT_S: Final = 600.0
 LOCK_POLL_S: Final = 0.1
@@ -74,6 +76,9 @@ _USERS_XML: Final = """<clickhouse>
 """
 
 
+_CANCEL: Final = "KILL QUERY WHERE query_id != queryID() ASYNC"
+
+
 @dataclass
 class _Hold:
     """This process's hold on one warehouse folder, shared by all its clients."""
@@ -92,8 +97,21 @@ _HOLDS: Final = _Holds()
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Engine:
+    """An open embedded engine.
+
+    Attributes:
+        client: The driver's client; one call at a time.
+        calls: Runs a call of the client so that a signal ends it.
+    """
+
+    client: Client
+    calls: EngineCalls
+
+
 @contextlib.contextmanager
-def open_embedded(folder: Path, *, lock_timeout_s: float) -> Iterator[Client]:
+def open_embedded(folder: Path, *, lock_timeout_s: float) -> Iterator[Engine]:
     """Opens the engine on a folder, waiting for another process to release it.
 
     Args:
@@ -108,11 +126,17 @@ def open_embedded(folder: Path, *, lock_timeout_s: float) -> Iterator[Client]:
     side = side_folder(folder)
     _make_folders(folder, side)
     with _held(folder, lock_timeout_s=lock_timeout_s):
-        client = _start(folder, side)
+        _write_configuration(side)
+        calls = EngineCalls(functools.partial(_cancel_queries, folder, side))
+        client = _connect(folder, side)
         try:
-            yield client
+            yield Engine(client, calls)
         finally:
-            client.close()
+            if calls.is_abandoned:
+                # Until the process ends, the engine is in use: nobody else may open the folder.
+                _HOLDS.by_folder[folder].users += 1
+            else:
+                client.close()
 
 
 def side_folder(folder: Path) -> Path:
@@ -227,19 +251,28 @@ def _sweep(folder: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def _start(folder: Path, side: Path) -> Client:
+def _write_configuration(side: Path) -> None:
     config_path, users_path = side / "config.xml", side / "users.xml"
     try:
         users_path.write_text(_USERS_XML, encoding="utf-8")
         config_path.write_text(_CONFIG_XML.format(users_path=users_path), encoding="utf-8")
     except OSError as error:
         raise unwritable(side, error) from error
+
+
+def _cancel_queries(folder: Path, side: Path) -> None:
+    """Cancels every query of this process's engine, through a client of its own."""
+    with contextlib.closing(_connect(folder, side)) as client:
+        client.command(_CANCEL)
+
+
+def _connect(folder: Path, side: Path) -> Client:
     try:
         return clickhouse_connect.get_client(
             interface="chdb",
             path=str(folder),
             settings=SESSION_SETTINGS,
-            chdb_options={**ENGINE_OPTIONS, "config-file": str(config_path)},
+            chdb_options={**ENGINE_OPTIONS, "config-file": str(side / "config.xml")},
         )
     except ClickHouseError as error:
         raise WarehousePermanentError(

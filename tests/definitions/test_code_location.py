@@ -10,14 +10,14 @@ import dagster as dg
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from masques_pipelines.definitions import defs
-from masques_pipelines.defs.migrations import SCHEMA_MIGRATIONS
+from masques_pipelines.defs.table_asset import SCHEMA_MIGRATIONS
+from tests.support.code_location import defs
 from tests.support.paths import ROOT
 from tests.support.patience import run, run_python
 
 LOADS_WITHOUT_SIDE_EFFECTS = """
-import builtins, os, socket, sys, time
-# Loading may read code and nothing else: no environment, no network, no clock, no open data file.
+import builtins, importlib, os, pkgutil, socket, sys
+# Importing may read code and nothing else: no environment, no network, no open data file.
 opened = []
 real_open = builtins.open
 def watched_open(file, *args, **kwargs):
@@ -29,15 +29,25 @@ def refuse(*args, **kwargs):
     raise AssertionError("the network is used at import")
 socket.socket.connect = refuse
 before = dict(os.environ)
-from masques_pipelines.definitions import defs
+import masques_pipelines
+for module in pkgutil.walk_packages(masques_pipelines.__path__, "masques_pipelines."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
 assert dict(os.environ) == before, "the environment was changed"
-import masques_pipelines.cli
-names = [name for name in opened if "site-packages" not in name and "/lib/python" not in name]
-data = [name for name in names if not name.endswith((".py", ".pyc")) and "zoneinfo" not in name]
-assert not data, f"read at import: {data}"
+def read_by_us():
+    names = [name for name in opened if "site-packages" not in name and "/lib/python" not in name]
+    return [name for name in names if not name.endswith((".py", ".pyc")) and "zoneinfo" not in name]
+assert not read_by_us(), f"read at import: {read_by_us()}"
 assert "chdb" not in sys.modules, "the embedded engine is loaded at import"
 assert "tigerbeetle" not in sys.modules, "the ledger's native library is loaded at import"
-print(len(list(defs.resolve_all_asset_keys())))
+
+# Loading the location reads the schema's files, and only those.
+from masques_pipelines.definitions import defs
+loaded = defs()
+assert dict(os.environ) == before, "the environment was changed"
+assert all(os.path.basename(os.path.dirname(n)) == "sql" for n in read_by_us()), read_by_us()
+assert "chdb" not in sys.modules, "the embedded engine is loaded with the definitions"
+print(len(list(loaded.resolve_all_asset_keys())))
 """
 
 

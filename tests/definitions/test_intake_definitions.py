@@ -9,10 +9,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from masques_pipelines.definitions import defs
 from masques_pipelines.defs.sensors import BATCH_FILES, intake_sensor
 from masques_pipelines.intake.tables import TABLES
 from masques_pipelines.settings import Settings
+from tests.support.code_location import defs
 from tests.support.gate_rows import GOOD, ndjson, request
 
 
@@ -139,5 +139,5 @@ def test_a_run_reports_and_its_checks_pass_until_too_much_is_bad(
     drop(landing, "api_requests/c.ndjson", ndjson(["bad"] * 4))
     again = job.execute_in_process(instance=instance)
     failed = [found for found in again.get_asset_check_evaluations() if not found.passed]
-    assert [found.check_name for found in failed] == ["api_requests__bad_rows_within_limit"]
+    assert [found.check_name for found in failed] == ["bad_rows_within_limit"]
     assert failed[0].metadata["bad_rows"].value == 5

@@ -9,12 +9,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from masques_pipelines.definitions import defs
 from masques_pipelines.defs.reputation.reputation_scores import reputation_scores
 from masques_pipelines.defs.resources import WarehouseResource
 from masques_pipelines.reputation.checks import NAMES
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Warehouse
+from tests.support.code_location import defs
 from tests.support.reputation_world import PLATFORM, Event, World, ident
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -62,7 +62,7 @@ def test_the_job_scores_checks_and_shows(
     run = job.execute_in_process(instance=instance)
 
     evaluations = {found.check_name: found for found in run.get_asset_check_evaluations()}
-    assert set(evaluations) == {f"reputation_scores__{name}" for name in NAMES}
+    assert set(evaluations) == set(NAMES)
     assert [name for name, found in evaluations.items() if not found.passed] == []
     (made,) = run.asset_materializations_for_node("masques__reputation_scores")
     values = {name: entry.value for name, entry in made.metadata.items()}

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from masques_pipelines.definitions import defs
 from masques_pipelines.defs.jobs import UNFINISHED_AGE_MAX
+from tests.support.code_location import defs
 
 
 def now() -> datetime:

@@ -18,10 +18,10 @@ from tests.support.fake_lnd import MACAROON, FakeLnd, payment_hash, running_lnd
 
 NOW_S = int(time.time()) - 7_200
 TABLE_CHECKS = (
-    module.settlements__none_is_overdue,
-    module.settlements__final_stays_final,
-    module.settlements__amounts_are_sound,
-    module.settlements__treasury_totals,
+    module.none_is_overdue,
+    module.final_stays_final,
+    module.amounts_are_sound,
+    module.treasury_totals,
 )
 
 
@@ -65,15 +65,15 @@ def test_rails_that_are_off_say_so_and_the_others_are_read(lnd: FakeLnd) -> None
 
     assert result.success
     assert all(check.passed for check in checks.values())
-    assert checks["settlements__base_is_read"].description == "MASQUES_BASE_RPC_URL is not set"
-    read = {k: v.value for k, v in checks["settlements__lightning_is_read"].metadata.items()}
+    assert checks["base_is_read"].description == "MASQUES_BASE_RPC_URL is not set"
+    read = {k: v.value for k, v in checks["lightning_is_read"].metadata.items()}
     assert {name: read[name] for name in ("state", "position", "revisions", "observations")} == {
         "state": "read",
         "position": 1,
         "revisions": 1,
         "observations": 1,
     }
-    totals = {k: v.value for k, v in checks["settlements__treasury_totals"].metadata.items()}
+    totals = {k: v.value for k, v in checks["treasury_totals"].metadata.items()}
     assert totals["lightning BTC came_in"] == "0.000000010000000000"
 
 
@@ -91,8 +91,8 @@ def test_a_dead_node_fails_its_own_check_and_the_run_after_the_others_are_done(
 
     assert not result.success
     failed = {name for name, check in checks.items() if not check.passed}
-    assert failed == {"settlements__solana_is_read"}
-    text = checks["settlements__solana_is_read"].description
+    assert failed == {"solana_is_read"}
+    text = checks["solana_is_read"].description
     assert text.startswith("http://127.0.0.1:9: no answer (ConnectError) at each of 4 attempts")
     assert "a-secret-key" not in json.dumps([str(event) for event in result.all_events])
     # Lightning comes after Solana and was read all the same.
@@ -108,5 +108,5 @@ def test_an_announcement_that_nobody_decided_is_overdue(
     line_of(settings, challenge(payment_hash("lost"), 1000, NOW_S))
     result, checks = run()
     assert result.success  # it warns
-    overdue = checks["settlements__none_is_overdue"]
+    overdue = checks["none_is_overdue"]
     assert (overdue.passed, overdue.severity) == (False, dg.AssetCheckSeverity.WARN)

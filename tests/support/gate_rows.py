@@ -1,9 +1,4 @@
-"""Rows as the gate and its neighbours report them, for tests of the intake.
-
-Here: one good row per table, with fields to change, and files made of them.
-Not here: expectations.
-A re-run makes the same rows: nothing is random but what a test asks for.
-"""
+"""Rows as the gate and the services around it report them: one good row per table, to change."""
 
 import json
 import uuid
@@ -12,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 Row = dict[str, Any]
-# A moment that retention does not reach: yesterday at noon.
+# A time within retention: yesterday at noon.
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
 
 

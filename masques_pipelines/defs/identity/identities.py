@@ -1,42 +1,10 @@
-"""The asset masques/identities: identities and their changes, from the landing zone.
+"""The asset masques/identities and its checks."""
 
-Here: the asset and its checks.
-Not here: how files are found and loaded (intake/).
-A re-run loads files that no run has loaded yet; rows that are there already are passed over.
-"""
-
-import dagster as dg
-
-from masques_pipelines.defs import intake_checks
-from masques_pipelines.defs.failures import RETRY_POLICY
-from masques_pipelines.defs.intake_results import loaded_table
-from masques_pipelines.defs.migrations import SCHEMA_MIGRATIONS
-from masques_pipelines.defs.resources import WarehouseResource
-from masques_pipelines.defs.table_metadata import OWNERS, static_metadata
+from masques_pipelines.defs.intake_asset import intake_asset
 from masques_pipelines.intake.tables import TABLES
 
-_TABLE = TABLES["identities"]
-
-
-@dg.asset(
-    key=["masques", "identities"],
-    deps=[SCHEMA_MIGRATIONS],
-    group_name="identity",
-    kinds={"clickhouse", "file"},
-    owners=OWNERS,
-    metadata=static_metadata("masques.identities"),
-    retry_policy=RETRY_POLICY,
+identities, rows_accounted_for, keys_unique, bad_rows_within_limit = intake_asset(
+    TABLES["identities"],
+    group="identity",
+    description="Agents, users and services, one row per version: read identities_current.",
 )
-def identities(
-    context: dg.AssetExecutionContext, warehouse: WarehouseResource
-) -> dg.MaterializeResult[None]:
-    """Agents, users and services; the newest version of each speaks.
-
-    One row per version; read masques_marts.identities_current, or the table with FINAL.
-    """
-    return loaded_table(context, warehouse, _TABLE)
-
-
-rows_accounted_for = intake_checks.rows_accounted_for(_TABLE)
-keys_unique = intake_checks.keys_unique(_TABLE)
-bad_rows_within_limit = intake_checks.bad_rows_within_limit(_TABLE)

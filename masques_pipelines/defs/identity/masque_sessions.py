@@ -1,42 +1,10 @@
-"""The asset masques/masque_sessions: the reports of sessions, from the landing zone.
+"""The asset masques/masque_sessions and its checks."""
 
-Here: the asset and its checks.
-Not here: how files are found and loaded (intake/).
-A re-run loads files that no run has loaded yet; rows that are there already are passed over.
-"""
-
-import dagster as dg
-
-from masques_pipelines.defs import intake_checks
-from masques_pipelines.defs.failures import RETRY_POLICY
-from masques_pipelines.defs.intake_results import loaded_table
-from masques_pipelines.defs.migrations import SCHEMA_MIGRATIONS
-from masques_pipelines.defs.resources import WarehouseResource
-from masques_pipelines.defs.table_metadata import OWNERS, static_metadata
+from masques_pipelines.defs.intake_asset import intake_asset
 from masques_pipelines.intake.tables import TABLES
 
-_TABLE = TABLES["masque_sessions"]
-
-
-@dg.asset(
-    key=["masques", "masque_sessions"],
-    deps=[SCHEMA_MIGRATIONS],
-    group_name="identity",
-    kinds={"clickhouse", "file"},
-    owners=OWNERS,
-    metadata=static_metadata("masques.masque_sessions"),
-    retry_policy=RETRY_POLICY,
+masque_sessions, rows_accounted_for, keys_unique, bad_rows_within_limit = intake_asset(
+    TABLES["masque_sessions"],
+    group="identity",
+    description="Reports of sessions, don and doff apart: read masques_marts.sessions_current.",
 )
-def masque_sessions(
-    context: dg.AssetExecutionContext, warehouse: WarehouseResource
-) -> dg.MaterializeResult[None]:
-    """Dons and doffs of masques, one row per report.
-
-    masques_marts.sessions_current merges the reports of a session.
-    """
-    return loaded_table(context, warehouse, _TABLE)
-
-
-rows_accounted_for = intake_checks.rows_accounted_for(_TABLE)
-keys_unique = intake_checks.keys_unique(_TABLE)
-bad_rows_within_limit = intake_checks.bad_rows_within_limit(_TABLE)

@@ -1,28 +1,19 @@
 """The asset masques/accounts: balances of all ledger accounts at exact ledger times."""
 
+from typing import Final
+
 import dagster as dg
 
-from masques_pipelines.defs.failures import RETRY_POLICY, explained_failures
-from masques_pipelines.defs.migrations import SCHEMA_MIGRATIONS
+from masques_pipelines.defs.cadence import LEDGER_SYNC
+from masques_pipelines.defs.lineage import LEDGER
 from masques_pipelines.defs.resources import LedgerResource, WarehouseResource
-from masques_pipelines.defs.table_metadata import (
-    OWNERS,
-    static_metadata,
-    sync_metadata,
-    table_metadata,
-)
+from masques_pipelines.defs.table_asset import row_metadata, sync_metadata, table_asset
 from masques_pipelines.ledger.accounts import sync_accounts
 
+_NEWEST_SNAPSHOT: Final = "SELECT toString(max(snapshot_at)) FROM masques.accounts"
 
-@dg.asset(
-    key=["masques", "accounts"],
-    deps=[SCHEMA_MIGRATIONS],
-    group_name="ledger",
-    kinds={"clickhouse", "tigerbeetle"},
-    owners=OWNERS,
-    metadata=static_metadata("masques.accounts"),
-    retry_policy=RETRY_POLICY,
-)
+
+@table_asset("accounts", group="ledger", cadence=LEDGER_SYNC, deps=[LEDGER])
 def accounts(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, ledger: LedgerResource
 ) -> dg.MaterializeResult[None]:
@@ -30,14 +21,12 @@ def accounts(
 
     A row is written only when something of the account changed; read it with FINAL.
     """
-    with explained_failures(context):
-        done = sync_accounts(warehouse.open(context), ledger.open(), ledger.chart())
+    opened = warehouse.open(context)
+    done = sync_accounts(opened, ledger.open(), ledger.chart())
     context.log.info("%d rows written, %d accounts in all", done.rows_written, done.rows_total)
     return dg.MaterializeResult(
         metadata={
-            **table_metadata(
-                "masques.accounts", rows_written=done.rows_written, rows_total=done.rows_total
-            ),
+            **row_metadata(rows_written=done.rows_written, rows_total=done.rows_total),
             **sync_metadata(
                 watermark_ns=done.watermark_ns,
                 lag_s=done.lag_s,
@@ -45,5 +34,6 @@ def accounts(
                 rows_per_s=done.rows_per_s,
             ),
             "accounts_read": done.accounts_read,
-        }
+        },
+        data_version=dg.DataVersion(str(opened.scalar(_NEWEST_SNAPSHOT))),
     )

@@ -8,17 +8,18 @@ from typing import Final
 
 import dagster as dg
 
-from masques_pipelines.defs.failures import explained_failures
+from masques_pipelines.defs.failures import explained
 from masques_pipelines.defs.resources import LedgerResource, WarehouseResource
+from masques_pipelines.defs.table_asset import table_key
 from masques_pipelines.ledger.proofs.proof import Proof, ProofResult
 from masques_pipelines.ledger.proofs.suite import PROOFS, prove_after_sync
 
 # The balances are proved by the events: both tables come first.
-_TABLES: Final = tuple(dg.AssetKey(["masques", name]) for name in ("accounts", "transactions"))
+_TABLES: Final = tuple(table_key(name) for name in ("accounts", "transactions"))
 
 
 def _check(proof: Proof) -> dg.AssetCheckSpec:
-    table = dg.AssetKey(["masques", proof.table])
+    table = table_key(proof.table)
     return dg.AssetCheckSpec(
         proof.name,
         asset=table,
@@ -34,12 +35,12 @@ CHECKS: Final = {proof: _check(proof) for proof in PROOFS if not proof.only_full
 # A subset, so that one of the two tables can be selected alone; all proofs are made all the same,
 # and events that the balances need are read.
 @dg.multi_asset_check(name="ledger_proofs", specs=list(CHECKS.values()), can_subset=True)
+@explained
 def ledger_proofs(
     context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource, ledger: LedgerResource
 ) -> Iterator[dg.AssetCheckResult]:
     """Proves the two tables from each other and from what the ledger sent."""
-    with explained_failures(context):
-        results = prove_after_sync(warehouse.open(context), ledger.open(), ledger.chart())
+    results = prove_after_sync(warehouse.open(context), ledger.open(), ledger.chart())
     for proof, check in CHECKS.items():
         if check.key in context.selected_asset_check_keys:
             yield _result(proof, check, results[proof])

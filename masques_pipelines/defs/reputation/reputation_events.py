@@ -1,39 +1,10 @@
-"""The asset masques/reputation_events: signals of trust, from the landing zone.
+"""The asset masques/reputation_events and its checks."""
 
-Here: the asset and its checks.
-Not here: how files are found and loaded (intake/).
-A re-run loads files that no run has loaded yet; rows that are there already are passed over.
-"""
-
-import dagster as dg
-
-from masques_pipelines.defs import intake_checks
-from masques_pipelines.defs.failures import RETRY_POLICY
-from masques_pipelines.defs.intake_results import loaded_table
-from masques_pipelines.defs.migrations import SCHEMA_MIGRATIONS
-from masques_pipelines.defs.resources import WarehouseResource
-from masques_pipelines.defs.table_metadata import OWNERS, static_metadata
+from masques_pipelines.defs.intake_asset import intake_asset
 from masques_pipelines.intake.tables import TABLES
 
-_TABLE = TABLES["reputation_events"]
-
-
-@dg.asset(
-    key=["masques", "reputation_events"],
-    deps=[SCHEMA_MIGRATIONS],
-    group_name="reputation",
-    kinds={"clickhouse", "file"},
-    owners=OWNERS,
-    metadata=static_metadata("masques.reputation_events"),
-    retry_policy=RETRY_POLICY,
+reputation_events, rows_accounted_for, keys_unique, bad_rows_within_limit = intake_asset(
+    TABLES["reputation_events"],
+    group="reputation",
+    description="Signals of trust about identities, one row per event.",
 )
-def reputation_events(
-    context: dg.AssetExecutionContext, warehouse: WarehouseResource
-) -> dg.MaterializeResult[None]:
-    """Signals of trust about identities, one row per event."""
-    return loaded_table(context, warehouse, _TABLE)
-
-
-rows_accounted_for = intake_checks.rows_accounted_for(_TABLE)
-keys_unique = intake_checks.keys_unique(_TABLE)
-bad_rows_within_limit = intake_checks.bad_rows_within_limit(_TABLE)

@@ -1,8 +1,6 @@
-"""The asset masques/reputation_scores: every identity's score, computed anew and swapped in whole.
+"""The asset masques/reputation_scores: every identity's score, recomputed and swapped in whole.
 
-Here: the asset, its checks and what it shows.
-Not here: the steps (reputation/aggregation.py) and the computation (sql/014_evidence.sql).
-A re-run computes everything again; a failed one leaves the scores as they were.
+A failed run leaves the scores as they were.
 """
 
 from collections.abc import Iterator
@@ -10,67 +8,97 @@ from typing import Any, Final
 
 import dagster as dg
 
-from masques_pipelines.defs.failures import RETRY_POLICY, explained_failures
-from masques_pipelines.defs.migrations import SCHEMA_MIGRATIONS
+from masques_pipelines.defs.cadence import REPUTATION_AGGREGATION
+from masques_pipelines.defs.failures import explained
+from masques_pipelines.defs.lineage import EXCHANGE_RATES
 from masques_pipelines.defs.resources import WarehouseResource, run_settings
-from masques_pipelines.defs.table_metadata import OWNERS, static_metadata, table_metadata
+from masques_pipelines.defs.table_asset import (
+    records_metadata,
+    row_metadata,
+    table_asset,
+    table_key,
+)
 from masques_pipelines.reputation import checks
 from masques_pipelines.reputation.aggregation import Aggregation, aggregate
 from masques_pipelines.reputation.scores import distribution, movers
 
-TABLE: Final = "masques.reputation_scores"
-KEY: Final = dg.AssetKey(["masques", "reputation_scores"])
+KEY: Final = table_key("reputation_scores")
+_CONTENT: Final = """\
+SELECT concat(count(), ' ', hex(groupBitXor(cityHash64(
+    identity_id, overall_score, score_lower, total_events, excluded_events, model_version))))
+FROM masques.reputation_scores FINAL
+"""
+_DESCRIPTIONS: Final = {
+    "weights_sum_to_one": "The shares of the three categories in the model add up to 1.",
+    "in_range": "Every score and confidence is between 0 and 1.",
+    "no_future_events": "No event that counts lies in the future; a producer's clock may be wrong.",
+    "all_identities_scored": "Every known identity has a score.",
+    "identities_known": (
+        "Every identity that is scored is in masques.identities. A warning: its record may not "
+        "have been delivered yet."
+    ),
+    "moves_within_limit": (
+        f"No score moved by more than {checks.MOVE_MAX} since yesterday. A warning: see why with "
+        "`masques reputation explain`."
+    ),
+    "no_payment_rings": (
+        "No identities pay each other in a ring. A warning: their payments count for less already."
+    ),
+}
 
 
-@dg.asset(
-    key=KEY,
+@table_asset(
+    "reputation_scores",
+    group="reputation",
+    cadence=REPUTATION_AGGREGATION,
     deps=[
-        SCHEMA_MIGRATIONS,
-        dg.AssetKey(["masques", "identities"]),
-        dg.AssetKey(["masques", "masque_sessions"]),
-        dg.AssetKey(["masques", "api_requests"]),
-        dg.AssetKey(["masques", "reputation_events"]),
-        dg.AssetKey(["masques", "transactions"]),
-        dg.AssetKey(["masques", "settlements"]),
+        table_key("identities"),
+        table_key("masque_sessions"),
+        table_key("api_requests"),
+        table_key("reputation_events"),
+        table_key("transactions"),
+        table_key("settlements"),
+        EXCHANGE_RATES,
     ],
-    group_name="reputation",
-    kinds={"clickhouse", "sql"},
-    owners=OWNERS,
-    metadata=static_metadata(TABLE),
-    retry_policy=RETRY_POLICY,
 )
 def reputation_scores(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource
 ) -> dg.MaterializeResult[None]:
-    """One score per identity, 0 to 1: of tasks, economy and hygiene; rank by score_lower."""
-    with explained_failures(context):
-        opened = warehouse.open(context)
-        done = aggregate(opened, run_settings())
-        shown = {
-            "distribution": dg.MetadataValue.md(distribution(opened)),
-            "largest movers in a week": _table(movers(opened)),
-        }
+    """One score per identity, 0 to 1: of tasks, economy and hygiene; rank by score_lower.
+
+    Filled by the refreshable view masques.reputation_scores_mv, which this asset starts.
+    """
+    opened = warehouse.open(context)
+    done = aggregate(opened, run_settings())
     context.log.info("%d identities scored", done.refresh.identities)
-    return dg.MaterializeResult(metadata={**_metadata(done), **shown})
+    return dg.MaterializeResult(
+        metadata={
+            **_metadata(done),
+            "distribution": dg.MetadataValue.md(distribution(opened)),
+            "largest movers in a week": records_metadata(movers(opened)),
+        },
+        data_version=dg.DataVersion(str(opened.scalar(_CONTENT))),
+    )
 
 
 @dg.multi_asset_check(
-    specs=[dg.AssetCheckSpec(f"reputation_scores__{name}", asset=KEY) for name in checks.NAMES]
+    specs=[
+        dg.AssetCheckSpec(name, asset=KEY, description=_DESCRIPTIONS[name]) for name in checks.NAMES
+    ]
 )
+@explained
 def reputation_scores_checks(
     context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
 ) -> Iterator[dg.AssetCheckResult]:
     """Scores in range, shares, no future events, every identity scored and known, no jumps."""
-    with explained_failures(context):
-        findings = checks.check_scores(warehouse.open(context))
-    for finding in findings:
+    for finding in checks.check_scores(warehouse.open(context)):
         yield _check_result(finding)
 
 
 def _metadata(done: Aggregation) -> dict[str, Any]:
     refresh = done.refresh
     return {
-        **table_metadata(TABLE, rows_written=refresh.identities, rows_total=refresh.identities),
+        **row_metadata(rows_written=refresh.identities, rows_total=refresh.identities),
         "watermark_time": dg.MetadataValue.timestamp(refresh.computed_at.timestamp()),
         "identities_with_evidence": refresh.with_evidence,
         "events_in_window": refresh.events,
@@ -91,24 +119,8 @@ def _metadata(done: Aggregation) -> dict[str, Any]:
 def _check_result(finding: checks.Finding) -> dg.AssetCheckResult:
     warns = finding.is_warning
     return dg.AssetCheckResult(
-        check_name=f"reputation_scores__{finding.name}",
+        check_name=finding.name,
         passed=finding.passed,
         severity=dg.AssetCheckSeverity.WARN if warns else dg.AssetCheckSeverity.ERROR,
-        metadata={"findings": len(finding.rows), "first": _table(finding.rows)},
-    )
-
-
-def _table(rows: list[dict[str, Any]]) -> dg.TableMetadataValue | str:
-    """Returns rows as a table; Dagster takes no table without columns."""
-    if not rows:
-        return "none"
-    records = [dg.TableRecord({name: _plain(value) for name, value in row.items()}) for row in rows]
-    return dg.MetadataValue.table(records)
-
-
-def _plain(value: object) -> str | int | float:
-    return (
-        round(value, 6)
-        if isinstance(value, float)
-        else (value if isinstance(value, int) else str(value))
+        metadata={"findings": len(finding.rows), "first": records_metadata(finding.rows)},
     )

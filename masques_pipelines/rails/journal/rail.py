@@ -12,10 +12,8 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-import fsspec
-
+from masques_pipelines.landing.zone import Landing, open_landing
 from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
 from masques_pipelines.rails.journal.messages import LineError, announced, harmless
 from masques_pipelines.rails.protocol import (
@@ -55,11 +53,12 @@ class JournalRail:
     # One journal belongs to one warehouse, wherever its landing zone is mounted.
     network = ""
 
-    def __init__(self, landing_url: str, allowed: AssetAllowList) -> None:
-        self.description = f"{_without_credentials(landing_url)}/{FOLDER}"
+    def __init__(self, landing: Landing, allowed: AssetAllowList) -> None:
+        self.description = f"{landing.description}/{FOLDER}"
         self.calls = 0
         self._allowed = allowed
-        self._url = f"{landing_url.rstrip('/')}/{FOLDER}"
+        self._files = landing.filesystem
+        self._root = f"{landing.root}/{FOLDER}"
 
     def fetch(self, cursor: Cursor | None) -> FetchResult:
         """Returns the payments announced after the cursor.
@@ -88,13 +87,12 @@ class JournalRail:
     def _sizes(self) -> dict[str, int]:
         self.calls += 1
         try:
-            files, root = fsspec.core.url_to_fs(self._url)
-            if not files.exists(root):
+            self._files.invalidate_cache()  # an object store's listing outlives a run
+            if not self._files.exists(self._root):
                 return {}
-            found = files.ls(root, detail=True)
-        except (OSError, ValueError, ImportError) as error:
+            found = self._files.ls(self._root, detail=True)
+        except (OSError, ValueError) as error:
             raise _unreadable(self.description, error) from error
-        self._files = files
         self._paths = {str(each["name"]).rsplit("/", 1)[-1]: str(each["name"]) for each in found}
         return {
             name: int(each["size"] or 0)
@@ -167,16 +165,9 @@ def _unreadable(what: str, error: Exception) -> RailUnavailableError | RailRefus
     )
 
 
-def _without_credentials(url: str) -> str:
-    parts = urlsplit(url)
-    if not parts.scheme:
-        return url.rstrip("/")
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
-
-
 @contextlib.contextmanager
 def _open(context: RailContext) -> Iterator[JournalRail]:
-    yield JournalRail(context.settings.landing_url, context.allow_list)
+    yield JournalRail(open_landing(context.settings), context.allow_list)
 
 
 DESCRIPTOR: Final = RailDescriptor(

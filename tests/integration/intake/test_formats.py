@@ -40,7 +40,7 @@ def test_every_format_gives_the_same_table(warehouse: Warehouse, zone: Zone, tab
     assert rows_of(warehouse, table) == first
 
 
-def test_a_frame_goes_through_the_same_door(warehouse: Warehouse) -> None:
+def test_a_frame_is_validated_as_a_file_is(warehouse: Warehouse) -> None:
     frame = pd.DataFrame([request(n) for n in range(5)])
     frame["timestamp"] = pd.to_datetime(frame["timestamp"]).dt.tz_convert("America/New_York")
     frame["request_id"] = frame["request_id"].map(uuid.UUID).astype(object)

@@ -120,7 +120,7 @@ def lines_of_requests(draw: st.DrawFn) -> bytes:
     return line.encode() + draw(st.sampled_from([b"", b"\r", b" ", b"\0"]))
 
 
-def test_the_short_road_and_the_long_one_give_the_same(
+def test_the_fast_check_of_a_request_and_the_full_one_agree(
     warehouse: Warehouse, zone: Zone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Each field with each value by itself and without, and then any of them together.

@@ -1,6 +1,7 @@
 """The intake among processes: killed, twice at once, and against a server."""
 
 import contextlib
+import gzip
 import os
 import random
 import subprocess
@@ -20,7 +21,7 @@ from masques_pipelines.settings import Settings, read_settings
 from masques_pipelines.warehouse.client import Origin, Warehouse
 from masques_pipelines.warehouse.connect import open_warehouse
 from tests.clickhouse_front.front import Front, http_front
-from tests.support.gate_rows import NOON, ndjson, request
+from tests.support.gate_rows import GOOD, NOON, ndjson, request
 from tests.support.landing_zone import counts
 from tests.support.paths import ROOT
 from tests.support.patience import finish, run_python
@@ -79,7 +80,7 @@ def ended(process: "subprocess.Popen[str]") -> str:
     return out
 
 
-def lay_down(home: Path) -> list[dict[str, Any]]:
+def write_files(home: Path) -> list[dict[str, Any]]:
     """Eight files of 400 rows over two months, with overlaps, repeats, conflicts and bad rows."""
     rows = [request(n) for n in range(2_000)]
     for row in rows[::3]:
@@ -96,7 +97,7 @@ def test_killed_again_and_again_or_run_twice_at_once_the_tables_are_the_same(
 ) -> None:
     clean, killed, twice = tmp_path / "clean", tmp_path / "killed", tmp_path / "twice"
     for home in (clean, killed, twice):
-        lay_down(home)
+        write_files(home)
     assert ended(started(INTAKE, str(clean))).split()[-1] == "2000"
     chance = random.Random(3)
     kills = 0
@@ -145,7 +146,7 @@ def server(settings: Settings) -> Iterator[Warehouse]:
 
 
 def test_a_server_gets_the_same_also_when_answers_are_lost(front: Front, tmp_path: Path) -> None:
-    lay_down(tmp_path)
+    write_files(tmp_path)
     settings = server_settings(front, tmp_path)
     table = TABLES["api_requests"]
     with server(settings) as warehouse:
@@ -168,7 +169,7 @@ def test_a_server_gets_the_same_also_when_answers_are_lost(front: Front, tmp_pat
 
 
 def test_two_processes_on_a_server_never_write_at_once(front: Front, tmp_path: Path) -> None:
-    lay_down(tmp_path)
+    write_files(tmp_path)
     settings = server_settings(front, tmp_path)
     with server(settings) as warehouse:
         both = [started(INTAKE, str(tmp_path), settings.clickhouse_url) for _ in range(2)]
@@ -179,17 +180,52 @@ def test_two_processes_on_a_server_never_write_at_once(front: Front, tmp_path: P
         assert warehouse.scalar("SELECT uniqExact(request_id) FROM masques.api_requests") == 2_000
 
 
+VALIDATE_ALL = """
+import sys
+from pathlib import Path
+from masques_pipelines.intake.validation import validate_file
+
+for file in map(Path, sys.argv[1:]):
+    print(file.parent.name, validate_file(file, file.parent.name, bad_max=1))
+"""
+
+
 def test_validate_needs_no_warehouse_and_leaves_nothing(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    file = tmp_path / "api_requests" / "a.ndjson"
+    file = tmp_path / "api_requests" / "a.ndjson.gz"
     file.parent.mkdir()
-    file.write_bytes(ndjson([request(1), request(2, request_id="x"), request(1)]))
+    rows = ndjson([request(1), request(2, request_id="x"), request(1)])
+    file.write_bytes(gzip.compress(rows)[:-8])
     script = "import sys; from masques_pipelines.cli import main; sys.argv = sys.argv[1:]; main()"
     arguments = ("masques", "intake", "validate", str(file))
     environ = {**os.environ, "MASQUES_HOME": str(home), "TMPDIR": str(tmp_path)}
     done = run_python(script, *arguments, env=environ)
     assert done.returncode == 1, done.stderr
-    assert "1 files, 3 rows: 1 loaded, 1 duplicates, 1 quarantined" in done.stdout
-    assert 'line 2: bad_uuid:request_id: {"request_id": "x"' in done.stdout
+    assert done.stdout.splitlines()[:4] == [
+        "api_requests: 1 files, 3 rows: 1 loaded, 1 duplicates, 1 quarantined, 0 blank",
+        (
+            "    a.ndjson.gz: bad_compression: the compressed data is cut short: "
+            "deliver the file again, whole"
+        ),
+        "           1  bad_compression",
+        "           1  bad_uuid:request_id",
+    ]
+    assert done.stdout.splitlines()[4].startswith('line 2: bad_uuid:request_id: {"request_id": "x"')
+    assert len(done.stdout.splitlines()) == 5
     assert not home.exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["api_requests"]
+
+
+def test_a_file_of_each_table_is_validated_without_the_rest_of_the_schema(tmp_path: Path) -> None:
+    files = []
+    for table, good in GOOD.items():
+        file = tmp_path / table / "a.ndjson"
+        file.parent.mkdir()
+        file.write_bytes(ndjson([good(1), "bad"]))
+        files.append(file)
+    done = run_python(VALIDATE_ALL, *map(str, files))
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(GOOD)
+    for line in lines:
+        assert "rows_read=2, blank=0, loaded=1, duplicates=0, quarantined=1" in line

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from masques_pipelines.landing.zone import Landing, open_landing
 from masques_pipelines.rails.attribution import link_settlements
 from masques_pipelines.rails.base.rail import BaseRail
 from masques_pipelines.rails.base.window import BaseConfig
@@ -15,6 +16,7 @@ from masques_pipelines.rails.journal.rail import JournalRail
 from masques_pipelines.rails.node import HttpNode, JsonRpc, open_node
 from masques_pipelines.rails.protocol import Asset, AssetAllowList
 from masques_pipelines.rails.revisions import open_settlements
+from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.client import Warehouse
 from tests.support.anvil import TREASURY, USDC, Anvil, running_anvil
 from tests.support.x402_evm import Payments
@@ -38,6 +40,10 @@ def payments(chain: Anvil, tmp_path: Path) -> Iterator[Payments]:
     payments = Payments(chain, tmp_path / "landing" / "settlement_journal" / "gate.ndjson")
     yield payments
     payments.close()
+
+
+def landing_at(folder: Path) -> Landing:
+    return open_landing(read_settings({"MASQUES_LANDING_URL": str(folder)}))
 
 
 @dataclass
@@ -69,7 +75,7 @@ class Polls:
 
     def poll(self) -> RailRun:
         """One run as the asset does it: the journal, the chain, the links."""
-        ingest(self.warehouse, JournalRail(str(self.landing), KNOWN))
+        ingest(self.warehouse, JournalRail(landing_at(self.landing), KNOWN))
         done = ingest(self.warehouse, self.rail())
         link_settlements(self.warehouse)
         return done

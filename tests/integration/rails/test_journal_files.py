@@ -5,12 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
+from masques_pipelines.landing.zone import Landing
 from masques_pipelines.rails.ingest import RailRun, ingest
 from masques_pipelines.rails.journal import rail as journal
 from masques_pipelines.rails.journal.rail import JournalRail
 from masques_pipelines.rails.protocol import AssetAllowList, RailRefusedError
+from masques_pipelines.rails.run import ingest_all
+from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.client import Warehouse
+from tests.integration.rails.conftest import landing_at
 from tests.support.bolt11 import challenge
 
 KNOWN = AssetAllowList({}, {"lightning": "bip122:000000000019d6689c085ae165831e93"})
@@ -29,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def poll(warehouse: Warehouse, folder: Path) -> RailRun:
-    return ingest(warehouse, JournalRail(str(folder.parent), KNOWN))
+    return ingest(warehouse, JournalRail(landing_at(folder.parent), KNOWN))
 
 
 def hashes(warehouse: Warehouse) -> list[int]:
@@ -101,9 +106,37 @@ def test_a_long_journal_is_read_in_steps(
 
 
 def test_a_missing_folder_is_an_empty_journal_and_an_unreadable_one_is_refused(
+    warehouse: Warehouse, folder: Path
+) -> None:
+    assert poll(warehouse, folder.parent / "nowhere").observations == 0
+
+    class Locked(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
+        def ls(self, path: str, **_more: Any) -> Any:
+            raise PermissionError(path)
+
+        def exists(self, path: str, **_more: Any) -> bool:
+            return True
+
+    locked = Landing(Locked(), "/landing", "s3://landing")
+    with pytest.raises(
+        RailRefusedError, match=r"^s3://landing/settlement_journal: .*check MASQUES_LANDING_URL"
+    ):
+        ingest(warehouse, JournalRail(locked, KNOWN))
+
+
+def test_a_landing_zone_of_no_known_kind_fails_the_journal_alone_and_shows_no_password(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    assert poll(warehouse, tmp_path / "nowhere").observations == 0
-    with pytest.raises(RailRefusedError, match="check MASQUES_LANDING_URL") as raised:
-        ingest(warehouse, JournalRail("nosuch://user:password@host/landing", KNOWN))
-    assert "password" not in str(raised.value)
+    done = ingest_all(
+        warehouse,
+        read_settings(
+            {
+                "MASQUES_HOME": str(tmp_path),
+                "MASQUES_LANDING_URL": "nosuch://user:password@host/landing",
+            }
+        ),
+    )
+    errors = {each.rail: each.error for each in done.outcomes if each.error}
+    assert list(errors) == ["journal"]
+    assert errors["journal"].startswith("MASQUES_LANDING_URL: there is no file system for nosuch")
+    assert "password" not in errors["journal"]

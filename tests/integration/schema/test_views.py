@@ -26,8 +26,11 @@ VIEWS = [file for file in sql_files() if file.is_views]
 CHART = VIEWS[0]
 
 
-def declared_for(files: Sequence[SqlFile], *, views_version: int) -> Declared:
-    """Returns the declared schema for other view files: what those hold is not declared."""
+def declared_for(files: Sequence[SqlFile], *, newer: int) -> Declared:
+    """Returns the declared schema for other view files, so many versions newer than the project's.
+
+    What those files hold is not declared.
+    """
     declared = declared_schema()
     own = {file.version for file in files if file in sql_files()}
     return replace(
@@ -37,19 +40,25 @@ def declared_for(files: Sequence[SqlFile], *, views_version: int) -> Declared:
             for name, schema in declared.objects.items()
             if declared.created_by[name] in own and name != SCORES_VIEW.name
         },
-        views_version=views_version,
+        views_version=declared.views_version + newer,
         views_checksum=views_checksum(files),
     )
 
 
-def migrated(warehouse: Warehouse, files: Sequence[SqlFile], *, views_version: int) -> list[str]:
-    return migrate(
-        warehouse, files=files, declared=declared_for(files, views_version=views_version)
+def migrated(warehouse: Warehouse, files: Sequence[SqlFile], *, newer: int) -> list[str]:
+    return migrate(warehouse, files=files, declared=declared_for(files, newer=newer))
+
+
+def planned(warehouse: Warehouse, files: Sequence[SqlFile], *, newer: int) -> Plan:
+    return make_plan(warehouse, files, declared_for(files, newer=newer))
+
+
+def with_views_of(files: Sequence[SqlFile]) -> Declared:
+    """Returns the project's declared schema for files that differ from its own in comments only."""
+    declared = declared_schema()
+    return replace(
+        declared, views_version=declared.views_version + 1, views_checksum=views_checksum(files)
     )
-
-
-def planned(warehouse: Warehouse, files: Sequence[SqlFile], *, views_version: int) -> Plan:
-    return make_plan(warehouse, files, declared_for(files, views_version=views_version))
 
 
 def edited(file: SqlFile, more: str = "-- edited\n") -> SqlFile:
@@ -82,17 +91,17 @@ def test_a_mart_above_an_edited_view_gets_its_types(warehouse: Warehouse) -> Non
         "INSERT INTO masques_ops.exchange_rates (currency, quoted_at, usd) "
         "VALUES ('ETH', now64(9), 0.123456789)"
     )
-    migrated(warehouse, [*NUMBERED, *rates_of(2)], views_version=2)
+    migrated(warehouse, [*NUMBERED, *rates_of(2)], newer=2)
     assert warehouse.row(mart) == ("0.12", "Decimal(38, 2)")
     # What the engine does by itself: the mart keeps the types of when it was made.
     warehouse.command(rates_of(18)[0].text)
     assert warehouse.row(mart) == ("0.12", "Decimal(38, 2)")
 
-    applied = migrated(warehouse, [*NUMBERED, *rates_of(18)], views_version=3)
+    applied = migrated(warehouse, [*NUMBERED, *rates_of(18)], newer=3)
 
     assert applied == [CHART.name, VIEWS[-1].name]
     assert warehouse.row(mart) == ("0.123456789", "Decimal(38, 18)")
-    migrated(warehouse, [*NUMBERED, *rates_of(2)], views_version=4)
+    migrated(warehouse, [*NUMBERED, *rates_of(2)], newer=4)
     assert warehouse.row(mart) == ("0.12", "Decimal(38, 2)")
 
 
@@ -102,7 +111,7 @@ def test_an_edited_view_is_applied_with_every_view_and_touches_no_table(
     fill_tables(warehouse)
     rows, tables = contents(warehouse), stored(warehouse)
     files = [edited(file) if file.version == 93 else file for file in sql_files()]
-    declared = replace(declared_schema(), views_version=2, views_checksum=views_checksum(files))
+    declared = with_views_of(files)
     assert [file.name for file in make_plan(warehouse, files, declared).due] == [
         file.name for file in VIEWS
     ]
@@ -125,20 +134,21 @@ def stored(warehouse: Warehouse) -> list[tuple[object, ...]]:
 
 
 def test_an_older_checkout_refuses_and_names_the_version(warehouse: Warehouse) -> None:
-    migrated(warehouse, [*NUMBERED, edited(CHART)], views_version=7)
+    own = declared_schema().views_version
+    migrated(warehouse, [*NUMBERED, edited(CHART)], newer=7)
 
     with pytest.raises(
         MigrationError,
-        match=r"^views version 7: applied by project version \S+, which is newer than this "
-        r"checkout \(views version 1\); update the checkout$",
+        match=rf"^views version {own + 7}: applied by project version \S+, which is newer "
+        rf"than this checkout \(views version {own + 6}\); update the checkout$",
     ):
-        migrated(warehouse, [*NUMBERED, CHART], views_version=1)
-    with pytest.raises(MigrationError, match=r"^views version 7: applied by project version"):
-        migrate(warehouse, declared=replace(declared_schema(), views_version=6))
+        migrated(warehouse, [*NUMBERED, CHART], newer=6)
+    with pytest.raises(MigrationError, match=rf"^views version {own + 7}: applied"):
+        migrate(warehouse)
 
 
 def test_views_without_a_new_version_are_refused(warehouse: Warehouse) -> None:
-    declared = declared_for([*NUMBERED, CHART], views_version=2)
+    declared = declared_for([*NUMBERED, CHART], newer=2)
 
     with pytest.raises(
         MigrationError, match=r"schema\.json: was not written from these view files"
@@ -147,12 +157,12 @@ def test_views_without_a_new_version_are_refused(warehouse: Warehouse) -> None:
 
 
 def test_a_numbered_file_applies_every_view_after_it(warehouse: Warehouse) -> None:
-    migrated(warehouse, [*NUMBERED, CHART], views_version=2)
+    migrated(warehouse, [*NUMBERED, CHART], newer=2)
     change = SqlFile(
         12, "012_nicknames.sql", "ALTER TABLE masques.identities ADD COLUMN nickname String"
     )
     files = [*NUMBERED, change, CHART]
-    declared = declared_for(files, views_version=2)
+    declared = declared_for(files, newer=2)
     declared = replace(declared, changed_by={**declared.changed_by, "masques.identities": 12})
     objects = dict(declared.objects)
     identities = objects["masques.identities"]
@@ -168,12 +178,12 @@ def test_a_numbered_file_applies_every_view_after_it(warehouse: Warehouse) -> No
 def test_half_applied_views_are_named_and_applied_again(warehouse: Warehouse) -> None:
     broken = edited(CHART, "CREATE OR REPLACE VIEW masques_ops.broken AS SELECT oops;")
     with pytest.raises(MigrationError, match=r"^090_views_chart\.sql: statement 5: .*oops"):
-        migrated(warehouse, [*NUMBERED, broken], views_version=2)
+        migrated(warehouse, [*NUMBERED, broken], newer=2)
 
-    (line,) = planned(warehouse, [*NUMBERED, CHART], views_version=2).half_applied
+    (line,) = planned(warehouse, [*NUMBERED, CHART], newer=2).half_applied
     assert line.startswith("views: was begun at ")
-    assert migrated(warehouse, [*NUMBERED, CHART], views_version=2) == [CHART.name]
-    assert planned(warehouse, [*NUMBERED, CHART], views_version=2).is_clean
+    assert migrated(warehouse, [*NUMBERED, CHART], newer=2) == [CHART.name]
+    assert planned(warehouse, [*NUMBERED, CHART], newer=2).is_clean
 
 
 def test_a_table_with_the_name_of_a_view_is_not_replaced(warehouse: Warehouse) -> None:
@@ -183,7 +193,7 @@ def test_a_table_with_the_name_of_a_view_is_not_replaced(warehouse: Warehouse) -
     )
     warehouse.command("INSERT INTO masques_ops.chart_ledgers VALUES (1)")
     files = [edited(file) if file is CHART else file for file in sql_files()]
-    declared = replace(declared_schema(), views_version=2, views_checksum=views_checksum(files))
+    declared = with_views_of(files)
 
     with pytest.raises(
         MigrationError, match=r"masques_ops\.chart_ledgers: engine is MergeTree, declared View"
@@ -198,8 +208,8 @@ def test_the_seeds_loop_applies_edited_views_which_are_then_recorded(warehouse: 
         for file in files:
             warehouse.client.command(file.text)
 
-    assert migrated(warehouse, files, views_version=2) == [CHART.name, VIEWS[-1].name]
-    assert planned(warehouse, files, views_version=2).is_clean
+    assert migrated(warehouse, files, newer=2) == [CHART.name, VIEWS[-1].name]
+    assert planned(warehouse, files, newer=2).is_clean
 
 
 # A refresh by the view's query of before, which takes ten seconds.
@@ -226,7 +236,7 @@ def test_a_running_refresh_does_not_swap_in_what_the_old_query_says(warehouse: W
     scores = VIEWS[6]  # with what it reads, for the query of the view
     files = [*NUMBERED, *VIEWS[:6], edited(scores)]
 
-    migrated(warehouse, files, views_version=2)
+    migrated(warehouse, files, newer=2)
 
     assert not is_refreshing(warehouse, SCORES_VIEW)
     assert warehouse.rows(

@@ -1,0 +1,35 @@
+"""How often each job runs, and when a table that it fills counts as out of date."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import dagster as dg
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """A schedule in UTC.
+
+    Attributes:
+        cron: As the schedule has it.
+        every: The time between two of its ticks.
+    """
+
+    cron: str
+    every: timedelta
+
+    def freshness(self) -> dg.FreshnessPolicy:
+        """Returns the policy of a table: amber after three intervals, red after six.
+
+        One tick may be skipped while a run is unfinished, and a run may queue behind other jobs'.
+        """
+        return dg.FreshnessPolicy.time_window(
+            warn_window=3 * self.every, fail_window=6 * self.every
+        )
+
+
+LEDGER_SYNC: Final = Cadence("*/5 * * * *", timedelta(minutes=5))
+SETTLEMENT_INGESTION: Final = Cadence("*/10 * * * *", timedelta(minutes=10))
+INTAKE: Final = Cadence("*/15 * * * *", timedelta(minutes=15))
+REPUTATION_AGGREGATION: Final = Cadence("20 * * * *", timedelta(hours=1))

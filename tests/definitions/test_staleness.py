@@ -1,0 +1,118 @@
+"""Green means green: a run without news makes no asset stale, and every asset is fresh after it.
+
+Asked as the UI asks, through GraphQL, over a history on disk.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import ModuleTarget
+from dagster._daemon.freshness import FreshnessDaemon
+from dagster_graphql.test.utils import execute_dagster_graphql
+
+from masques_pipelines.settings import Settings
+from masques_pipelines.warehouse.client import Warehouse
+from tests.support.code_location import defs
+
+# Whole runs of Dagster, which a busy machine makes slow.
+pytestmark = pytest.mark.timeout(1800)
+
+STALE = "{ assetNodes { assetKey { path } isMaterializable staleStatus staleCauses { reason } } }"
+FRESH = (
+    "{ assetNodes { assetKey { path } isMaterializable freshnessStatusInfo { freshnessStatus } } }"
+)
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(
+        str(tmp_path),
+        overrides={
+            "telemetry": {"enabled": False},
+            "compute_logs": {
+                "module": "dagster._core.storage.noop_compute_log_manager",
+                "class": "NoOpComputeLogManager",
+            },
+        },
+    ) as made:
+        yield made
+
+
+@pytest.fixture
+def workspace(instance: dg.DagsterInstance) -> Iterator[WorkspaceProcessContext]:
+    target = ModuleTarget(
+        "masques_pipelines.definitions",
+        attribute=None,
+        working_directory=None,
+        location_name="masques_pipelines",
+    )
+    with WorkspaceProcessContext(instance, target) as context:
+        yield context
+
+
+@pytest.fixture
+def _sandbox(
+    monkeypatch: pytest.MonkeyPatch, engine_settings: Settings, empty_warehouse: Warehouse
+) -> None:
+    del empty_warehouse
+    monkeypatch.setenv("MASQUES_HOME", str(engine_settings.home))
+    monkeypatch.setenv("MASQUES_SANDBOX", "1")
+    monkeypatch.setenv("MASQUES_CLICKHOUSE_URL", engine_settings.clickhouse_url)
+
+
+def materializable(workspace: WorkspaceProcessContext, query: str) -> dict[str, dict[str, Any]]:
+    result = execute_dagster_graphql(workspace.create_request_context(), query)
+    assert not result.errors
+    return {
+        "/".join(node["assetKey"]["path"]): node
+        for node in result.data["assetNodes"]
+        if node["isMaterializable"]
+    }
+
+
+@pytest.mark.usefixtures("_sandbox")
+def test_a_tick_of_each_schedule_without_news_makes_nothing_stale(
+    instance: dg.DagsterInstance, workspace: WorkspaceProcessContext
+) -> None:
+    everything = defs.resolve_implicit_global_asset_job_def()
+    assert everything.execute_in_process(instance=instance).success
+    for schedule in defs.schedules or ():
+        assert isinstance(schedule, dg.ScheduleDefinition)
+        job = defs.resolve_job_def(schedule.job_name)
+        assert job.execute_in_process(instance=instance).success
+
+    stale = materializable(workspace, STALE)
+    assert len(stale) == 9
+    causes = {name: [c["reason"] for c in node["staleCauses"]] for name, node in stale.items()}
+    assert {name: node["staleStatus"] for name, node in stale.items()} == dict.fromkeys(
+        stale, "FRESH"
+    ), causes
+
+    # What the daemon does every half minute.
+    asyncio.run(FreshnessDaemon()._evaluate_assets(workspace))  # noqa: SLF001 - its loop, once
+    fresh = materializable(workspace, FRESH)
+    assert {
+        name: node["freshnessStatusInfo"]["freshnessStatus"] for name, node in fresh.items()
+    } == dict.fromkeys(fresh, "HEALTHY")
+
+
+@pytest.mark.usefixtures("_sandbox")
+def test_news_makes_what_is_made_of_it_stale(
+    instance: dg.DagsterInstance, workspace: WorkspaceProcessContext, empty_warehouse: Warehouse
+) -> None:
+    everything = defs.resolve_implicit_global_asset_job_def()
+    assert everything.execute_in_process(instance=instance).success
+    empty_warehouse.command(
+        "INSERT INTO masques.identities (identity_id, identity_type, updated_at) "
+        "VALUES (generateUUIDv4(), 'agent', now64(3))"
+    )
+    assert defs.resolve_job_def("intake_job").execute_in_process(instance=instance).success
+    stale = materializable(workspace, STALE)
+    assert {name for name, node in stale.items() if node["staleStatus"] != "FRESH"} == {
+        "masques/reputation_scores"
+    }
