@@ -22,7 +22,7 @@ demo: $(VENV)/.ready ## Build the ClickHouse copy from a packaged ledger and sho
 # Files in their order, cheap ones last: sorted by their number of tests, as pytest-xdist does by
 # itself, the slowest few would run alone at the end. A failure is shown when it happens.
 # TEST_PATIENCE=5 makes every time limit five times as long.
-PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --instafail
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --instafail -q
 test: $(VENV)/.ready-dev $(VENV)/.ready-anvil ## Run all tests (5 minutes on two cores)
 	@echo "All tests: about 5 minutes on two cores; make quick takes less than one."
 	$(PYTEST) $(ARGS)
