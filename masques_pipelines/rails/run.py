@@ -14,7 +14,7 @@ from masques_pipelines.rails.attribution import link_settlements
 from masques_pipelines.rails.ingest import RailRun, ingest
 from masques_pipelines.rails.protocol import RailRefusedError, RailUnavailableError
 from masques_pipelines.rails.recording import RecordingError
-from masques_pipelines.rails.revisions import open_settlements
+from masques_pipelines.rails.revisions import open_settlements, recorded_settlements
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.lease import Lease, writer_lease
@@ -93,7 +93,8 @@ def _run(warehouse: Warehouse, settings: Settings, name: str, lease: Lease) -> R
         return RailOutcome(name, disabled_reason=reason)
     try:
         open_now = partial(open_settlements, warehouse, name)
-        with catalog.open_rail(settings, name, open_now) as rail:
+        recorded = partial(recorded_settlements, warehouse, name)
+        with catalog.open_rail(settings, name, open_now, recorded) as rail:
             run = ingest(warehouse, rail, before_write=lease.hold)
     except _RAIL_ERRORS as error:
         logger.warning("%s failed: %s", name, error)
