@@ -71,8 +71,8 @@ FROM
     FROM numbers({first:UInt64}, {rows:UInt64})
 );
 
--- Of six events one is a hold and one ends a hold, a hundred holds later; one hold in 5,000 is
--- never ended.
+-- Of six events one is a hold and one ends a hold, a hundred holds later; one hold in 50,000
+-- is never ended.
 INSERT INTO masques.transactions
 (
     transaction_id, timestamp, debit_account_id, credit_account_id, amount, currency,
@@ -111,7 +111,7 @@ FROM
     SELECT
         number AS n,
         -- What the event is about: for the end of a hold that hold, else itself.
-        if(n % 6 = 1 AND n > 600 AND intDiv(n - 601, 6) % 5000 != 0, toUInt64(n - 601), n)
+        if(n % 6 = 1 AND n > 600 AND intDiv(n - 601, 6) % 50000 != 0, toUInt64(n - 601), n)
             AS fact
     FROM numbers({first:UInt64}, {rows:UInt64})
 );

@@ -1,9 +1,4 @@
-"""`python -m masques_pipelines`: the `masques` command, where its script is not on the path.
-
-Here: the call.
-Not here: anything else.
-A re-run is the command's matter.
-"""
+"""`python -m masques_pipelines`: the `masques` command, where its script is not on the path."""
 
 from masques_pipelines.cli import main
 

@@ -205,7 +205,7 @@ SELECT
         quality, usd, kept_share, event_id, toString(event_type), toString(reference_type),
         reference_id, counterparty_id, inherited_from) AS content
 FROM acquainted
-COMMENT 'What each event that the run looks at weighs before it ages, as known now. Parameters: parts - in how many parts the events are read; part - which part, from 0. Columns: identity_id .. inherited_from - as in masques_ops.reputation_evidence_log; knowable_from - the latest time at which a fact behind the row was written; content - hash by which a run compares rows.';
+COMMENT 'What each event that the run looks at weighs before it ages, as known now. Parameters: oldest - events before this are left out; everything - 1 for all events, 0 for the touched ones; parts - in how many parts the events are read; part - which part, from 0. Columns: identity_id .. inherited_from - as in masques_ops.reputation_evidence_log; knowable_from - the latest time at which a fact behind the row was written; content - hash by which a run compares rows.';
 
 -- The log, with the content by which a run compares it. Rows that were taken back are still in it.
 CREATE OR REPLACE VIEW masques_ops.reputation_evidence_recorded

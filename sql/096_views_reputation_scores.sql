@@ -300,40 +300,43 @@ COMMENT 'The scores that a run at a moment computed: only what was known then. P
 
 -- The refreshable view asks the one computation. Up to a gigabyte of groups stay in memory, about ten
 -- million; more go by the disk. It swaps the whole table in at once.
+ALTER TABLE masques.reputation_scores_mv MODIFY QUERY
+SELECT
+    identity_id,
+    computed_at,
+    overall_score,
+    task_quality_score,
+    economic_score,
+    identity_hygiene_score,
+    total_events,
+    positive_events,
+    negative_events,
+    confidence,
+    score_7d_ago,
+    score_30d_ago,
+    score_lower,
+    effective_events,
+    excluded_events,
+    model_version
+FROM masques_ops.reputation_scores_as_of(as_of = now64(9, 'UTC'))
+SETTINGS max_bytes_before_external_group_by = 1000000000, max_bytes_ratio_before_external_group_by = 0;
+
+-- A new query takes the comments away. Apart from it: the engine looks for the columns to comment among
+-- those of the query before.
 ALTER TABLE masques.reputation_scores_mv
-    (MODIFY QUERY
-    SELECT
-        identity_id,
-        computed_at,
-        overall_score,
-        task_quality_score,
-        economic_score,
-        identity_hygiene_score,
-        total_events,
-        positive_events,
-        negative_events,
-        confidence,
-        score_7d_ago,
-        score_30d_ago,
-        score_lower,
-        effective_events,
-        excluded_events,
-        model_version
-    FROM masques_ops.reputation_scores_as_of(as_of = now64(9, 'UTC'))
-    SETTINGS max_bytes_before_external_group_by = 1000000000, max_bytes_ratio_before_external_group_by = 0),
-    (COMMENT COLUMN identity_id 'whose score'),
-    (COMMENT COLUMN computed_at 'the moment that the scores are of'),
-    (COMMENT COLUMN overall_score 'all scores: 0 to 1, 0.5 without evidence'),
-    (COMMENT COLUMN task_quality_score 'score of the category task_quality, 0 to 1'),
-    (COMMENT COLUMN economic_score 'score of the category economic, 0 to 1'),
-    (COMMENT COLUMN identity_hygiene_score 'score of the category identity_hygiene, 0 to 1'),
-    (COMMENT COLUMN total_events 'events in the window'),
-    (COMMENT COLUMN positive_events 'events in the window with score_delta above 0'),
-    (COMMENT COLUMN negative_events 'events in the window with score_delta below 0'),
-    (COMMENT COLUMN confidence '0 to 1; 0 without evidence, falls as evidence ages'),
-    (COMMENT COLUMN score_7d_ago 'the same model, as of seven days before computed_at'),
-    (COMMENT COLUMN score_30d_ago 'the same model, as of thirty days before computed_at'),
-    (COMMENT COLUMN score_lower 'rank by this: overall_score less 1.645 standard deviations'),
-    (COMMENT COLUMN effective_events 'evidence after decay, weights and caps'),
-    (COMMENT COLUMN excluded_events 'events that count zero'),
-    (COMMENT COLUMN model_version 'version of the reputation model that made the score');
+    COMMENT COLUMN identity_id 'whose score',
+    COMMENT COLUMN computed_at 'the moment that the scores are of',
+    COMMENT COLUMN overall_score 'all scores: 0 to 1, 0.5 without evidence',
+    COMMENT COLUMN task_quality_score 'score of the category task_quality, 0 to 1',
+    COMMENT COLUMN economic_score 'score of the category economic, 0 to 1',
+    COMMENT COLUMN identity_hygiene_score 'score of the category identity_hygiene, 0 to 1',
+    COMMENT COLUMN total_events 'events in the window',
+    COMMENT COLUMN positive_events 'events in the window with score_delta above 0',
+    COMMENT COLUMN negative_events 'events in the window with score_delta below 0',
+    COMMENT COLUMN confidence '0 to 1; 0 without evidence, falls as evidence ages',
+    COMMENT COLUMN score_7d_ago 'the same model, as of seven days before computed_at',
+    COMMENT COLUMN score_30d_ago 'the same model, as of thirty days before computed_at',
+    COMMENT COLUMN score_lower 'rank by this: overall_score less 1.645 standard deviations',
+    COMMENT COLUMN effective_events 'evidence after decay, weights and caps',
+    COMMENT COLUMN excluded_events 'events that count zero',
+    COMMENT COLUMN model_version 'version of the reputation model that made the score';

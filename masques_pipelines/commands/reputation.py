@@ -1,7 +1,7 @@
 """`masques reputation`: scores, why they are what they are, and computing them from everything.
 
-Here: the command group and what it prints.
-Not here: the computation (sql/014_evidence.sql) and the explanation (reputation/explain.py).
+Not here: the computation (sql/095_views_reputation_evidence.sql) and its explanation
+(reputation/explain.py).
 A re-run asks again; recompute changes nothing but the moment of the scores when nothing changed.
 """
 

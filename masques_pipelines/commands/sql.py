@@ -1,9 +1,4 @@
-"""`masques sql`: one query against the warehouse, shown as ClickHouse shows it.
-
-Here: the command.
-Not here: queries of the pipeline (sql/).
-A re-run asks again.
-"""
+"""`masques sql`: one query against the warehouse, shown as ClickHouse shows it."""
 
 import sys
 

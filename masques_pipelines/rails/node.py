@@ -97,7 +97,7 @@ class HttpNode:
             RailUnavailableError: Each attempt failed: no answer, a busy node, or no JSON.
             RailRefusedError: The node refuses our credentials.
         """
-        return self.persist(lambda: self._send(method, path, params, body))
+        return self.persist(lambda: self.send_once(method, path, params=params, body=body))
 
     def persist(self, call: Callable[[], Result]) -> Result:
         """Calls until an attempt succeeds.
@@ -129,9 +129,20 @@ class HttpNode:
         )
         return retrying(call)
 
-    def _send(
-        self, method: str, path: str, params: Mapping[str, Any] | None, body: Any
+    def send_once(
+        self,
+        method: str,
+        path: str = "",
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Any = None,
     ) -> tuple[int, Any]:
+        """Makes one attempt; call it within `persist` or `attempt`.
+
+        Raises:
+            _TryLaterError: It failed for a reason that may pass.
+            RailRefusedError: The node refuses our credentials.
+        """
         self.calls += 1
         try:
             answer = self.client.request(method, self.url + path, params=params, json=body)
@@ -190,7 +201,7 @@ class JsonRpc:
         return results
 
     def _send(self, method: str, params: Sequence[Any]) -> Any:
-        _, answer = self.node.json("POST", body=_request(0, method, params))
+        _, answer = self.node.send_once("POST", body=_request(0, method, params))
         if not isinstance(answer, dict) or ("result" not in answer and "error" not in answer):
             raise _TryLaterError(f"{method}: the answer is not JSON-RPC")
         if answer.get("error") is None:

@@ -31,8 +31,8 @@ def recorded_transport(path: Path) -> httpx2.MockTransport:
         answers = {_key(each["request"]): each for each in exchanges}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecordingError(
-            f"{path}: it cannot be read as a recording ({type(error).__name__}): remove it, and "
-            "`masques demo` lays it down again"
+            f"{path}: it cannot be read as a recording ({type(error).__name__}): restore the "
+            "file, or remove the sandbox's folder and run again"
         ) from error
 
     def answer(request: httpx2.Request) -> httpx2.Response:

@@ -1,12 +1,10 @@
-"""Re-dating a capture: the same ledger, moved in time as a whole.
+"""Re-dates a capture: writes the same ledger, moved in time as a whole, into a new folder.
 
-Here: adding one constant to every time of a capture, into a new folder.
-Not here: reading captures (sources/capture.py), or taking them from a ledger (capture_writer.py).
-A re-run leaves a folder that is there as it is. Each run writes into a `.part` folder of its own,
-so two at once do not disturb each other and a kill leaves no half capture behind the name.
+One constant is added to every time. Fixed dates would fall outside retention and score windows. Ids
+stay (those that TigerBeetle's own clients make hold their time, which nothing here reads).
 
-What retention and score windows would eat is moved to now: that is what re-dating is for. Ids stay
-(those that TigerBeetle's own clients make have their moment in them, which nothing here reads).
+A folder that is there is left as it is. Each run writes into a `.part` folder of its own, so two at
+once do not disturb each other, and a kill leaves no half capture behind the name.
 """
 
 import shutil
@@ -61,7 +59,7 @@ def shift_capture(source_folder: Path, target_folder: Path, *, last_timestamp_ns
 
     Raises:
         ValueError: A time of the copy would not be one from 1 to 2^63 - 1.
-        LedgerRefusedError, PageError: The source is no capture, or has no event to move.
+        LedgerRefusedError, PageError: The source is not a capture, or has no event to move.
         CaptureFolderError: The target cannot be written.
     """
     if target_folder.exists():
@@ -111,7 +109,7 @@ def _check_times(capture: Capture, difference_ns: int) -> None:
     )
     for time_ns in (oldest_ns + difference_ns, newest_ns + difference_ns):
         if not 1 <= time_ns <= TIMESTAMP_MAX:
-            raise ValueError(f"{capture.folder}: a time would become {time_ns}, which is none")
+            raise ValueError(f"{capture.folder}: timestamp {time_ns} is out of range")
 
 
 def _write(capture: Capture, part: Path, difference_ns: int) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from masques_pipelines.defs.resources import MODE_TAG
+from masques_pipelines.defs.table_asset import SCHEMA_MIGRATIONS
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Warehouse
 from tests.support.code_location import defs
@@ -107,3 +109,28 @@ def test_the_job_proves_what_it_did_and_a_table_can_be_made_alone(
     found = checks(alone)
     assert not found["trial_balance"]
     assert not alone.success  # it blocks what would come after
+
+
+def test_each_run_says_that_it_is_the_sandboxs(environment: Settings) -> None:
+    mode = f"this is the sandbox, as the settings ask: demo data in {environment.home}/sandbox"
+    with dg.instance_for_test() as instance:
+        result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
+            asset_selection=[SCHEMA_MIGRATIONS], instance=instance
+        )
+        run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert run.tags[MODE_TAG] == mode
+    (event,) = result.get_asset_materialization_events()
+    assert event.materialization.metadata["mode"].value == mode
+
+
+def test_production_without_a_ledger_fails_with_what_to_set(
+    environment: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MASQUES_SANDBOX", "")
+    result = run()
+    failures = [event for event in result.all_node_events if event.is_step_failure]
+    assert failures[0].step_key == "masques__accounts"
+    failure = failures[0].step_failure_data.user_failure_data
+    assert failure is not None
+    assert str(failure.description).startswith("MASQUES_LEDGER_URL: it is not set, so there is no")

@@ -2,7 +2,7 @@
 
 Here: what the gate would have reported of the capture's payments: the requests and sessions that
 they paid for, who took part, what was said of them, and some rows that are wrong.
-Not here: re-dating and laying down (masques_pipelines/intake/packaged.py).
+Not here: re-dating and installing it (masques_pipelines/sandbox/gate_day.py).
 A re-run writes the same bytes. By hand: python -m tests.support.make_gate_day
 """
 

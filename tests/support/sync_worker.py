@@ -2,7 +2,7 @@
 
 Here: what a killed process did, in a process of its own (an embedded engine has one owner, and a
 kill -9 must hit nothing else).
-Not here: the killing and the comparing (tests/integration/test_ledger_faults.py).
+Not here: the killing and the comparing (tests/integration/ledger/test_faults.py).
 A re-run goes on where the one before was killed, as the product does.
 
 Lines on standard output: `checked <digest of the whole table>` after an undisturbed sync, `syncing`

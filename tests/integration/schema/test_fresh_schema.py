@@ -1,0 +1,30 @@
+"""Whatever a test did to the warehouse, the next one gets the whole schema without its rows."""
+
+from masques_pipelines.schema.migrations import make_plan
+from masques_pipelines.warehouse.client import Warehouse
+from tests.support.fresh_schema import fresh_schema
+
+MODELS = "SELECT * FROM masques_ops.reputation_models ORDER BY ALL"
+
+
+def test_rows_seeds_and_tables_that_were_added_are_put_right(warehouse: Warehouse) -> None:
+    models = warehouse.rows(MODELS)
+    warehouse.command("TRUNCATE TABLE masques_ops.reputation_models")
+    warehouse.command("CREATE TABLE masques_ops.left_behind (a UInt8) ENGINE = Memory")
+    warehouse.command("INSERT INTO masques.api_requests (request_id) VALUES (generateUUIDv4())")
+
+    fresh_schema(warehouse)
+
+    assert models
+    assert warehouse.rows(MODELS) == models
+    assert warehouse.scalar("SELECT count() FROM masques.api_requests") == 0
+    assert warehouse.scalar("EXISTS masques_ops.left_behind") == 0
+
+
+def test_a_schema_that_was_changed_is_made_again(warehouse: Warehouse) -> None:
+    warehouse.command("ALTER TABLE masques.api_requests COMMENT COLUMN endpoint 'else'")
+    fresh_schema(warehouse)
+    assert make_plan(warehouse).is_clean
+    warehouse.command("CREATE VIEW masques_marts.left_behind AS SELECT 1 AS one")
+    fresh_schema(warehouse)
+    assert make_plan(warehouse).is_clean
