@@ -129,7 +129,7 @@ def load_rates(
     log.record(whole)
     if not known:
         logger.warning(
-            "no exchange rate is known: USD values are NULL until files in %s/%s give some",
+            "no exchange rate is known: payments have no USD value until files in %s/%s give some",
             landing.description,
             FOLDER,
         )

@@ -20,7 +20,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(path for path in SOURCES if path.suffix ==
 FILES = {path.relative_to(ROOT).as_posix() for path in SOURCES}
 # A name with a placeholder or a pattern in it names no single file.
 _NAMED = re.compile(r"(?<![\w<>{}*./$-])(?:[\w-]+/)*[\w-]+\.(?:py|sql)\b(?![\w*<{(])")
-_MODULE = re.compile(r"\bmasques_pipelines(?:\.[a-z_]\w*)+")
+_MODULE = re.compile(r"\bmasques_pipelines(?:\.[a-z]\w*)+")
 
 
 def _prose(path: Path) -> Iterator[tuple[int, str]]:

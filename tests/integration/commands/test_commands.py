@@ -16,8 +16,15 @@ SANDBOX = "this is the sandbox, "
 STAMP = "SELECT kind, ledger FROM masques_ops.warehouse_stamp"
 ROWS_BY_TABLE = (
     "SELECT concat(database, '.', name) AS t, total_rows FROM system.tables "
-    "WHERE database = 'masques' AND total_rows > 0 AND engine NOT LIKE '%View' "
-    "AND name NOT LIKE '.inner%' ORDER BY t"
+    "WHERE total_rows > 0 AND (database = 'masques' OR "
+    "database = 'masques_ops' AND name IN ('quarantine', 'exchange_rates', 'intake_files', "
+    "'settlement_findings')) ORDER BY t"
+)
+NOT_OF_THE_LEDGER = (
+    "SELECT count() FROM masques.reputation_events "
+    "WHERE reference_id NOT IN (SELECT toString(transaction_id) FROM masques.transactions);"
+    "SELECT count() FROM masques.reputation_scores "
+    "WHERE identity_id NOT IN (SELECT identity_id FROM masques.accounts)"
 )
 NINE_OBJECTS = """\
 ┌─name─────────────────┬─engine─────────────┐
@@ -113,8 +120,15 @@ def test_after_a_demo_real_settings_bring_no_invented_row_of_any_table(
     assert SANDBOX not in done.stdout + done.stderr
     assert "no exchange rate is known" in done.stdout + done.stderr
     counted = masques(home, "sql", ROWS_BY_TABLE, "--format", "TSV", **real)
-    # What the ledger holds, and what follows from it; scores are of those whose money it is.
-    assert counted.stdout == "masques.accounts\t122\nmasques.transactions\t2120\n"
+    # What the ledger holds, and what is derived from it.
+    assert counted.stdout.splitlines() == [
+        "masques.accounts\t122",
+        "masques.reputation_events\t288",
+        "masques.reputation_scores\t49",
+        "masques.transactions\t2120",
+    ]
+    foreign = masques(home, "sql", NOT_OF_THE_LEDGER, "--format", "TSV", **real)
+    assert foreign.stdout == "0\n0\n"
     stamp = masques(home, "sql", STAMP, "--format", "TSV", **real)
     assert stamp.stdout == f"production\tcapture://{small_capture}\n"
     assert stamp.stderr == ""

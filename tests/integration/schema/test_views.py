@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from masques_pipelines.schema import migrations
 from masques_pipelines.schema.declared import Declared, declared_schema
 from masques_pipelines.schema.files import SqlFile, sql_files, views_checksum
 from masques_pipelines.schema.migrations import (
@@ -212,17 +213,19 @@ def test_the_seeds_loop_applies_edited_views_which_are_then_recorded(warehouse: 
     assert planned(warehouse, files, newer=2).is_clean
 
 
-# A refresh by the view's query of before, which takes ten seconds.
+# A refresh by the view's query of before, which takes a minute and a half in steps of a second.
 SLOW_QUERY = """
 ALTER TABLE masques.reputation_scores_mv MODIFY QUERY
-SELECT identity_id, now64(9, 'UTC') AS computed_at, 'old' AS model_version
-FROM masques.identities
-WHERE sleepEachRow(0.1) = 0
+SELECT generateUUIDv4() AS identity_id, now64(9, 'UTC') AS computed_at, 'old' AS model_version
+FROM numbers(90)
+WHERE sleepEachRow(1) = 0
 SETTINGS max_block_size = 1
 """
 
 
-def test_a_running_refresh_does_not_swap_in_what_the_old_query_says(warehouse: Warehouse) -> None:
+def test_no_refresh_by_the_old_query_runs_while_views_are_applied(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
     warehouse.command(
         "INSERT INTO masques.identities (identity_id) "
         "SELECT toUUID(concat('00000000-0000-0000-0000-0000000000', toString(number + 10))) "
@@ -233,15 +236,24 @@ def test_a_running_refresh_does_not_swap_in_what_the_old_query_says(warehouse: W
     warehouse.command("SYSTEM START VIEW masques.reputation_scores_mv")
     while not is_refreshing(warehouse, SCORES_VIEW):
         pass
-    scores = VIEWS[6]  # with what it reads, for the query of the view
-    files = [*NUMBERED, *VIEWS[:6], edited(scores)]
+    models = (
+        "SELECT model_version, count() FROM masques.reputation_scores GROUP BY ALL ORDER BY ALL"
+    )
+    seen: list[tuple[str, bool, list[tuple[object, ...]]]] = []
+    apply = migrations._apply  # noqa: SLF001 - to look at the moment between two statements
 
-    migrated(warehouse, files, newer=2)
+    def watched(target: Warehouse, file: SqlFile) -> None:
+        seen.append((file.name, is_refreshing(target, SCORES_VIEW), target.rows(models)))
+        apply(target, file)
 
+    monkeypatch.setattr(migrations, "_apply", watched)
+    *below, scores = VIEWS[:7]  # what the query of the scores reads, and that query
+
+    migrated(warehouse, [*NUMBERED, *below, edited(scores)], newer=2)
+
+    assert seen == [(file.name, False, [("older", 1)]) for file in VIEWS[:7]]
     assert not is_refreshing(warehouse, SCORES_VIEW)
-    assert warehouse.rows(
-        "SELECT model_version, count() FROM masques.reputation_scores GROUP BY ALL"
-    ) == [("beta-2", 90)]
+    assert warehouse.rows(models) == [("beta-2", 90)]
 
 
 def test_a_stopped_view_is_started_again_on_a_server_only(warehouse: Warehouse) -> None:
