@@ -15,9 +15,11 @@ from typing import Any, Final
 from masques_pipelines.errors import MasquesError, SettingError
 from masques_pipelines.rails import catalog
 from masques_pipelines.rails.attribution import link_settlements
+from masques_pipelines.rails.endpoint import own_secrets
 from masques_pipelines.rails.ingest import RailRun, ingest
 from masques_pipelines.rails.protocol import RailRefusedError, RailUnavailableError
 from masques_pipelines.rails.recording import RecordingError
+from masques_pipelines.rails.redaction import Redactor
 from masques_pipelines.rails.revisions import open_settlements
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Warehouse
@@ -106,7 +108,10 @@ def ingest_all(warehouse: Warehouse, settings: Settings) -> SettlementsRun:
     """
     with writer_lease(warehouse, LEASE, duration_s=LEASE_S, wait_s=LEASE_S + 10) as lease:
         before = _total(warehouse)
-        outcomes = tuple(_run(warehouse, settings, rail.name, lease) for rail in catalog.RAILS)
+        redact = own_secrets(settings)
+        outcomes = tuple(
+            _run(warehouse, settings, rail.name, lease, redact) for rail in catalog.RAILS
+        )
         record_runs(warehouse, outcomes)
         lease.hold()
         closed = close_abandoned(warehouse)
@@ -115,7 +120,9 @@ def ingest_all(warehouse: Warehouse, settings: Settings) -> SettlementsRun:
     return SettlementsRun(outcomes, attributed, closed, total - before, total)
 
 
-def _run(warehouse: Warehouse, settings: Settings, name: str, lease: Lease) -> RailOutcome:
+def _run(
+    warehouse: Warehouse, settings: Settings, name: str, lease: Lease, redact: Redactor
+) -> RailOutcome:
     network = ""
     try:
         network = catalog.by_name(name).network(settings)
@@ -125,9 +132,9 @@ def _run(warehouse: Warehouse, settings: Settings, name: str, lease: Lease) -> R
             return RailOutcome(name, network=network, disabled_reason=reason)
         open_now = partial(open_settlements, warehouse, name)
         with catalog.open_rail(settings, name, open_now) as rail:
-            run = ingest(warehouse, rail, before_write=lease.hold)
+            run = ingest(warehouse, rail, before_write=lease.hold, redact=redact)
     except _RAIL_ERRORS as error:
-        return _failed(name, network, str(error))
+        return _failed(name, network, redact(str(error)))
     except MasquesError:
         raise  # the warehouse, or the lease
     except Exception as error:  # noqa: BLE001 - whatever it is, the other rails are read
