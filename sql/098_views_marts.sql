@@ -466,8 +466,8 @@ CREATE OR REPLACE VIEW masques_marts.settlements_current
     confirmations UInt32 COMMENT 'blocks on top of it when this revision was written',
     from_account_id UUID COMMENT 'the payer''s account in the ledger; zero when unattributed',
     to_address String COMMENT 'address that is paid; on Lightning the public key of the node',
-    status LowCardinality(String) COMMENT 'pending, confirmed, failed or unknown',
-    failure_reason String COMMENT 'why the payment failed; empty unless it did',
+    status LowCardinality(String) COMMENT 'pending, confirmed, failed, unknown, superseded, off_chain, claimable or not_followed: only confirmed is money that moved',
+    failure_reason String COMMENT 'why the payment failed, is unknown or is not followed; empty otherwise',
     network_fee Decimal(76, 18) COMMENT 'in fee_currency',
     facilitator_fee Decimal(76, 18) COMMENT 'in currency',
     direction LowCardinality(String) COMMENT 'in or out',
@@ -480,7 +480,7 @@ CREATE OR REPLACE VIEW masques_marts.settlements_current
     payer String COMMENT 'address that pays, EVM addresses in lower case; empty when unknown',
     payment_ref String COMMENT 'nonce, payment hash or signature',
     fee_currency LowCardinality(String) COMMENT 'asset that network_fee is paid in',
-    transaction_id Nullable(UUID) COMMENT 'the ledger transfer that this settles',
+    transaction_id Nullable(UUID) COMMENT 'the first ledger transfer of masques_ops.settlement_links; NULL without a link',
     attributes Map(LowCardinality(String), String) COMMENT 'further facts of the rail, by name'
 )
 AS
@@ -545,7 +545,7 @@ CREATE OR REPLACE VIEW masques_marts.settlements_by_rail
     network LowCardinality(String) COMMENT 'CAIP-2 id of the chain, or the Lightning network',
     currency LowCardinality(String) COMMENT 'asset that was paid: USD, BTC, SOL and so on',
     direction LowCardinality(String) COMMENT 'in or out',
-    status LowCardinality(String) COMMENT 'pending, confirmed, failed or unknown',
+    status LowCardinality(String) COMMENT 'pending, confirmed, failed, unknown, superseded, off_chain, claimable or not_followed: only confirmed is money that moved',
     settlements UInt64 COMMENT 'number of settlements',
     amount Decimal(76, 18) COMMENT 'sum of the amounts, in whole units of the currency',
     unattributed UInt64 COMMENT 'settlements without an account of the payer',
