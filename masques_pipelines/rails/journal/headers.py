@@ -20,7 +20,7 @@ _L402_SCHEMES: Final = ("l402", "lsat")
 _MPP_SCHEME: Final = "payment"
 _SCHEME: Final = re.compile(r"(?<![\w+/=.-])(L402|LSAT)[ \t]+", re.IGNORECASE)
 _PARAMETER: Final = re.compile(
-    r'(?:(?<![\w+/=.-])(?P<scheme>[A-Za-z][\w-]{0,40})[ \t]+)?(?<![\w+/=.-])'
+    r"(?:(?<![\w+/=.-])(?P<scheme>[A-Za-z][\w-]{0,40})[ \t]+)?(?<![\w+/=.-])"
     r'(?P<name>[A-Za-z][\w-]{0,40})[ \t]*=[ \t]*(?:"(?P<quoted>[^"]*)"|(?P<bare>[^\s",]+))'
 )
 

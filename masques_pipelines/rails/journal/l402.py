@@ -14,7 +14,9 @@ from typing import Final
 
 _BECH32: Final = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _BECH32_GENERATOR: Final = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
-_PREFIX: Final = re.compile(r"^ln(?P<network>bcrt|bc|tbs|tb)(?:(?P<number>[0-9]{1,19})(?P<unit>[munp]?))?$")
+_PREFIX: Final = re.compile(
+    r"^ln(?P<network>bcrt|bc|tbs|tb)(?:(?P<number>[0-9]{1,19})(?P<unit>[munp]?))?$"
+)
 # Millisatoshi of one unit, as a fraction: a bitcoin has 10^11, a pico-bitcoin a tenth.
 _MSAT: Final = {"": (10**11, 1), "m": (10**8, 1), "u": (10**5, 1), "n": (100, 1), "p": (1, 10)}
 _SIGNATURE_GROUPS: Final = 104

@@ -5,7 +5,6 @@ counts as absent, so that a client's odd extension never hides a payment. Macaro
 signatures and signed transactions have no field here.
 """
 
-import math
 import re
 import uuid
 from collections.abc import Mapping
@@ -83,17 +82,18 @@ def _network(value: Any) -> str:
     return value
 
 
+def _time_of(value: Any) -> datetime:
+    if isinstance(value, str):
+        found = datetime.fromisoformat(value[:_TIME_CHARACTERS_MAX])
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError
+    return datetime.fromtimestamp(value, UTC)
+
+
 def _moment(value: Any) -> datetime:
     try:
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise TypeError
-        if isinstance(value, str):
-            found = datetime.fromisoformat(value[:_TIME_CHARACTERS_MAX])
-            found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
-        elif math.isfinite(value):
-            found = datetime.fromtimestamp(value, UTC)
-        else:
-            raise ValueError
+        found = _time_of(value)
     except (TypeError, ValueError, OverflowError, OSError) as error:
         raise PydanticCustomError("bad_timestamp", "not a time") from error
     if not TIME_MIN <= found < TIME_MAX:
@@ -107,13 +107,17 @@ def _event(value: Any) -> str:
     return str(value)
 
 
+def _uuid_of(value: Any) -> uuid.UUID:
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not text.isascii() or len(text) > _ID_CHARACTERS_MAX:
+        raise ValueError
+    return uuid.UUID(int=int(text)) if _DIGITS.fullmatch(text) else uuid.UUID(text)
+
+
 def _ledger_id(value: Any) -> uuid.UUID:
     """Returns the id of a ledger transfer: a UUID, or the ledger's own number."""
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     try:
-        if not isinstance(text, str) or not text.isascii() or len(text) > _ID_CHARACTERS_MAX:
-            raise ValueError
-        found = uuid.UUID(int=int(text)) if _DIGITS.fullmatch(text) else uuid.UUID(text)
+        found = _uuid_of(value)
     except ValueError as error:
         raise PydanticCustomError("bad_uuid", "not the id of a ledger transfer") from error
     if not 0 < found.int < _LEDGER_ID_LIMIT - 1:
@@ -193,9 +197,9 @@ class Channel(Message):
     """Who pays through a channel of batch-settlement, and how long its money is locked."""
 
     payer: Annotated[EvmAddress | None, _Optional] = None
-    withdraw_delay: Annotated[
-        Annotated[int, Field(ge=0, le=_TIMEOUT_S_MAX)] | None, _Optional
-    ] = None
+    withdraw_delay: Annotated[Annotated[int, Field(ge=0, le=_TIMEOUT_S_MAX)] | None, _Optional] = (
+        None
+    )
 
 
 class Answer(Message):
@@ -218,6 +222,21 @@ class Answer(Message):
             return self.amount if found is None else _units(found)
         except PydanticCustomError:
             return self.amount
+
+
+class Payout(Message):
+    """Money that the platform sent, as its payout service reports it."""
+
+    model_config = ConfigDict(alias_generator=None)
+
+    network: Network
+    asset: Word = None
+    amount: Units = Field(validation_alias=AliasChoices("amount", "amount_msat"))
+    to: Text = None
+    payout_id: Text = None
+    transaction: Text = Field(
+        default=None, validation_alias=AliasChoices("transaction", "tx_hash", "payment_hash")
+    )
 
 
 class Line(Message):
@@ -246,15 +265,8 @@ class Line(Message):
     latency_ms: Annotated[
         Annotated[float, Field(ge=0, le=_LATENCY_MS_MAX, allow_inf_nan=False)] | None, _Optional
     ] = None
-    # The hash of a payload whose secrets were dropped: lines that come back from quarantine have it.
+    # Of a payload whose secrets were dropped: a line that comes back from quarantine has it.
     payload_sha256: Word = None
-    # Of a payout.
-    network: Network | None = None
-    asset: Word = None
-    amount: Units | None = None
-    to: Text = None
-    payout_id: Text = None
-    transaction: Text = None
 
     @property
     def named_transfers(self) -> tuple[uuid.UUID, ...]:

@@ -1,12 +1,11 @@
-"""Lists the reasons of the x402 specification and SDK 2.25; any other text of an answer is not kept.
+"""Lists the reasons of x402 answers (specification, SDK 2.25); any other text is not kept.
 
 A facilitator may put anything into its reason: an address, a key that it quotes, a stack trace.
 """
 
 from typing import Final
 
-KNOWN_REASONS: Final = frozenset(
-    """
+_WORDS: Final = """
     account_frozen asset_not_deployed_contract duplicate_settlement eip6492_factory_not_allowed
     erc20_approval_broadcast_failed erc20_approval_tx_failed extension_echo_mismatch
     facilitator_insufficient_balance fee_payer_not_managed_by_facilitator insufficient_balance
@@ -114,8 +113,8 @@ KNOWN_REASONS: Final = frozenset(
     transaction_simulation_failed unexpected_settle_error unexpected_verify_error
     unsupported_network unsupported_payload_type unsupported_scheme unsupported_version
     upto_amount_exceeds_permitted upto_facilitator_mismatch upto_unauthorized_facilitator
-    """.split()
-)
+"""
+KNOWN_REASONS: Final = frozenset(_WORDS.split())
 OTHER: Final = "other"
 
 
