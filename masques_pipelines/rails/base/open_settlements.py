@@ -171,7 +171,7 @@ class OpenSettlementResolver:
         is_past = each.deadline_s is not None and self._final_s > each.deadline_s
         # Verified or refused, and never sent: an authorization that is not used has no trace.
         if is_past and not latest.tx_hash and latest.attributes.get(ANSWER) in _ABANDONED:
-            self._unknown(each, "not_settled")
+            self._unknown(each, "not_seen_until_deadline")
             return True
         is_old = self._final_s > latest.timestamp_ns // 10**9 + UNDECIDED_S
         if is_old and not (is_past and _has_authorization(latest)):
