@@ -131,7 +131,7 @@ class Scanner:
         receipts = {
             tx: receipt
             for tx, answer in zip(wanted, answers, strict=True)
-            if (receipt := _receipt(answer, tx))
+            if (receipt := _receipt(answer, tx)) and self._moves_ours(receipt)
         }
         accepted = self.observe(window, list(receipts.values()))
         missing = {tx: w for tx, w in wanted.items() if tx not in accepted}
@@ -147,6 +147,10 @@ class Scanner:
             source = f"{self._config.network}:{tx}"
             window.rejected.append(Rejected(source, 1, "unreadable:receipt", raw))
 
+    def _moves_ours(self, receipt: Receipt) -> bool:
+        """Returns whether a receipt has what the search found: otherwise one of them is wrong."""
+        return any(transfers(receipt, self._assets, self._config.treasury))
+
     def _by_block(self, window: Window, missing: Mapping[str, Wanted]) -> dict[str, Wanted]:
         """Reads receipts with their block: nodes forget the place of old transactions first."""
         blocks = sorted({w.number for w in missing.values() if w.number is not None})
@@ -157,7 +161,10 @@ class Scanner:
             (answer,) = self._rpc.many([(_GET_RECEIPTS, [hex(block)])])
             for each in answer if isinstance(answer, list) else ():
                 tx = each.get("transactionHash") if isinstance(each, dict) else None
-                if isinstance(tx, str) and tx in missing and (receipt := _receipt(each, tx)):
+                if not isinstance(tx, str) or tx not in missing:
+                    continue
+                receipt = _receipt(each, tx)
+                if receipt is not None and self._moves_ours(receipt):
                     found[tx] = receipt
         accepted = self.observe(window, list(found.values()))
         window.count("receipts_by_block", len(accepted))
