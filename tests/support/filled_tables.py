@@ -12,6 +12,8 @@ _BY_TYPE: Final = {
     "Nullable(DateTime64": "now64(9)",
     "Decimal": "number + 0.5",
 }
+# The engine takes only 0 and 1 there, and every column of that kind is named is_….
+_FLAG: Final = "is_"
 # What migrations write themselves.
 _RECORD: Final = "masques_ops.schema_migrations"
 
@@ -53,6 +55,8 @@ def contents(warehouse: Warehouse) -> dict[str, tuple[int, int]]:
 
 
 def _value(name: str, kind: str) -> str:
+    if name.startswith(_FLAG) and kind == "UInt8":
+        return f"number % 2 AS {name}"
     for prefix, value in _BY_TYPE.items():
         if kind.startswith(prefix):
             return f"{value} AS {name}"
