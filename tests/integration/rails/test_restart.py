@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from masques_pipelines.rails.catalog import open_rail
@@ -76,7 +77,7 @@ def test_killed_at_every_step_the_rows_are_those_of_an_undisturbed_run(
             # An undisturbed run over the same rail, in this process's engine.
             for name in ("journal", "lightning"):
                 with open_rail(
-                    settings, name, lambda: open_settlements(warehouse, "lightning")
+                    settings, name, partial(open_settlements, warehouse, "lightning")
                 ) as rail:
                     ingest(warehouse, rail)
         finished = run("never", own)
@@ -91,7 +92,7 @@ def test_an_insert_that_is_sent_twice_writes_once(warehouse: Warehouse, tmp_path
         macaroon = tmp_path / "readonly.macaroon"
         macaroon.write_bytes(MACAROON)
         settings = read_settings(environment(tmp_path, lnd, macaroon))
-        with open_rail(settings, "lightning", list) as rail:
+        with open_rail(settings, "lightning", lambda **_: []) as rail:
             seen: list[Observation] = list(rail.fetch(None).observations)
     now = NOW  # one moment for both, as the driver's own repetition has
     changes = changes_of(seen, current_revisions(warehouse, [each.settlement_id for each in seen]))
