@@ -6,7 +6,9 @@ from masques_pipelines.warehouse.client import Warehouse
 
 ROWS: Final = 20
 # Times of now are within every retention; random ones would be dropped, or spread over partitions.
+# A small number is a yes or no, mostly; is_deleted of the engine must be.
 _BY_TYPE: Final = {
+    "UInt8": "number % 2",
     "Date": "today()",
     "DateTime64": "now64(9)",
     "Nullable(DateTime64": "now64(9)",
