@@ -152,10 +152,14 @@ def test_a_rail_that_is_off_or_cannot_rewind_says_so(
     assert "'fixed' is not one of " in result.output
 
 
+class UnopenedRail(CoinRail):
+    def __init__(self) -> None:
+        raise UnicodeError(f"at opening: {CANARY}")
+
+
 @contextlib.contextmanager
 def open_nothing(_context: RailContext) -> Iterator[CoinRail]:
-    raise UnicodeError(f"at opening: {CANARY}")
-    yield CoinRail()
+    yield UnopenedRail()
 
 
 CANARY = "CANARY-5c1d2e3f4a5b6c7d"

@@ -29,7 +29,8 @@ def lost_by(warehouse: Warehouse, change: SqlFile, before: Sequence[SqlFile]) ->
     fill_tables(warehouse)
     columns = {table: described(warehouse, table) for table in stored_tables(warehouse)}
     held = {table: rows_of(warehouse, table, names) for table, names in columns.items()}
-    assert {len(rows) for rows in held.values()} <= {ROWS, ROWS + 1}  # and one row of a seed
+    # One row of a seed more; fewer where a key is one text, which is often empty.
+    assert all(ROWS / 2 <= len(rows) <= ROWS + 1 for rows in held.values())
     for _ in range(2):
         warehouse.client.command(change.text)
     left = set(stored_tables(warehouse))
