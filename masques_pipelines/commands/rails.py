@@ -13,14 +13,11 @@ from masques_pipelines.rails import catalog
 from masques_pipelines.rails.payer_addresses import Payer
 from masques_pipelines.rails.payer_addresses import register as register_payer
 from masques_pipelines.rails.rewind import rewind as rewind_rail
+from masques_pipelines.rails.status import check_lines, status_lines
 from masques_pipelines.warehouse.sql import sql
 
 _FOREVER: Final = datetime(2200, 1, 1, tzinfo=UTC)
 _DATE: Final = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
-_CURSORS: Final = """
-SELECT rail, network, position, saved_at FROM masques_ops.rail_cursors FINAL
-ORDER BY rail, network
-"""
 
 
 def _with(capability: str) -> Callable[[click.Context, click.Parameter, str], str]:
@@ -42,19 +39,31 @@ def rails() -> None:
 
 @rails.command()
 def status() -> None:
-    """Show which rails are on, their positions, and their settlements."""
+    """Show where each rail stands, what is open, the last error, and what the chain says."""
     settings = command_settings()
-    for rail in catalog.RAILS:
-        reason = rail.disabled_reason(settings)
-        click.echo(f"{rail.name:10} {'off: ' + reason if reason else 'on'}")
     with opened_warehouse(settings, "rails status") as warehouse:
+        for line in status_lines(warehouse, settings, datetime.now(UTC)):
+            click.echo(line)
         for title, query in (
-            ("Positions", _CURSORS),
             ("Settlements", sql("rails/by_rail")),
             ("Contradictions", sql("rails/findings")),
         ):
-            click.echo(f"\n{title}:")
-            click.echo(warehouse.text(query), nl=False)
+            text = warehouse.text(query)
+            if text.strip():
+                click.echo(f"\n{title}:\n{text}", nl=False)
+
+
+@rails.command()
+@click.pass_context
+def check(context: click.Context) -> None:
+    """Read each rail's endpoint once, without a warehouse, and say what is wrong with it.
+
+    Nothing is stored. The exit code is 1 when a rail that is on cannot be read.
+    """
+    results = list(check_lines(command_settings()))
+    for line, _ in results:
+        click.echo(line)
+    context.exit(0 if all(is_good for _, is_good in results) else 1)
 
 
 @rails.command()

@@ -189,7 +189,8 @@ def _timed(
                 "timestamp_ns": str(each.timestamp_ns)[:40],
             }
         )
-        untimed.append(Rejected(source, 1, "out_of_range:timestamp", raw))
+        where = f"{source} {each.settlement_id}"
+        untimed.append(Rejected(where, 1, "out_of_range:timestamp", raw))
     return seen, untimed
 
 

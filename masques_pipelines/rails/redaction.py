@@ -16,7 +16,7 @@ _PIECE_MIN: Final = 6
 _PART_MIN: Final = 12
 _NOTHING: Final = r"(?!)"
 _URL: Final = re.compile(
-    r"\b([a-z][a-z0-9+.-]*://)(?:[^\s/@]*@)?([^\s/?#'\"]+)[^\s'\"]*", re.IGNORECASE
+    r"\b([a-z][a-z0-9+.-]*://)(?:[^\s/@]*@)?([^\s/?#'\"]+)([/?#][^\s'\"]*)?", re.IGNORECASE
 )
 
 
@@ -35,7 +35,9 @@ class Redactor:
 
     def __call__(self, text: str) -> str:
         """Returns the text without secrets, and with no more of an URL than its host."""
-        text = _URL.sub(rf"\1\2/{REDACTED}", text)
+        text = _URL.sub(
+            lambda found: found[1] + found[2] + (f"/{REDACTED}" if found[3] else ""), text
+        )
         return self._short.sub(REDACTED, self._without_parts(text))
 
     def _without_parts(self, text: str) -> str:

@@ -32,9 +32,7 @@ def rewind(warehouse: Warehouse, settings: Settings, name: str, position: int) -
     """
     rail = catalog.by_name(name)
     if rail.rewind is None:
-        raise RewindError(
-            f"{name}: its cursor holds one position for each file and cannot be moved back"
-        )
+        raise RewindError(f"{name}: its cursor cannot be moved back")
     network = rail.network(settings)
     cursor = read_cursor(warehouse, name, network)
     if cursor is None:

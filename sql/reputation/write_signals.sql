@@ -87,7 +87,7 @@ WITH
         FROM settled
         WHERE status = 'confirmed'
             OR (status = 'failed'
-                AND failure_reason IN ('authorization_canceled', 'authorization_used_elsewhere'))
+                AND failure_reason IN ('authorization_canceled', 'paid_elsewhere'))
     ),
     double_pays AS
     (

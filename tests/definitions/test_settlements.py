@@ -1,8 +1,10 @@
 """The asset masques/settlements through Dagster: checks, a dead node, an endpoint that is off."""
 
 import json
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +126,52 @@ def test_an_announcement_that_nobody_decided_is_overdue(
     assert result.success  # it warns
     overdue = checks["none_is_overdue"]
     assert (overdue.passed, overdue.severity) == (False, dg.AssetCheckSeverity.WARN)
+
+
+class _Echo(BaseHTTPRequestHandler):
+    """A provider whose errors echo what it was sent: the URL and the bearer token."""
+
+    def do_POST(self) -> None:
+        said = f"http://{self.headers['Host']}{self.path}: {self.headers['Authorization']} expired"
+        body = json.dumps({"error": {"code": -32000, "message": said}}).encode()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the base
+        del format, args
+
+
+@pytest.mark.usefixtures("_environment")
+def test_no_secret_is_in_any_file_of_the_home_or_of_the_run_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Echo)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    bearer = tmp_path.parent / "bearer-of-the-provider"
+    bearer.write_text("sk-live-CANARY-4f7a9c2e1b")
+    url = f"http://127.0.0.1:{server.server_port}/v2/CANARYkey77aa55"
+    monkeypatch.setenv("MASQUES_BASE_RPC_URL", url)
+    monkeypatch.setenv("MASQUES_BASE_BEARER_FILE", str(bearer))
+    monkeypatch.setenv("MASQUES_BASE_TREASURY", "0x" + "ab" * 20)
+    history = tmp_path / "history"
+    history.mkdir()
+    try:
+        with dg.DagsterInstance.local_temp(str(history)) as instance:
+            result = dg.materialize(
+                [module.settlements, *TABLE_CHECKS],
+                instance=instance,
+                resources={"warehouse": WarehouseResource()},
+                raise_on_error=False,
+            )
+            failed = [e for e in result.get_asset_check_evaluations() if not e.passed]
+            assert [each.check_name for each in failed] == ["base_is_read"]
+            assert "[redacted]" in str(failed[0].description)
+    finally:
+        server.shutdown()
+        server.server_close()
+    files = [each for each in tmp_path.rglob("*") if each.is_file()]
+    assert len(files) > 3
+    held = {str(each): each.read_bytes().lower() for each in files}
+    assert [name for name, data in held.items() if b"canary" in data] == []
+    assert any(b"[redacted]" in data for data in held.values())

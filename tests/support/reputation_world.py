@@ -67,6 +67,7 @@ class Settlement:
     payer: str = ""
     revision: int = 1
     direction: str = "in"
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -251,6 +252,7 @@ class World:
                 "payer",
                 "revision",
                 "direction",
+                "failure_reason",
                 "recorded_at",
             ],
             [
@@ -262,6 +264,7 @@ class World:
                     s.payer,
                     s.revision,
                     s.direction,
+                    s.reason,
                     s.timestamp,
                 ]
                 for s in self.settlements

@@ -1,6 +1,7 @@
 """A rail is a folder and a line of the catalog: one that is added runs, is listed and rewound."""
 
 import contextlib
+import dataclasses
 import logging
 import re
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from masques_pipelines.rails.run import ingest_all
 from masques_pipelines.rails.settlement_ids import settlement_id
 from masques_pipelines.settings import Settings, read_settings
 from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.errors import WarehousePermanentError
 
 NETWORK = "test:1"
 COIN = Asset("coin", "COIN", 2)
@@ -112,7 +114,7 @@ def test_a_rail_that_is_added_runs_is_listed_and_is_rewound(
     assert messages[-1].startswith(
         "coin: 3 revisions from 3 observations, at 3 (0 behind), 0 calls in "
     )
-    assert re.search(r"coin\W+test:1\W+3\b", invoke("status"))
+    assert "coin       on\n  read to block 3, head 3, 0 behind\n" in invoke("status")
 
     assert "coin: was at block 3; the next run continues from block 1" in invoke(
         "rewind", "coin", "1"
@@ -134,18 +136,119 @@ def test_a_rail_that_is_added_runs_is_listed_and_is_rewound(
 
 
 def test_a_rail_that_is_off_or_cannot_rewind_says_so(
-    warehouse: Warehouse, settings: Settings
+    warehouse: Warehouse, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (
         pytest.raises(SettingError, match="MASQUES_BASE_RPC_URL is not set: the rail base is off"),
         catalog.open_rail(settings, "base", lambda *, after="", limit=0: []),
     ):
         pass
-    with pytest.raises(RewindError, match="journal: its cursor holds one position for each file"):
-        rewind(warehouse, settings, "journal", 0)
-    result = CliRunner().invoke(masques, ["rails", "rewind", "journal", "0"])
+    fixed = dataclasses.replace(DESCRIPTOR, name="fixed", rewind=None)
+    monkeypatch.setattr(catalog, "RAILS", (*catalog.RAILS, fixed))
+    with pytest.raises(RewindError, match="fixed: its cursor cannot be moved back"):
+        rewind(warehouse, settings, "fixed", 0)
+    result = CliRunner().invoke(masques, ["rails", "rewind", "fixed", "0"])
     assert result.exit_code == 2
-    assert "'journal' is not one of base, " in result.output
+    assert "'fixed' is not one of " in result.output
+
+
+class UnopenedRail(CoinRail):
+    def __init__(self) -> None:
+        raise UnicodeError(f"at opening: {CANARY}")
+
+
+@contextlib.contextmanager
+def open_nothing(_context: RailContext) -> Iterator[CoinRail]:
+    yield UnopenedRail()
+
+
+CANARY = "CANARY-5c1d2e3f4a5b6c7d"
+# What calls on outside data raise, and more.
+RAISED = [
+    *(kind(CANARY) for kind in (KeyError, TypeError, ValueError, IndexError, AttributeError)),
+    *(kind(CANARY) for kind in (OverflowError, RecursionError, AssertionError, ArithmeticError)),
+    *(kind(CANARY) for kind in (OSError, MemoryError, RuntimeError, StopIteration, Exception)),
+]
+
+
+@pytest.mark.parametrize("raised", [*RAISED, None], ids=lambda each: type(each).__name__)
+def test_whatever_a_rail_raises_the_others_are_read(
+    warehouse: Warehouse,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    raised: Exception | None,
+) -> None:
+    class BrokenRail(CoinRail):
+        def fetch(self, cursor: Cursor | None) -> FetchResult:
+            assert raised is not None
+            raise raised
+
+    @contextlib.contextmanager
+    def open_broken(_context: RailContext) -> Iterator[CoinRail]:
+        yield BrokenRail()
+
+    opened = open_nothing if raised is None else open_broken
+    broken = dataclasses.replace(DESCRIPTOR, name="broken", open=opened)
+    monkeypatch.setattr(catalog, "RAILS", (broken, DESCRIPTOR))
+    done = ingest_all(warehouse, settings)
+    failed, good = done.outcomes
+    kind = "UnicodeError" if raised is None else type(raised).__name__
+    # A generator's StopIteration becomes a RuntimeError on its way.
+    assert re.match(rf"unexpected ({kind}|RuntimeError) at ", failed.error)
+    assert (good.error, done.rows_written) == ("", HEAD)
+    assert warehouse.rows(
+        "SELECT rail, state, problem = {problem:String} FROM masques_ops.rail_runs ORDER BY rail",
+        {"problem": failed.error},
+    ) == [("broken", "failed", True), ("coin", "read", False)]
+    assert [each.getMessage() for each in caplog.records if each.levelname == "ERROR"] == [
+        f"broken failed: {failed.error}"
+    ]
+    assert CANARY not in failed.error + caplog.text + invoke("status")
+
+
+def test_a_failure_of_the_warehouse_ends_the_run(
+    warehouse: Warehouse, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_arguments: object, **_named: object) -> None:
+        raise WarehousePermanentError("the table is gone")
+
+    monkeypatch.setattr("masques_pipelines.rails.revisions.append", lost)
+    with pytest.raises(WarehousePermanentError):
+        ingest_all(warehouse, settings)
+
+
+def test_a_payment_without_a_time_is_quarantined_and_the_rest_is_kept(
+    warehouse: Warehouse, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class TimelessRail(CoinRail):
+        def fetch(self, cursor: Cursor | None) -> FetchResult:
+            fetched = super().fetch(cursor)
+            times = (0, 10**30, 1_795_168_800 * 10**9)
+            seen = [
+                dataclasses.replace(each, timestamp_ns=at)
+                for each, at in zip(fetched.observations, times, strict=True)
+            ]
+            return dataclasses.replace(
+                fetched, observations=seen, read_to_ns=1_795_168_800_123_456_789
+            )
+
+    @contextlib.contextmanager
+    def open_timeless(_context: RailContext) -> Iterator[CoinRail]:
+        yield TimelessRail()
+
+    monkeypatch.setattr(catalog, "RAILS", (dataclasses.replace(DESCRIPTOR, open=open_timeless),))
+    done = ingest_all(warehouse, settings)
+    assert (done.rows_written, done.outcomes[0].error) == (1, "")
+    assert warehouse.rows("SELECT reason FROM masques_ops.quarantine") == [
+        ("out_of_range:timestamp",),
+        ("out_of_range:timestamp",),
+    ]
+    # Up to when the rail was read, to the nanosecond; a rewind forgets it.
+    read_to = "SELECT toUnixTimestamp64Nano(read_to) FROM masques_ops.rail_cursors FINAL"
+    assert warehouse.rows(read_to) == [(1_795_168_800_123_456_789,)]
+    rewind(warehouse, settings, "coin", 1)
+    assert warehouse.rows(read_to) == [(None,)]
 
 
 def test_every_folder_of_a_rail_is_in_the_catalog_and_nothing_else_names_a_rail() -> None:

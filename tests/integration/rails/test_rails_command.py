@@ -42,8 +42,13 @@ def test_status_rewind_and_register(warehouse: Warehouse, monkeypatch: pytest.Mo
     shown = invoke("status")
     assert "base       on" in shown
     assert "facilitator_contradicted" in shown
-    # A cursor of each rail, at the position of its recording.
-    assert re.search(r"lightning\W+bip122:\w+\W+\d+\W", shown)
+    # Where each rail stands, and that its run was just now.
+    assert re.search(
+        r"lightning  on\n  read to invoice index \d+, head \d+, 0 behind\n(.*\n)?"
+        r"  last run: read, \d+ (s|min) ago\n",
+        shown,
+    ), shown
+    assert "last error" not in shown
 
     assert "the next run continues from invoice index 0" in invoke("rewind", "lightning", "0")
     payer = warehouse.scalar(
@@ -61,3 +66,43 @@ def test_status_rewind_and_register(warehouse: Warehouse, monkeypatch: pytest.Mo
         invoke("register", *options, "--from", "2020-01-01", "--to", "2019-01-01")
     done = ingest_all(warehouse, settings)
     assert done.attributed == 8  # each payment of that address, decided or not
+
+
+@pytest.mark.usefixtures("_environment")
+def test_check_says_what_is_wrong_before_the_first_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("masques_pipelines.rails.node.PAUSE_FIRST_S", 0.001)
+    monkeypatch.setenv("MASQUES_BASE_RPC_URL", "http://127.0.0.1:9/v2/a-CANARY-key")
+    monkeypatch.setenv("MASQUES_BASE_TREASURY", "0x" + "ab" * 20)
+    monkeypatch.setenv("MASQUES_LANDING_URL", str(tmp_path))
+    (tmp_path / "settlement_journal").mkdir()
+    (tmp_path / "settlement_journal" / "gate.ndjson").write_text("no json\n")
+    result = CliRunner().invoke(masques, ["rails", "check"])
+    assert result.exit_code == 1
+    lines = [line for line in result.output.splitlines() if line[:1] in "bjsl"]
+    journal, base, solana, lightning = lines
+    assert journal.startswith("journal    good: ")
+    assert journal.endswith("; 1 would go to quarantine: 1 invalid_json:line")
+    assert base.startswith("base       FAILED: http://127.0.0.1:9: no answer (ConnectError)")
+    assert solana == "solana     off: MASQUES_SOLANA_RPC_URL is not set"
+    assert lightning == "lightning  off: MASQUES_LND_URL is not set"
+    assert "CANARY" not in result.output
+    assert not (tmp_path / "warehouse").exists()  # nothing was stored
+
+
+@pytest.mark.usefixtures("_environment")
+def test_the_last_error_stays_with_its_age(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("masques_pipelines.rails.node.PAUSE_FIRST_S", 0.001)
+    monkeypatch.setenv("MASQUES_BASE_RPC_URL", "http://127.0.0.1:9/v2/a-CANARY-key")
+    monkeypatch.setenv("MASQUES_BASE_TREASURY", "0x" + "ab" * 20)
+    ingest_all(warehouse, read_settings())
+    shown = invoke("status")
+    assert re.search(
+        r"base       on\n  last run: failed, \d+ (s|min) ago\n"
+        r"  last error, \d+ (s|min) ago: http://127.0.0.1:9: no answer ",
+        shown,
+    ), shown
+    assert "CANARY" not in shown

@@ -179,8 +179,30 @@ def test_signals_come_from_the_tables_once(warehouse: Warehouse) -> None:
     world.settlements += [
         Settlement(ident("s1"), ago(3), "confirmed", paid, "0x1"),
         Settlement(ident("s2"), ago(3), "confirmed", paid, "0x1"),
-        Settlement(ident("s3"), ago(1), "failed", world.pay(agent, seller, ago(1)), "0x1"),
+        Settlement(
+            *(ident("s3"), ago(1), "failed", world.pay(agent, seller, ago(1)), "0x1"),
+            reason="authorization_canceled",
+        ),
     ]
+    # Not the payer's doing, or not followed to a chain: no signal.
+    for number, (status, reason) in enumerate(
+        [
+            ("failed", "transaction_reverted"),
+            ("failed", "invoice_expired"),
+            ("failed", "reorged_out"),
+            ("failed", "transaction_failed: InsufficientFundsForRent"),
+            ("unknown", "not_seen_until_deadline"),
+            ("pending", ""),
+            ("superseded", ""),
+            ("off_chain", ""),
+            ("claimable", ""),
+            ("not_followed", "authorization_canceled"),
+        ]
+    ):
+        transfer = world.pay(agent, seller, ago(1))
+        world.settlements.append(
+            Settlement(ident(f"t{number}"), ago(1), status, transfer, "0x1", reason=reason)
+        )
     world.load(warehouse)
 
     assert write_signals(warehouse) == 7
