@@ -18,6 +18,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 
 from masques_pipelines.rails.protocol import RailRefusedError, RailUnavailableError
 from masques_pipelines.rails.recording import recorded_transport
+from masques_pipelines.rails.redaction import Redactor, redactor_of
 
 ATTEMPTS_MAX: Final = 4
 # 0.5, 1 and 2 s, each plus up to half of it, and a Retry-After of up to 10 s before that.
@@ -29,6 +30,8 @@ BATCH_MAX: Final = 50
 RESPONSE_BYTES_MAX: Final = 256 * 1024 * 1024
 
 _TEXT_MAX: Final = 200
+# What is read of a message; providers name their limits near its start.
+_MESSAGE_MAX: Final = 2_000
 # JSON-RPC errors that mean "try later". -32005 is not among them: it also means "too many results".
 _RATE_WORDS: Final = ("rate limit", "too many requests", "exceeded its compute", "over capacity")
 _LATER_CODES: Final = (-32603, -32004, -32014, -32016)
@@ -71,6 +74,7 @@ class HttpNode:
         description: Scheme, host and port.
         calls: Requests sent, including retries.
         sleep: Waits between attempts; tests pass their own.
+        redact: Takes our own secrets out of what the node answered.
     """
 
     client: httpx2.Client = field(repr=False)
@@ -78,6 +82,7 @@ class HttpNode:
     description: str
     calls: int = 0
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+    redact: Redactor = field(default_factory=Redactor, repr=False)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -239,7 +244,8 @@ class JsonRpc:
 
     def _error(self, method: str, error: Any) -> RpcError:
         known = error if isinstance(error, dict) else {"message": str(error)}
-        code, message = known.get("code", 0), " ".join(str(known.get("message", "")).split())
+        code, message = known.get("code", 0), str(known.get("message", ""))[:_MESSAGE_MAX]
+        message = self.node.redact(" ".join(message.split()))
         return RpcError(
             f"{self.node.description}: {method}: {message[:_TEXT_MAX]} (code {code})",
             code=code if isinstance(code, int) else 0,
@@ -293,7 +299,8 @@ def open_node(
     client = httpx2.Client(
         headers=dict(headers or {}), timeout=TIMEOUT, verify=verify, follow_redirects=False
     )
-    return HttpNode(client, url.rstrip("/"), description, sleep=sleep)
+    redact = redactor_of(url, headers or {})
+    return HttpNode(client, url.rstrip("/"), description, sleep=sleep, redact=redact)
 
 
 def _pause_s(state: RetryCallState) -> float:

@@ -283,5 +283,6 @@ DESCRIPTOR: Final = RailDescriptor(
     endpoint_variable="MASQUES_LND_URL",
     endpoint=lambda settings: settings.lightning.url,
     rewind=_rewind,
+    knows_expiry=True,
     normalize_payer=str,
 )
