@@ -141,11 +141,11 @@ def test_a_rail_that_is_off_or_cannot_rewind_says_so(
         catalog.open_rail(settings, "base", lambda *, after="", limit=0: []),
     ):
         pass
-    with pytest.raises(RewindError, match="journal: its cursor holds one position for each file"):
+    with pytest.raises(RewindError, match="journal: it was never read on "):
         rewind(warehouse, settings, "journal", 0)
-    result = CliRunner().invoke(masques, ["rails", "rewind", "journal", "0"])
+    result = CliRunner().invoke(masques, ["rails", "rewind", "ledger", "0"])
     assert result.exit_code == 2
-    assert "'journal' is not one of base, " in result.output
+    assert "'ledger' is not one of journal, base, " in result.output
 
 
 def test_every_folder_of_a_rail_is_in_the_catalog_and_nothing_else_names_a_rail() -> None:
