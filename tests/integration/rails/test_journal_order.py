@@ -4,6 +4,7 @@ import itertools
 import json
 import random
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -105,7 +106,7 @@ def state(warehouse: Warehouse) -> list[dict[str, Any]]:
     )
 
 
-def in_runs(warehouse: Warehouse, order: list[Observation | str], runs: int) -> None:
+def in_runs(warehouse: Warehouse, order: Sequence[Observation | str], runs: int) -> None:
     """Reads lines and the chain's own observation in an order, in one run or one run each."""
     seen: list[Observation] = []
     for each in order:
