@@ -147,7 +147,7 @@ def test_two_proved_claims_are_a_finding_and_no_link(
     warehouse: Warehouse, is_reversed: bool
 ) -> None:
     second = line(6, {"success": True, "transaction": TX}, transfer=FORGED)
-    order = [LINES[0], second, on_chain()]
+    order: list[Observation | str] = [LINES[0], second, on_chain()]
     in_runs(warehouse, order[::-1] if is_reversed else order, runs=3)
     assert links(warehouse) == []
     kinds = warehouse.rows("SELECT DISTINCT kind FROM masques_ops.settlement_findings FINAL")
