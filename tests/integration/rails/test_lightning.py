@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from masques_pipelines.rails import settlement_ids
+from masques_pipelines.rails.attribution import link_settlements
 from masques_pipelines.rails.catalog import open_rail
 from masques_pipelines.rails.ingest import RailRun, ingest, read_cursor
 from masques_pipelines.rails.protocol import RailRefusedError, RailUnavailableError
@@ -46,6 +47,7 @@ def poll(warehouse: Warehouse, settings: Settings) -> RailRun:
     for name in ("journal", "lightning"):
         with open_rail(settings, name, partial(open_settlements, warehouse, "lightning")) as rail:
             done = ingest(warehouse, rail)
+    link_settlements(warehouse)
     return done
 
 
