@@ -23,11 +23,15 @@ CREATE TABLE IF NOT EXISTS masques_ops.settlement_claims
     settlement_id UUID COMMENT 'the settlement',
     tx_hash String COMMENT 'transaction that the answer names, as settlements.tx_hash has it; empty when it names none',
     transaction_ids Array(UUID) COMMENT 'the ledger transfers that the line names, sorted',
+    asset String COMMENT 'what the line says was paid, as settlements.asset has it',
+    to_address String COMMENT 'who the line says was paid; empty when it does not say',
+    amount Decimal(76, 18) COMMENT 'how much the line says was paid, in whole units of the currency',
+    is_exact UInt8 COMMENT '1 when exactly that has to be paid; 0 when it may be more',
     claimed_at DateTime64(9, 'UTC') COMMENT 'time of the line',
     recorded_at DateTime64(6, 'UTC') COMMENT 'when the row was written; the latest wins'
 )
 ENGINE = /*cluster:Replicated*/ReplacingMergeTree(recorded_at)
-ORDER BY (settlement_id, tx_hash, transaction_ids)
+ORDER BY (settlement_id, tx_hash, transaction_ids, asset, to_address, amount, is_exact)
 TTL toDate(recorded_at) + INTERVAL 7 YEAR
 COMMENT 'Ledger transfers that successful answers of the journal name for a settlement. One row per different claim. Read it with FINAL.';
 

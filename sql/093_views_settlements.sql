@@ -1,14 +1,21 @@
--- Settlements, as the reputation model reads them.
+-- Settlements, as the reputation model reads them, and the claims of the journal about them.
 
 -- The latest revision of each settlement, in the columns that reputation needs.
 CREATE OR REPLACE VIEW masques_ops.settlements_newest
 (
     settlement_id UUID COMMENT 'uuid5 of the payment''s own identity on its rail',
     timestamp DateTime64(9, 'UTC') COMMENT 'time of the fact: block, settle, or intent',
+<<<<<<< HEAD
     status String COMMENT 'pending, confirmed, failed, unknown, superseded, off_chain, claimable or not_followed: see docs/rails.md',
     direction String COMMENT 'in or out',
     payer String COMMENT 'address that pays, EVM addresses in lower case; empty when unknown',
     transaction_id UUID COMMENT 'the first ledger transfer of masques_ops.settlement_links; the zero UUID for none'
+=======
+    status String COMMENT 'pending, confirmed, failed, unknown, superseded, off_chain, claimable or not_followed',
+    direction String COMMENT 'in or out',
+    payer String COMMENT 'address that pays, EVM addresses in lower case; empty when unknown',
+    transaction_id UUID COMMENT 'the first ledger transfer that is linked to it; the zero UUID for none'
+>>>>>>> wt-core12
 )
 AS
 SELECT
@@ -30,3 +37,86 @@ FROM
     GROUP BY settlement_id
 )
 COMMENT 'The latest revision of each settlement, in the columns that reputation needs.';
+
+-- Each claim of the journal about a settlement, and whether the chain proves it: the answer's transaction
+-- is the one that the settlement has, and it is the same money. What needs no transaction is proved by its answer. A claim about an
+-- announcement that another settlement superseded is a claim about that one.
+CREATE OR REPLACE VIEW masques_ops.settlement_claims_now
+(
+    settlement_id UUID COMMENT 'the settlement that the claim is about now',
+    rail String COMMENT 'lightning, solana or base',
+    status String COMMENT 'status of the settlement',
+    transaction_ids Array(UUID) COMMENT 'the ledger transfers that are claimed, sorted',
+    claimed_hash String COMMENT 'transaction that the answer names',
+    tx_hash String COMMENT 'transaction of the settlement',
+    is_proved UInt8 COMMENT '1 when they are the same, and the chain has it or none is needed'
+)
+AS
+WITH
+    claims AS
+    (
+        SELECT settlement_id, tx_hash, transaction_ids, asset, to_address, amount, is_exact
+        FROM masques_ops.settlement_claims FINAL
+    ),
+    announced AS
+    (
+        SELECT
+            settlement_id AS announced_id,
+            toUUIDOrZero(argMax(
+                if(status = 'superseded', attributes['superseded_by'], ''), (revision, recorded_at)))
+                AS other_id
+        FROM masques.settlements
+        WHERE settlement_id IN (SELECT settlement_id FROM claims)
+        GROUP BY settlement_id
+    ),
+    targets AS
+    (
+        SELECT
+            settlement_id AS target_id,
+            argMax(
+                (toString(rail), toString(status), tx_hash, toString(finality), asset, to_address, amount),
+                (revision, recorded_at)) AS newest
+        FROM masques.settlements
+        WHERE settlement_id IN (SELECT announced_id FROM announced)
+            OR settlement_id IN (SELECT other_id FROM announced)
+        GROUP BY settlement_id
+    )
+SELECT
+    t.target_id AS settlement_id,
+    t.newest.1 AS rail,
+    t.newest.2 AS status,
+    c.transaction_ids AS transaction_ids,
+    c.tx_hash AS claimed_hash,
+    t.newest.3 AS tx_hash,
+    claimed_hash = t.newest.3
+        AND c.asset = t.newest.5
+        AND (c.to_address = '' OR c.to_address = t.newest.6)
+        AND (c.amount = t.newest.7
+            OR (NOT c.is_exact AND c.amount < t.newest.7)
+            OR (t.target_id != a.announced_id AND c.amount > t.newest.7))
+        AND ((t.newest.4 != '' AND t.newest.2 != 'superseded' AND claimed_hash != '')
+            OR t.newest.2 IN ('off_chain', 'claimable', 'not_followed'))
+        AS is_proved
+FROM claims AS c
+INNER JOIN announced AS a ON a.announced_id = c.settlement_id
+INNER JOIN targets AS t
+    ON t.target_id = if(a.other_id = toUUID('00000000-0000-0000-0000-000000000000'), a.announced_id, a.other_id)
+COMMENT 'Claims of the journal about settlements, and whether the chain proves them.';
+
+-- The links that follow: of settlements with one proved claim. Two different ones prove neither.
+CREATE OR REPLACE VIEW masques_ops.settlement_links_now
+(
+    settlement_id UUID COMMENT 'the settlement',
+    transaction_id UUID COMMENT 'a ledger transfer that it settles'
+)
+AS
+SELECT settlement_id, arrayJoin(ids) AS transaction_id
+FROM
+(
+    SELECT settlement_id, any(transaction_ids) AS ids
+    FROM masques_ops.settlement_claims_now
+    WHERE is_proved
+    GROUP BY settlement_id
+    HAVING uniqExact(transaction_ids) = 1
+)
+COMMENT 'The links between settlements and ledger transfers that the claims prove now.';

@@ -1,8 +1,13 @@
-"""Attributes settlements to ledger accounts.
+"""Links settlements to ledger transfers, and attributes them to accounts.
 
-First by the payment's own reference (the ledger transfer that the gate's journal names), then by
-the registry of payers' addresses. Never by amount, memo or symbol: anybody can pay the same amount,
-copy a memo, or name a token. A settlement that neither leads to an account stays unattributed.
+A link is proved: a line of the gate's journal whose answer is a success (or pending) names the
+ledger transfers and a transaction, and the chain has the payment in that transaction. What a
+refused, unanswered or forged line names is never used. Two different claims that are both proved
+link nothing and are a finding. The links follow from the set of claims and from the chain, so the
+order in which lines were read changes nothing.
+
+The account follows from the link, else from the registry of payers' addresses. Never from amount,
+memo or symbol: anybody can pay the same amount, copy a memo, or name a token.
 """
 
 from datetime import UTC, datetime
@@ -16,24 +21,23 @@ from masques_pipelines.warehouse.sql import sql
 TREASURY_TYPE: Final = "treasury"
 _UNATTRIBUTED_TOTAL: Final = """
 SELECT count() FROM masques_marts.settlements_current
-WHERE from_account_id = toUUID({unattributed:String})
+WHERE from_account_id = toUUID({unattributed:String}) AND status != 'superseded'
 """
 
 
 def link_settlements(warehouse: Warehouse) -> int:
-    """Appends a revision with its account to each settlement whose account has become known.
+    """Writes links, findings of claims, and a revision of each settlement that they change.
 
     Returns:
         How many settlements are attributed that were not before.
     """
     before = _unattributed(warehouse)
+    recorded_at = {"recorded_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")}
+    for step in ("fold_announcements", "write_link_findings", "write_links"):
+        warehouse.command(sql(f"rails/{step}"), recorded_at)
     warehouse.command(
         sql("rails/link_settlements"),
-        {
-            "unattributed": str(UNATTRIBUTED),
-            "treasury_type": TREASURY_TYPE,
-            "recorded_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
-        },
+        {"unattributed": str(UNATTRIBUTED), "treasury_type": TREASURY_TYPE, **recorded_at},
     )
     return before - _unattributed(warehouse)
 

@@ -7,13 +7,13 @@ changes nothing: ids are the payments' own, and only a difference is appended.
 import json
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
-from masques_pipelines.rails import revisions
-from masques_pipelines.rails.protocol import Cursor, Rail
+from masques_pipelines.rails import evidence, revisions
+from masques_pipelines.rails.protocol import Cursor, FetchResult, Observation, Rail, Rejected
 from masques_pipelines.warehouse.client import Warehouse
 
 # A run with more to do than this leaves the time to the other rails and continues at the next tick.
@@ -21,6 +21,11 @@ FETCHES_MAX: Final = 1_000
 LOG_EVERY_S: Final = 5.0
 _READ_CURSOR: Final = """
 SELECT cursor FROM masques_ops.rail_cursors FINAL
+WHERE rail = {rail:String} AND network = {network:String}
+"""
+
+_READ_TO: Final = """
+SELECT toUnixTimestamp64Nano(read_to) FROM masques_ops.rail_cursors FINAL
 WHERE rail = {rail:String} AND network = {network:String}
 """
 
@@ -43,6 +48,7 @@ class RailRun:
         position: Position of the cursor.
         behind: How far that is from the head.
         is_caught_up: Whether the head was reached.
+        read_to_ns: Block time of the newest block that was read to its finality, None when unknown.
         duration_s: How long it took.
         notes: The rail's own counts.
     """
@@ -58,8 +64,24 @@ class RailRun:
     position: int = 0
     behind: int = 0
     is_caught_up: bool = False
+    read_to_ns: int | None = None
     duration_s: float = 0.0
     notes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a rail continues.
+
+    Attributes:
+        cursor: The rail's own.
+        position: Its height, slot, index or byte.
+        read_to_ns: Block time of the newest block that was read to its finality, None when unknown.
+    """
+
+    cursor: Cursor
+    position: int
+    read_to_ns: int | None
 
 
 def ingest(
@@ -84,24 +106,19 @@ def ingest(
     started_s = logged_s = time.monotonic()
     done = RailRun(rail=rail.name, endpoint=rail.description)
     cursor = read_cursor(warehouse, rail.name, rail.network)
+    read_to_ns = done.read_to_ns = read_until(warehouse, rail.name, rail.network)
     while done.fetches < fetches_max and not done.is_caught_up:
         fetched = rail.fetch(cursor)
         before_write()
-        current = revisions.current_revisions(
-            warehouse, (each.settlement_id for each in fetched.observations)
-        )
-        changes = revisions.changes_of(fetched.observations, current)
-        now = datetime.now(UTC)
-        revisions.quarantine(warehouse, fetched.rejected)
-        revisions.append(warehouse, changes, now=now)
-        if fetched.cursor != cursor:
-            save_cursor(warehouse, rail, fetched.cursor, position=fetched.position, now=now)
+        _write(warehouse, rail, fetched, done)
+        if fetched.read_to_ns is not None:
+            done.read_to_ns = max(fetched.read_to_ns, done.read_to_ns or 0)
+        if fetched.cursor != cursor or done.read_to_ns != read_to_ns:
+            read_to_ns = done.read_to_ns
+            at = Place(fetched.cursor, fetched.position, read_to_ns)
+            write_cursor(warehouse, (rail.name, rail.network), at)
         cursor = fetched.cursor
         done.fetches += 1
-        done.observations += len(fetched.observations)
-        done.revisions += len(changes.revisions)
-        done.findings += len(changes.findings)
-        done.rejected += len(fetched.rejected)
         done.position, done.behind = fetched.position, fetched.behind
         done.is_caught_up = fetched.is_caught_up
         for name, count in fetched.notes.items():
@@ -117,25 +134,67 @@ def ingest(
     return done
 
 
+def _write(warehouse: Warehouse, rail: Rail, fetched: FetchResult, done: RailRun) -> None:
+    """Writes all that a fetch found; the cursor comes after it."""
+    seen, untimed = _timed(fetched.observations, rail.description)
+    current = revisions.current_revisions(warehouse, (each.settlement_id for each in seen))
+    changes = revisions.changes_of(seen, current)
+    changes = replace(changes, findings=[*changes.findings, *fetched.findings])
+    now = datetime.now(UTC)
+    rejected = [*fetched.rejected, *untimed]
+    revisions.quarantine(warehouse, rejected)
+    revisions.append(warehouse, changes, now=now)
+    evidence.write_events(warehouse, fetched.events, now=now)
+    # After the settlements: a balance that is there without its settlements would be a difference.
+    evidence.write_balances(warehouse, (rail.name, rail.network), fetched.balances, now=now)
+    done.observations += len(seen)
+    done.revisions += len(changes.revisions)
+    done.findings += len(changes.findings)
+    done.rejected += len(rejected)
+
+
+def _timed(
+    observations: Sequence[Observation], source: str
+) -> tuple[list[Observation], list[Rejected]]:
+    """Returns the observations that have a time, and the others for the quarantine.
+
+    A rail resolves an unknown time or waits for it; this is the last line before the retention,
+    which would delete a row of 1970 at the insert.
+    """
+    seen, untimed = [], []
+    for each in observations:
+        if revisions.TIME_MIN_NS <= each.timestamp_ns <= revisions.TIME_MAX_NS:
+            seen.append(each)
+            continue
+        raw = json.dumps(
+            {
+                "settlement_id": str(each.settlement_id),
+                "tx_hash": each.tx_hash[:100],
+                "block_height": each.block_height,
+                "timestamp_ns": str(each.timestamp_ns)[:40],
+            }
+        )
+        untimed.append(Rejected(source, 1, "out_of_range:timestamp", raw))
+    return seen, untimed
+
+
 def read_cursor(warehouse: Warehouse, rail: str, network: str) -> Cursor | None:
     """Returns the cursor that a rail continues from, None before its first run."""
     rows = warehouse.rows(_READ_CURSOR, {"rail": rail, "network": network})
     return dict(json.loads(rows[0][0])) if rows else None
 
 
-def save_cursor(
-    warehouse: Warehouse, rail: Rail, cursor: Cursor, *, position: int, now: datetime
-) -> None:
-    """Saves the cursor that a rail continues from."""
-    write_cursor(warehouse, (rail.name, rail.network), cursor, position=position, now=now)
+def read_until(warehouse: Warehouse, rail: str, network: str) -> int | None:
+    """Returns until when a rail was read to its finality, None when it is not known."""
+    rows = warehouse.rows(_READ_TO, {"rail": rail, "network": network})
+    return int(rows[0][0]) if rows and rows[0][0] is not None else None
 
 
-def write_cursor(
-    warehouse: Warehouse, key: tuple[str, str], cursor: Cursor, *, position: int, now: datetime
-) -> None:
-    """Writes a cursor under (rail, network); the latest row wins."""
+def write_cursor(warehouse: Warehouse, key: tuple[str, str], at: Place) -> None:
+    """Writes where a rail, (name, network), continues; the latest row wins."""
+    text = json.dumps(at.cursor, sort_keys=True)
     warehouse.insert_rows(
         "masques_ops.rail_cursors",
-        ("rail", "network", "cursor", "position", "saved_at"),
-        [(*key, json.dumps(cursor, sort_keys=True), position, now)],
+        ("rail", "network", "cursor", "position", "read_to", "saved_at"),
+        [(*key, text, at.position, at.read_to_ns, datetime.now(UTC))],
     )

@@ -5,7 +5,7 @@ the same cursor against the same chain gives the same observations.
 """
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, Literal, Protocol
@@ -14,8 +14,59 @@ from masques_pipelines.errors import PermanentError, TransientError
 
 # The account of a settlement whose payer is not known: no account can have this id.
 UNATTRIBUTED: Final = uuid.UUID(int=0)
+NO_ID: Final = uuid.UUID(int=0)
 
-Status = Literal["pending", "confirmed", "failed", "unknown"]
+# What is known of a payment. Only confirmed ones are money that moved; failed needs positive proof.
+#   superseded: another settlement records the same money. off_chain: accepted, and needs no
+#   transaction yet. claimable: a voucher, until its deadline. not_followed: a scheme or network
+#   that is not read.
+Status = Literal[
+    "pending",
+    "confirmed",
+    "failed",
+    "unknown",
+    "superseded",
+    "off_chain",
+    "claimable",
+    "not_followed",
+]
+# What an answer in the gate's journal proves, from nothing to much: an intent of a later one
+# replaces an intent of an earlier one, never the reverse, in whichever order they are read.
+#   refused: without a transaction; unanswered: no answer, or none that can be read; verified: the
+#   signature was checked (or the gate itself asks: a challenge); failed: refused, and names a
+#   transaction; pending: sent, not decided; success.
+Answer = Literal["refused", "unanswered", "verified", "failed", "pending", "success"]
+ANSWERS: Final[tuple[Answer, ...]] = (
+    "refused",
+    "unanswered",
+    "verified",
+    "failed",
+    "pending",
+    "success",
+)
+# Answers whose line may link a settlement to ledger transfers.
+LINKING_ANSWERS: Final[frozenset[str]] = frozenset({"pending", "success"})
+
+# Attributes that the revisions use; times are decimal text, seconds since 1970 in UTC.
+DEADLINE: Final = "deadline_s"
+JOURNAL_AT: Final = "journal_at"
+FACILITATOR_SAID: Final = "facilitator_said"
+ANSWER: Final = "answer"
+# Why nobody looks at an unknown settlement any more; a later observation opens it again.
+CLOSED: Final = "closed"
+# Id of the settlement that records the money of a superseded one.
+SUPERSEDED_BY: Final = "superseded_by"
+# What an intent may add to a settlement: anything else of a line never becomes an attribute.
+INTENT_ATTRIBUTES: Final = frozenset(
+    {
+        ANSWER, DEADLINE, FACILITATOR_SAID, JOURNAL_AT, "amount_max", "channel_id", "event",
+        "facilitator_transaction", "memo", "payment_identifier", "payout_id", "proof", "resource",
+        "scheme",
+    }
+)  # fmt: skip
+# Open settlements that a fetch gets at most.
+OPEN_MAX: Final = 1_000
+
 Direction = Literal["in", "out"]
 # Who reported it: the chain decides; an intent (from the gate's journal) only announces.
 Source = Literal["intent", "chain"]
@@ -72,7 +123,7 @@ class Observation:
         rail: Name of the rail.
         network: CAIP-2 id of the chain.
         direction: "in" to the treasury or "out" of it.
-        status: pending, confirmed, failed or unknown.
+        status: See Status. An intent is pending, unknown, off_chain, claimable or not_followed.
         amount: In whole units of the currency, exact.
         currency: Symbol of the asset, as the allow-list names it.
         timestamp_ns: Time of the fact (block, settle, intent), nanoseconds since 1970.
@@ -90,7 +141,8 @@ class Observation:
         network_fee: What the chain charged, in fee_currency.
         fee_currency: Currency of the network fee.
         facilitator_fee: In currency.
-        transaction_id: The ledger transfer that the gate's journal names.
+        transaction_ids: The ledger transfers that a line of the journal names; a claim, and a
+            link only when it is proved (revisions.py, attribution.py). Empty on the chain's own.
         attributes: Everything else; keys are stable, values are text.
     """
 
@@ -117,8 +169,14 @@ class Observation:
     network_fee: Decimal = Decimal(0)
     fee_currency: str = ""
     facilitator_fee: Decimal = Decimal(0)
-    transaction_id: uuid.UUID | None = None
+    transaction_ids: tuple[uuid.UUID, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def answer_rank(self) -> int:
+        """How much the answer of an intent proves: its index in ANSWERS, -1 without any."""
+        answer = self.attributes.get(ANSWER, "")
+        return ANSWERS.index(answer) if answer in ANSWERS else -1
 
 
 @dataclass(frozen=True)
@@ -139,8 +197,16 @@ class OpenSettlement:
         return self.latest.settlement_id
 
 
-# Called by a rail in each fetch: its settlements in the warehouse that are still open.
-OpenSettlements = Callable[[], Sequence[OpenSettlement]]
+class OpenSettlements(Protocol):
+    """Called by a rail in each fetch: its settlements in the warehouse that are still open."""
+
+    def __call__(self, *, after: str = "", limit: int = OPEN_MAX) -> Sequence[OpenSettlement]:
+        """Returns open settlements by id (as text), from the one after `after` around the circle.
+
+        A rail that keeps the last id it decided in its cursor looks at each of them in turn,
+        however many stay open.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -161,6 +227,102 @@ class Rejected:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """A contradiction, for a person to look at.
+
+    Attributes:
+        settlement_id: The payment.
+        kind: facts_disagree, intent_disagrees, facilitator_contradicted, changed_after_final,
+            claims_disagree, claim_disagrees, or a kind of a rail's own.
+        detail: What was recorded and what is observed now, without secrets.
+        rail: Rail of the payment.
+        revision: The revision that was written because of it, 0 when none was.
+    """
+
+    settlement_id: uuid.UUID
+    kind: str
+    detail: str
+    rail: str
+    revision: int = 0
+
+
+@dataclass(frozen=True)
+class BalanceReading:
+    """One line of what the node says that we have, at one final block.
+
+    All lines of one rail and asset at one block belong together: the check adds them up. The first
+    complete reading is the opening balance; money that is neither a settlement nor here is lost.
+
+    Attributes:
+        asset: As Observation.asset has it.
+        address: Address or token account; on Lightning the public key of the node.
+        currency: As Observation.currency has it.
+        balance: In whole units; None when the node no longer has the state.
+        block: Block or slot; 0 on a rail without blocks, whose settlements are counted by time.
+        read_at_ns: Time of the block, or of the node's answer: a settlement of that rail is in the
+            balance exactly when its time is not later.
+        finality: The rail's own word.
+        block_hash: Hash of the block, where the rail has one.
+        line: "balance", or a line of the node: channels, wallet, commit_fee, forward_fees …
+        is_flow: Whether the line counts what ever moved beside the settlements (added up since the
+            beginning, negative when it left), rather than money that is there.
+        problem: Why the balance is None, in one line.
+    """
+
+    asset: str
+    address: str
+    currency: str
+    balance: Decimal | None
+    block: int
+    read_at_ns: int
+    finality: str
+    block_hash: str = ""
+    line: str = "balance"
+    is_flow: bool = False
+    problem: str = ""
+
+
+EventKind = Literal["challenge", "verify", "settle", "payout"]
+
+
+@dataclass(frozen=True)
+class JournalEvent:
+    """One line of the gate's journal as a fact; nothing in it is a secret or unbounded.
+
+    Attributes:
+        event_id: uuid5 of the line: the same wherever the line is read.
+        time_ns: Time of the line, nanoseconds since 1970.
+        kind: challenge, verify, settle or payout.
+        outcome: A word of Answer, or "asked" for a challenge.
+        source: File of the journal.
+        line_no: Line of that file, from 1.
+        protocol: x402, l402, or empty.
+        scheme: Scheme of the payment; "other" when it is not a known one.
+        network: CAIP-2 id; "other" when it is not a known one.
+        settlement_id: The settlement that the line announces; the zero UUID for none.
+        reference: Nonce, payment hash, transaction or payout id.
+        error_reason: Reason of the answer when it is a known word; "other", or empty.
+        latency_ms: Time that the answer took; None when the line does not say.
+        transaction_ids: Ledger transfers that the line names, whatever the answer.
+    """
+
+    event_id: uuid.UUID
+    time_ns: int
+    kind: EventKind
+    outcome: str
+    source: str
+    line_no: int
+    protocol: str = ""
+    scheme: str = ""
+    network: str = ""
+    settlement_id: uuid.UUID = NO_ID
+    reference: str = ""
+    error_reason: str = ""
+    latency_ms: int | None = None
+    transaction_ids: tuple[uuid.UUID, ...] = ()
+
+
+@dataclass(frozen=True)
 class FetchResult:
     """The result of one fetch.
 
@@ -171,6 +333,11 @@ class FetchResult:
         position: Height, slot or index of the cursor, for people and plots.
         behind: Distance to the rail's head, in the same unit.
         rejected: What cannot be a row.
+        findings: Contradictions that the rail itself sees.
+        read_to_ns: Block time of the newest block that was read to its finality (of LND the time
+            of the answer), never this machine's clock; None when this fetch does not know it.
+        balances: What the node says that we have, at the block that the fetch ends at.
+        events: Lines of the journal as facts.
         notes: Counts worth plotting (zero-value transfers skipped …).
     """
 
@@ -180,6 +347,10 @@ class FetchResult:
     position: int
     behind: int
     rejected: Sequence[Rejected] = ()
+    findings: Sequence[Finding] = ()
+    read_to_ns: int | None = None
+    balances: Sequence[BalanceReading] = ()
+    events: Sequence[JournalEvent] = ()
     notes: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -2,9 +2,13 @@
 
 The same observations again append nothing.
 
-The chain decides and the journal announces: an intent never changes a status that came from the
-chain. A status is not monotonic: a failed payment may be found in a later block. Everything that
-changes after it was final is a finding as well.
+The chain decides and the journal announces: an intent never changes what came from the chain. An
+intent whose answer proves less never replaces one whose answer proves more; of two that prove the
+same the first stays. So the order in which lines are read changes nothing. What a line says about
+ledger transfers is a claim: attribution.py links those that are proved.
+
+A status is not monotonic: a failed payment may be found in a later block. Everything that changes
+after it was final is a finding as well.
 """
 
 import json
@@ -18,7 +22,16 @@ from typing import Any, Final
 from masques_pipelines.money import amount_text
 from masques_pipelines.quarantine import Entry, put
 from masques_pipelines.rails.protocol import (
+    ANSWER,
+    CLOSED,
+    DEADLINE,
+    FACILITATOR_SAID,
+    INTENT_ATTRIBUTES,
+    JOURNAL_AT,
+    LINKING_ANSWERS,
+    OPEN_MAX,
     UNATTRIBUTED,
+    Finding,
     Observation,
     OpenSettlement,
     Rejected,
@@ -28,18 +41,25 @@ from masques_pipelines.warehouse.sql import sql
 
 IDS_PER_QUERY: Final = 1_000
 
-# Attributes that this module uses; times are decimal text, seconds since 1970 in UTC.
-DEADLINE: Final = "deadline_s"
-JOURNAL_AT: Final = "journal_at"
-FACILITATOR_SAID: Final = "facilitator_said"
+# Bitcoin's first block, and the last year that DateTime64(9) holds: a time outside is not a time of
+# a payment. Written as 1970 a row would be deleted by the retention of its table at the insert.
+TIME_MIN_NS: Final = 1_231_006_505 * 10**9
+TIME_MAX_NS: Final = 9_214_646_400 * 10**9
 
-_FINAL_STATUSES: Final = ("confirmed", "failed")
+_CLAIM_COLUMNS: Final = ("settlement_id", "tx_hash", "asset", "to_address", "amount", "is_exact")
+# A payer may sign any validBefore up to 2**256.
+_DEADLINE_DIGITS_MAX: Final = 78
+_FINAL_STATUSES: Final = ("confirmed", "failed", "superseded")
+# Of an intent, on a settlement that the chain knows: its memo is the chain's own.
+_ADDED_TO_CHAIN: Final = INTENT_ATTRIBUTES - {"memo"}
 # These cannot change for one payment; they are fields of Observation.
 _FACTS: Final = ("asset", "to_address", "amount")
 # A change of these alone makes no revision: they depend on the time of reading.
-_NOT_COMPARED: Final = ("confirmations", "source", "timestamp_ns")
+_NOT_COMPARED: Final = ("confirmations", "source", "timestamp_ns", "transaction_ids")
 _STORED: Final = tuple(
-    each.name for each in fields(Observation) if each.name not in ("source", "timestamp_ns")
+    each.name
+    for each in fields(Observation)
+    if each.name not in ("source", "timestamp_ns", "transaction_ids")
 )
 
 
@@ -51,11 +71,13 @@ class Revision:
         seen: The payment as the row records it.
         revision: 1 and up for each settlement.
         from_account_id: The payer's account in the ledger, the zero UUID when it is not known.
+        transaction_id: The first ledger transfer that is linked to it.
     """
 
     seen: Observation
     revision: int
     from_account_id: uuid.UUID = UNATTRIBUTED
+    transaction_id: uuid.UUID | None = None
 
     @property
     def is_final(self) -> bool:
@@ -64,30 +86,37 @@ class Revision:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """A contradiction, for a person to look at.
+class Claim:
+    """What a successful answer of the journal says about a settlement and ledger transfers.
 
     Attributes:
         settlement_id: The payment.
-        kind: facts_disagree, intent_disagrees, facilitator_contradicted or changed_after_final.
-        detail: What was recorded and what is observed now, without secrets.
-        rail: Rail of the payment.
-        revision: The revision that was written because of it, 0 when none was.
+        tx_hash: The transaction that the answer names, '' when it names none.
+        transaction_ids: The ledger transfers that the line names, sorted.
+        asset: What was paid.
+        to_address: Who was paid, '' when the line does not say.
+        amount: How much was paid.
+        is_exact: Whether exactly that has to be paid; otherwise it may be more.
+        claimed_at_ns: Time of the line, nanoseconds since 1970.
     """
 
     settlement_id: uuid.UUID
-    kind: str
-    detail: str
-    rail: str
-    revision: int
+    tx_hash: str
+    transaction_ids: tuple[uuid.UUID, ...]
+    asset: str
+    to_address: str
+    amount: Decimal
+    is_exact: bool
+    claimed_at_ns: int
 
 
 @dataclass(frozen=True)
 class Changes:
-    """The rows to append because of observations, and the contradictions found."""
+    """The rows to append because of observations, the contradictions found, and the claims made."""
 
     revisions: Sequence[Revision]
     findings: Sequence[Finding]
+    claims: Sequence[Claim] = ()
 
 
 def changes_of(
@@ -101,6 +130,7 @@ def changes_of(
     """
     working: dict[uuid.UUID, Revision] = {}
     findings: list[Finding] = []
+    claims: dict[Claim, Claim] = {}
     for seen in observations:
         recorded = current.get(seen.settlement_id)
         before = working.get(seen.settlement_id, recorded)
@@ -109,71 +139,137 @@ def changes_of(
         findings.extend(replace(each, revision=next_revision if after else 0) for each in found)
         if after is not None:
             working[seen.settlement_id] = replace(after, revision=next_revision)
+        if claim := _claim(seen):
+            claims[replace(claim, claimed_at_ns=0)] = claim
     revisions = [each for key, each in working.items() if _differs(each, current.get(key))]
+    # Of the outcome of all observations, so that their order does not matter.
+    for each in revisions:
+        was = current.get(each.seen.settlement_id)
+        if was is None or _contradiction(was.seen) != _contradiction(each.seen):
+            findings += [replace(f, revision=each.revision) for f in _contradiction(each.seen)]
     # A contradiction is recorded once: when it changes a row, or rejects one (revision 0).
     changed = {each.seen.settlement_id for each in revisions}
     findings = [f for f in findings if f.revision == 0 or f.settlement_id in changed]
-    return Changes(revisions=revisions, findings=findings)
+    return Changes(revisions=revisions, findings=findings, claims=list(claims.values()))
+
+
+def _claim(seen: Observation) -> Claim | None:
+    """Returns what an intent claims; only a successful or pending answer can claim anything."""
+    if seen.source != "intent" or seen.attributes.get(ANSWER) not in LINKING_ANSWERS:
+        return None
+    if not seen.transaction_ids:
+        return None
+    named = tuple(sorted(set(seen.transaction_ids)))
+    return Claim(
+        settlement_id=seen.settlement_id,
+        tx_hash=seen.tx_hash,
+        transaction_ids=named,
+        asset=seen.asset,
+        to_address=seen.to_address,
+        amount=seen.amount,
+        is_exact=_is_exact(seen),
+        claimed_at_ns=seen.timestamp_ns,
+    )
 
 
 def _merged(before: Revision | None, seen: Observation) -> tuple[Revision | None, list[Finding]]:
     """Returns the row that follows from an observation, None when nothing changes."""
     if before is None:
-        return Revision(seen=seen, revision=0), []
+        return Revision(seen=_allowed(seen), revision=0), []
     if seen.source == "intent":
-        return _with_intent(before, seen)
+        return _with_intent(before, _allowed(seen))
     return _with_chain(before, seen)
+
+
+def _allowed(seen: Observation) -> Observation:
+    """Returns an intent with the attributes that it may have; the chain's own as they are."""
+    if seen.source != "intent" or seen.attributes.keys() <= INTENT_ATTRIBUTES:
+        return seen
+    kept = {name: value for name, value in seen.attributes.items() if name in INTENT_ATTRIBUTES}
+    return replace(seen, attributes=kept)
 
 
 def _with_intent(before: Revision, seen: Observation) -> tuple[Revision | None, list[Finding]]:
     """Adds what the journal reports to a settlement."""
     known = before.seen
-    if _journal_at(seen) <= _journal_at(known):
-        return None, []  # the same line again, or an older one
     if not known.finality:  # only the journal has reported it so far
-        merged = replace(
-            seen,
-            tx_hash=seen.tx_hash or known.tx_hash,
-            protocol=seen.protocol or known.protocol,
-            transaction_id=seen.transaction_id or known.transaction_id,
-            attributes={**known.attributes, **seen.attributes},
-        )
-        return replace(before, seen=merged), []
-    difference = _difference(seen, known, exact=_is_exact(known))
-    merged = replace(
-        known,
-        protocol=known.protocol or seen.protocol,
-        # An announcement of a different payment must not link its ledger transfer to this one.
-        transaction_id=known.transaction_id or (None if difference else seen.transaction_id),
-        attributes={**seen.attributes, **known.attributes, JOURNAL_AT: seen.attributes[JOURNAL_AT]},
-    )
-    findings = [_finding(known, "intent_disagrees", difference)] if difference else []
-    findings += _contradiction(merged)
-    return replace(before, seen=merged), findings
+        merged = _announced(known, seen)
+        return (None if merged == known else replace(before, seen=merged)), []
+    if JOURNAL_AT in known.attributes and not _proves_more(seen, known, _ADDED_TO_CHAIN):
+        return None, []  # the same line again, or one that proves less
+    kept = {k: v for k, v in known.attributes.items() if k not in _ADDED_TO_CHAIN}
+    added = {k: v for k, v in seen.attributes.items() if k in _ADDED_TO_CHAIN}
+    merged = replace(known, protocol=known.protocol or seen.protocol, attributes={**kept, **added})
+    return replace(before, seen=merged), _disagreement(seen, known, exact=_is_exact(known))
+
+
+def _announced(known: Observation, seen: Observation) -> Observation:
+    """Returns what two lines announce of one payment, in whichever order they are read."""
+    best, other = (seen, known) if _proves_more(seen, known) else (known, seen)
+    attributes = dict(best.attributes)
+    if best.protocol == "l402" and DEADLINE in other.attributes:
+        # Both are of one invoice, and a paid request does not repeat it.
+        attributes.setdefault(DEADLINE, other.attributes[DEADLINE])
+    merged = replace(best, amount=best.amount or other.amount, attributes=attributes)
+    is_unanswered = "no_answer" in (best.failure_reason, other.failure_reason)
+    if is_unanswered and best.attributes.get(ANSWER) in ("refused", "unanswered", "verified"):
+        return replace(merged, status="unknown", failure_reason="no_answer")
+    return merged
+
+
+def _proves_more(
+    seen: Observation, known: Observation, names: frozenset[str] = INTENT_ATTRIBUTES
+) -> bool:
+    """Returns whether an intent replaces the one that is recorded: by proof, then the earlier."""
+    if seen.answer_rank != known.answer_rank:
+        return seen.answer_rank > known.answer_rank
+    return _order_of(seen, known, names) < _order_of(known, seen, names)
+
+
+def _order_of(one: Observation, other: Observation, names: frozenset[str]) -> tuple[Any, ...]:
+    """Returns a key that two different lines of one time and proof do not share."""
+    facts: tuple[str, ...] = ()
+    if not one.finality and not other.finality:
+        facts = (f"{one.amount:f}", one.asset, one.to_address, one.payer, one.tx_hash)
+    attributes = sorted((k, v) for k, v in one.attributes.items() if k in names)
+    return one.attributes.get(JOURNAL_AT, ""), facts, attributes
+
+
+def _disagreement(intent: Observation, found: Observation, *, exact: bool) -> list[Finding]:
+    """Returns a finding when the chain differs from what a successful line announced.
+
+    What anybody can make the gate write, without a successful answer, is not worth a finding.
+    """
+    if intent.attributes.get(ANSWER) not in LINKING_ANSWERS:
+        return []
+    difference = _difference(intent, found, exact=exact)
+    return [_finding(found, "intent_disagrees", difference)] if difference else []
 
 
 def _with_chain(before: Revision, seen: Observation) -> tuple[Revision | None, list[Finding]]:
     """Replaces what is recorded of a settlement by what the chain shows."""
     known, findings = before.seen, []
     is_known_by_chain = bool(known.finality)
-    difference = _difference(known, seen, exact=is_known_by_chain or _is_exact(known))
-    if difference and before.is_final:
-        return None, [_finding(known, "facts_disagree", difference)]
+    difference = ""
+    if is_known_by_chain:
+        difference = _difference(known, seen, exact=True)
+        if difference:
+            findings.append(_finding(known, "facts_disagree", difference))
+        if difference and before.is_final:
+            return None, findings
+    else:
+        findings += _disagreement(known, seen, exact=_is_exact(known))
     if before.is_final and seen.status == "pending" and _position(seen) == _position(known):
         return None, []  # from a node whose final block lags behind
-    if difference:
-        findings.append(
-            _finding(
-                known, "facts_disagree" if is_known_by_chain else "intent_disagrees", difference
-            )
-        )
+    attributes = {**known.attributes, **seen.attributes}
+    if CLOSED not in seen.attributes:
+        attributes.pop(CLOSED, None)
     merged = replace(
         seen,
         protocol=seen.protocol or known.protocol,
         payer=seen.payer or known.payer,
         facilitator_fee=seen.facilitator_fee or known.facilitator_fee,
-        transaction_id=None if difference else known.transaction_id,
-        attributes={**known.attributes, **seen.attributes},
+        attributes=attributes,
     )
     if before.is_final and _outcome(merged) != _outcome(known):
         findings.append(
@@ -182,7 +278,7 @@ def _with_chain(before: Revision, seen: Observation) -> tuple[Revision | None, l
     after = replace(
         before, seen=merged, from_account_id=UNATTRIBUTED if difference else before.from_account_id
     )
-    return after, findings + _contradiction(merged)
+    return after, findings
 
 
 def _difference(announced: Observation, found: Observation, *, exact: bool) -> str:
@@ -237,10 +333,6 @@ def _position(seen: Observation) -> tuple[str, str]:
     return seen.tx_hash, seen.block_hash
 
 
-def _journal_at(seen: Observation) -> str:
-    return seen.attributes.get(JOURNAL_AT, "")
-
-
 def _differs(after: Revision, before: Revision | None) -> bool:
     """Returns whether a row differs from the one before it in anything that is compared."""
     if before is None or after.from_account_id != before.from_account_id:
@@ -263,17 +355,33 @@ def current_revisions(warehouse: Warehouse, ids: Iterable[uuid.UUID]) -> dict[uu
     return found
 
 
-def open_settlements(warehouse: Warehouse, rail: str) -> list[OpenSettlement]:
-    """Returns the settlements of a rail that are neither confirmed nor failed, oldest first."""
-    records = warehouse.records(sql("rails/open_settlements"), {"rail": rail})
+def open_settlements(
+    warehouse: Warehouse, rail: str, *, after: str = "", limit: int = OPEN_MAX
+) -> list[OpenSettlement]:
+    """Returns open settlements of a rail by id, from the one after `after` around the circle."""
+    parameters = {"rail": rail, "after": after, "limit": limit}
+    records = warehouse.records(sql("rails/open_settlements"), parameters)
     return [_open_of(_revision_of(record).seen) for record in records]
 
 
 def append(warehouse: Warehouse, changes: Changes, *, now: datetime) -> None:
-    """Writes findings and then revisions; both may be sent twice.
+    """Writes claims, findings and then revisions; all may be sent twice.
 
     Findings come first: they follow from a difference that is gone once the revision is written.
     """
+    warehouse.insert_rows(
+        "masques_ops.settlement_claims",
+        (*_CLAIM_COLUMNS, "transaction_ids", "claimed_at", "recorded_at"),
+        [
+            (
+                *(getattr(each, name) for name in _CLAIM_COLUMNS),
+                list(each.transaction_ids),
+                each.claimed_at_ns,
+                now,
+            )
+            for each in changes.claims
+        ],
+    )
     warehouse.insert_rows(
         "masques_ops.settlement_findings",
         ("settlement_id", "kind", "detail", "rail", "revision", "found_at"),
@@ -307,6 +415,7 @@ def _row_of(each: Revision, now: datetime) -> bytes:
         "attributes": dict(each.seen.attributes),
         "timestamp": f"{moment:%Y-%m-%d %H:%M:%S}.{rest_ns:09d}",
         "from_account_id": each.from_account_id,
+        "transaction_id": each.transaction_id,
         "revision": each.revision,
         "recorded_at": f"{now:%Y-%m-%d %H:%M:%S.%f}",
     }
@@ -325,9 +434,12 @@ def _revision_of(record: Mapping[str, Any]) -> Revision:
         timestamp_ns=int(record["timestamp_ns"]),
         source="chain" if record["finality"] else "intent",
     )
-    return Revision(seen, int(record["revision"]), record["from_account_id"])
+    return Revision(
+        seen, int(record["revision"]), record["from_account_id"], record["transaction_id"]
+    )
 
 
 def _open_of(latest: Observation) -> OpenSettlement:
     deadline = latest.attributes.get(DEADLINE, "")
-    return OpenSettlement(latest=latest, deadline_s=int(deadline) if deadline else None)
+    is_time = deadline.isascii() and deadline.isdigit() and len(deadline) <= _DEADLINE_DIGITS_MAX
+    return OpenSettlement(latest=latest, deadline_s=int(deadline) if is_time else None)

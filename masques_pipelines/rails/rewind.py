@@ -3,11 +3,9 @@
 Nothing is removed, and what is read again unchanged appends nothing: ids are the payments' own.
 """
 
-from datetime import UTC, datetime
-
 from masques_pipelines.errors import PermanentError
 from masques_pipelines.rails import catalog
-from masques_pipelines.rails.ingest import read_cursor, write_cursor
+from masques_pipelines.rails.ingest import Place, read_cursor, write_cursor
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Warehouse
 
@@ -50,5 +48,6 @@ def rewind(warehouse: Warehouse, settings: Settings, name: str, position: int) -
             "earlier position"
         )
     earlier = rail.rewind(cursor, position)
-    write_cursor(warehouse, (name, network), earlier, position=position, now=datetime.now(UTC))
+    # What is read again is not read to its finality: until when is not known before it is.
+    write_cursor(warehouse, (name, network), Place(earlier, position, read_to_ns=None))
     return before

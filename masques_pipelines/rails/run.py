@@ -5,6 +5,7 @@ A run continues where each rail stopped. A rail's failure is kept in its outcome
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from masques_pipelines.errors import SettingError
@@ -91,7 +92,8 @@ def _run(warehouse: Warehouse, settings: Settings, name: str, lease: Lease) -> R
         logger.info("%s is off: %s", name, reason)
         return RailOutcome(name, disabled_reason=reason)
     try:
-        with catalog.open_rail(settings, name, lambda: open_settlements(warehouse, name)) as rail:
+        open_now = partial(open_settlements, warehouse, name)
+        with catalog.open_rail(settings, name, open_now) as rail:
             run = ingest(warehouse, rail, before_write=lease.hold)
     except _RAIL_ERRORS as error:
         logger.warning("%s failed: %s", name, error)

@@ -1,8 +1,9 @@
--- Appends a revision with its account to each unattributed settlement whose account is known now.
+-- Appends a revision to each settlement whose link to the ledger or whose account is another now.
 --
--- By reference: the journal named the ledger transfer, and masques.transactions has the transfer. The
--- payer's account is the side of it that is not the treasury's, the debit side first. By registry:
--- the payer's address belonged to one account at the time of the payment; with two there is no link.
+-- By reference: masques_ops.settlement_links names the ledger transfer, and masques.transactions has it.
+-- The payer's account is the side of it that is not the treasury's, the debit side first. By registry:
+-- the payer's address belonged to one account at the time of the payment; with two there is none. An
+-- account that came with a link goes with it.
 -- Without skip indexes: see current_by_id.sql.
 INSERT INTO masques.settlements
     (settlement_id, timestamp, rail, protocol, amount, currency, tx_hash, block_height,
@@ -11,11 +12,19 @@ INSERT INTO masques.settlements
     payment_ref, fee_currency, transaction_id, attributes)
 WITH
     toUUID({unattributed:String}) AS nobody,
+    links AS
+    (
+        SELECT settlement_id AS linked_id, min(transaction_id) AS link_id
+        FROM masques_ops.settlement_links FINAL
+        GROUP BY settlement_id
+    ),
     open AS
     (
-        SELECT *
-        FROM masques_marts.settlements_current
-        WHERE from_account_id = toUUID({unattributed:String})
+        SELECT c.*, l.link_id AS link_id
+        FROM masques_marts.settlements_current AS c
+        LEFT JOIN links AS l ON l.linked_id = c.settlement_id
+        WHERE c.status != 'superseded'
+            AND (c.from_account_id = nobody OR ifNull(c.transaction_id, nobody) != l.link_id)
     ),
     by_reference AS
     (
@@ -25,7 +34,7 @@ WITH
                 AS account_id
         FROM masques.transactions AS t
         LEFT JOIN masques.accounts AS d ON d.account_id = t.debit_account_id
-        WHERE t.transaction_id IN (SELECT assumeNotNull(transaction_id) FROM open WHERE transaction_id IS NOT NULL)
+        WHERE t.transaction_id IN (SELECT link_id FROM links)
             AND t.event_type != 'two_phase_expired'
         GROUP BY t.transaction_id
     ),
@@ -41,18 +50,26 @@ WITH
         WHERE o.payer != '' AND o.timestamp >= p.valid_from AND o.timestamp < p.valid_to
         GROUP BY o.settlement_id
         HAVING uniqExact(p.account_id) = 1
+    ),
+    wanted AS
+    (
+        SELECT
+            o.*,
+            multiIf(
+                r.account_id != nobody, r.account_id,
+                g.account_id != nobody, g.account_id,
+                ifNull(o.transaction_id, nobody) = o.link_id, o.from_account_id,
+                nobody) AS account_id
+        FROM open AS o
+        LEFT JOIN by_reference AS r ON r.linked_id = o.link_id
+        LEFT JOIN by_registry AS g ON g.linked_id = o.settlement_id
     )
 SELECT
-    o.settlement_id, o.timestamp, o.rail, o.protocol, o.amount, o.currency, o.tx_hash,
-    o.block_height, o.confirmations,
-    if(r.account_id != nobody, r.account_id, g.account_id) AS from_account_id,
-    o.to_address, o.status, o.failure_reason, o.network_fee, o.facilitator_fee, o.direction,
-    o.revision + 1 AS revision,
-    toDateTime64({recorded_at:String}, 6, 'UTC') AS recorded_at,
-    o.finality, o.block_hash, o.network, o.asset, o.payer, o.payment_ref, o.fee_currency,
-    o.transaction_id, o.attributes
-FROM open AS o
-LEFT JOIN by_reference AS r ON r.linked_id = ifNull(o.transaction_id, nobody)
-LEFT JOIN by_registry AS g ON g.linked_id = o.settlement_id
-WHERE if(r.account_id != nobody, r.account_id, g.account_id) != nobody
+    settlement_id, timestamp, rail, protocol, amount, currency, tx_hash, block_height,
+    confirmations, account_id AS from_account_id, to_address, status, failure_reason, network_fee,
+    facilitator_fee, direction, revision + 1 AS next_revision,
+    toDateTime64({recorded_at:String}, 6, 'UTC') AS written_at, finality, block_hash, network, asset,
+    payer, payment_ref, fee_currency, nullIf(link_id, nobody) AS transaction_id, attributes
+FROM wanted AS w
+WHERE w.account_id != w.from_account_id OR ifNull(w.transaction_id, nobody) != w.link_id
 SETTINGS use_skip_indexes = 0

@@ -1,4 +1,5 @@
--- The latest revision of each settlement of a rail that is neither confirmed nor failed.
+-- The latest revision of settlements of a rail that are open: pending, or unknown and not closed. By id,
+-- from the one after `after` around the circle, so that those that stay open keep nobody waiting.
 -- Without skip indexes: see current_by_id.sql.
 SELECT *, toUnixTimestamp64Nano(timestamp) AS timestamp_ns
 FROM
@@ -9,11 +10,15 @@ FROM
     (
         SELECT settlement_id
         FROM masques.settlements
-        WHERE rail = {rail:String} AND status IN ('pending', 'unknown')
+        WHERE rail = {rail:String}
+        GROUP BY settlement_id
+        HAVING (argMax((toString(status), attributes['closed'] != ''), revision) AS latest).1 = 'pending'
+            OR (latest.1 = 'unknown' AND NOT latest.2)
+        ORDER BY toString(settlement_id) <= {after:String}, toString(settlement_id)
+        LIMIT {limit:UInt32}
     )
     ORDER BY settlement_id, revision DESC
     LIMIT 1 BY settlement_id
 )
-WHERE status IN ('pending', 'unknown')
-ORDER BY timestamp, settlement_id
+ORDER BY toString(settlement_id) <= {after:String}, toString(settlement_id)
 SETTINGS use_skip_indexes = 0

@@ -24,7 +24,7 @@ POINTS = {
     "appended": ("append", "after", 2),
     "journal appended": ("append", "after", 1),
     # A rail whose cursor did not move saves none: with an old journal this is Lightning's.
-    "cursor saved": ("save_cursor", "after", 1),
+    "cursor saved": ("write_cursor", "after", 1),
 }
 ROWS = (
     "SELECT * EXCEPT (recorded_at, ingested_at) FROM masques.settlements "

@@ -20,12 +20,15 @@ from urllib.parse import urlsplit
 from masques_pipelines.money import is_representable, whole_units
 from masques_pipelines.rails.journal import l402
 from masques_pipelines.rails.protocol import (
+    ANSWER,
+    DEADLINE,
+    FACILITATOR_SAID,
+    JOURNAL_AT,
     Asset,
     AssetAllowList,
     Observation,
     Status,
 )
-from masques_pipelines.rails.revisions import DEADLINE, FACILITATOR_SAID, JOURNAL_AT
 from masques_pipelines.rails.settlement_ids import (
     attempt,
     base_authorization,
@@ -174,7 +177,7 @@ def _common(record: Mapping[str, Any], asked: _Demand, payload: Mapping[str, Any
         asset=asset.address,
         to_address=_address(network, _text(required, "payTo")),
         protocol="x402",
-        transaction_id=_transaction_id(record.get("transaction_id")),
+        transaction_ids=_transaction_ids(record),
         attributes={name: value for name, value in attributes.items() if value},
     )
 
@@ -182,16 +185,19 @@ def _common(record: Mapping[str, Any], asked: _Demand, payload: Mapping[str, Any
 def _with_answer(intent: Observation, event: str, response: Any) -> Observation:
     """Adds the facilitator's answer, which does not decide anything."""
     if event == "verify":
-        return intent
+        return replace(intent, attributes={**intent.attributes, ANSWER: "verified"})
     answer = _mapping(response)
     status: Status = "pending"
+    word = "success" if answer.get("success") is True else "refused"
     if not isinstance(answer.get("success"), bool):
         # No answer, or not a valid one: the transaction may be on its way.
-        status, said = "unknown", "nothing"
+        status, said, word = "unknown", "nothing", "unanswered"
     elif answer["success"]:
         said = "success"
     else:
         reason = str(answer.get("errorReason") or "no reason")
+        if answer.get("transaction"):
+            word = "pending" if "pending" in reason else "failed"
         said = f"failure: {reason if _HARMLESS.fullmatch(reason) else _DROPPED}"
     tx_hash = _text(answer, "transaction")
     return replace(
@@ -200,7 +206,7 @@ def _with_answer(intent: Observation, event: str, response: Any) -> Observation:
         failure_reason="no_answer" if status == "unknown" else "",
         tx_hash=_address(intent.network, tx_hash),
         payer=_address(intent.network, _text(answer, "payer")),
-        attributes={**intent.attributes, FACILITATOR_SAID: said},
+        attributes={**intent.attributes, FACILITATOR_SAID: said, ANSWER: word},
     )
 
 
@@ -276,6 +282,7 @@ def _l402(
         DEADLINE: str(invoice.expires_s) if invoice else "",
         "resource": _resource(record, {}, {}),
         "proof": "preimage" if event == "payment" else "",
+        ANSWER: "success" if event == "payment" else "verified",
     }
     return Observation(
         settlement_id=lightning_payment(payment_hash),
@@ -290,7 +297,7 @@ def _l402(
         payment_ref=payment_hash,
         tx_hash=payment_hash,
         protocol="l402",
-        transaction_id=_transaction_id(record.get("transaction_id")),
+        transaction_ids=_transaction_ids(record),
         attributes={name: value for name, value in attributes.items() if value},
     )
 
@@ -378,6 +385,11 @@ def _time(value: Any) -> datetime:
     except (ValueError, OverflowError, OSError) as error:
         raise LineError("bad_timestamp:recorded_at") from error
     return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _transaction_ids(record: Mapping[str, Any]) -> tuple[uuid.UUID, ...]:
+    one = _transaction_id(record.get("transaction_id"))
+    return (one,) if one else ()
 
 
 def _transaction_id(value: Any) -> uuid.UUID | None:

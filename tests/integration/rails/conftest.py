@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ class Polls:
     def rail(self) -> BaseRail:
         self.node.calls = 0
         return BaseRail(
-            JsonRpc(self.node), self.config, lambda: open_settlements(self.warehouse, "base")
+            JsonRpc(self.node), self.config, partial(open_settlements, self.warehouse, "base")
         )
 
     def poll(self) -> RailRun:

@@ -75,9 +75,10 @@ def test_the_journals_transfer_leads_to_the_account(
     polls.poll()
 
     assert accounts(polls) == [
-        (1, "pending", UNATTRIBUTED, TRANSFER),
-        (2, "confirmed", UNATTRIBUTED, TRANSFER),
-        (3, "confirmed", PREPAID, TRANSFER),  # known later: a revision, and only one
+        (1, "pending", UNATTRIBUTED, None),
+        (2, "confirmed", UNATTRIBUTED, None),
+        (3, "confirmed", UNATTRIBUTED, TRANSFER),  # a link has to be proved by the chain
+        (4, "confirmed", PREPAID, TRANSFER),  # known later: a revision, and only one
     ]
 
 
@@ -93,6 +94,9 @@ def test_a_journal_that_comes_after_the_chain_links_all_the_same(
     polls.poll()
     assert accounts(polls)[-1] == (3, "confirmed", PREPAID, TRANSFER)
     assert polls.findings() == []
+    assert polls.warehouse.rows(
+        "SELECT transaction_id FROM masques_ops.settlement_links FINAL"
+    ) == [(TRANSFER,)]
 
 
 def test_an_announcement_with_other_facts_lends_its_transfer_to_nobody(
@@ -107,7 +111,14 @@ def test_an_announcement_with_other_facts_lends_its_transfer_to_nobody(
     chain.finalize()
     polls.poll()
     assert accounts(polls)[-1] == (2, "confirmed", UNATTRIBUTED, None)
-    assert polls.findings() == [("intent_disagrees", "amount 1.000000000000000000 and 0.001000")]
+    sent = answer["transaction"]
+    assert polls.findings() == [
+        (
+            "claim_disagrees",
+            f"not linked to {TRANSFER}: the line names other money than the transaction moved: {sent}",
+        ),
+        ("intent_disagrees", "amount 1.000000000000000000 and 0.001000"),
+    ]
 
 
 def test_the_registry_is_asked_second_and_only_for_its_time(

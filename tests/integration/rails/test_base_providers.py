@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -44,7 +45,7 @@ class OverHere(httpx2.BaseTransport):
 
 def rail_over(polls: Polls, transport: httpx2.BaseTransport, client: httpx2.Client) -> BaseRail:
     node = HttpNode(client, KEY_URL, "https://base.example.test", sleep=lambda _s: None)
-    return BaseRail(JsonRpc(node), polls.config, lambda: open_settlements(polls.warehouse, "base"))
+    return BaseRail(JsonRpc(node), polls.config, partial(open_settlements, polls.warehouse, "base"))
 
 
 def forget(polls: Polls) -> None:

@@ -138,7 +138,7 @@ def test_a_rail_that_is_off_or_cannot_rewind_says_so(
 ) -> None:
     with (
         pytest.raises(SettingError, match="MASQUES_BASE_RPC_URL is not set: the rail base is off"),
-        catalog.open_rail(settings, "base", list),
+        catalog.open_rail(settings, "base", lambda *, after="", limit=0: []),
     ):
         pass
     with pytest.raises(RewindError, match="journal: its cursor holds one position for each file"):

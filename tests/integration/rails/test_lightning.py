@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def settings(lnd: FakeLnd, tmp_path: Path) -> Settings:
 
 def poll(warehouse: Warehouse, settings: Settings) -> RailRun:
     for name in ("journal", "lightning"):
-        with open_rail(settings, name, lambda: open_settlements(warehouse, "lightning")) as rail:
+        with open_rail(settings, name, partial(open_settlements, warehouse, "lightning")) as rail:
             done = ingest(warehouse, rail)
     return done
 

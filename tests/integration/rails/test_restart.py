@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from masques_pipelines.rails.catalog import open_rail
@@ -76,7 +77,7 @@ def test_killed_at_every_step_the_rows_are_those_of_an_undisturbed_run(
             # An undisturbed run over the same rail, in this process's engine.
             for name in ("journal", "lightning"):
                 with open_rail(
-                    settings, name, lambda: open_settlements(warehouse, "lightning")
+                    settings, name, partial(open_settlements, warehouse, "lightning")
                 ) as rail:
                     ingest(warehouse, rail)
         finished = run("never", own)

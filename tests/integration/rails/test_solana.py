@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def settings(chain: Solana, tmp_path: Path) -> Settings:
 
 def poll(warehouse: Warehouse, settings: Settings) -> RailRun:
     for name in ("journal", "solana"):
-        with open_rail(settings, name, lambda: open_settlements(warehouse, "solana")) as rail:
+        with open_rail(settings, name, partial(open_settlements, warehouse, "solana")) as rail:
             done = ingest(warehouse, rail)
     return done
 

@@ -93,6 +93,7 @@ def test_versions_and_forms_of_one_payment_are_one_settlement() -> None:
             "scheme": "exact",
             "resource": "http://127.0.0.1:18603/data",
             "facilitator_said": "success",
+            "answer": "success",
         },
     )
 
