@@ -466,11 +466,7 @@ CREATE OR REPLACE VIEW masques_marts.settlements_current
     confirmations UInt32 COMMENT 'blocks on top of it when this revision was written',
     from_account_id UUID COMMENT 'the payer''s account in the ledger; zero when unattributed',
     to_address String COMMENT 'address that is paid; on Lightning the public key of the node',
-<<<<<<< HEAD
     status LowCardinality(String) COMMENT 'pending, confirmed, failed, unknown, superseded, off_chain, claimable or not_followed: see docs/rails.md',
-=======
-    status LowCardinality(String) COMMENT 'pending, confirmed, failed, unknown, superseded, off_chain, claimable or not_followed: only confirmed is money that moved',
->>>>>>> wt-core12
     failure_reason String COMMENT 'why the payment failed, is unknown or is not followed; empty otherwise',
     network_fee Decimal(76, 18) COMMENT 'in fee_currency',
     facilitator_fee Decimal(76, 18) COMMENT 'in currency',
@@ -549,11 +545,7 @@ CREATE OR REPLACE VIEW masques_marts.settlements_by_rail
     network LowCardinality(String) COMMENT 'CAIP-2 id of the chain, or the Lightning network',
     currency LowCardinality(String) COMMENT 'asset that was paid: USD, BTC, SOL and so on',
     direction LowCardinality(String) COMMENT 'in or out',
-<<<<<<< HEAD
     status LowCardinality(String) COMMENT 'pending, confirmed, failed, unknown, superseded, off_chain, claimable or not_followed: see docs/rails.md',
-=======
-    status LowCardinality(String) COMMENT 'pending, confirmed, failed, unknown, superseded, off_chain, claimable or not_followed: only confirmed is money that moved',
->>>>>>> wt-core12
     settlements UInt64 COMMENT 'number of settlements',
     amount Decimal(76, 18) COMMENT 'sum of the amounts, in whole units of the currency',
     unattributed UInt64 COMMENT 'settlements without an account of the payer',
