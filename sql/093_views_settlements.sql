@@ -5,10 +5,10 @@ CREATE OR REPLACE VIEW masques_ops.settlements_newest
 (
     settlement_id UUID COMMENT 'uuid5 of the payment''s own identity on its rail',
     timestamp DateTime64(9, 'UTC') COMMENT 'time of the fact: block, settle, or intent',
-    status String COMMENT 'pending, confirmed, failed, unknown, superseded, off_chain, claimable or not_followed: see docs/rails.md',
+    status String COMMENT 'pending, confirmed, failed, unknown, superseded, off_chain, claimable or not_followed',
     direction String COMMENT 'in or out',
     payer String COMMENT 'address that pays, EVM addresses in lower case; empty when unknown',
-    transaction_id UUID COMMENT 'the first ledger transfer of masques_ops.settlement_links; the zero UUID for none'
+    transaction_id UUID COMMENT 'the first ledger transfer that is linked to it; the zero UUID for none'
 )
 AS
 SELECT

@@ -115,7 +115,10 @@ def test_an_announcement_with_other_facts_lends_its_transfer_to_nobody(
     assert polls.findings() == [
         (
             "claim_disagrees",
-            f"not linked to {TRANSFER}: the line names other money than the transaction moved: {sent}",
+            (
+                f"not linked to {TRANSFER}: the line names other money than the transaction moved: "
+                f"{sent}"
+            ),
         ),
         ("intent_disagrees", "amount 1.000000000000000000 and 0.001000"),
     ]

@@ -92,7 +92,7 @@ def test_an_insert_that_is_sent_twice_writes_once(warehouse: Warehouse, tmp_path
         macaroon = tmp_path / "readonly.macaroon"
         macaroon.write_bytes(MACAROON)
         settings = read_settings(environment(tmp_path, lnd, macaroon))
-        with open_rail(settings, "lightning", list) as rail:
+        with open_rail(settings, "lightning", lambda **_: []) as rail:
             seen: list[Observation] = list(rail.fetch(None).observations)
     now = NOW  # one moment for both, as the driver's own repetition has
     changes = changes_of(seen, current_revisions(warehouse, [each.settlement_id for each in seen]))

@@ -300,7 +300,7 @@ def test_a_run_reports_bad_rates_and_continues(
     caplog.set_level("INFO", logger="masques_pipelines")
     done = aggregate(warehouse, read_settings({"MASQUES_HOME": str(tmp_path)}))
     assert caplog.messages[:2] == [
-        f"no exchange rate is known: USD values are NULL until files in {folder} give some",
+        f"no exchange rate is known: payments have no USD value until files in {folder} give some",
         (
             "exchange rate not read: sol.ndjson:1: invalid_json: not JSON: "
             "correct the row; the next run reads it again"

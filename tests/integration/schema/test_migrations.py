@@ -170,10 +170,10 @@ def test_a_renamed_file_is_refused_by_name(warehouse: Warehouse) -> None:
 def test_a_version_of_a_newer_project_is_refused_by_name(warehouse: Warehouse) -> None:
     warehouse.command(
         "INSERT INTO masques_ops.schema_migrations "
-        "VALUES (12, '012_later.sql', 'x', 'applied', '9.9.9', 0, now64(6))"
+        "VALUES (80, '080_later.sql', 'x', 'applied', '9.9.9', 0, now64(6))"
     )
     # The view files have higher numbers; they do not make this checkout a newer one.
-    with pytest.raises(MigrationError, match=r"012_later\.sql: applied by project version 9\.9\.9"):
+    with pytest.raises(MigrationError, match=r"080_later\.sql: applied by project version 9\.9\.9"):
         migrate(warehouse)
 
 

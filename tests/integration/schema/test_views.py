@@ -160,11 +160,11 @@ def test_views_without_a_new_version_are_refused(warehouse: Warehouse) -> None:
 def test_a_numbered_file_applies_every_view_after_it(warehouse: Warehouse) -> None:
     migrated(warehouse, [*NUMBERED, CHART], newer=2)
     change = SqlFile(
-        12, "012_nicknames.sql", "ALTER TABLE masques.identities ADD COLUMN nickname String"
+        80, "080_nicknames.sql", "ALTER TABLE masques.identities ADD COLUMN nickname String"
     )
     files = [*NUMBERED, change, CHART]
     declared = declared_for(files, newer=2)
-    declared = replace(declared, changed_by={**declared.changed_by, "masques.identities": 12})
+    declared = replace(declared, changed_by={**declared.changed_by, "masques.identities": 80})
     objects = dict(declared.objects)
     identities = objects["masques.identities"]
     objects["masques.identities"] = replace(

@@ -100,7 +100,7 @@ def test_an_index_that_is_made_again_is_found() -> None:
     change = (
         "ALTER TABLE masques.accounts DROP INDEX identity_id_bloom, ADD INDEX identity_id_bloom x"
     )
-    names = index_names([*NUMBERED, SqlFile(12, "012_index.sql", change)])
+    names = index_names([*NUMBERED, SqlFile(80, "080_index.sql", change)])
     assert [entry for entry, count in Counter(names).items() if count > 1] == [
         ("masques.accounts", "identity_id_bloom")
     ]
