@@ -5,10 +5,11 @@ CREATE OR REPLACE VIEW masques_ops.settlements_newest
 (
     settlement_id UUID COMMENT 'uuid5 of the payment''s own identity on its rail',
     timestamp DateTime64(9, 'UTC') COMMENT 'time of the fact: block, settle, or intent',
-    status String COMMENT 'pending, confirmed, failed, unknown, superseded, off_chain, claimable or not_followed',
+    status String COMMENT 'pending, confirmed, failed, unknown, superseded, off_chain, claimable or not_followed: see docs/rails.md',
     direction String COMMENT 'in or out',
     payer String COMMENT 'address that pays, EVM addresses in lower case; empty when unknown',
-    transaction_id UUID COMMENT 'the first ledger transfer that is linked to it; the zero UUID for none'
+    transaction_id UUID COMMENT 'the first ledger transfer of masques_ops.settlement_links; the zero UUID for none',
+    failure_reason String COMMENT 'why the payment failed, is unknown or is not followed; empty otherwise'
 )
 AS
 SELECT
@@ -17,23 +18,26 @@ SELECT
     newest.2 AS status,
     newest.3 AS direction,
     newest.4 AS payer,
-    newest.5 AS transaction_id
+    newest.5 AS transaction_id,
+    newest.6 AS failure_reason
 FROM
 (
     SELECT
         settlement_id,
         argMax(
             (s.timestamp, toString(s.status), toString(s.direction), s.payer,
-                ifNull(s.transaction_id, toUUID('00000000-0000-0000-0000-000000000000'))),
+                ifNull(s.transaction_id, toUUID('00000000-0000-0000-0000-000000000000')),
+                s.failure_reason),
             (s.revision, s.recorded_at)) AS newest
     FROM masques.settlements AS s
     GROUP BY settlement_id
 )
 COMMENT 'The latest revision of each settlement, in the columns that reputation needs.';
 
--- Each claim of the journal about a settlement, and whether the chain proves it: the answer's transaction
--- is the one that the settlement has, and it is the same money. What needs no transaction is proved by its answer. A claim about an
--- announcement that another settlement superseded is a claim about that one.
+-- Each claim of the journal about a settlement, and whether the chain proves it: the answer's
+-- transaction is the one that the settlement has, and it is the same money. What needs no transaction
+-- is proved by its answer. A claim about an announcement that another settlement superseded is a claim
+-- about that one.
 CREATE OR REPLACE VIEW masques_ops.settlement_claims_now
 (
     settlement_id UUID COMMENT 'the settlement that the claim is about now',

@@ -466,7 +466,7 @@ CREATE OR REPLACE VIEW masques_marts.settlements_current
     confirmations UInt32 COMMENT 'blocks on top of it when this revision was written',
     from_account_id UUID COMMENT 'the payer''s account in the ledger; zero when unattributed',
     to_address String COMMENT 'address that is paid; on Lightning the public key of the node',
-    status LowCardinality(String) COMMENT 'pending, confirmed, failed, unknown, superseded, off_chain, claimable or not_followed: only confirmed is money that moved',
+    status LowCardinality(String) COMMENT 'pending, confirmed, failed, unknown, superseded, off_chain, claimable or not_followed: see docs/rails.md',
     failure_reason String COMMENT 'why the payment failed, is unknown or is not followed; empty otherwise',
     network_fee Decimal(76, 18) COMMENT 'in fee_currency',
     facilitator_fee Decimal(76, 18) COMMENT 'in currency',
@@ -545,7 +545,7 @@ CREATE OR REPLACE VIEW masques_marts.settlements_by_rail
     network LowCardinality(String) COMMENT 'CAIP-2 id of the chain, or the Lightning network',
     currency LowCardinality(String) COMMENT 'asset that was paid: USD, BTC, SOL and so on',
     direction LowCardinality(String) COMMENT 'in or out',
-    status LowCardinality(String) COMMENT 'pending, confirmed, failed, unknown, superseded, off_chain, claimable or not_followed: only confirmed is money that moved',
+    status LowCardinality(String) COMMENT 'pending, confirmed, failed, unknown, superseded, off_chain, claimable or not_followed: see docs/rails.md',
     settlements UInt64 COMMENT 'number of settlements',
     amount Decimal(76, 18) COMMENT 'sum of the amounts, in whole units of the currency',
     unattributed UInt64 COMMENT 'settlements without an account of the payer',
@@ -567,6 +567,116 @@ SELECT
 FROM masques_marts.settlements_current
 GROUP BY rail, network, currency, direction, status
 COMMENT 'Money and number of settlements by rail, currency, direction and status.';
+
+-- What the chain says: per rail and asset the opening balance, what the settlements moved since, and what
+-- is there. Opening is the first reading with the addresses and lines of the newest one. On a rail with
+-- blocks a settlement counts by its block, else by its time. The fees of what left are ours; a flow is what
+-- moved beside settlements (Lightning's forwards, say). A reading that the node could not give (it no
+-- longer has the state) is inconclusive; a difference that an earlier one shows stays.
+CREATE OR REPLACE VIEW masques_marts.chain_balances
+(
+    rail LowCardinality(String) COMMENT 'lightning, solana or base',
+    network LowCardinality(String) COMMENT 'CAIP-2 id of the chain, or the Lightning network',
+    asset String COMMENT 'token contract or mint; empty for the rail''s own coin',
+    currency String COMMENT 'asset as settlements.currency has it',
+    state String COMMENT 'agrees, differs, inconclusive, or opening while there is one reading only',
+    opening_block UInt64 COMMENT 'block of the opening balance; 0 on a rail without blocks',
+    opening_at DateTime64(9, 'UTC') COMMENT 'time of the opening balance',
+    opening Decimal(76, 18) COMMENT 'what was there then',
+    came_in Decimal(76, 18) COMMENT 'confirmed settlements since then',
+    went_out Decimal(76, 18) COMMENT 'confirmed settlements since then',
+    fees Decimal(76, 18) COMMENT 'network fees of what left, where they are paid in this asset',
+    flows Decimal(76, 18) COMMENT 'what moved beside settlements since then; negative when it left',
+    expected Decimal(76, 18) COMMENT 'opening + came_in - went_out - fees + flows',
+    balance Decimal(76, 18) COMMENT 'what is there by the newest reading that the node could give',
+    difference Decimal(76, 18) COMMENT 'balance - expected: negative when money left that no settlement records',
+    block UInt64 COMMENT 'block of that reading; 0 on a rail without blocks',
+    read_at DateTime64(9, 'UTC') COMMENT 'time of that reading',
+    problem String COMMENT 'why the newest reading is not known; empty when it is'
+)
+AS
+WITH
+    readings AS
+    (
+        SELECT
+            rail, network, asset, block, read_at,
+            any(b.currency) AS currency,
+            sumIf(b.balance, b.is_flow = 0) AS held,
+            sumIf(b.balance, b.is_flow = 1) AS flowed,
+            cityHash64(arraySort(groupArray((b.address, toString(b.line))))) AS lines,
+            max(b.problem) AS why
+        FROM masques_ops.rail_balances AS b FINAL
+        GROUP BY rail, network, asset, block, read_at
+    ),
+    newest AS
+    (
+        SELECT rail, network, asset, argMax(why, (block, read_at)) AS newest_why
+        FROM readings
+        GROUP BY rail, network, asset
+    ),
+    known AS
+    (
+        SELECT
+            rail, network, asset,
+            argMax((block, read_at, held, flowed, lines, currency), (block, read_at)) AS now
+        FROM readings
+        WHERE why = ''
+        GROUP BY rail, network, asset
+    ),
+    openings AS
+    (
+        SELECT
+            r.rail AS rail, r.network AS network, r.asset AS asset,
+            argMin((r.block, r.read_at, r.held, r.flowed), (r.block, r.read_at)) AS first
+        FROM readings AS r
+        INNER JOIN known AS k ON k.rail = r.rail AND k.network = r.network AND k.asset = r.asset
+        WHERE r.why = '' AND r.lines = k.now.5
+        GROUP BY rail, network, asset
+    ),
+    moved AS
+    (
+        SELECT
+            s.rail AS rail, s.network AS network, s.asset AS asset,
+            sumIf(s.amount, s.direction = 'in') AS sum_in,
+            sumIf(s.amount, s.direction = 'out') AS sum_out,
+            sumIf(s.network_fee, s.direction = 'out' AND s.fee_currency = s.currency) AS sum_fees
+        FROM masques_marts.settlements_current AS s
+        INNER JOIN openings AS o ON o.rail = s.rail AND o.network = s.network AND o.asset = s.asset
+        INNER JOIN known AS k ON k.rail = s.rail AND k.network = s.network AND k.asset = s.asset
+        WHERE s.status = 'confirmed'
+            AND if(s.block_height IS NOT NULL AND k.now.1 > 0,
+                s.block_height > o.first.1 AND s.block_height <= k.now.1,
+                s.timestamp > o.first.2 AND s.timestamp <= k.now.2)
+        GROUP BY rail, network, asset
+    )
+SELECT
+    n.rail AS rail,
+    n.network AS network,
+    n.asset AS asset,
+    k.now.6 AS currency,
+    multiIf(
+        balance - expected != 0, 'differs',
+        n.newest_why != '', 'inconclusive',
+        (o.first.1, o.first.2) = (k.now.1, k.now.2), 'opening',
+        'agrees') AS state,
+    o.first.1 AS opening_block,
+    o.first.2 AS opening_at,
+    CAST(o.first.3, 'Decimal(76, 18)') AS opening,
+    CAST(m.sum_in, 'Decimal(76, 18)') AS came_in,
+    CAST(m.sum_out, 'Decimal(76, 18)') AS went_out,
+    CAST(m.sum_fees, 'Decimal(76, 18)') AS fees,
+    CAST(k.now.4 - o.first.4, 'Decimal(76, 18)') AS flows,
+    CAST(opening + came_in - went_out - fees + flows, 'Decimal(76, 18)') AS expected,
+    CAST(k.now.3, 'Decimal(76, 18)') AS balance,
+    CAST(balance - expected, 'Decimal(76, 18)') AS difference,
+    k.now.1 AS block,
+    k.now.2 AS read_at,
+    n.newest_why AS problem
+FROM newest AS n
+LEFT JOIN known AS k ON k.rail = n.rail AND k.network = n.network AND k.asset = n.asset
+LEFT JOIN openings AS o ON o.rail = n.rail AND o.network = n.network AND o.asset = n.asset
+LEFT JOIN moved AS m ON m.rail = n.rail AND m.network = n.network AND m.asset = n.asset
+COMMENT 'What the chain says: per rail and asset the opening balance, what settlements moved, and the balance that is there.';
 
 -- The scores as people read them: with names, by rank, and with what moved.
 CREATE OR REPLACE VIEW masques_marts.reputation_ranking

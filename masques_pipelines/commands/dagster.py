@@ -49,7 +49,7 @@ def dagster_environment(arguments: Sequence[str]) -> dict[str, str]:
     defaults = {
         "DAGSTER_HOME": str(project_root()),
         "DAGSTER_DISABLE_TELEMETRY": "1",
-        "PYTHONWARNINGS": "ignore:Function `",
+        "PYTHONWARNINGS": "ignore:Function `,ignore:Parameter `",
     }
     if arguments and arguments[0] in _NEED_MODULE and not _LOCATION_OPTIONS & set(arguments):
         defaults["DAGSTER_MODULE_NAME"] = MODULE

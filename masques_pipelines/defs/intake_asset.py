@@ -27,9 +27,18 @@ IntakeDefinitions = tuple[
     dg.AssetChecksDefinition,
     dg.AssetChecksDefinition,
 ]
-# FINAL where merges drop rows: they are no news.
-_CONTENT: Final = "SELECT concat(count(), ' ', max(ingested_at)) FROM masques.{table:Identifier}"
-_CONTENT_MERGED: Final = f"{_CONTENT} FINAL"
+# The last that was loaded, and the last replay of quarantine. Not of the table: the pipeline's own
+# signals are in reputation_events too, and merges drop rows of identities.
+_LAST_LOADED: Final = """
+SELECT concat(
+    toString((
+        SELECT max(recorded_at) FROM masques_ops.intake_files FINAL
+        WHERE folder = {table:String} AND loaded > 0
+    )), ' ', toString((
+        SELECT max(updated_at) FROM masques_ops.quarantine FINAL
+        WHERE table_name = {table:String} AND state = 'replayed'
+    )))
+"""
 # A preview is for recognising, not for reading.
 _CELL_CHARS: Final = 60
 
@@ -65,17 +74,11 @@ def intake_asset(table: IntakeTable, *, group: str, description: str) -> IntakeD
             done.total("quarantined"),
         )
         return dg.MaterializeResult(
-            metadata=_metadata(opened, done), data_version=_data_version(opened, table)
+            metadata=_metadata(opened, done),
+            data_version=dg.DataVersion(str(opened.scalar(_LAST_LOADED, {"table": table.name}))),
         )
 
     return load, _rows_accounted_for(table), _keys_unique(table), _bad_rows_within_limit(table)
-
-
-def _data_version(warehouse: Warehouse, table: IntakeTable) -> dg.DataVersion:
-    is_merged = table.name == "identities"
-    return dg.DataVersion(
-        str(warehouse.scalar(_CONTENT_MERGED if is_merged else _CONTENT, {"table": table.name}))
-    )
 
 
 def _rows_accounted_for(table: IntakeTable) -> dg.AssetChecksDefinition:

@@ -47,6 +47,8 @@ class RailDescriptor:
         endpoint: The value of that setting.
         rewind: A cursor that reads again from an earlier position; None where that cannot be done.
         assets: The tokens that count as money, by (network, address).
+        knows_expiry: Whether the rail itself decides announcements that nobody paid in time (an
+            invoice expires); otherwise they are closed once it has read past their deadline.
         normalize_payer: Writes an address as `settlements.payer` has it; None on a rail where no
             payer has an address.
     """
@@ -60,6 +62,7 @@ class RailDescriptor:
     endpoint: Callable[[Settings], str | None] = lambda _settings: None
     rewind: Callable[[Cursor, int], Cursor] | None = None
     assets: Callable[[Settings], Mapping[tuple[str, str], Asset]] = no_assets
+    knows_expiry: bool = False
     normalize_payer: Callable[[str], str] | None = None
 
     def disabled_reason(self, settings: Settings) -> str | None:

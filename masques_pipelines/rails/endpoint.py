@@ -11,9 +11,11 @@ from typing import Final
 from masques_pipelines.errors import SettingError
 from masques_pipelines.rails.node import HttpNode, open_node
 from masques_pipelines.rails.protocol import Asset
-from masques_pipelines.settings import RailSettings
+from masques_pipelines.rails.redaction import Redactor, secrets_of
+from masques_pipelines.settings import RailSettings, Settings
 
 DECIMALS_MAX: Final = 18
+_CREDENTIAL_BYTES_MAX: Final = 64 * 1024
 
 
 @contextlib.contextmanager
@@ -61,6 +63,22 @@ def read_secret(path: Path, variable: str) -> bytes:
     if not secret:
         raise SettingError(f"{variable}: {path} is empty")
     return secret
+
+
+def own_secrets(settings: Settings) -> Redactor:
+    """Returns what takes the secrets of all rails out of a text, the last guard before it is kept.
+
+    A credential that cannot be read is in no text; that is said where it is needed.
+    """
+    secrets = secrets_of(settings.landing_url, {})
+    for configured in (settings.base, settings.solana, settings.lightning):
+        headers = {}
+        with contextlib.suppress(OSError):
+            if configured.credential_file is not None:
+                credential = configured.credential_file.read_bytes()[:_CREDENTIAL_BYTES_MAX]
+                headers = {"text": credential.decode("latin-1").strip(), "hex": credential.hex()}
+        secrets += secrets_of(configured.url or "", headers)
+    return Redactor(secrets)
 
 
 def parse_assets(

@@ -1,15 +1,21 @@
 """Writes what the nodes and the gate say beside settlements: balances, and lines as facts.
 
-Both may be written twice: a row has the key of its fact.
+Both may be written twice: a row has the key of its fact. What the balances say about the
+settlements is the view masques_marts.chain_balances.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Final
 
+from masques_pipelines.money import amount_text
 from masques_pipelines.rails.protocol import BalanceReading, JournalEvent
 from masques_pipelines.warehouse.client import Warehouse
 
+# The statement whose records are ChainBalance.
+CHAIN_SAYS: Final = "rails/chain_says"
 _BALANCE_COLUMNS: Final = (
     "rail",
     "network",
@@ -103,3 +109,49 @@ def write_events(warehouse: Warehouse, events: Sequence[JournalEvent], *, now: d
             for each in events
         ],
     )
+
+
+@dataclass(frozen=True)
+class ChainBalance:
+    """A row of masques_marts.chain_balances: what the chain says about one asset of a rail."""
+
+    rail: str
+    network: str
+    asset: str
+    currency: str
+    state: str
+    opening_block: int
+    opening: Decimal
+    came_in: Decimal
+    went_out: Decimal
+    fees: Decimal
+    flows: Decimal
+    expected: Decimal
+    balance: Decimal
+    difference: Decimal
+    block: int
+    read_at: datetime
+    problem: str
+
+    @property
+    def key(self) -> str:
+        """Rail and asset, for people."""
+        return f"{self.rail} {self.currency or self.asset}"
+
+    @property
+    def text(self) -> str:
+        """One line: which rail and asset, at which block, and by how much it differs."""
+        at = f"block {self.block}" if self.block else f"{self.read_at:%Y-%m-%d %H:%M:%S}"
+        if self.state == "differs":
+            direction = "less" if self.difference < 0 else "more"
+            return (
+                f"{self.key} ({self.asset or self.network}): the chain has "
+                f"{amount_text(abs(self.difference))} {direction} at {at} than the settlements "
+                f"say: {amount_text(self.balance)} instead of {amount_text(self.expected)} since "
+                f"block {self.opening_block}"
+            )
+        if self.state == "inconclusive":
+            return f"{self.key}: inconclusive: {self.problem}"
+        if self.state == "opening":
+            return f"{self.key}: opening balance {amount_text(self.balance)} at {at}"
+        return f"{self.key}: agrees at {at}: {amount_text(self.balance)}"

@@ -90,6 +90,7 @@ def ingest(
     *,
     before_write: Callable[[], None] = lambda: None,
     fetches_max: int = FETCHES_MAX,
+    redact: Callable[[str], str] = str,
 ) -> RailRun:
     """Brings masques.settlements up to the head of one rail.
 
@@ -98,6 +99,7 @@ def ingest(
         rail: The source.
         before_write: Called before the recorded revisions are read and added to: renews the lease.
         fetches_max: Fetches after which the run stops, caught up or not.
+        redact: Takes our own secrets out of what goes to quarantine and into findings.
 
     Raises:
         RailUnavailableError, RailRefusedError: From the rail; all fetches before it are kept.
@@ -108,7 +110,7 @@ def ingest(
     cursor = read_cursor(warehouse, rail.name, rail.network)
     read_to_ns = done.read_to_ns = read_until(warehouse, rail.name, rail.network)
     while done.fetches < fetches_max and not done.is_caught_up:
-        fetched = rail.fetch(cursor)
+        fetched = _redacted(rail.fetch(cursor), redact)
         before_write()
         _write(warehouse, rail, fetched, done)
         if fetched.read_to_ns is not None:
@@ -151,6 +153,19 @@ def _write(warehouse: Warehouse, rail: Rail, fetched: FetchResult, done: RailRun
     done.revisions += len(changes.revisions)
     done.findings += len(changes.findings)
     done.rejected += len(rejected)
+
+
+def _redacted(fetched: FetchResult, redact: Callable[[str], str]) -> FetchResult:
+    """Returns a fetch whose texts of the outside hold none of our own secrets."""
+    return replace(
+        fetched,
+        rejected=[
+            replace(each, reason=redact(each.reason), raw=redact(each.raw))
+            for each in fetched.rejected
+        ],
+        findings=[replace(each, detail=redact(each.detail)) for each in fetched.findings],
+        balances=[replace(each, problem=redact(each.problem)) for each in fetched.balances],
+    )
 
 
 def _timed(

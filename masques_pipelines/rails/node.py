@@ -21,6 +21,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from masques_pipelines.rails.protocol import RailRefusedError, RailUnavailableError
 from masques_pipelines.rails.recording import recorded_transport
+from masques_pipelines.rails.redaction import Redactor, redactor_of
 
 ATTEMPTS_MAX: Final = 4
 # Of a request that can be made smaller instead.
@@ -34,6 +35,8 @@ BATCH_MAX: Final = 50
 RESPONSE_BYTES_MAX: Final = 256 * 1024 * 1024
 
 _TEXT_MAX: Final = 200
+# What is read of a message; providers name their limits near its start.
+_MESSAGE_MAX: Final = 2_000
 # How providers say "ask less often". The code -32005 alone also means "too many results".
 _BUSY_WORDS: Final = re.compile(
     r"rate.?limit|too many requests?\b|requests? (?:count|limit|rate)|compute units|capacity"
@@ -95,6 +98,7 @@ class HttpNode:
         calls: Requests sent, including retries.
         answered_at_s: Time of the newest answer by the node's clock, None when it does not say.
         sleep: Waits between attempts; tests pass their own.
+        redact: Takes our own secrets out of what the node answered.
     """
 
     client: httpx2.Client = field(repr=False)
@@ -103,6 +107,7 @@ class HttpNode:
     calls: int = 0
     answered_at_s: int | None = None
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+    redact: Redactor = field(default_factory=Redactor, repr=False)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -334,7 +339,8 @@ class JsonRpc:
 
     def _error(self, method: str, error: Any) -> RpcError:
         known = error if isinstance(error, dict) else {"message": str(error)}
-        code, message = known.get("code", 0), " ".join(str(known.get("message", "")).split())
+        code, message = known.get("code", 0), str(known.get("message", ""))[:_MESSAGE_MAX]
+        message = self.node.redact(" ".join(message.split()))
         return RpcError(
             f"{self.node.description}: {method}: {message[:_TEXT_MAX]} (code {code})",
             code=code if isinstance(code, int) else 0,
@@ -396,7 +402,8 @@ def open_node(
     client = httpx2.Client(
         headers=dict(headers or {}), timeout=TIMEOUT, verify=verify, follow_redirects=False
     )
-    return HttpNode(client, url.rstrip("/"), description, sleep=sleep)
+    redact = redactor_of(url, headers or {})
+    return HttpNode(client, url.rstrip("/"), description, sleep=sleep, redact=redact)
 
 
 def _pause_s(state: RetryCallState) -> float:

@@ -1,31 +1,56 @@
-"""Runs all rails, one after the other, so that a dead node stops only its own rail.
+"""Runs all rails, one after the other, so that whatever happens to one stops only that rail.
 
-A run continues where each rail stopped. A rail's failure is kept in its outcome, for its check.
+A run continues where each rail stopped. A rail's failure is kept in its outcome, in
+masques_ops.rail_runs and for its check.
 """
 
 import logging
+import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
-from masques_pipelines.errors import SettingError
+from masques_pipelines.errors import MasquesError, SettingError
 from masques_pipelines.rails import catalog
 from masques_pipelines.rails.attribution import link_settlements
+from masques_pipelines.rails.endpoint import own_secrets
 from masques_pipelines.rails.ingest import RailRun, ingest
 from masques_pipelines.rails.protocol import RailRefusedError, RailUnavailableError
 from masques_pipelines.rails.recording import RecordingError
+from masques_pipelines.rails.redaction import Redactor
 from masques_pipelines.rails.revisions import open_settlements
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.lease import Lease, writer_lease
+from masques_pipelines.warehouse.sql import sql
 
 LEASE: Final = "settlements"
 # Longer than the slowest fetch of a rail with all its retries: a run renews between fetches.
 LEASE_S: Final = 300.0
 
-# Failures of one rail; an error of the warehouse stops the whole run.
+# Failures of one rail that say themselves what to do; an error of the warehouse stops the run.
 _RAIL_ERRORS: Final = (RailUnavailableError, RailRefusedError, RecordingError, SettingError)
 _ROWS_TOTAL: Final = "SELECT count() FROM masques.settlements"
+
+_PACKAGE: Final = "masques_pipelines"
+_RUN_COLUMNS: Final = (
+    "rail",
+    "network",
+    "finished_at",
+    "state",
+    "problem",
+    "endpoint",
+    "position",
+    "behind",
+    "calls",
+    "observations",
+    "revisions",
+    "findings",
+    "rejected",
+    "duration_s",
+)
 
 logger = logging.getLogger(__name__)
 
@@ -37,12 +62,14 @@ class RailOutcome:
     Attributes:
         rail: Name of the rail.
         run: What was done; None when the rail is off or failed.
+        network: CAIP-2 id of the chain, '' for what has none.
         disabled_reason: Why the rail is off, '' when it is on.
         error: Why it failed, '' when it did not.
     """
 
     rail: str
     run: RailRun | None = None
+    network: str = ""
     disabled_reason: str = ""
     error: str = ""
 
@@ -54,12 +81,14 @@ class SettlementsRun:
     Attributes:
         outcomes: One for each rail, in the order of the catalog.
         attributed: Settlements whose account became known.
+        closed: Announcements that nobody settled until their deadline.
         rows_written: Revisions appended.
         rows_total: Revisions in the table.
     """
 
     outcomes: tuple[RailOutcome, ...]
     attributed: int
+    closed: int
     rows_written: int
     rows_total: int
 
@@ -79,31 +108,99 @@ def ingest_all(warehouse: Warehouse, settings: Settings) -> SettlementsRun:
     """
     with writer_lease(warehouse, LEASE, duration_s=LEASE_S, wait_s=LEASE_S + 10) as lease:
         before = _total(warehouse)
-        outcomes = tuple(_run(warehouse, settings, rail.name, lease) for rail in catalog.RAILS)
+        redact = own_secrets(settings)
+        outcomes = tuple(
+            _run(warehouse, settings, rail.name, lease, redact) for rail in catalog.RAILS
+        )
+        record_runs(warehouse, outcomes)
         lease.hold()
+        closed = close_abandoned(warehouse)
         attributed = link_settlements(warehouse)
         total = _total(warehouse)
-    return SettlementsRun(outcomes, attributed, rows_written=total - before, rows_total=total)
+    return SettlementsRun(outcomes, attributed, closed, total - before, total)
 
 
-def _run(warehouse: Warehouse, settings: Settings, name: str, lease: Lease) -> RailOutcome:
-    reason = catalog.disabled_reason(settings, name)
-    if reason is not None:
-        logger.info("%s is off: %s", name, reason)
-        return RailOutcome(name, disabled_reason=reason)
+def _run(
+    warehouse: Warehouse, settings: Settings, name: str, lease: Lease, redact: Redactor
+) -> RailOutcome:
+    network = ""
     try:
+        network = catalog.by_name(name).network(settings)
+        reason = catalog.disabled_reason(settings, name)
+        if reason is not None:
+            logger.info("%s is off: %s", name, reason)
+            return RailOutcome(name, network=network, disabled_reason=reason)
         open_now = partial(open_settlements, warehouse, name)
         with catalog.open_rail(settings, name, open_now) as rail:
-            run = ingest(warehouse, rail, before_write=lease.hold)
+            run = ingest(warehouse, rail, before_write=lease.hold, redact=redact)
     except _RAIL_ERRORS as error:
-        logger.warning("%s failed: %s", name, error)
-        return RailOutcome(name, error=str(error))
+        return _failed(name, network, redact(str(error)))
+    except MasquesError:
+        raise  # the warehouse, or the lease
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other rails are read
+        return _failed(name, network, unexpected(error))
     logger.info(
         "%s: %d revisions from %d observations, at %s (%s behind), %d calls in %.1f s",
         *(name, run.revisions, run.observations, f"{run.position:,}", f"{run.behind:,}"),
         *(run.calls, run.duration_s),
     )
-    return RailOutcome(name, run=run)
+    return RailOutcome(name, run=run, network=network)
+
+
+def _failed(name: str, network: str, problem: str) -> RailOutcome:
+    # The reason at ERROR, where a filter of the log finds it.
+    logger.error("%s failed: %s", name, problem)
+    return RailOutcome(name, network=network, error=problem)
+
+
+def unexpected(error: Exception) -> str:
+    """Returns one line for an error that no code expected: its type and place, never its text.
+
+    The text may hold what a node answered, and with it a key.
+    """
+    place = "outside the project"
+    for frame in traceback.extract_tb(error.__traceback__):
+        if _PACKAGE in frame.filename:
+            path = frame.filename[frame.filename.rindex(_PACKAGE) :].replace("\\", "/")
+            place = f"{path}:{frame.lineno} in {frame.name}"
+    return (
+        f"unexpected {type(error).__name__} at {place}: an answer that this rail cannot read, or a "
+        "fault of ours: report it; the other rails were read, and the next run tries again"
+    )
+
+
+def record_runs(warehouse: Warehouse, outcomes: Sequence[RailOutcome]) -> None:
+    """Writes what a run did on each rail, for `masques rails status` and the checks."""
+    now = datetime.now(UTC)
+    warehouse.insert_rows(
+        "masques_ops.rail_runs", _RUN_COLUMNS, [_run_row(each, now) for each in outcomes]
+    )
+
+
+def _run_row(outcome: RailOutcome, now: datetime) -> tuple[Any, ...]:
+    run = outcome.run or RailRun(rail=outcome.rail, endpoint="")
+    state = "read" if run.is_caught_up else "behind"
+    if outcome.error or outcome.disabled_reason:
+        state = "failed" if outcome.error else "off"
+    problem = outcome.error or outcome.disabled_reason
+    counts = (run.position, run.behind, run.calls, run.observations, run.revisions)
+    return (
+        *(outcome.rail, outcome.network, now, state, problem, run.endpoint),
+        *(*counts, run.findings, run.rejected, run.duration_s),
+    )
+
+
+def close_abandoned(warehouse: Warehouse) -> int:
+    """Closes announcements that nobody settled until their deadline; returns how many."""
+    before = _total(warehouse)
+    warehouse.command(
+        sql("rails/close_abandoned"),
+        {
+            "recorded_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
+            "decided_by_rail": [each.name for each in catalog.RAILS if each.knows_expiry],
+        },
+    )
+    return _total(warehouse) - before
 
 
 def _total(warehouse: Warehouse) -> int:

@@ -50,7 +50,17 @@ def lightning_payment(payment_hash: str, set_id: str = "") -> uuid.UUID:
 
 def attempt(rail: str, payload: Mapping[str, Any]) -> uuid.UUID:
     """Identifies an attempt that is not known to have reached a chain, by its payload."""
-    return settlement_id("attempt", rail, payload_hash(payload))
+    return attempt_of_hash(rail, payload_hash(payload))
+
+
+def attempt_of_hash(rail: str, hash_of_payload: str) -> uuid.UUID:
+    """Identifies an attempt whose payload is known by its hash only."""
+    return settlement_id("attempt", rail, hash_of_payload)
+
+
+def payout(rail: str, network: str, tx_hash: str, receiver: str) -> uuid.UUID:
+    """Identifies an announced payout on a chain whose own id for it needs the chain."""
+    return settlement_id("payout", rail, network, tx_hash, receiver)
 
 
 def payload_hash(payload: Mapping[str, Any]) -> str:

@@ -16,14 +16,14 @@ FROM
         FROM masques.settlements
         WHERE settlement_id IN
         (
-            SELECT settlement_id FROM masques.settlements WHERE status IN ('confirmed', 'failed')
+            SELECT settlement_id FROM masques.settlements WHERE status IN ('confirmed', 'failed', 'superseded')
         )
         LIMIT 1 BY settlement_id, revision
     )
     WINDOW history AS
         (PARTITION BY settlement_id ORDER BY revision ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
 )
-WHERE was_status IN ('confirmed', 'failed')
+WHERE was_status IN ('confirmed', 'failed', 'superseded')
     AND (status, failure_reason, tx_hash, block_hash, amount)
         != (was_status, was_reason, was_tx_hash, was_block_hash, was_amount)
     AND (settlement_id, revision) NOT IN

@@ -54,6 +54,7 @@ WITH
             s.settlement_id AS settlement_id,
             s.timestamp AS timestamp,
             s.status AS status,
+            s.failure_reason AS failure_reason,
             s.transaction_id AS transaction_id,
             t.transaction_type AS transaction_type,
             payer.party_id AS payer_id,
@@ -71,6 +72,8 @@ WITH
         LEFT ANY JOIN owners AS payee ON payee.account_id = t.credit_account_id
         WHERE s.timestamp > oldest AND s.transaction_id != nobody AND s.direction = 'in'
     ),
+    -- Of the failures only what the payer did: a payment that reverted, expired or left the chain is
+    -- technical, and what is not followed to a chain says nothing.
     settlements AS
     (
         SELECT
@@ -82,7 +85,9 @@ WITH
             toString(settlement_id),
             toString(settlement_id)
         FROM settled
-        WHERE status IN ('confirmed', 'failed')
+        WHERE status = 'confirmed'
+            OR (status = 'failed'
+                AND failure_reason IN ('authorization_canceled', 'authorization_used_elsewhere'))
     ),
     double_pays AS
     (

@@ -21,7 +21,8 @@ TABLE_CHECKS = (
     module.none_is_overdue,
     module.final_stays_final,
     module.amounts_are_sound,
-    module.treasury_totals,
+    module.chain_agrees,
+    module.rails_are_read,
 )
 
 
@@ -65,7 +66,14 @@ def test_rails_that_are_off_say_so_and_the_others_are_read(lnd: FakeLnd) -> None
 
     assert result.success
     assert all(check.passed for check in checks.values())
-    assert checks["base_is_read"].description == "MASQUES_BASE_RPC_URL is not set"
+    # Off is not passed: it has no result, and the asset says why.
+    assert {name for name in checks if name.endswith("_is_read")} == {
+        "journal_is_read",
+        "lightning_is_read",
+    }
+    shown = result.asset_materializations_for_node("masques__settlements")[0].metadata
+    assert shown["base"].value == "off: MASQUES_BASE_RPC_URL is not set"
+    assert shown["lightning"].value == "read"
     read = {k: v.value for k, v in checks["lightning_is_read"].metadata.items()}
     assert {name: read[name] for name in ("state", "position", "revisions", "observations")} == {
         "state": "read",
@@ -73,8 +81,7 @@ def test_rails_that_are_off_say_so_and_the_others_are_read(lnd: FakeLnd) -> None
         "revisions": 1,
         "observations": 1,
     }
-    totals = {k: v.value for k, v in checks["treasury_totals"].metadata.items()}
-    assert totals["lightning BTC came_in"] == "0.000000010000000000"
+    assert checks["chain_agrees"].description == "no rail has read a balance yet"
 
 
 @pytest.mark.usefixtures("_environment")
@@ -94,6 +101,13 @@ def test_a_dead_node_fails_its_own_check_and_the_run_after_the_others_are_done(
     assert failed == {"solana_is_read"}
     text = checks["solana_is_read"].description
     assert text.startswith("http://127.0.0.1:9: no answer (ConnectError) at each of 4 attempts")
+    # The data checks ran, and passed; the run's last failure has the reason.
+    assert {"none_is_overdue", "final_stays_final", "amounts_are_sound", "chain_agrees"} <= set(
+        checks
+    )
+    failures = [e for e in result.all_events if e.event_type_value == "STEP_FAILURE"]
+    assert [each.step_key for each in failures] == ["rails_are_read"]
+    assert failures[0].step_failure_data.error_display_string.count(text) >= 1
     assert "a-secret-key" not in json.dumps([str(event) for event in result.all_events])
     # Lightning comes after Solana and was read all the same.
     assert warehouse.scalar("SELECT count() FROM masques_marts.settlements_current") == 1

@@ -4,6 +4,8 @@ Asked as the UI asks, through GraphQL, over a history on disk.
 """
 
 import asyncio
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from dagster_graphql.test.utils import execute_dagster_graphql
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Warehouse
 from tests.support.code_location import defs
+from tests.support.gate_rows import GOOD, ndjson
 
 # Whole runs of Dagster, which a busy machine makes slow.
 pytestmark = pytest.mark.timeout(1800)
@@ -57,10 +60,13 @@ def workspace(instance: dg.DagsterInstance) -> Iterator[WorkspaceProcessContext]
 
 @pytest.fixture
 def _sandbox(
-    monkeypatch: pytest.MonkeyPatch, engine_settings: Settings, empty_warehouse: Warehouse
+    monkeypatch: pytest.MonkeyPatch,
+    engine_settings: Settings,
+    empty_warehouse: Warehouse,
+    tmp_path: Path,
 ) -> None:
     del empty_warehouse
-    monkeypatch.setenv("MASQUES_HOME", str(engine_settings.home))
+    monkeypatch.setenv("MASQUES_HOME", str(tmp_path))
     monkeypatch.setenv("MASQUES_SANDBOX", "1")
     monkeypatch.setenv("MASQUES_CLICKHOUSE_URL", engine_settings.clickhouse_url)
 
@@ -103,14 +109,14 @@ def test_a_tick_of_each_schedule_without_news_makes_nothing_stale(
 
 @pytest.mark.usefixtures("_sandbox")
 def test_news_makes_what_is_made_of_it_stale(
-    instance: dg.DagsterInstance, workspace: WorkspaceProcessContext, empty_warehouse: Warehouse
+    instance: dg.DagsterInstance, workspace: WorkspaceProcessContext, tmp_path: Path
 ) -> None:
     everything = defs.resolve_implicit_global_asset_job_def()
     assert everything.execute_in_process(instance=instance).success
-    empty_warehouse.command(
-        "INSERT INTO masques.identities (identity_id, identity_type, updated_at) "
-        "VALUES (generateUUIDv4(), 'agent', now64(3))"
-    )
+    file = tmp_path / "sandbox" / "landing" / "identities" / "news.ndjson"
+    file.write_bytes(ndjson([GOOD["identities"](1)]))
+    an_hour_ago_s = time.time() - 3600
+    os.utime(file, (an_hour_ago_s, an_hour_ago_s))
     assert defs.resolve_job_def("intake_job").execute_in_process(instance=instance).success
     stale = materializable(workspace, STALE)
     assert {name for name, node in stale.items() if node["staleStatus"] != "FRESH"} == {

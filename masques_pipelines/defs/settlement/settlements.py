@@ -1,10 +1,11 @@
 """The asset masques/settlements: payments on the rails, and the checks on them.
 
-A dead node fails its rail's check and stops only that rail: the others are read first, and then the
-run ends failed, because the checks are blocking.
+One thing broken is one thing red: a rail that failed fails its own check, the other rails are read
+and the checks of the data run. The run ends failed, with the reasons in its last line. A rail that
+is off has no check result: the asset's metadata say that it is off.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from masques_pipelines.defs.table_asset import (
 )
 from masques_pipelines.money import amount_text
 from masques_pipelines.rails.catalog import RAILS
+from masques_pipelines.rails.evidence import CHAIN_SAYS, ChainBalance
 from masques_pipelines.rails.ingest import RailRun
 from masques_pipelines.rails.run import RailOutcome, ingest_all
 from masques_pipelines.warehouse.sql import sql
@@ -41,18 +43,6 @@ _CONTENT: Final = "SELECT concat(count(), ' ', max(recorded_at)) FROM masques.se
     cadence=SETTLEMENT_INGESTION,
     # The transactions first: a payment is linked to the transfer that the journal names.
     deps=[table_key("transactions"), *(rail_key(rail) for rail in RAILS)],
-    check_specs=[
-        dg.AssetCheckSpec(
-            f"{rail.name}_is_read",
-            asset=KEY,
-            blocking=True,
-            description=(
-                f"The rail {rail.name} was read up to its head, or is off. A failure says why it "
-                "could not be read; the other rails were read."
-            ),
-        )
-        for rail in RAILS
-    ],
 )
 def settlements(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource
@@ -67,6 +57,8 @@ def settlements(
         metadata={
             **row_metadata(rows_written=done.rows_written, rows_total=done.rows_total),
             "attributed": done.attributed,
+            "closed": done.closed,
+            **{each.rail: _state_of(each) for each in done.outcomes},
             **{
                 f"{each.rail}_{name}": value
                 for each in done.outcomes
@@ -74,39 +66,80 @@ def settlements(
                 for name, value in _of_run(each.run).items()
             },
         },
-        check_results=[_check_of(each) for each in done.outcomes],
         data_version=dg.DataVersion(str(opened.scalar(_CONTENT))),
     )
 
 
 def _of_run(run: RailRun) -> dict[str, int]:
-    return {"revisions": run.revisions, "behind": run.behind, "calls": run.calls}
+    return {"revisions": run.revisions, "behind": run.behind, "calls": run.calls, **run.notes}
 
 
-def _check_of(outcome: RailOutcome) -> dg.AssetCheckResult:
-    run = outcome.run
-    metadata: Mapping[str, Any] = {"state": outcome.disabled_reason or outcome.error or "read"}
-    if run is not None:
-        metadata = {
-            "state": "read" if run.is_caught_up else "not caught up yet; the next run continues",
-            "endpoint": run.endpoint,
-            "position": run.position,
-            "behind": run.behind,
-            "calls": run.calls,
-            "observations": run.observations,
-            "revisions": run.revisions,
-            "findings": run.findings,
-            "quarantined": run.rejected,
-            "duration_s": round(run.duration_s, 3),
-            **run.notes,
-        }
-    return dg.AssetCheckResult(
-        check_name=f"{outcome.rail}_is_read",
-        passed=not outcome.error,
-        severity=dg.AssetCheckSeverity.ERROR,
-        description=outcome.error or outcome.disabled_reason or None,
-        metadata=dict(metadata),
-    )
+def _state_of(outcome: RailOutcome) -> str:
+    if outcome.disabled_reason:
+        return f"off: {outcome.disabled_reason}"
+    if outcome.error:
+        return f"failed: {outcome.error}"
+    is_caught_up = outcome.run is not None and outcome.run.is_caught_up
+    return "read" if is_caught_up else "not caught up yet; the next run continues"
+
+
+@dg.multi_asset_check(
+    name="rails_are_read",
+    specs=[
+        dg.AssetCheckSpec(
+            f"{rail.name}_is_read",
+            asset=KEY,
+            description=(
+                f"The rail {rail.name} was read up to its head in the newest run. A failure says "
+                "why it could not be read; the other rails were read. No result while it is off."
+            ),
+        )
+        for rail in RAILS
+    ],
+    # A rail that is off has no result.
+    can_subset=True,
+    # After the checks of the data, so that the reasons are the last line of the run.
+    op_tags={"dagster/priority": "-1"},
+)
+@explained
+def rails_are_read(
+    context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
+) -> Iterator[dg.AssetCheckResult]:
+    """Fails the check of each rail that failed, and then the run with all reasons."""
+    selected = {key.name for key in context.selected_asset_check_keys}
+    newest = warehouse.open(context).records(sql("rails/newest_runs"))
+    failures = []
+    for run in newest:
+        name = f"{run['rail']}_is_read"
+        if name not in selected or run["state"] == "off":
+            continue
+        is_failed = run["state"] == "failed"
+        if is_failed:
+            failures.append(f"{run['rail']}: {run['problem']}")
+            context.log.error("%s failed: %s", run["rail"], run["problem"])
+        yield dg.AssetCheckResult(
+            check_name=name,
+            passed=not is_failed,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description=run["problem"] or None,
+            metadata=_run_metadata(run),
+        )
+    if failures:
+        raise dg.Failure(
+            description="; ".join(failures)
+            + ". The other rails were read; masques rails status shows all of them",
+            allow_retries=False,
+        )
+
+
+def _run_metadata(run: Mapping[str, Any]) -> dict[str, Any]:
+    numbers = ("position", "behind", "calls", "observations", "revisions", "findings", "rejected")
+    return {
+        "state": str(run["state"]),
+        "endpoint": str(run["endpoint"]),
+        **{name: int(run[name]) for name in numbers},
+        "duration_s": round(float(run["duration_s"]), 3),
+    }
 
 
 def _checked(
@@ -177,23 +210,28 @@ def amounts_are_sound(
 @dg.asset_check(
     asset=KEY,
     description=(
-        "The totals of masques_marts.settlements_current are those of the latest revisions, by "
-        "rail and currency. Shows what came in and went out."
+        "What the chain says: per rail and asset the opening balance, with what came in and went "
+        "out since, is the balance at the newest final block. A balance that the node could not "
+        "give is said to be inconclusive."
     ),
 )
 @explained
-def treasury_totals(
+def chain_agrees(
     context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
 ) -> dg.AssetCheckResult:
-    """Fails when two ways to sum the treasury's payments differ."""
-    totals = warehouse.open(context).records(sql("rails/treasury_totals"))
-    differing = [each for each in totals if each["difference"] != 0]
+    """Fails when the settlements and the chain differ by one unit."""
+    rows = [ChainBalance(**each) for each in warehouse.open(context).records(sql(CHAIN_SAYS))]
+    differing = [each.text for each in rows if each.state == "differs"]
+    for text in differing:
+        context.log.error(text)
     return dg.AssetCheckResult(
         passed=not differing,
+        description="; ".join(each.text for each in rows) or "no rail has read a balance yet",
         metadata={
-            f"{each['rail']} {each['currency']} {name}": amount_text(each[name])
-            for each in totals
-            for name in ("came_in", "went_out", "net", "pending_in")
+            f"{each.key} {name}": amount_text(getattr(each, name))
+            for each in rows
+            for name in ("opening", "came_in", "went_out", "balance", "difference")
         }
+        | {f"{each.key} state": each.state for each in rows}
         | {"differing": len(differing)},
     )

@@ -7,7 +7,6 @@ bytes, the payment hash and a token id of 32 bytes each.
 """
 
 import base64
-import binascii
 import hashlib
 import re
 from dataclasses import dataclass
@@ -15,7 +14,9 @@ from typing import Final
 
 _BECH32: Final = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _BECH32_GENERATOR: Final = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
-_PREFIX: Final = re.compile(r"^ln(?P<network>bcrt|bc|tbs|tb)(?:(?P<number>\d+)(?P<unit>[munp]?))?$")
+_PREFIX: Final = re.compile(
+    r"^ln(?P<network>bcrt|bc|tbs|tb)(?:(?P<number>[0-9]{1,19})(?P<unit>[munp]?))?$"
+)
 # Millisatoshi of one unit, as a fraction: a bitcoin has 10^11, a pico-bitcoin a tenth.
 _MSAT: Final = {"": (10**11, 1), "m": (10**8, 1), "u": (10**5, 1), "n": (100, 1), "p": (1, 10)}
 _SIGNATURE_GROUPS: Final = 104
@@ -23,7 +24,14 @@ _CHECKSUM_GROUPS: Final = 6
 _TIME_GROUPS: Final = 7
 _EXPIRY_DEFAULT_S: Final = 3600
 _HASH_GROUPS: Final = 52
+# 50 bits of seconds: an invoice may name any number of groups.
+_EXPIRY_GROUPS_MAX: Final = 10
 _IDENTIFIER_LENGTH: Final = 66
+# An invoice has some hundred characters, a macaroon with its caveats some more.
+_INVOICE_CHARACTERS_MAX: Final = 4_096
+_TOKEN_CHARACTERS_MAX: Final = 16_384
+_HASH_BYTES: Final = 32
+_HEX_HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,8 @@ def read_invoice(text: str) -> Invoice:
     Raises:
         ValueError: It is not valid; the text names the fault and never the invoice.
     """
+    if len(text) > _INVOICE_CHARACTERS_MAX:
+        raise ValueError("the invoice is too long")
     text = text.strip().lower().removeprefix("lightning:")
     prefix, _, data_text = text.rpartition("1")
     match = _PREFIX.match(prefix)
@@ -62,6 +72,8 @@ def read_invoice(text: str) -> Invoice:
     tags = _tags(fields[_TIME_GROUPS:])
     if len(tags.get("p", [])) != _HASH_GROUPS:
         raise ValueError("the invoice names no payment hash")
+    if len(tags.get("x", [])) > _EXPIRY_GROUPS_MAX:
+        raise ValueError("the invoice's expiry is out of range")
     return Invoice(
         payment_hash=f"{_number(tags['p']) >> 4:064x}",  # 260 bits, the last 4 are padding
         amount_msat=_amount_msat(match),
@@ -95,9 +107,24 @@ def hash_of_preimage(text: str) -> str:
         preimage = bytes.fromhex(text.strip())
     except ValueError:
         preimage = _base64(text)
-    if len(preimage) != 32:
+    if len(preimage) != _HASH_BYTES:
         raise ValueError("the preimage does not have 32 bytes")
     return hashlib.sha256(preimage).hexdigest()
+
+
+def payment_hash_of(text: str) -> str:
+    """Returns a payment hash in hex, lower case; LND's own JSON has it in base64.
+
+    Raises:
+        ValueError: It is not 32 bytes in either.
+    """
+    found = text.strip()
+    if _HEX_HASH.fullmatch(found.lower()):
+        return found.lower()
+    data = _base64(found)
+    if len(data) != _HASH_BYTES:
+        raise ValueError("the payment hash does not have 32 bytes")
+    return data.hex()
 
 
 def _amount_msat(match: re.Match[str]) -> int | None:
@@ -147,10 +174,12 @@ def bech32_polymod(values: list[int]) -> int:
 
 
 def _base64(text: str) -> bytes:
+    if len(text) > _TOKEN_CHARACTERS_MAX:
+        raise ValueError("the token is too long")
     plain = text.strip().replace("-", "+").replace("_", "/").rstrip("=")
     try:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error, and what is not ASCII
         raise ValueError("the token is not base64") from error
 
 

@@ -3,23 +3,29 @@
 The files of `<landing>/settlement_journal/` are read from where the last run stopped: each from its
 last whole line. A line that comes again changes nothing.
 
-Files are NDJSON (`.ndjson`, `.jsonl`), one message a line, and may grow: a last line without a line
-break is read when it has not changed since the last run. Names that begin with a dot or end in
-anything else are ignored: files that are still being written.
+Files are NDJSON (`.ndjson`, `.jsonl`), one message a line, and may grow, be renamed (`.ndjson.1`),
+compressed (`.gz`), or copied and truncated: see files.py. A last line without a line break is read
+when it has not changed since the last run. Names that begin with a dot or end in `.tmp` or `.part`
+are still being written; any other name is warned of.
 """
 
 import contextlib
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from masques_pipelines.errors import PermanentError
 from masques_pipelines.landing.zone import Landing, open_landing
 from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
-from masques_pipelines.rails.journal.messages import LineError, announced, harmless
+from masques_pipelines.rails.journal import files
+from masques_pipelines.rails.journal.files import DamagedFileError, State
+from masques_pipelines.rails.journal.lines import read_line
 from masques_pipelines.rails.protocol import (
     AssetAllowList,
     Cursor,
     FetchResult,
+    JournalEvent,
     Observation,
     RailRefusedError,
     RailUnavailableError,
@@ -28,22 +34,30 @@ from masques_pipelines.rails.protocol import (
 
 NAME: Final = "journal"
 FOLDER: Final = "settlement_journal"
-ENDINGS: Final = (".ndjson", ".jsonl")
-CURSOR_VERSION: Final = 1
+CURSOR_VERSION: Final = 2
 # One fetch is one insert; a line is some kilobytes.
 BYTES_PER_FETCH: Final = 4 * 1024 * 1024
 LINE_BYTES_MAX: Final = 1024 * 1024
+_NAMES_SHOWN: Final = 5
+_BYTE_ORDER_MARK: Final = "\ufeff"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
 class _Progress:
-    """What one fetch has read; `offsets` is {name: [bytes read, lines read, size seen]}."""
+    """What one fetch has read."""
 
-    offsets: dict[str, list[int]]
+    states: dict[str, State]
     observations: list[Observation] = field(default_factory=list)
+    events: list[JournalEvent] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     notes: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, RailUnavailableError | RailRefusedError] = field(default_factory=dict)
     left: int = field(default_factory=lambda: BYTES_PER_FETCH)
+
+    def count(self, name: str, number: int = 1) -> None:
+        self.notes[name] = self.notes.get(name, 0) + number
 
 
 class JournalRail:
@@ -59,6 +73,7 @@ class JournalRail:
         self._allowed = allowed
         self._files = landing.filesystem
         self._root = f"{landing.root}/{FOLDER}"
+        self._paths: dict[str, str] = {}
 
     def fetch(self, cursor: Cursor | None) -> FetchResult:
         """Returns the payments announced after the cursor.
@@ -67,24 +82,45 @@ class JournalRail:
             RailUnavailableError: The landing zone cannot be read now.
             RailRefusedError: It cannot be read at all.
         """
-        sizes = self._sizes()
-        before: Mapping[str, Any] = (cursor or {}).get("files", {})
+        found = self._listed()
+        before = {name: State.of(value) for name, value in (cursor or {}).get("files", {}).items()}
         # Only files that still exist: the cursor stays as small as the folder.
-        progress = _Progress({name: list(before.get(name, (0, 0, 0))) for name in sizes})
-        for name in sorted(sizes):
-            self._read(name, sizes[name], progress)
-        behind = sum(size - progress.offsets[name][0] for name, size in sizes.items())
+        progress = _Progress({name: self._state(name, found[name], before) for name in found})
+        for name in sorted(found):
+            self._read(name, found[name], progress)
+        behind = sum(
+            _behind(name, progress.states[name], size) for name, (size, _) in found.items()
+        )
         return FetchResult(
             observations=progress.observations,
-            cursor={"v": CURSOR_VERSION, "files": progress.offsets},
+            cursor={
+                "v": CURSOR_VERSION,
+                "files": {name: state.to_json() for name, state in progress.states.items()},
+            },
             is_caught_up=progress.left > 0,
-            position=sum(each[0] for each in progress.offsets.values()),
+            position=sum(state.offset for state in progress.states.values()),
             behind=behind,
             rejected=progress.rejected,
+            events=progress.events,
             notes=progress.notes,
         )
 
-    def _sizes(self) -> dict[str, int]:
+    @contextlib.contextmanager
+    def _one_file(
+        self, name: str, progress: _Progress, before: Mapping[str, State]
+    ) -> Iterator[None]:
+        """Keeps the failure of one file from the others; its position stays."""
+        try:
+            yield
+        except (RailUnavailableError, RailRefusedError) as error:
+            logger.warning("%s", error)
+            progress.count("files_failed")
+            progress.failed[name] = error
+            if name in before:
+                progress.states.setdefault(name, before[name])
+
+    def _listed(self) -> dict[str, tuple[int, str]]:
+        """Returns size and time of writing of each file by its name."""
         self.calls += 1
         try:
             self._files.invalidate_cache()  # an object store's listing outlives a run
@@ -93,65 +129,181 @@ class JournalRail:
             found = self._files.ls(self._root, detail=True)
         except (OSError, ValueError) as error:
             raise _unreadable(self.description, error) from error
-        self._paths = {str(each["name"]).rsplit("/", 1)[-1]: str(each["name"]) for each in found}
-        return {
-            name: int(each["size"] or 0)
-            for each in found
-            if each["type"] == "file"
-            and (name := str(each["name"]).rsplit("/", 1)[-1]).endswith(ENDINGS)
-            and not name.startswith(".")
-        }
+        listed, others = {}, []
+        for each in found:
+            name = str(each["name"]).rsplit("/", 1)[-1]
+            if each["type"] != "file" or name.startswith(".") or name.endswith(files.UNFINISHED):
+                continue
+            if not files.NAME.fullmatch(name):
+                others.append(name)
+                continue
+            self._paths[name] = str(each["name"])
+            listed[name] = (int(each["size"] or 0), _written(each))
+        if others:
+            shown = ", ".join(sorted(others)[:_NAMES_SHOWN])
+            logger.warning(
+                "%s: %d files are not read, their names do not end in .ndjson or .jsonl, a number "
+                "or .gz: %s",
+                *(self.description, len(others), shown),
+            )
+        return listed
 
-    def _read(self, name: str, size: int, progress: _Progress) -> None:
-        offset = progress.offsets[name]
-        if size < offset[0]:
-            offset[:] = [0, 0, 0]  # another file under the same name
-        while progress.left > 0 and offset[0] < size:
-            chunk = self._bytes(name, offset[0], min(size, offset[0] + BYTES_PER_FETCH))
-            is_last = offset[0] + len(chunk) >= size
+    def _state(self, name: str, listed: tuple[int, str], before: Mapping[str, State]) -> State:
+        """Returns how far a file was read, under this name or the one before its rotation."""
+        size, written = listed
+        known = before.get(name)
+        if known and written and (known.size, known.written) == (size, written):
+            return known
+        if known and not known.head[0] and 0 < known.offset <= size:
+            return known  # of a cursor without fingerprints
+        data = self._head(name)
+        for other in files.earlier(before, name, data):
+            state = before[other]
+            if self._continues(name, size, state):
+                return State(
+                    state.offset,
+                    state.lines,
+                    state.size if other == name else 0,
+                    state.written if other == name else "",
+                    state.head,
+                    state.tail,
+                )
+        return State()
+
+    def _continues(self, name: str, size: int, state: State) -> bool:
+        """Returns whether a file has the bytes that were read last at their place."""
+        if not files.is_compressed(name) and size < state.offset:
+            return False
+        start = max(0, state.offset - files.TAIL_BYTES)
+        data = self._bytes(name, start, state.offset)
+        return len(data) == state.offset - start and files.digest(data) == state.tail
+
+    def _head(self, name: str) -> bytes:
+        return self._bytes(name, 0, files.HEAD_BYTES_MAX)
+
+    def _read(self, name: str, listed: tuple[int, str], progress: _Progress) -> None:
+        size, written = listed
+        state = progress.states[name]
+        is_same = bool(written) and (state.size, state.written) == (size, written)
+        is_unchanged = is_same if written else state.size == size
+        if files.is_compressed(name) and is_same and state.is_whole:
+            return
+        while progress.left > 0 and (files.is_compressed(name) or state.offset < size):
+            try:
+                chunk, is_last = self._chunk(name, state.offset, size)
+            except DamagedFileError as error:
+                self._damaged(name, state, error, progress, is_unchanged=is_unchanged)
+                break
             end = chunk.rfind(b"\n") + 1
-            if is_last and end < len(chunk) and offset[2] == size:
-                end = len(chunk)  # the same bytes as in the last run: the writer has ended
+            is_ended = files.is_compressed(name) or is_unchanged  # the writer has ended
+            if is_last and end < len(chunk) and is_ended:
+                end = len(chunk)
             if not end and len(chunk) > LINE_BYTES_MAX:
                 end = len(chunk)  # no valid line is that long
-            if not end:
+            if end:
+                self._take(name, state, chunk[:end], progress)
+            state.is_whole = is_last
+            if not end or is_last:
                 break
-            for line in chunk[:end].splitlines():
-                offset[1] += 1
-                self._line(name, offset[1], line, progress)
-            offset[0] += end
-            progress.left -= end
-        offset[2] = size
+        state.size, state.written = size, written
+
+    def _chunk(self, name: str, start: int, size: int) -> tuple[bytes, bool]:
+        if files.is_compressed(name):
+            return self._content(name, start, BYTES_PER_FETCH)
+        data = self._bytes(name, start, min(size, start + BYTES_PER_FETCH))
+        return data, start + len(data) >= size
+
+    def _take(self, name: str, state: State, data: bytes, progress: _Progress) -> None:
+        """Reads whole lines and moves the position behind them."""
+        if not state.head[0]:
+            state.head = files.head_of(data if state.offset == 0 else self._head(name))
+        source = files.source_of(FOLDER, name, state.head)
+        for line in data.splitlines():
+            state.lines += 1
+            self._line(source, state.lines, line, progress)
+        state.offset += len(data)
+        if len(data) >= files.TAIL_BYTES or state.offset == len(data):
+            state.tail = files.digest(data[-files.TAIL_BYTES :])
+        else:
+            start = max(0, state.offset - files.TAIL_BYTES)
+            state.tail = files.digest(self._bytes(name, start, state.offset))
+        progress.left -= len(data)
+
+    def _damaged(
+        self,
+        name: str,
+        state: State,
+        error: DamagedFileError,
+        progress: _Progress,
+        *,
+        is_unchanged: bool,
+    ) -> None:
+        """Waits for a file that is still being compressed, and rejects one that stays cut off."""
+        progress.count("files_damaged")
+        if is_unchanged and not state.is_whole:
+            state.is_whole = True  # rejected once
+            progress.rejected.append(
+                Rejected(f"{FOLDER}/{name}", 0, "unreadable:file", f"gzip: {error}")
+            )
+
+    def _content(self, name: str, start: int, length: int) -> tuple[bytes, bool]:
+        self.calls += 1
+        try:
+            with self._files.open(self._paths[name], "rb") as file:
+                return files.read_gzip(file, start, length)
+        except (OSError, ValueError) as error:
+            raise _unreadable(f"{self.description}/{name}", error) from error
 
     def _bytes(self, name: str, start: int, end: int) -> bytes:
+        if files.is_compressed(name):
+            try:
+                return self._content(name, start, end - start)[0]
+            except DamagedFileError:
+                return b""
         self.calls += 1
         try:
             return bytes(self._files.cat_file(self._paths[name], start=start, end=end))
         except (OSError, ValueError) as error:
             raise _unreadable(f"{self.description}/{name}", error) from error
 
-    def _line(self, name: str, number: int, line: bytes, progress: _Progress) -> None:
-        text = line.decode("utf-8", "replace").strip()
+    def _line(self, source: str, number: int, line: bytes, progress: _Progress) -> None:
+        text = line.decode("utf-8", "replace").strip().removeprefix(_BYTE_ORDER_MARK).strip()
         if not text:
             return
-        try:
-            seen = announced(text, self._allowed)
-        except LineError as error:
-            progress.rejected.append(
-                Rejected(
-                    source=f"{FOLDER}/{name}",
-                    line_no=number,
-                    reason=str(error),
-                    raw=harmless(text),
-                )
-            )
+        progress.count("lines")
+        if len(line) > LINE_BYTES_MAX:
+            kept = f"[{len(text)} characters]"
+            progress.rejected.append(Rejected(source, number, "too_long:line", kept))
             return
-        if seen is None:
-            progress.notes["lines_without_payment"] = (
-                progress.notes.get("lines_without_payment", 0) + 1
-            )
+        found = read_line(text, self._allowed, source=source, line_no=number)
+        if found.event is not None:
+            progress.events.append(found.event)
+        if found.reason:
+            progress.rejected.append(Rejected(source, number, found.reason, found.kept))
+        elif found.observation is not None:
+            progress.observations.append(found.observation)
         else:
-            progress.observations.append(seen)
+            progress.count("lines_without_payment")
+            progress.count(f"ignored_{found.rule}")
+
+
+def _written(listed: Mapping[str, Any]) -> str:
+    """Returns when a file was written, as its store says it; '' when it does not."""
+    found = next(
+        (
+            listed[key]
+            for key in ("mtime", "LastModified", "last_modified", "updated")
+            if key in listed
+        ),
+        "",
+    )
+    return str(found)
+
+
+def _behind(name: str, state: State, size: int) -> int:
+    if files.is_compressed(name):
+        return 0 if state.is_whole else size
+    return size - state.offset
 
 
 def _unreadable(what: str, error: Exception) -> RailUnavailableError | RailRefusedError:
@@ -165,6 +317,15 @@ def _unreadable(what: str, error: Exception) -> RailUnavailableError | RailRefus
     )
 
 
+def _rewind(_cursor: Cursor, position: int) -> Cursor:
+    if position != 0:
+        raise PermanentError(
+            f"{NAME}: {position} is not a position that it can be read from: its files have one "
+            "each; give 0 to read all of them again, which changes nothing that is right"
+        )
+    return {"v": CURSOR_VERSION, "files": {}}
+
+
 @contextlib.contextmanager
 def _open(context: RailContext) -> Iterator[JournalRail]:
     yield JournalRail(open_landing(context.settings), context.allow_list)
@@ -176,4 +337,5 @@ DESCRIPTOR: Final = RailDescriptor(
     open=_open,
     network=lambda _settings: JournalRail.network,
     position=lambda cursor: sum(each[0] for each in cursor["files"].values()),
+    rewind=_rewind,
 )

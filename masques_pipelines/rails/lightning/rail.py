@@ -413,5 +413,6 @@ DESCRIPTOR: Final = RailDescriptor(
     endpoint_variable="MASQUES_LND_URL",
     endpoint=lambda settings: settings.lightning.url,
     rewind=rewound,
+    knows_expiry=True,
     normalize_payer=str,
 )

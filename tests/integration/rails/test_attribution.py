@@ -116,8 +116,8 @@ def test_an_announcement_with_other_facts_lends_its_transfer_to_nobody(
         (
             "claim_disagrees",
             (
-                f"not linked to {TRANSFER}: the line names other money than the transaction moved: "
-                f"{sent}"
+                f"not linked to {TRANSFER}: the line names other money than the transaction "
+                f"moved: {sent}"
             ),
         ),
         ("intent_disagrees", "amount 1.000000000000000000 and 0.001000"),

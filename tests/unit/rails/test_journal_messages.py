@@ -9,7 +9,7 @@ import pytest
 
 from masques_pipelines.rails import settlement_ids
 from masques_pipelines.rails.journal.l402 import hash_in_macaroon, hash_of_preimage, read_invoice
-from masques_pipelines.rails.journal.messages import LineError, announced, harmless
+from masques_pipelines.rails.journal.lines import Reading, read_line
 from masques_pipelines.rails.protocol import Asset, AssetAllowList, Observation
 from tests.support.bolt11 import challenge, invoice, l402_token
 from tests.support.paths import DATA
@@ -32,10 +32,15 @@ def sample(name: str) -> Any:
     return json.loads((RAIL_DATA / name).read_text())
 
 
+def reading(record: Any) -> Reading:
+    return read_line(json.dumps(record), KNOWN)
+
+
 def read(record: dict[str, Any]) -> Observation:
-    seen = announced(json.dumps({"recorded_at": AT, **record}), KNOWN)
-    assert seen is not None
-    return seen
+    found = reading({"recorded_at": AT, **record})
+    assert found.reason == ""
+    assert found.observation is not None
+    return found.observation
 
 
 def encoded(value: Any) -> str:
@@ -108,11 +113,9 @@ def test_solana_is_known_by_its_signature_or_by_what_was_to_be_sent() -> None:
     unsent = {**answer, "success": False, "errorReason": "invalid", "transaction": ""}
     attempt = read({"event": "settle", "request": request, "response": unsent})
     assert attempt.settlement_id == settlement_ids.attempt("solana", request["paymentPayload"])
-    assert (attempt.tx_hash, attempt.attributes["facilitator_said"]) == ("", "failure: invalid")
-    assert (
-        announced(json.dumps({"recorded_at": AT, "event": "verify", "request": request}), KNOWN)
-        is None
-    )
+    assert (attempt.tx_hash, attempt.attributes["facilitator_said"]) == ("", "failure: other")
+    found = reading({"recorded_at": AT, "event": "verify", "request": request})
+    assert (found.observation, found.rule) == (None, "names_no_payment")
 
 
 def test_an_answer_that_is_none_leaves_the_outcome_unknown() -> None:
@@ -155,7 +158,10 @@ def test_permit2_takes_its_deadline_and_payer_and_not_its_maximum_for_the_amount
 def test_a_refused_verification_announces_nothing() -> None:
     body = sample("x402_v2_facilitator_settle_http.json")
     record = {"event": "verify", "request": body["request"], "response": {"isValid": False}}
-    assert announced(json.dumps({"recorded_at": AT, **record}), KNOWN) is None
+    found = reading({"recorded_at": AT, **record})
+    assert (found.observation, found.rule) == (None, "refused_verification")
+    assert found.event is not None
+    assert (found.event.kind, found.event.outcome) == ("verify", "refused")
 
 
 @pytest.mark.parametrize(
@@ -167,24 +173,25 @@ def test_a_refused_verification_announces_nothing() -> None:
         ({"request": {}}, "missing:paymentPayload"),
         ({"headers": {"PAYMENT-SIGNATURE": "%%%"}, "request": {}}, "bad_header:payment-signature"),
         ({"protocol": "L402", "macaroon": "AAAA"}, "bad_l402:token"),
-        ({"headers": {"WWW-Authenticate": 'L402 invoice="lnbc1nonsense"'}}, "bad_l402:invoice"),
+        (
+            {"headers": {"WWW-Authenticate": 'L402 invoice="lnbc1nonsense"'}, "request": {}},
+            "bad_l402:invoice",
+        ),
     ],
 )
 def test_each_fault_has_its_reason(change: dict[str, Any], reason: str) -> None:
     body = sample("x402_v2_facilitator_settle_http.json")
     record = {"recorded_at": AT, "event": "settle", **body, **change}
-    with pytest.raises(LineError) as raised:
-        announced(json.dumps(record), KNOWN)
-    assert str(raised.value) == reason
+    assert reading(record).reason == reason
 
 
 @pytest.mark.parametrize(
     ("path", "value", "reason"),
     [
         (("accepted", "asset"), "0x" + "5" * 40, "unknown:asset"),
-        (("payload", "authorization", "nonce"), "0x12", "bad_hex:authorization"),
-        (("payload", "authorization", "value"), "1.5", "bad_number:amount"),
-        (("payload", "authorization", "value"), str(2**256 - 1), "out_of_range:amount"),
+        (("payload", "authorization", "nonce"), "0x12", "bad_hex:nonce"),
+        (("payload", "authorization", "value"), "1.5", "bad_number:value"),
+        (("payload", "authorization", "value"), str(2**256 - 1), "out_of_range:value"),
         (("payload", "authorization", "validBefore"), "soon", "bad_number:validBefore"),
     ],
 )
@@ -197,9 +204,7 @@ def test_each_fault_inside_a_payload_has_its_reason(
         place = place[name]
     place[path[-1]] = value
     record = {"recorded_at": AT, "event": "settle", "request": {"paymentPayload": payload}}
-    with pytest.raises(LineError) as raised:
-        announced(json.dumps(record), KNOWN)
-    assert str(raised.value) == reason
+    assert reading(record).reason == reason
 
 
 def test_what_is_kept_of_an_unreadable_line_holds_no_secret() -> None:
@@ -217,12 +222,12 @@ def test_what_is_kept_of_an_unreadable_line_holds_no_secret() -> None:
         preimage: 1,
         "nested": [{"r_preimage": preimage, "macaroon": token}],
     }
-    kept = harmless(json.dumps(record))
+    kept = reading(record).kept
     for secret in (token, preimage, SIGNATURE, SIGNATURE[2:40], encoded(body)[:40]):
         assert secret not in kept
     assert json.loads(kept)["request"]["paymentPayload"]["payload"]["authorization"]["nonce"]
     assert json.loads(kept)["response"]["success"] is True
-    assert harmless('{"preimage": "' + preimage) == "[78 characters that are not JSON]"
+    assert read_line('{"preimage": "' + preimage, KNOWN).kept == "[78 characters that are not JSON]"
 
 
 def test_what_is_announced_holds_no_secret() -> None:

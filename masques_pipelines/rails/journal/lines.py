@@ -1,0 +1,175 @@
+"""Reads one line of the gate's journal: what it announces, what it says, or why it is rejected.
+
+Nothing that a line holds raises: clients choose parts of it, and one line must never stop a run.
+Each line ends in exactly one way: it announces a payment, it is rejected (quarantine), or it is
+ignored by a rule that has a name.
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from masques_pipelines.rails.journal import headers as header
+from masques_pipelines.rails.journal import payouts, tokens, x402
+from masques_pipelines.rails.journal.amounts import journal_at, nanoseconds
+from masques_pipelines.rails.journal.facts import Facts
+from masques_pipelines.rails.journal.kept import kept_of
+from masques_pipelines.rails.journal.messages import Line, LineError, mapping, parsed
+from masques_pipelines.rails.journal.reading import UnreadableError, read_header, read_json
+from masques_pipelines.rails.protocol import (
+    ANSWER,
+    JOURNAL_AT,
+    AssetAllowList,
+    JournalEvent,
+    Observation,
+)
+from masques_pipelines.rails.settlement_ids import NAMESPACE, attempt
+
+MPP_RANK: Final = 2
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How one line ended.
+
+    Attributes:
+        observation: The payment that it announces.
+        event: What it says, as a fact; of a rejected line too, as far as it could be read.
+        rule: Why a valid line announces nothing.
+        reason: Why the line is rejected, `kind:field`.
+        kept: What may be kept of a rejected line.
+    """
+
+    observation: Observation | None = None
+    event: JournalEvent | None = None
+    rule: str = ""
+    reason: str = ""
+    kept: str = ""
+
+
+@dataclass
+class _Reader:
+    """One line while it is read."""
+
+    facts: Facts
+    record: Any = None
+    line: Line | None = None
+    bodies: x402.Bodies | None = None
+
+
+def read_line(text: str, allowed: AssetAllowList, *, source: str = "", line_no: int = 1) -> Reading:
+    """Reads a line; nothing that it holds raises."""
+    reader = _Reader(Facts())
+    observation, reason = None, ""
+    try:
+        observation = _announced(reader, text, allowed)
+    except UnreadableError as error:
+        reason = "unreadable:line" if "deep" in str(error) else "invalid_json:line"
+    except LineError as error:
+        reason = str(error)
+    except Exception:  # noqa: BLE001 - the last resort of one line; its text may hold a secret
+        reason = "unreadable:line"
+    if observation is None and not reason and not reader.facts.rule:
+        reason = "unreadable:line"
+    if observation is not None:
+        reader.facts.settlement_id = observation.settlement_id
+    event = _event(reader, text, source, line_no)
+    if reason:
+        return Reading(event=event, reason=reason, kept=_kept(reader, text))
+    return Reading(observation, event, rule=reader.facts.rule)
+
+
+def _announced(reader: _Reader, text: str, allowed: AssetAllowList) -> Observation | None:
+    record = reader.record = read_json(text)
+    if not isinstance(record, dict):
+        raise LineError("not_an_object:line")
+    line = reader.line = parsed(Line, record)
+    headers = {str(name).lower(): value for name, value in mapping(line.headers).items()}
+    facts = reader.facts
+    if line.event == "payout":
+        return payouts.announced(line, record, allowed, facts)
+    protocol = (line.protocol or "").lower()
+    if "l402" in protocol or "lsat" in protocol:
+        return tokens.announced(line, headers, allowed, facts)
+    bodies = reader.bodies = x402.bodies_of(line, headers)
+    if bodies.payload:
+        return x402.announced(line, bodies, allowed, facts)
+    if header.has_l402_credentials(headers) or header.has_l402_challenge(headers):
+        return tokens.announced(line, headers, allowed, facts)
+    if "mpp" in protocol or header.has_mpp(headers):
+        return _mpp(line, headers, facts)
+    if line.event == "challenge" or (line.event is None and "payment-required" in headers):
+        facts.kind, facts.outcome, facts.protocol = "challenge", "asked", "x402"
+        facts.rule = "challenge"
+        return None
+    raise LineError("missing:paymentPayload")
+
+
+def _mpp(line: Line, headers: Mapping[str, Any], facts: Facts) -> Observation | None:
+    """The Machine Payments Protocol: told apart from L402 by its scheme word, and not followed."""
+    text = header.single(headers, "payment-receipt")
+    facts.scheme, facts.kind = "mpp", "settle" if text else "challenge"
+    if not text:
+        facts.outcome, facts.rule = "asked", "challenge"
+        return None
+    try:
+        receipt = read_header(text)
+    except UnreadableError:
+        receipt = {"receipt": text}
+    is_accepted = receipt.get("status") in (None, "success")
+    facts.outcome = "success" if is_accepted else "refused"
+    return x402.elsewhere(
+        attempt(x402.OTHER_RAIL, receipt),
+        line,
+        attributes={
+            JOURNAL_AT: journal_at(line.recorded_at, MPP_RANK),
+            ANSWER: facts.outcome,
+            "scheme": "mpp",
+        },
+    )
+
+
+def _event(reader: _Reader, text: str, source: str, line_no: int) -> JournalEvent | None:
+    facts, line = reader.facts, reader.line
+    if facts.kind is None or line is None:
+        return None
+    return JournalEvent(
+        event_id=uuid.uuid5(NAMESPACE, text.encode("utf-8", "replace").decode()),
+        time_ns=nanoseconds(line.recorded_at),
+        kind=facts.kind,
+        outcome=facts.outcome,
+        source=source,
+        line_no=line_no,
+        protocol=facts.protocol,
+        scheme=facts.scheme,
+        network=facts.network,
+        settlement_id=facts.settlement_id,
+        reference=facts.reference,
+        error_reason=facts.error_reason,
+        latency_ms=None if line.latency_ms is None else round(line.latency_ms),
+        transaction_ids=line.named_transfers,
+    )
+
+
+def _kept(reader: _Reader, text: str) -> str:
+    """Returns what may be kept of a rejected line: a line again, with bodies for headers."""
+    if reader.record is None:
+        return f"[{len(text)} characters that are not JSON]"
+    try:
+        record, bodies = reader.record, reader.bodies
+        if bodies is not None and bodies.payload:
+            request = {**mapping(record.get("request")), "paymentPayload": bodies.payload}
+            if bodies.requirements:
+                request["paymentRequirements"] = bodies.requirements
+            record = {
+                **record,
+                "request": request,
+                "payload_sha256": x402.hash_of(reader.line, bodies),
+                "event": record.get("event") or ("settle" if bodies.is_answered else "verify"),
+            }
+            if bodies.response is not None:
+                record["response"] = dict(bodies.response)
+        return kept_of(record)
+    except Exception:  # noqa: BLE001 - the last resort of one line; its text may hold a secret
+        return f"[{len(text)} characters]"

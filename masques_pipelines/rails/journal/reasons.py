@@ -1,0 +1,125 @@
+"""Lists the reasons of x402 answers (specification, SDK 2.25); any other text is not kept.
+
+A facilitator may put anything into its reason: an address, a key that it quotes, a stack trace.
+"""
+
+from typing import Final
+
+_WORDS: Final = """
+    account_frozen asset_not_deployed_contract duplicate_settlement eip6492_factory_not_allowed
+    erc20_approval_broadcast_failed erc20_approval_tx_failed extension_echo_mismatch
+    facilitator_insufficient_balance fee_payer_not_managed_by_facilitator insufficient_balance
+    insufficient_funds invalid_batch_settlement_evm_authorizer_address_mismatch
+    invalid_batch_settlement_evm_authorizer_not_configured
+    invalid_batch_settlement_evm_channel_busy invalid_batch_settlement_evm_channel_id_invalid
+    invalid_batch_settlement_evm_channel_id_mismatch
+    invalid_batch_settlement_evm_channel_not_found
+    invalid_batch_settlement_evm_channel_state_read_failed
+    invalid_batch_settlement_evm_claim_payload
+    invalid_batch_settlement_evm_claim_simulation_failed
+    invalid_batch_settlement_evm_claim_transaction_failed
+    invalid_batch_settlement_evm_cumulative_amount_mismatch
+    invalid_batch_settlement_evm_cumulative_below_claimed
+    invalid_batch_settlement_evm_cumulative_exceeds_balance
+    invalid_batch_settlement_evm_deposit_below_min_deposit
+    invalid_batch_settlement_evm_deposit_payload
+    invalid_batch_settlement_evm_deposit_simulation_failed
+    invalid_batch_settlement_evm_deposit_transaction_failed
+    invalid_batch_settlement_evm_eip2612_amount_mismatch
+    invalid_batch_settlement_evm_eip2612_asset_mismatch
+    invalid_batch_settlement_evm_eip2612_deadline_expired
+    invalid_batch_settlement_evm_eip2612_invalid_format
+    invalid_batch_settlement_evm_eip2612_invalid_signature
+    invalid_batch_settlement_evm_eip2612_owner_mismatch
+    invalid_batch_settlement_evm_eip2612_spender_mismatch
+    invalid_batch_settlement_evm_eip6492_factory_not_allowed
+    invalid_batch_settlement_evm_erc20_approval_asset_mismatch
+    invalid_batch_settlement_evm_erc20_approval_broadcast_failed
+    invalid_batch_settlement_evm_erc20_approval_from_mismatch
+    invalid_batch_settlement_evm_erc20_approval_invalid_format
+    invalid_batch_settlement_evm_erc20_approval_unavailable
+    invalid_batch_settlement_evm_erc20_approval_wrong_spender
+    invalid_batch_settlement_evm_erc3009_authorization_required
+    invalid_batch_settlement_evm_insufficient_balance invalid_batch_settlement_evm_missing_channel
+    invalid_batch_settlement_evm_missing_eip712_domain
+    invalid_batch_settlement_evm_network_mismatch invalid_batch_settlement_evm_nothing_to_settle
+    invalid_batch_settlement_evm_payload_authorization_valid_after
+    invalid_batch_settlement_evm_payload_authorization_valid_before
+    invalid_batch_settlement_evm_payload_type
+    invalid_batch_settlement_evm_permit2_allowance_required
+    invalid_batch_settlement_evm_permit2_amount_mismatch
+    invalid_batch_settlement_evm_permit2_authorization_required
+    invalid_batch_settlement_evm_permit2_deadline_expired
+    invalid_batch_settlement_evm_permit2_invalid_signature
+    invalid_batch_settlement_evm_permit2_invalid_spender
+    invalid_batch_settlement_evm_receiver_authorizer_mismatch
+    invalid_batch_settlement_evm_receiver_mismatch
+    invalid_batch_settlement_evm_refund_amount_invalid
+    invalid_batch_settlement_evm_refund_no_balance invalid_batch_settlement_evm_refund_payload
+    invalid_batch_settlement_evm_refund_simulation_failed
+    invalid_batch_settlement_evm_refund_transaction_failed
+    invalid_batch_settlement_evm_rpc_read_failed invalid_batch_settlement_evm_scheme
+    invalid_batch_settlement_evm_settle_payload
+    invalid_batch_settlement_evm_settle_simulation_failed
+    invalid_batch_settlement_evm_settle_transaction_failed
+    invalid_batch_settlement_evm_smart_wallet_deployment_failed
+    invalid_batch_settlement_evm_token_mismatch invalid_batch_settlement_evm_transaction_reverted
+    invalid_batch_settlement_evm_unknown_settle_action
+    invalid_batch_settlement_evm_verification_state_unavailable
+    invalid_batch_settlement_evm_voucher_payload invalid_batch_settlement_evm_voucher_signature
+    invalid_batch_settlement_evm_wait_for_receipt_failed
+    invalid_batch_settlement_evm_withdraw_delay_mismatch
+    invalid_batch_settlement_evm_withdraw_delay_out_of_range
+    invalid_exact_evm_eip3009_not_supported invalid_exact_evm_failed_to_get_asset_info
+    invalid_exact_evm_failed_to_get_network_config invalid_exact_evm_failed_to_verify_signature
+    invalid_exact_evm_insufficient_balance invalid_exact_evm_nonce_already_used
+    invalid_exact_evm_payload_authorization_valid_after
+    invalid_exact_evm_payload_authorization_valid_before
+    invalid_exact_evm_payload_authorization_value
+    invalid_exact_evm_payload_authorization_value_mismatch
+    invalid_exact_evm_payload_recipient_mismatch invalid_exact_evm_payload_signature
+    invalid_exact_evm_payload_undeployed_smart_wallet invalid_exact_evm_signature
+    invalid_exact_evm_token_name_mismatch invalid_exact_evm_token_version_mismatch
+    invalid_exact_evm_transaction_simulation_failed invalid_exact_evm_transfer_event_mismatch
+    invalid_exact_svm_payload invalid_exact_svm_payload_amount_insufficient
+    invalid_exact_svm_payload_memo_count invalid_exact_svm_payload_memo_mismatch
+    invalid_exact_svm_payload_mint_mismatch invalid_exact_svm_payload_missing_fee_payer
+    invalid_exact_svm_payload_no_transfer_instruction invalid_exact_svm_payload_recipient_mismatch
+    invalid_exact_svm_payload_transaction_could_not_be_decoded
+    invalid_exact_svm_payload_transaction_fee_payer_transferring_funds
+    invalid_exact_svm_payload_transaction_instructions_length
+    invalid_exact_svm_payload_unknown_fifth_instruction
+    invalid_exact_svm_payload_unknown_fourth_instruction
+    invalid_exact_svm_payload_unknown_sixth_instruction invalid_exact_tvm_payload
+    invalid_exact_tvm_payload_amount_mismatch invalid_exact_tvm_payload_asset_mismatch
+    invalid_exact_tvm_payload_attached_ton_amount_too_high
+    invalid_exact_tvm_payload_extensions_dict_mismatch invalid_exact_tvm_payload_invalid_code_hash
+    invalid_exact_tvm_payload_invalid_signature invalid_exact_tvm_payload_jetton_transfer
+    invalid_exact_tvm_payload_recipient_mismatch invalid_exact_tvm_payload_seqno_mismatch
+    invalid_exact_tvm_payload_settlement_boc invalid_exact_tvm_payload_signature_mode_mismatch
+    invalid_exact_tvm_payload_valid_until_expired invalid_exact_tvm_payload_valid_until_too_far
+    invalid_exact_tvm_payload_w5_actions invalid_exact_tvm_payload_w5_internal_signed_request
+    invalid_exact_tvm_payload_wallet_id_mismatch invalid_network invalid_payload
+    invalid_payment_requirements invalid_permit2_payload_format invalid_permit2_recipient_mismatch
+    invalid_permit2_signature invalid_permit2_spender invalid_scheme invalid_transaction_state
+    invalid_upto_evm_failed_to_get_network_config invalid_upto_evm_network_mismatch
+    invalid_upto_evm_payload_settlement_exceeds_amount invalid_upto_evm_scheme
+    invalid_upto_evm_transaction_failed invalid_x402_version missing_eip712_domain
+    network_mismatch payment_expired permit2_allowance_required permit2_amount_mismatch
+    permit2_deadline_expired permit2_insufficient_balance permit2_invalid_destination
+    permit2_invalid_owner permit2_not_yet_valid permit2_token_mismatch
+    settle_exact_svm_block_height_exceeded settle_exact_svm_transaction_confirmation_timed_out
+    settlement_pending simulation_failed smart_wallet_deployment_failed transaction_failed
+    transaction_simulation_failed unexpected_settle_error unexpected_verify_error
+    unsupported_network unsupported_payload_type unsupported_scheme unsupported_version
+    upto_amount_exceeds_permitted upto_facilitator_mismatch upto_unauthorized_facilitator
+"""
+KNOWN_REASONS: Final = frozenset(_WORDS.split())
+OTHER: Final = "other"
+
+
+def known_reason(text: str) -> str:
+    """Returns a reason when it is a known word, "other" for anything else, '' for nothing."""
+    if not text:
+        return ""
+    return text if text in KNOWN_REASONS else OTHER
