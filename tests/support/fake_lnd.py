@@ -12,6 +12,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -50,6 +51,10 @@ class FakeLnd:
     forwards: list[int] = field(default_factory=list)
     transactions: list[dict[str, Any]] = field(default_factory=list)
     closed_channels: int = 0
+
+    @property
+    def date(self) -> str:
+        return formatdate(self.now_s, usegmt=True)
 
     @property
     def local_msat(self) -> int:

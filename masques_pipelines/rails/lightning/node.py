@@ -113,7 +113,7 @@ class LndNode:
             return None
         return ShapeError(f"HTTP {status}")  # its own problem: the node answers the lists
 
-    def payments(self, after: int, limit: int = PAGE) -> list[Payment | ShapeError]:
+    def payments(self, after: int, limit: int) -> list[Payment | ShapeError]:
         """Returns a page of outgoing payments after an index, in their order."""
         parameters = {
             "include_incomplete": "true",

@@ -304,7 +304,7 @@ class LightningRail:
             )
         has_all = False
         for _ in range(PAGES_PER_FETCH):
-            page = self._node.payments(at.paid)
+            page = self._node.payments(at.paid, lnd.PAGE)
             self._outgoing(page, f"/payments after {at.paid}", seen)
             indices = [each.payment_index for each in page if isinstance(each, Payment)]
             has_all = len(page) < lnd.PAGE or not indices or max(indices) <= at.paid
