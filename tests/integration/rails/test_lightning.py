@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from masques_pipelines.rails import settlement_ids
+from masques_pipelines.rails.attribution import link_settlements
 from masques_pipelines.rails.catalog import open_rail
 from masques_pipelines.rails.ingest import RailRun, ingest, read_cursor
 from masques_pipelines.rails.protocol import RailRefusedError, RailUnavailableError
@@ -240,6 +241,7 @@ def test_l402_challenges_are_pending_until_the_node_says_what_became_of_them(
         # Deleted by the node: that proves nothing.
         "forgotten": [(1, "pending", ""), (2, "unknown", "invoice_not_found")],
     }
+    link_settlements(warehouse)
     assert warehouse.rows(
         "SELECT protocol, toString(transaction_id), attributes['resource'], attributes['proof'] "
         "FROM masques_marts.settlements_current WHERE status = 'confirmed'"

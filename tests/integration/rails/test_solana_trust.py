@@ -462,5 +462,7 @@ def test_no_mutated_answer_ends_more_than_its_item(chain: Solana, seed: int) -> 
     # Whatever was lost is said.
     lost = 3 - len(amounts(fetched)) + 1
     if lost > 0 and spoiled == ["getTransaction"]:
-        said = [each for f in fetched for each in f.rejected]
-        assert said or fetched[-1].cursor["waiting"]
+        said = [each for f in fetched for each in f.rejected] or fetched[-1].cursor["waiting"]
+        held = sum(each.balance or 0 for each in fetched[-1].balances)
+        # Or the check against the chain differs.
+        assert said or held != Decimal(sum(amounts(fetched)[:-1] or [0])).scaleb(-6)
