@@ -1,7 +1,7 @@
 """Solana believes no single answer: items, versions, pages, lags, gaps, times and mutations."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -99,7 +99,7 @@ def another_version(_answer: Any) -> Any:
     raise RpcFailureError(-32015, "Transaction version (1) is not supported")
 
 
-UNREADABLE = {
+UNREADABLE: dict[str, Callable[[Any], Any]] = {
     "version": another_version,
     "no meta": lambda answer: {**answer, "meta": None},
     "a text": lambda _answer: "pruned",
@@ -157,7 +157,7 @@ def test_all_versions_are_asked_for(chain: Solana) -> None:
 
 
 # Ways in which a backend answers a page after a place: it does not know it, or ignores it.
-BAD_PAGES = {
+BAD_PAGES: dict[str, Callable[[Any, Any], Any]] = {
     "unknown": lambda asked, answer: [] if "before" in asked[1] else answer,
     "ignored": lambda asked, answer: answer,
     "skips": lambda asked, answer: answer[2:] if "before" in asked[1] else answer,
@@ -320,7 +320,8 @@ def test_undecidable_payments_have_their_turn_after_another(
     monkeypatch.setattr(solana, "OPEN_MAX", 3)
     never = [announced(f"{number}" * 88, deadline_s=2**70) for number in range(1, 7)]
     known = sorted(never, key=lambda each: str(each.settlement_id))
-    cursor, asked = None, []
+    cursor: Any = None
+    asked: list[str] = []
 
     def spoil(method: str, params: Any, answer: Any) -> Any:
         asked.extend(params[0] if method == "getSignatureStatuses" else [])
