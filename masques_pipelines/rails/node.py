@@ -96,6 +96,7 @@ class HttpNode:
         url: Its address; may hold a key, so it is in no text.
         description: Scheme, host and port.
         calls: Requests sent, including retries.
+        answered_at_s: Time of the newest answer by the node's clock, None when it does not say.
         sleep: Waits between attempts; tests pass their own.
         redact: Takes our own secrets out of what the node answered.
     """
@@ -104,6 +105,7 @@ class HttpNode:
     url: str = field(repr=False)
     description: str
     calls: int = 0
+    answered_at_s: int | None = None
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
     redact: Redactor = field(default_factory=Redactor, repr=False)
 
@@ -190,6 +192,8 @@ class HttpNode:
         except httpx2.HTTPError as error:
             # The text of a transport error may hold the address; its type does not.
             raise _TryLaterError(f"no answer ({type(error).__name__})") from error
+        answered_at = _date(answer.headers.get("Date", ""))
+        self.answered_at_s = None if answered_at is None else int(answered_at.timestamp())
         if answer.status_code in (401, 403):
             raise RailRefusedError(
                 f"{self.description}: it refuses our credentials (HTTP {answer.status_code}): "
