@@ -1,12 +1,9 @@
 """Jobs and the schedules that run them; each job starts with the root asset."""
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import (
-    UnresolvedAssetJobDefinition,
-)
 
 from masques_pipelines.defs.cadence import (
     INTAKE,
@@ -17,6 +14,11 @@ from masques_pipelines.defs.cadence import (
 )
 from masques_pipelines.defs.table_asset import OWNERS, SCHEMA_MIGRATIONS, table_key
 from masques_pipelines.intake.tables import TABLES
+
+if TYPE_CHECKING:  # Dagster gives the type no public name
+    from dagster._core.definitions.unresolved_asset_job_definition import (
+        UnresolvedAssetJobDefinition,
+    )
 
 UNFINISHED: Final = (
     dg.DagsterRunStatus.QUEUED,
@@ -69,7 +71,9 @@ def steady_schedule(job_name: str, cadence: Cadence, description: str) -> dg.Sch
     return tick
 
 
-def _job(name: str, selection: dg.AssetSelection, description: str) -> UnresolvedAssetJobDefinition:
+def _job(
+    name: str, selection: dg.AssetSelection, description: str
+) -> "UnresolvedAssetJobDefinition":
     return dg.define_asset_job(
         name,
         selection=dg.AssetSelection.assets(SCHEMA_MIGRATIONS) | selection,

@@ -108,6 +108,7 @@ def test_assets_jobs_and_schedules_are_as_reviewed(snapshot: SnapshotAssertion) 
             "kinds": sorted(spec.kinds),
         }
         for spec in defs.resolve_all_asset_specs()
+        if spec.key.path[0] != "masques_marts"  # derived from their SQL: test_lineage.py
     }
     jobs = {
         job.name: sorted(key.to_user_string() for key in job.asset_layer.selected_asset_keys)
