@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from masques_pipelines.rails import settlement_ids
+from masques_pipelines.rails.attribution import link_settlements
 from masques_pipelines.rails.catalog import open_rail
 from masques_pipelines.rails.ingest import RailRun, ingest, read_cursor
 from masques_pipelines.rails.protocol import RailRefusedError, RailUnavailableError
@@ -230,12 +231,17 @@ def test_l402_challenges_are_pending_until_the_node_says_what_became_of_them(
     lnd.cancel("ignored")
     lnd.delete("forgotten")
     poll(warehouse, settings)
+    link_settlements(warehouse)
 
     assert {
         name: [row[:3] for row in found]
         for name, found in by_name(warehouse, "paid", "ignored", "forgotten").items()
     } == {
-        "paid": [(1, "pending", ""), (2, "pending", ""), (3, "confirmed", "")],
+        # Announced, paid, settled, linked.
+        "paid": [
+            *((1, "pending", ""), (2, "pending", ""), (3, "confirmed", "")),
+            (4, "confirmed", ""),
+        ],
         "ignored": [(1, "pending", ""), (2, "failed", "invoice_expired")],
         "forgotten": [(1, "pending", ""), (2, "failed", "invoice_expired")],
     }
