@@ -23,7 +23,8 @@ WHOLE_FILE: Final = 0
 REMEDIES: Final = {
     "settlements": (
         "deliver a corrected line in another file of settlement_journal/, or let a rail read again "
-        "with `masques rails rewind`; then `masques intake quarantine discard --table settlements`"
+        "with `masques rails rewind` (`masques rails rewind journal 0` after a token was added); "
+        "then `masques intake quarantine discard --table settlements`"
     ),
     "exchange_rates": (
         "correct the file in exchange_rates/: the next run of the scores reads it again and closes "

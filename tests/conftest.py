@@ -7,6 +7,7 @@ A re-run starts in new temporary folders.
 """
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         marker = item.get_closest_marker("timeout")
         limit_s = float(marker.args[0]) if marker else usual_s
         item.add_marker(pytest.mark.timeout(limit_s * factor()), append=False)
+
+
+def pytest_configure() -> None:
+    """Takes Ctrl-C as usual: a shell's background jobs, and their children, ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -12,7 +12,13 @@ from masques_pipelines.rails.base import rail as base
 from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
 from masques_pipelines.rails.journal import rail as journal
 from masques_pipelines.rails.lightning import rail as lightning
-from masques_pipelines.rails.protocol import AssetAllowList, OpenSettlements, Rail
+from masques_pipelines.rails.protocol import (
+    AssetAllowList,
+    OpenSettlements,
+    Rail,
+    RecordedSettlements,
+    nothing_recorded,
+)
 from masques_pipelines.rails.solana import rail as solana
 from masques_pipelines.settings import Settings
 
@@ -49,13 +55,19 @@ def allow_list(settings: Settings) -> AssetAllowList:
 
 
 @contextlib.contextmanager
-def open_rail(settings: Settings, name: str, open_settlements: OpenSettlements) -> Iterator[Rail]:
+def open_rail(
+    settings: Settings,
+    name: str,
+    open_settlements: OpenSettlements,
+    recorded: RecordedSettlements = nothing_recorded,
+) -> Iterator[Rail]:
     """Opens one rail; its connections are closed with the context.
 
     Args:
         settings: Where the rail is, and what of it is ours.
         name: Name of the rail.
         open_settlements: Called in each fetch: the rail's settlements that are still open.
+        recorded: Called for blocks that are read again: the rail's settlements confirmed in them.
 
     Raises:
         SettingError: The rail is off, or one of its settings cannot be used.
@@ -65,6 +77,6 @@ def open_rail(settings: Settings, name: str, open_settlements: OpenSettlements) 
     reason = descriptor.disabled_reason(settings)
     if reason is not None:
         raise SettingError(f"{reason}: the rail {name} is off; set it to read the rail")
-    context = RailContext(settings, allow_list(settings), open_settlements)
+    context = RailContext(settings, allow_list(settings), open_settlements, recorded)
     with descriptor.open(context) as rail:
         yield rail

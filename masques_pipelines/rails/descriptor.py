@@ -8,7 +8,15 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from masques_pipelines.rails.protocol import Asset, AssetAllowList, Cursor, OpenSettlements, Rail
+from masques_pipelines.rails.protocol import (
+    Asset,
+    AssetAllowList,
+    Cursor,
+    OpenSettlements,
+    Rail,
+    RecordedSettlements,
+    nothing_recorded,
+)
 from masques_pipelines.settings import Settings
 
 
@@ -20,11 +28,13 @@ class RailContext:
         settings: All settings; a rail reads its own block.
         allow_list: The tokens and networks of all rails.
         open_settlements: Called in each fetch: the rail's settlements that are still open.
+        recorded: Called for blocks that are read again: the rail's settlements confirmed in them.
     """
 
     settings: Settings
     allow_list: AssetAllowList
     open_settlements: OpenSettlements
+    recorded: RecordedSettlements = nothing_recorded
 
 
 def no_assets(_settings: Settings) -> Mapping[tuple[str, str], Asset]:

@@ -108,6 +108,8 @@ def write_events(warehouse: Warehouse, events: Sequence[JournalEvent], *, now: d
             )
             for each in events
         ],
+        # A month is a partition, and the clock of a gate may jump through more than a hundred.
+        max_partitions_per_insert_block=0,
     )
 
 

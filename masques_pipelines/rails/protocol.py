@@ -5,7 +5,7 @@ the same cursor against the same chain gives the same observations.
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, Literal, Protocol
@@ -207,6 +207,16 @@ class OpenSettlements(Protocol):
         however many stay open.
         """
         ...
+
+
+# Called by a rail that reads blocks again: its settlements that are recorded as confirmed in blocks
+# from the first to the second. What the chain no longer has is open again.
+RecordedSettlements = Callable[[int, int], Sequence[OpenSettlement]]
+
+
+def nothing_recorded(_first: int, _last: int) -> Sequence[OpenSettlement]:
+    """Returns nothing: for a rail whose cursor is not moved back."""
+    return ()
 
 
 @dataclass(frozen=True)

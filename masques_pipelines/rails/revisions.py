@@ -364,6 +364,16 @@ def open_settlements(
     return [_open_of(_revision_of(record).seen) for record in records]
 
 
+def recorded_settlements(
+    warehouse: Warehouse, rail: str, first: int, last: int
+) -> list[OpenSettlement]:
+    """Returns the settlements of a rail that are recorded as confirmed in blocks first…last."""
+    records = warehouse.records(
+        sql("rails/recorded_settlements"), {"rail": rail, "first": first, "last": last}
+    )
+    return [_open_of(_revision_of(record).seen) for record in records]
+
+
 def append(warehouse: Warehouse, changes: Changes, *, now: datetime) -> None:
     """Writes claims, findings and then revisions; all may be sent twice.
 

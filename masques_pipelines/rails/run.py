@@ -20,7 +20,7 @@ from masques_pipelines.rails.ingest import RailRun, ingest
 from masques_pipelines.rails.protocol import RailRefusedError, RailUnavailableError
 from masques_pipelines.rails.recording import RecordingError
 from masques_pipelines.rails.redaction import Redactor
-from masques_pipelines.rails.revisions import open_settlements
+from masques_pipelines.rails.revisions import open_settlements, recorded_settlements
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.lease import Lease, writer_lease
@@ -131,7 +131,8 @@ def _run(
             logger.info("%s is off: %s", name, reason)
             return RailOutcome(name, network=network, disabled_reason=reason)
         open_now = partial(open_settlements, warehouse, name)
-        with catalog.open_rail(settings, name, open_now) as rail:
+        recorded = partial(recorded_settlements, warehouse, name)
+        with catalog.open_rail(settings, name, open_now, recorded) as rail:
             run = ingest(warehouse, rail, before_write=lease.hold, redact=redact)
     except _RAIL_ERRORS as error:
         return _failed(name, network, redact(str(error)))

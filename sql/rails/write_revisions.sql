@@ -29,4 +29,5 @@ WHERE (r.settlement_id, r.revision) NOT IN
     FROM masques.settlements AS s
     WHERE s.settlement_id IN (SELECT toUUID(arrayJoin({ids:Array(String)})))
 )
-SETTINGS use_skip_indexes = 0
+-- A table of months takes a hundred of them in one insert: a clock that jumps may write more.
+SETTINGS use_skip_indexes = 0, max_partitions_per_insert_block = 0

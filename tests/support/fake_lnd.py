@@ -12,6 +12,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -45,6 +46,32 @@ class FakeLnd:
     url: str = ""
     fails: list[tuple[int, bytes]] = field(default_factory=list)
     settled: int = 0
+    # Moved behind everybody's back, in millisatoshi.
+    extra_msat: int = 0
+    forwards: list[int] = field(default_factory=list)
+    transactions: list[dict[str, Any]] = field(default_factory=list)
+    closed_channels: int = 0
+
+    @property
+    def date(self) -> str:
+        return formatdate(self.now_s, usegmt=True)
+
+    @property
+    def local_msat(self) -> int:
+        """What the channels hold of ours: payments, forwards and whatever a test adds."""
+        sets = [s for each in self.invoices.values() for s in each["amp_invoice_state"].values()]
+        came = sum(int(each["amt_paid_msat"]) for each in self.invoices.values())
+        came += sum(int(each["amt_paid_msat"]) for each in sets if each["state"] == "SETTLED")
+        went = sum(
+            int(each["value_msat"]) + int(each["fee_msat"])
+            for each in self.payments.values()
+            if each["status"] == "SUCCEEDED"
+        )
+        return 10**12 + came - went + sum(self.forwards) + self.extra_msat
+
+    @property
+    def wallet_sat(self) -> int:
+        return 5_000_000 + sum(int(each["amount"]) for each in self.transactions)
 
     def add(self, name: str, msat: int, *, expiry_s: int = 600, is_amp: bool = False) -> str:
         index = max(self.invoices, default=0) + 1
@@ -163,6 +190,13 @@ class FakeLnd:
         }
         return payment_hash(name)
 
+    def answer_any(self, path: str, query: dict[str, str]) -> tuple[int, Any]:
+        if path == "/v1/switch":
+            return 200, self._forwards(query)
+        if path.startswith(("/v1/balance", "/v1/channels", "/v1/transactions")):
+            return 200, self._funds(path)
+        return self.answer(path, query)
+
     def answer(self, path: str, query: dict[str, str]) -> tuple[int, Any]:
         if path == "/v1/getinfo":
             return 200, {
@@ -205,6 +239,36 @@ class FakeLnd:
             }
         return 404, {"code": 5, "message": "Not Found", "details": []}
 
+    def _funds(self, path: str) -> Any:
+        return {
+            "/v1/balance/channels": {
+                "local_balance": {
+                    "sat": str(self.local_msat // 1000),
+                    "msat": str(self.local_msat),
+                },
+                "remote_balance": {"sat": "0", "msat": "0"},
+                "unsettled_local_balance": {"sat": "0", "msat": "0"},
+                "pending_open_local_balance": {"sat": "0", "msat": "0"},
+            },
+            "/v1/balance/blockchain": {
+                "total_balance": str(self.wallet_sat),
+                "confirmed_balance": str(self.wallet_sat),
+                "reserved_balance_anchor_chan": "10000",
+            },
+            "/v1/channels": {"channels": [{"initiator": False, "commit_fee": "2810"}]},
+            "/v1/channels/pending": {"total_limbo_balance": "0"},
+            "/v1/channels/closed": {"channels": [{}] * self.closed_channels},
+            "/v1/transactions": {"transactions": self.transactions},
+        }[path]
+
+    def _forwards(self, asked: dict[str, str]) -> Any:
+        start = int(asked.get("index_offset", "0"))
+        chosen = self.forwards[start : start + int(asked.get("num_max_events", "100"))]
+        return {
+            "forwarding_events": [{"fee_msat": str(each)} for each in chosen],
+            "last_offset_index": start + len(chosen),
+        }
+
 
 @contextlib.contextmanager
 def running_lnd(now_s: int) -> Iterator[FakeLnd]:
@@ -212,19 +276,30 @@ def running_lnd(now_s: int) -> Iterator[FakeLnd]:
     node = FakeLnd(now_s)
 
     class Handler(BaseHTTPRequestHandler):
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string(timestamp if timestamp is not None else node.now_s)
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self._answer({name: str(value) for name, value in body.items()})
+
         def do_GET(self) -> None:
+            self._answer(None)
+
+        def _answer(self, body: dict[str, str] | None) -> None:
             parts = urlsplit(self.path)
             node.requests.append(self.path)
             if node.fails:
-                status, body = node.fails.pop(0)
-                self._send(status, body)
+                status, content = node.fails.pop(0)
+                self._send(status, content)
                 return
             if self.headers.get("Grpc-Metadata-macaroon") != MACAROON.hex():
                 text = "verification failed: signature mismatch after caveat verification"
                 self._send(500, json.dumps({"code": 2, "message": text, "details": []}).encode())
                 return
             query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-            status, answer = node.answer(parts.path, query)
+            query |= body or {}
+            status, answer = node.answer_any(parts.path, query)
             self._send(status, json.dumps(answer).encode())
 
         def _send(self, status: int, body: bytes) -> None:

@@ -6,12 +6,16 @@ from masques_pipelines.warehouse.client import Warehouse
 
 ROWS: Final = 20
 # Times of now are within every retention; random ones would be dropped, or spread over partitions.
+# A small number is a yes or no, mostly; is_deleted of the engine must be.
 _BY_TYPE: Final = {
+    "UInt8": "number % 2",
     "Date": "today()",
     "DateTime64": "now64(9)",
     "Nullable(DateTime64": "now64(9)",
     "Decimal": "number + 0.5",
 }
+# The engine takes only 0 and 1 there, and every column of that kind is named is_….
+_FLAG: Final = "is_"
 # What migrations write themselves.
 _RECORD: Final = "masques_ops.schema_migrations"
 
@@ -53,6 +57,8 @@ def contents(warehouse: Warehouse) -> dict[str, tuple[int, int]]:
 
 
 def _value(name: str, kind: str) -> str:
+    if name.startswith(_FLAG) and kind == "UInt8":
+        return f"number % 2 AS {name}"
     for prefix, value in _BY_TYPE.items():
         if kind.startswith(prefix):
             return f"{value} AS {name}"

@@ -188,16 +188,23 @@ def record(warehouse: Warehouse, settings: Any, names: dict[str, str]) -> None:
         done = ingest_all(warehouse, settings)
     if done.rows_written:
         raise SystemExit("the third run still wrote rows")
-    newest_s = max(
-        int(each["response"]["result"]["timestamp"], 16)
-        for each in exchanges["base"]
-        if isinstance(each["request"][2], dict)
-        and each["request"][2]["method"] == "eth_getBlockByNumber"
-    )
+    newest_s = max(_block_times(exchanges["base"]))
     for name, found in exchanges.items():
         text = json.dumps({"recorded_at_s": newest_s, "exchanges": found}, indent=0)
         (TARGET / f"{name}.json").write_text(text + "\n")
     sys.stdout.write(warehouse.text(SUMMARY))
+
+
+def _block_times(value: Any) -> Iterator[int]:
+    """Yields the times of all blocks in a conversation, of single calls and of batches."""
+    if isinstance(value, list):
+        for each in value:
+            yield from _block_times(each)
+    elif isinstance(value, dict):
+        if isinstance(value.get("timestamp"), str):
+            yield int(value["timestamp"], 16)
+        for each in value.values():
+            yield from _block_times(each)
 
 
 if __name__ == "__main__":

@@ -44,60 +44,130 @@ DIALECTS: dict[str, Words] = {
 }
 
 
-class Limited(httpx2.BaseTransport):
+Change = Callable[[Any], Any]
+
+
+def answers_of(request: httpx2.Request) -> tuple[list[dict[str, Any]], bool]:
+    """Returns the calls of a request, and whether they are a batch."""
+    body = json.loads(request.content)
+    return (body, True) if isinstance(body, list) else ([body], False)
+
+
+class Front(httpx2.BaseTransport):
+    """A provider before a chain: answers itself, or changes what the chain answers."""
+
+    def __init__(self, inner: httpx2.BaseTransport | None = None) -> None:
+        self._inner = inner or httpx2.HTTPTransport()
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        calls, is_batch = answers_of(request)
+        refused = self.refuse(calls, is_batch=is_batch)
+        if refused is not None:
+            return refused
+        answer = self._inner.handle_request(request)
+        answer.read()
+        parsed = answer.json()
+        by_id = {each["id"]: each for each in (parsed if is_batch else [parsed])}
+        changed = [self.change(call, dict(by_id[call["id"]])) for call in calls]
+        return httpx2.Response(200, json=changed if is_batch else changed[0])
+
+    def refuse(self, calls: list[dict[str, Any]], *, is_batch: bool) -> httpx2.Response | None:
+        """Returns an answer that never reached the chain, None to ask it."""
+        del calls, is_batch
+        return None
+
+    def change(self, call: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        """Returns the answer of one call as this provider gives it."""
+        del call
+        return answer
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class Limited(Front):
     """A provider that serves ranges up to a limit."""
 
-    def __init__(self, limit: int, dialect: str) -> None:
-        self._inner = httpx2.HTTPTransport()
+    def __init__(self, limit: int, dialect: str, inner: httpx2.BaseTransport | None = None) -> None:
+        super().__init__(inner)
         self._limit = limit
         self._words = DIALECTS[dialect]
         self.served = 0
         self.refused = 0
 
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        body = json.loads(request.content)
-        if isinstance(body, dict) and body["method"] == "eth_getLogs":
-            query = body["params"][0]
-            first, last = int(query["fromBlock"], 16), int(query["toBlock"], 16)
-            if last - first + 1 > self._limit:
-                self.refused += 1
-                code, message = self._words(self._limit, first)
-                error = {"code": code, "message": message}
-                return httpx2.Response(400, json={"jsonrpc": "2.0", "id": 0, "error": error})
+    def change(self, call: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        if call["method"] != "eth_getLogs":
+            return answer
+        query = call["params"][0]
+        first, last = int(query["fromBlock"], 16), int(query["toBlock"], 16)
+        if last - first + 1 <= self._limit:
             self.served += 1
-        return self._inner.handle_request(request)
+            return answer
+        self.refused += 1
+        code, message = self._words(self._limit, first)
+        return {"jsonrpc": "2.0", "id": call["id"], "error": {"code": code, "message": message}}
 
-    def close(self) -> None:
-        self._inner.close()
+
+class Refusing(Front):
+    """A provider that fails for wide ranges or for batches, below JSON-RPC."""
+
+    def __init__(
+        self,
+        failure: httpx2.Response | Exception,
+        *,
+        limit: int | None = None,
+        inner: httpx2.BaseTransport | None = None,
+    ) -> None:
+        super().__init__(inner)
+        self._failure = failure
+        self._limit = limit
+        self.refused = 0
+
+    def refuse(self, calls: list[dict[str, Any]], *, is_batch: bool) -> httpx2.Response | None:
+        if self._limit is None:
+            is_refused = is_batch
+        else:
+            spans = [c["params"][0] for c in calls if c["method"] == "eth_getLogs"]
+            is_refused = any(
+                int(s["toBlock"], 16) - int(s["fromBlock"], 16) >= self._limit for s in spans
+            )
+        if not is_refused:
+            return None
+        self.refused += 1
+        if isinstance(self._failure, Exception):
+            raise self._failure
+        return self._failure
 
 
-class Spoiled(httpx2.BaseTransport):
+class Spoiled(Front):
     """A provider that spoils answers by order: each entry spoils the next matching request.
 
     An entry is (method, what): what is an HTTP answer, an exception, or a change of the result.
+    What `always` names is changed in every answer.
     """
 
-    def __init__(self) -> None:
-        self._inner = httpx2.HTTPTransport()
+    def __init__(self, inner: httpx2.BaseTransport | None = None) -> None:
+        super().__init__(inner)
         self.orders: list[tuple[str, Any]] = []
+        self.always: dict[str, Change] = {}
+        self._now: tuple[str, Change] | None = None
 
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        body = json.loads(request.content)
-        method = body["method"] if isinstance(body, dict) else body[0]["method"]
-        what = None
-        if self.orders and self.orders[0][0] in ("*", method):
-            what = self.orders.pop(0)[1]
+    def refuse(self, calls: list[dict[str, Any]], *, is_batch: bool) -> httpx2.Response | None:
+        del is_batch
+        self._now = None
+        methods = {"*", *(call["method"] for call in calls)}
+        if not self.orders or self.orders[0][0] not in methods:
+            return None
+        method, what = self.orders.pop(0)
         if isinstance(what, Exception):
             raise what
         if isinstance(what, httpx2.Response):
             return what
-        answer = self._inner.handle_request(request)
-        if what is None:
-            return answer
-        answer.read()
-        changed = answer.json()
-        changed["result"] = what(changed["result"])
-        return httpx2.Response(200, json=changed)
+        self._now = (method, what)
+        return None
 
-    def close(self) -> None:
-        self._inner.close()
+    def change(self, call: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        for method, what in (self._now or ("", None), *self.always.items()):
+            if what is not None and method == call["method"] and "result" in answer:
+                answer["result"] = what(answer["result"])
+        return answer

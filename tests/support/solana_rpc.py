@@ -52,9 +52,11 @@ class Solana:
     start_s: int = field(default_factory=lambda: int(time.time()) - 3600)
     url: str = ""
     head: int = FIRST_SLOT
+    first_available: int = 0
     before_send: Callable[[], object] = lambda: None
     requests: list[str] = field(default_factory=list)
     landed: list[dict[str, Any]] = field(default_factory=list)
+    forgotten: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.svm = LiteSVM()
@@ -163,6 +165,7 @@ class Solana:
 
     def forget(self, signature: str) -> None:
         """Forks a transaction away."""
+        self.forgotten += [each for each in self.landed if each["signature"] == signature]
         self.landed = [each for each in self.landed if each["signature"] != signature]
 
     def _lamports(self, keys: list[str]) -> list[int]:
@@ -228,6 +231,45 @@ class Solana:
                 "space": len(account.data),
             }
         )
+
+    def _get_multiple_accounts(self, addresses: list[str], options: dict[str, Any]) -> Any:
+        """As of the slot of the commitment: what landed later is taken back."""
+        slot = self._slot_of(options)
+        value: list[dict[str, Any] | None] = []
+        for address in addresses:
+            account = self.svm.get_account(Pubkey.from_string(address))
+            if account is None:
+                value.append(None)
+                continue
+            data = bytearray(account.data)
+            if len(data) >= 72 and address not in self.mints:
+                units = int.from_bytes(data[64:72], "little") - self._units_after(address, slot)
+                data[64:72] = units.to_bytes(8, "little")
+            value.append(
+                {
+                    "lamports": account.lamports,
+                    "data": [base64.b64encode(bytes(data)).decode(), "base64"],
+                    "owner": str(account.owner),
+                    "executable": account.executable,
+                    "rentEpoch": 0,
+                    "space": len(account.data),
+                }
+            )
+        return {"context": {"apiVersion": "3.0.0", "slot": slot}, "value": value}
+
+    def _units_after(self, address: str, slot: int) -> int:
+        total = 0
+        for each in [*self.forgotten, *self.landed]:
+            if each["slot"] > slot or each in self.forgotten:
+                keys = [k["pubkey"] for k in each["transaction"]["message"]["accountKeys"]]
+                for name, sign in (("preTokenBalances", -1), ("postTokenBalances", 1)):
+                    for balance in each["meta"][name]:
+                        if keys[balance["accountIndex"]] == address:
+                            total += sign * int(balance["uiTokenAmount"]["amount"])
+        return total
+
+    def _get_first_available_block(self) -> int:
+        return self.first_available
 
     def _simulate_transaction(self, encoded: str, options: Any = None) -> Any:
         transaction = VersionedTransaction.from_bytes(base64.b64decode(encoded))

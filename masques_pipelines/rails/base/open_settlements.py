@@ -3,150 +3,470 @@
 Such a settlement failed, expired, was reorganised out of the chain, or is still pending. The scan
 must have read every transfer up to the head before this runs.
 
+`failed` needs a proof that the chain gives: the authorization was cancelled, it paid somebody else,
+or the contract says at the final block, after the deadline, that it was never used; a payment that
+was in a block is gone when the final chain has another block there. What was merely not seen is
+unknown, with a reason. An announcement that nobody can decide any more is closed: nobody looks at
+it again, and the scan opens it when its payment comes all the same.
+
 A node that lags behind looks like a reorganisation, so nothing is failed before the final block is
-past it. authorizationState is true for used and for canceled: it does not prove a payment.
+past it. authorizationState is true for used and for canceled: the events tell them apart.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
-from masques_pipelines.rails.base.transfers import AUTHORIZATION_STATE, address_topic, network_fee
-from masques_pipelines.rails.base.window import BaseConfig, Block, Window
+from masques_pipelines.rails.base.logs import LogReader
+from masques_pipelines.rails.base.messages import (
+    FoundLog,
+    Header,
+    Receipt,
+    ShapeError,
+    Transaction,
+    is_address,
+    is_hash,
+    parse_or_none,
+    word,
+)
+from masques_pipelines.rails.base.transfers import (
+    AUTHORIZATION_CANCELED,
+    AUTHORIZATION_STATE,
+    AUTHORIZATION_USED,
+    address_topic,
+    ended,
+    network_fee,
+)
+from masques_pipelines.rails.base.window import BaseConfig, Window
 from masques_pipelines.rails.node import JsonRpc
-from masques_pipelines.rails.protocol import Observation, OpenSettlement
+from masques_pipelines.rails.protocol import (
+    ANSWER,
+    CLOSED,
+    Finding,
+    Observation,
+    OpenSettlement,
+    RailUnavailableError,
+)
 
-# Resolved in one fetch, the oldest first; the rest waits for the next fetch.
-OPEN_MAX: Final = 1_000
+# Payments that one fetch asks the node about; the next fetch continues behind the last of them.
+DECISIONS_MAX: Final = 500
+# Open settlements that one fetch looks through without asking anybody.
+LOOKED_MAX: Final = 10_000
+# Another fetch follows at once when so many of them were closed.
+CLOSED_MIN: Final = 1_000
+# A payer may sign any deadline: after this time nobody waits for it any more.
+UNDECIDED_S: Final = 7 * 24 * 3600
+# Authorizations in one search for their events, and ranges of blocks that it may take.
+EVENTS_PER_QUERY: Final = 50
+EVENT_RANGES_MAX: Final = 50
+# The block of an announcement is estimated; its line may be late, and its clock wrong.
+EVENT_MARGIN_S: Final = 3600
+EVENT_MARGIN_BLOCKS: Final = 100
 # Attribute: the block that a payment was in before a reorganisation removed it.
 REORGED_FROM: Final = "reorged_from"
-_NONCE_HEX_LENGTH: Final = 66
+_ABANDONED: Final = ("refused", "verified")
+_GET_RECEIPT: Final = "eth_getTransactionReceipt"
+_GET_TRANSACTION: Final = "eth_getTransactionByHash"
+
+Observe = Callable[[Window, Sequence[Receipt]], Mapping[str, Sequence[Observation]]]
+
+
+@dataclass
+class _Spent:
+    """An open settlement whose authorization is used or cancelled, and nobody saw how."""
+
+    each: OpenSettlement
+    log: FoundLog | None = None
 
 
 class OpenSettlementResolver:
     """Resolves open settlements against one window."""
 
-    def __init__(  # noqa: PLR0913 - the state of one fetch, and two calls of the rail, by name
+    def __init__(
         self,
         rpc: JsonRpc,
         config: BaseConfig,
         window: Window,
-        start: Mapping[str, Any],
         *,
-        observe: Callable[[Window, Sequence[Mapping[str, Any]]], Sequence[Observation]],
-        header: Callable[[int | str], Block],
+        observe: Observe,
     ) -> None:
         self._rpc = rpc
         self._config = config
         self._window = window
-        self._since_s = int(start["since"]["time_s"])
         self._observe = observe
-        self._header = header
-        self._final_s = int(window.final["timestamp"], 16)
+        self._final_s = window.final.timestamp
+        self._headers: dict[int, Header | None] = {}
+        self._closed = 0
 
-    def resolve(self, unseen: Sequence[OpenSettlement]) -> None:
-        """Adds to the window an observation of each settlement that can be resolved now."""
-        chosen = sorted(unseen, key=lambda each: each.latest.timestamp_ns)[:OPEN_MAX]
-        chosen = [each for each in chosen if each.latest.network == self._config.network]
-        hashes = sorted({each.latest.tx_hash for each in chosen if each.latest.tx_hash})
-        answers = self._rpc.batch("eth_getTransactionReceipt", [[tx] for tx in hashes])
-        receipts = {tx: found for tx, found in zip(hashes, answers, strict=True) if found}
-        for each in chosen:
-            if each.settlement_id in self._window.seen:
-                continue
-            resolved = self._by_receipt(each, receipts.get(each.latest.tx_hash))
-            if each.settlement_id in self._window.seen:
-                continue  # its transaction was read just now
-            resolved = resolved or self._by_reorg(each, receipts) or self._by_deadline(each)
-            if resolved is not None:
-                self._window.observations.append(resolved)
+    def resolve(
+        self, pages: Iterable[Sequence[OpenSettlement]], logs: LogReader, *, since_s: int
+    ) -> tuple[str, bool]:
+        """Adds to the window an observation of each settlement that can be resolved now.
 
-    def _by_receipt(
-        self, each: OpenSettlement, receipt: Mapping[str, Any] | None
-    ) -> Observation | None:
-        """Resolves by the receipt of the transaction that the journal or the chain named."""
-        if receipt is None or int(receipt["blockNumber"], 16) > self._window.final_number:
-            return None
-        if receipt["status"] == "0x0":
-            return self._failed(
-                each,
-                "transaction_reverted",
-                timestamp_ns=each.latest.timestamp_ns,
-                block_height=int(receipt["blockNumber"], 16),
-                block_hash=receipt["blockHash"],
-                network_fee=network_fee(receipt),
-                fee_currency="ETH",
-            )
-        # Mined before the start of the scan, or an attempt without an authorization to match it by.
-        made = self._observe(self._window, [receipt])
-        if any(found.settlement_id == each.settlement_id for found in made):
-            return None
-        if any(
-            (found.asset, found.to_address) == (each.latest.asset, each.latest.to_address)
-            for found in made
-        ) and not _has_nonce(each.latest):
-            return self._failed(
-                each, "recorded_under_transaction", timestamp_ns=each.latest.timestamp_ns
-            )
-        return None
+        Args:
+            pages: All open settlements, once, around the circle from the last one looked at.
+            logs: Searches for events.
+            since_s: Time of the first block that was read.
 
-    def _by_reorg(self, each: OpenSettlement, receipts: Mapping[str, Any]) -> Observation | None:
+        Returns:
+            The last one looked at, '' when all were; and whether this fetch may be the last: not
+            while abandoned announcements are closed in bulk.
+        """
+        due: list[OpenSettlement] = []
+        looked, number = "", 0
+        for page in pages:
+            for each in page:
+                number += 1
+                if not self._close(each) and self._is_due(each, since_s):
+                    due.append(each)
+                looked = str(each.settlement_id)
+                if len(due) >= DECISIONS_MAX:
+                    self._decide(due, logs)
+                    return looked, True
+            if number >= LOOKED_MAX:
+                self._decide(due, logs)
+                return looked, self._closed < CLOSED_MIN
+        self._decide(due, logs)
+        return "", True
+
+    def recheck(self, recorded: Sequence[OpenSettlement]) -> list[OpenSettlement]:
+        """Looks at payments that are recorded as confirmed in blocks that were just read again.
+
+        One that the scan did not see is gone when the final chain has another block there;
+        otherwise the search for logs was incomplete, and its receipt is read.
+
+        Returns:
+            Those that are gone: they are open again.
+        """
+        unseen = [
+            each
+            for each in recorded
+            if self._is_ours(each) and each.settlement_id not in self._window.seen
+        ]
+        opened: list[OpenSettlement] = []
+        for start in range(0, len(unseen), DECISIONS_MAX):
+            chunk = unseen[start : start + DECISIONS_MAX]
+            receipts = self._receipts(chunk)
+            self._window.count("recorded_not_seen", len(chunk))
+            for each in chunk:
+                if each.settlement_id in self._window.seen or each.latest.tx_hash in receipts:
+                    continue
+                if self._left_its_block(each.latest):
+                    gone = _gone(each.latest)
+                    self._window.observations.append(gone)
+                    opened.append(replace(each, latest=gone))
+        return opened
+
+    def _is_ours(self, each: OpenSettlement) -> bool:
+        return each.latest.network == self._config.network
+
+    def _close(self, each: OpenSettlement) -> bool:
+        """Closes what nobody will decide any more, without asking the node."""
+        latest = each.latest
+        if not self._is_ours(each) or each.settlement_id in self._window.seen:
+            return True
+        if latest.block_hash or REORGED_FROM in latest.attributes:
+            return False
+        is_past = each.deadline_s is not None and self._final_s > each.deadline_s
+        # Verified or refused, and never sent: an authorization that is not used has no trace.
+        if is_past and not latest.tx_hash and latest.attributes.get(ANSWER) in _ABANDONED:
+            self._unknown(each, "not_seen_until_deadline")
+            return True
+        is_old = self._final_s > latest.timestamp_ns // 10**9 + UNDECIDED_S
+        if is_old and not (is_past and _has_authorization(latest)):
+            self._unknown(each, "undecided")
+            return True
+        return False
+
+    def _is_due(self, each: OpenSettlement, since_s: int) -> bool:
+        """Returns whether the node may know how a payment ended.
+
+        Before its deadline a payment to us is found by the scan, and nothing else ends it.
+        """
+        latest = each.latest
+        if latest.block_hash:
+            return latest.block_height is None or latest.block_height <= self._window.final_number
+        if each.deadline_s is None:
+            return is_hash(latest.tx_hash) or REORGED_FROM in latest.attributes
+        was_read = latest.timestamp_ns >= since_s * 10**9
+        return self._final_s > each.deadline_s or (not was_read and is_hash(latest.tx_hash))
+
+    def _decide(self, due: Sequence[OpenSettlement], logs: LogReader) -> None:
+        receipts = self._receipts(due)
+        unseen = [each for each in due if each.settlement_id not in self._window.seen]
+        ended_ones = []
+        for each in unseen:
+            is_past = each.deadline_s is not None and self._final_s > each.deadline_s
+            if is_past and _has_authorization(each.latest):
+                if not self._is_in_final_block(each.latest):
+                    ended_ones.append(each)
+            elif not self._reorg(each, receipts) and is_past:
+                self._end_without_authorization(each, receipts)
+        self._decide_authorizations(ended_ones, receipts, logs)
+
+    def _receipts(self, due: Sequence[OpenSettlement]) -> dict[str, Receipt]:
+        """Reads the receipts of transactions that were named, and observes their payments."""
+        hashes = sorted({each.latest.tx_hash for each in due if is_hash(each.latest.tx_hash)})
+        answers = self._rpc.many([(_GET_RECEIPT, [tx]) for tx in hashes])
+        found: dict[str, Receipt] = {}
+        for tx, answer in zip(hashes, answers, strict=True):
+            receipt = None if answer is None else parse_or_none(Receipt, answer, _GET_RECEIPT)
+            if receipt is not None and receipt.transaction_hash == tx:
+                found[tx] = receipt
+            elif answer is not None:
+                self._window.count("receipts_unreadable")
+        final = [r for r in found.values() if r.block_number <= self._window.final_number]
+        accepted = self._observe(self._window, [r for r in final if r.status])
+        return {
+            tx: receipt
+            for tx, receipt in found.items()
+            if tx in accepted or not receipt.status or receipt not in final
+        }
+
+    # Payments that were in a block ------------------------------------------------------------
+
+    def _reorg(self, each: OpenSettlement, receipts: Mapping[str, Receipt]) -> bool:
         """Resolves a payment that was in a block which is not part of the final chain."""
         latest = each.latest
         if latest.tx_hash in receipts or not self._left_its_block(latest):
-            return None
-        gone = replace(
-            latest,
-            source="chain",
-            block_height=None,
-            block_hash="",
-            confirmations=0,
-            finality="",
-            attributes={REORGED_FROM: latest.block_hash, **latest.attributes},
-        )
-        if each.deadline_s is not None and self._final_s <= each.deadline_s:
-            return gone  # it may be sent again until its deadline
-        if self._rpc.call("eth_getTransactionByHash", latest.tx_hash):
-            return gone  # it is waiting to be mined again
-        return self._failed(
-            replace(each, latest=gone), "reorged_out", timestamp_ns=latest.timestamp_ns
-        )
+            return False
+        gone = _gone(latest)
+        is_past = each.deadline_s is None or self._final_s > each.deadline_s
+        if not is_past or self._is_waiting_to_be_mined(latest):
+            self._window.observations.append(gone)  # it may come back
+        else:
+            self._failed(
+                replace(each, latest=gone), "reorged_out", timestamp_ns=latest.timestamp_ns
+            )
+        return True
+
+    def _is_waiting_to_be_mined(self, latest: Observation) -> bool:
+        (answer,) = self._rpc.many([(_GET_TRANSACTION, [latest.tx_hash])])
+        return answer is not None  # an error proves nothing
 
     def _left_its_block(self, latest: Observation) -> bool:
         """Returns whether the final chain has another block at the payment's height."""
-        height = latest.block_height
-        if not latest.block_hash or height is None:
+        if not latest.block_hash or latest.block_height is None:
             return REORGED_FROM in latest.attributes
-        if height > self._window.final_number:
+        if latest.block_height > self._window.final_number:
             return False
         # The same block: the answer came from a replica without its logs, and the payment is there.
-        return bool(self._header(height)["hash"] != latest.block_hash)
+        header = self._header(latest.block_height)
+        return header is not None and header.hash != latest.block_hash
 
-    def _by_deadline(self, each: OpenSettlement) -> Observation | None:
-        """Resolves a payment that was not made before its deadline."""
-        latest, deadline_s = each.latest, each.deadline_s
-        if deadline_s is None or self._final_s <= deadline_s or latest.block_hash:
-            return None
-        is_used = _has_nonce(latest) and self._is_used(latest)
-        was_read = latest.timestamp_ns >= self._since_s * 10**9
-        # An authorization that is unused after its deadline was never paid, whether read or not.
-        if not was_read and (is_used or not _has_nonce(latest)):
-            if latest.failure_reason == "before_scan_start":
-                return None
-            return replace(
-                latest, source="chain", status="unknown", failure_reason="before_scan_start"
+    def _is_in_final_block(self, latest: Observation) -> bool:
+        return bool(latest.block_hash) and not self._left_its_block(latest)
+
+    def _header(self, number: int) -> Header | None:
+        """Returns a block's header, None when the node does not answer one now."""
+        if number not in self._headers:
+            (answer,) = self._rpc.many([("eth_getBlockByNumber", [hex(number), False])])
+            self._headers[number] = parse_or_none(Header, answer, "eth_getBlockByNumber")
+        return self._headers[number]
+
+    # Announcements after their deadline -------------------------------------------------------
+
+    def _end_without_authorization(
+        self, each: OpenSettlement, receipts: Mapping[str, Receipt]
+    ) -> None:
+        """Closes an announcement that nothing on the chain can be matched with."""
+        receipt = receipts.get(each.latest.tx_hash)
+        if receipt is None:
+            self._unknown(each, "transaction_not_found")
+        elif not receipt.status:
+            self._unknown(each, "transaction_reverted")
+        elif receipt.block_number <= self._window.final_number and not self._is_recorded(
+            each, receipt
+        ):
+            self._unknown(each, "paid_nothing_to_us")
+
+    def _is_recorded(self, each: OpenSettlement, receipt: Receipt) -> bool:
+        """Returns whether the same money is recorded by its transaction: the link is folded."""
+        return any(
+            made.tx_hash == receipt.transaction_hash
+            and (made.asset, made.to_address) == (each.latest.asset, each.latest.to_address)
+            for made in self._window.observations
+        )
+
+    def _decide_authorizations(
+        self, due: Sequence[OpenSettlement], receipts: Mapping[str, Receipt], logs: LogReader
+    ) -> None:
+        """Decides by the contract: after its deadline a payment is unused, used or cancelled."""
+        block = hex(self._window.final_number)
+        answers = self._rpc.many([("eth_call", [_state_of(each.latest), block]) for each in due])
+        unused, spent = [], []
+        for each, answer in zip(due, answers, strict=True):
+            try:
+                state = word(answer, "authorizationState")
+            except ShapeError:
+                self._window.count("states_unreadable")
+                self._without_state(each)
+                continue
+            if state:
+                spent.append(_Spent(each))
+            else:
+                unused.append(each)
+        self._expire(unused, receipts)
+        self._end_spent(spent, logs)
+
+    def _without_state(self, each: OpenSettlement) -> None:
+        """Waits a while: the contract has no authorizations, or the node no state."""
+        if self._final_s > (each.deadline_s or 0) + UNDECIDED_S:
+            self._unknown(each, "undecided")
+
+    def _expire(self, unused: Sequence[OpenSettlement], receipts: Mapping[str, Receipt]) -> None:
+        reverted = {
+            each.settlement_id: receipt
+            for each in unused
+            if (receipt := receipts.get(each.latest.tx_hash))
+            and not receipt.status
+            and receipt.block_number <= self._window.final_number
+        }
+        carriers = self._carriers([each for each in unused if each.settlement_id in reverted])
+        for each in unused:
+            receipt = reverted.get(each.settlement_id)
+            if receipt is not None and each.settlement_id in carriers:
+                self._reverted(each, receipt)
+            elif REORGED_FROM in each.latest.attributes or each.latest.block_hash:
+                self._failed(
+                    replace(each, latest=_without_block(each.latest)),
+                    "reorged_out",
+                    timestamp_ns=each.latest.timestamp_ns,
+                )
+            else:
+                self._failed(
+                    each, "authorization_expired", timestamp_ns=(each.deadline_s or 0) * 10**9
+                )
+
+    def _carriers(self, named: Sequence[OpenSettlement]) -> set[Any]:
+        """Returns which of the payments are in the call of the transaction that was named."""
+        answers = self._rpc.many([(_GET_TRANSACTION, [each.latest.tx_hash]) for each in named])
+        found = set()
+        for each, answer in zip(named, answers, strict=True):
+            transaction = parse_or_none(Transaction, answer, _GET_TRANSACTION)
+            if transaction is not None and transaction.hash == each.latest.tx_hash:
+                is_in = (each.latest.payment_ref[2:].lower(), each.latest.payer[2:].lower())
+                if all(part in transaction.input for part in is_in):
+                    found.add(each.settlement_id)
+        return found
+
+    def _reverted(self, each: OpenSettlement, receipt: Receipt) -> None:
+        header = self._header(receipt.block_number)
+        if header is None or header.hash != receipt.block_hash:
+            return  # not the chain's own: looked at again
+        time_s = header.timestamp
+        self._failed(
+            each,
+            "transaction_reverted",
+            timestamp_ns=time_s * 10**9,
+            block_height=receipt.block_number,
+            block_hash=receipt.block_hash,
+            network_fee=network_fee(receipt, time_s),
+            fee_currency="ETH",
+        )
+
+    def _end_spent(self, spent: Sequence[_Spent], logs: LogReader) -> None:
+        """Finds the events that used or cancelled authorizations, and reads what they paid."""
+        if not spent:
+            return
+        self._find_events(spent, logs)
+        hashes = sorted({one.log.transaction_hash for one in spent if one.log})
+        answers = self._rpc.many([(_GET_RECEIPT, [tx]) for tx in hashes])
+        receipts = {
+            tx: receipt
+            for tx, answer in zip(hashes, answers, strict=True)
+            if answer is not None
+            and (receipt := parse_or_none(Receipt, answer, _GET_RECEIPT))
+            and receipt.transaction_hash == tx
+        }
+        accepted = self._observe(self._window, list(receipts.values()))
+        for one in spent:
+            if one.each.settlement_id in self._window.seen:
+                self._window.count("found_by_event")  # the scan's search for logs was incomplete
+            elif one.log is None or one.log.transaction_hash not in accepted:
+                self._unknown(one.each, "used_unseen")
+            else:
+                self._by_event(one.each, receipts[one.log.transaction_hash])
+
+    def _by_event(self, each: OpenSettlement, receipt: Receipt) -> None:
+        latest = each.latest
+        how = ended(receipt, latest.asset, latest.payer, latest.payment_ref)
+        header = self._header(receipt.block_number)
+        if how is None or header is None or (how.is_used and how.receiver is None):
+            self._unknown(each, "used_unseen")
+            return
+        if how.is_used and how.receiver == latest.to_address:
+            # Paid as the gate asked, and not to an address of the settings.
+            self._unknown(each, "paid_outside_treasury", tx_hash=receipt.transaction_hash)
+            self._window.findings.append(
+                Finding(
+                    settlement_id=latest.settlement_id,
+                    kind="paid_outside_treasury",
+                    detail=f"{receipt.transaction_hash} paid {latest.to_address}, which is not in "
+                    "MASQUES_BASE_TREASURY: add it and rewind, or correct the gate's payTo",
+                    rail=latest.rail,
+                )
             )
-        reason = "transaction_not_found"
-        if _has_nonce(latest):
-            reason = "authorization_canceled" if is_used else "authorization_expired"
-        return self._failed(each, reason, timestamp_ns=deadline_s * 10**9)
+            return
+        self._failed(
+            replace(each, latest=replace(latest, tx_hash=receipt.transaction_hash)),
+            "paid_elsewhere" if how.is_used else "authorization_canceled",
+            timestamp_ns=header.timestamp * 10**9,
+            block_height=receipt.block_number,
+            block_hash=receipt.block_hash,
+        )
 
-    def _is_used(self, latest: Observation) -> bool:
-        """Returns whether the authorization was used or canceled; both end it."""
-        data = AUTHORIZATION_STATE + address_topic(latest.payer)[2:] + latest.payment_ref[2:]
-        answer = self._rpc.call("eth_call", {"to": latest.asset, "data": data}, "latest")
-        return int(answer, 16) == 1
+    def _find_events(self, spent: Sequence[_Spent], logs: LogReader) -> None:
+        first = self._first_block(spent, logs)
+        by_key = {_key_of(one.each.latest): one for one in spent}
+        for start in range(0, len(spent), EVENTS_PER_QUERY):
+            chunk = [one.each.latest for one in spent[start : start + EVENTS_PER_QUERY]]
+            query = {
+                "address": sorted({each.asset for each in chunk}),
+                "topics": [
+                    [AUTHORIZATION_USED, AUTHORIZATION_CANCELED],
+                    sorted({address_topic(each.payer) for each in chunk}),
+                    sorted({each.payment_ref for each in chunk}),
+                ],
+            }
+            try:
+                for _first, _last, found in logs.read([query], first, self._window.final_number):
+                    for answer in found:
+                        log = parse_or_none(FoundLog, answer, "eth_getLogs")
+                        if log and not log.removed and (one := by_key.get(_key_of_log(log))):
+                            one.log = log
+            except RailUnavailableError:
+                self._window.count("events_not_searched")
+
+    def _first_block(self, spent: Sequence[_Spent], logs: LogReader) -> int:
+        """Returns the block to search events from: before the first announcement, within limits."""
+        final = self._window.final_number
+        announced_s = min(one.each.latest.timestamp_ns for one in spent) // 10**9
+        earlier = max(0, final - 1_000)
+        header = self._header(earlier)
+        took_s = max(1, self._final_s - header.timestamp) if header else 0
+        per_s = (final - earlier) / took_s if took_s else 1.0
+        back = (self._final_s - announced_s + EVENT_MARGIN_S) * per_s + EVENT_MARGIN_BLOCKS
+        return max(0, final - int(min(max(back, 0), EVENT_RANGES_MAX * logs.size)))
+
+    # Results ----------------------------------------------------------------------------------
+
+    def _unknown(self, each: OpenSettlement, reason: str, *, tx_hash: str = "") -> None:
+        """Closes a payment that nothing proves anything of."""
+        latest = each.latest
+        self._window.count(f"closed_{reason}")
+        self._closed += 1
+        self._window.observations.append(
+            replace(
+                latest,
+                source="chain",
+                status="unknown",
+                failure_reason=reason,
+                tx_hash=tx_hash or latest.tx_hash,
+                attributes={**latest.attributes, CLOSED: reason},
+            )
+        )
 
     def _failed(  # noqa: PLR0913 - the fields of one record, by name
         self,
@@ -158,22 +478,64 @@ class OpenSettlementResolver:
         fee_currency: str = "",
         block_height: int | None = None,
         block_hash: str = "",
-    ) -> Observation:
-        return replace(
-            each.latest,
-            source="chain",
-            status="failed",
-            failure_reason=reason,
-            finality=self._config.finality,
-            timestamp_ns=timestamp_ns,
-            block_height=block_height,
-            block_hash=block_hash,
-            confirmations=0,
-            network_fee=network_fee,
-            fee_currency=fee_currency or each.latest.fee_currency,
+    ) -> None:
+        self._window.observations.append(
+            replace(
+                each.latest,
+                source="chain",
+                status="failed",
+                failure_reason=reason,
+                finality=self._config.finality,
+                timestamp_ns=timestamp_ns,
+                block_height=block_height,
+                block_hash=block_hash,
+                confirmations=0,
+                network_fee=network_fee,
+                fee_currency=fee_currency or each.latest.fee_currency,
+            )
         )
 
 
-def _has_nonce(latest: Observation) -> bool:
-    """Returns whether the payment is identified by an EIP-3009 authorization."""
-    return len(latest.payment_ref) == _NONCE_HEX_LENGTH and latest.payment_ref != latest.tx_hash
+def _gone(latest: Observation) -> Observation:
+    """Returns a payment that was in a block as one that is in none."""
+    return replace(
+        latest,
+        source="chain",
+        status="pending",
+        failure_reason="",
+        block_height=None,
+        block_hash="",
+        confirmations=0,
+        finality="",
+        attributes={REORGED_FROM: latest.block_hash, **latest.attributes},
+    )
+
+
+def _without_block(latest: Observation) -> Observation:
+    if not latest.block_hash:
+        return latest
+    attributes = {REORGED_FROM: latest.block_hash, **latest.attributes}
+    return replace(latest, block_height=None, block_hash="", attributes=attributes)
+
+
+def _has_authorization(latest: Observation) -> bool:
+    """Returns whether the payment is identified by an EIP-3009 authorization that can be read."""
+    return (
+        is_hash(latest.payment_ref)
+        and latest.payment_ref != latest.tx_hash
+        and is_address(latest.payer)
+        and is_address(latest.asset)
+    )
+
+
+def _state_of(latest: Observation) -> dict[str, str]:
+    data = AUTHORIZATION_STATE + address_topic(latest.payer)[2:] + latest.payment_ref[2:]
+    return {"to": latest.asset, "data": data}
+
+
+def _key_of(latest: Observation) -> tuple[str, ...]:
+    return latest.asset, address_topic(latest.payer), latest.payment_ref.lower()
+
+
+def _key_of_log(log: FoundLog) -> tuple[str, ...]:
+    return (log.address, *log.topics[1:])

@@ -5,51 +5,63 @@ older cursor it gives the same settlements: blocks below the finality do not cha
 
 All blocks above the final one are scanned in every fetch, so a reorganisation needs no special
 path: a payment that moved is observed in its new block under the same id. Only final blocks move
-the cursor.
+the cursor. After a rewind, what is recorded in the blocks that are read again and is not on the
+chain any more is looked at too.
+
+A transaction at a final height whose receipt the node does not answer waits in the cursor, so that
+it stops nobody; what stays unreadable goes to quarantine.
+
+Calls of a fetch with nothing new, however many payments are open: one request for chain, final
+block, head and anchor; one for each range of blocks above the final one (all of them, where the
+provider takes 600 blocks at once); one for the balances; and at most DECISIONS_MAX looks at open
+payments that can be decided, 50 a request.
 """
 
 import contextlib
-import json
+import itertools
+import logging
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from masques_pipelines.errors import SettingError
-from masques_pipelines.money import is_representable, whole_units
+from masques_pipelines.rails.base.balances import read_balances
 from masques_pipelines.rails.base.logs import LogReader
-from masques_pipelines.rails.base.open_settlements import OpenSettlementResolver
-from masques_pipelines.rails.base.transfers import (
-    TRANSFER,
-    Transfer,
-    address_topic,
-    network_fee,
-    transfers,
+from masques_pipelines.rails.base.messages import (
+    Header,
+    ShapeError,
+    is_address,
+    nonsense,
+    parse,
+    quantity,
 )
-from masques_pipelines.rails.base.window import BaseConfig, Block, ChainPosition, Window
+from masques_pipelines.rails.base.open_settlements import OpenSettlementResolver
+from masques_pipelines.rails.base.scan import HEADER_ONLY, Scanner
+from masques_pipelines.rails.base.window import NAME, BaseConfig, Wanted, Window
 from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
 from masques_pipelines.rails.endpoint import bearer_headers, open_endpoint, parse_assets
-from masques_pipelines.rails.node import JsonRpc
+from masques_pipelines.rails.node import JsonRpc, RpcError
 from masques_pipelines.rails.protocol import (
+    OPEN_MAX,
     Asset,
+    BalanceReading,
     Cursor,
     FetchResult,
-    Observation,
     OpenSettlement,
     OpenSettlements,
     RailRefusedError,
     RailUnavailableError,
-    Rejected,
+    RecordedSettlements,
+    nothing_recorded,
 )
-from masques_pipelines.rails.settlement_ids import base_authorization, base_transfer
 from masques_pipelines.settings import RailSettings, Settings
 
-NAME: Final = "base"
 CURSOR_VERSION: Final = 1
 # One fetch is one insert: some thousands of blocks keep it small and a restart cheap.
 BLOCKS_PER_FETCH: Final = 10_000
-# The last argument of eth_getBlockByNumber: without the transactions.
-HEADER_ONLY: Final = False
-_ADDRESS_LENGTH: Final = 42
+_GET_BLOCK: Final = "eth_getBlockByNumber"
+
+logger = logging.getLogger(__name__)
 
 
 class BaseRail:
@@ -57,14 +69,21 @@ class BaseRail:
 
     name = NAME
 
-    def __init__(self, rpc: JsonRpc, config: BaseConfig, open_settlements: OpenSettlements) -> None:
+    def __init__(
+        self,
+        rpc: JsonRpc,
+        config: BaseConfig,
+        open_settlements: OpenSettlements,
+        recorded: RecordedSettlements = nothing_recorded,
+    ) -> None:
         self.network = config.network
         self.description = rpc.node.description
         self._rpc = rpc
         self._config = config
-        self._assets = {asset.address: asset for asset in config.assets}
         self._open_settlements = open_settlements
+        self._recorded = recorded
         self._logs = LogReader(rpc)
+        self._scanner = Scanner(rpc, config, self._logs)
         self._is_checked = False
 
     @property
@@ -80,262 +99,223 @@ class BaseRail:
             RailRefusedError: The node belongs to another chain, or the chain changed below its
                 finality.
         """
-        self._check_chain()
-        window = self._window()
-        start = self._start(cursor, window)
+        window, anchor = self._window(cursor)
+        start = self._start(cursor, window, anchor)
+        self._recall_limit(start)
         refused_before = self._logs.refusals
-        last = min(window.head, start["next"] + BLOCKS_PER_FETCH - 1)
-        open_now = {each.settlement_id: each for each in self._open_settlements()}
-        self._scan(window, start["next"], last, open_now)
+        first = start["next"]
+        last = min(window.head, first + BLOCKS_PER_FETCH - 1)
         is_caught_up = last == window.head
+        open_now = self._open_settlements(after=start.get("looked", ""))
+        self._scanner.scan(window, first, last, open_now, _waiting_of(start))
+        looked = start.get("looked", "")
+        resolver = OpenSettlementResolver(
+            self._rpc, self._config, window, observe=self._scanner.observe
+        )
+        opened: list[OpenSettlement] = []
+        if first <= start.get("reread_to", -1):
+            opened = resolver.recheck(self._recorded(first, min(last, window.final_number)))
         if is_caught_up:
-            resolver = OpenSettlementResolver(
-                self._rpc, self._config, window, start, observe=self.observe, header=self.header
+            pages = itertools.chain([opened], self._pages(open_now))
+            looked, is_caught_up = resolver.resolve(
+                pages, self._logs, since_s=start["since"]["time_s"]
             )
-            resolver.resolve([each for key, each in open_now.items() if key not in window.seen])
         done = min(last, window.final_number)
+        header = self._done_header(start, window, done)
         return FetchResult(
             observations=window.observations,
-            cursor=self._next_cursor(start, window, done),
+            cursor=self._next_cursor(start, window, header, looked),
             is_caught_up=is_caught_up,
             position=done,
             behind=window.head - done,
             rejected=window.rejected,
+            findings=window.findings,
+            # Blocks whose payments still wait for a receipt are not read yet.
+            read_to_ns=None if window.waiting or header is None else header.timestamp * 10**9,
+            balances=self._balances(cursor, start, window, header, is_at_final=last == window.head),
             notes={**window.notes, "ranges_refused": self._logs.refusals - refused_before},
         )
 
-    def header(self, block: int | str) -> Block:
+    def header(self, block: int | str) -> Header:
         """Returns a block's header, without its transactions.
 
         Raises:
-            RailUnavailableError: The node does not have it: it is behind.
+            RailUnavailableError: The node does not have it, or answers nonsense.
         """
         number = hex(block) if isinstance(block, int) else block
-        found = self._rpc.call("eth_getBlockByNumber", number, HEADER_ONLY)
-        if not isinstance(found, dict) or "number" not in found:
+        return self._header_of(self._rpc.call(_GET_BLOCK, number, HEADER_ONLY), block)
+
+    def _header_of(self, answer: Any, block: int | str) -> Header:
+        if answer is None or isinstance(answer, RpcError):
             raise RailUnavailableError(
                 f"{self.description}: it does not have block {block}: the node is behind or does "
-                "not know this tag; the next run tries again"
+                f"not know this tag{_because(answer)}; the next run tries again"
             )
-        return found
+        try:
+            return parse(Header, answer, _GET_BLOCK)
+        except ShapeError as error:
+            raise nonsense(self.description, error) from error
 
-    def _check_chain(self) -> None:
-        if self._is_checked:
-            return
-        expected = self._config.network.removeprefix("eip155:")
-        answered = int(self._rpc.call("eth_chainId"), 16)
-        if str(answered) != expected:
+    def _quantity(self, answer: Any, method: str) -> int:
+        if isinstance(answer, RpcError):
+            raise answer
+        try:
+            return quantity(answer)
+        except ValueError as error:
+            raise nonsense(self.description, ShapeError(f"{method}: {error}")) from error
+
+    def _window(self, cursor: Cursor | None) -> tuple[Window, Header | None]:
+        """Returns the window, and the block that the cursor was saved at; all in one request."""
+        # The final block first: a block that is final now is so for every later answer.
+        calls: list[tuple[str, Sequence[Any]]] = [
+            (_GET_BLOCK, [self._config.finality, HEADER_ONLY]),
+            ("eth_blockNumber", []),
+        ]
+        anchor = (cursor or {}).get("anchor")
+        if anchor:
+            calls.append((_GET_BLOCK, [hex(anchor["number"]), HEADER_ONLY]))
+        if not self._is_checked:
+            calls.append(("eth_chainId", []))
+        answers = self._rpc.many(calls)
+        if not self._is_checked:
+            self._check_chain(self._quantity(answers.pop(), "eth_chainId"))
+        final = self._header_of(answers[0], self._config.finality)
+        head = self._quantity(answers[1], "eth_blockNumber")
+        if head < final.number:
+            raise RailUnavailableError(
+                f"{self.description}: its newest block {head} is older than its "
+                f"{self._config.finality} block {final.number}: several nodes "
+                "answer under this address; the next run tries again"
+            )
+        if anchor and anchor["number"] > final.number:
+            raise RailUnavailableError(
+                f"{self.description}: its {self._config.finality} block is "
+                f"{final.number} and was {anchor['number']} before: the node is behind; the "
+                "next run tries again"
+            )
+        at = self._header_of(answers[2], anchor["number"]) if anchor else None
+        return Window(final=final, head=head), at
+
+    def _check_chain(self, answered: int) -> None:
+        if str(answered) != self._config.network.removeprefix("eip155:"):
             raise RailRefusedError(
                 f"{self.description}: it serves chain {answered}, and MASQUES_BASE_NETWORK is "
                 f"{self._config.network}: give MASQUES_BASE_RPC_URL a node of that chain"
             )
         self._is_checked = True
 
-    def _window(self) -> Window:
-        # The final block first: a block that is final now is so for every later answer.
-        final = self.header(self._config.finality)
-        head = int(self._rpc.call("eth_blockNumber"), 16)
-        if head < int(final["number"], 16):
-            raise RailUnavailableError(
-                f"{self.description}: its newest block {head} is older than its "
-                f"{self._config.finality} block {int(final['number'], 16)}: several nodes "
-                "answer under this address; the next run tries again"
-            )
-        return Window(final=final, head=head)
-
-    def _start(self, cursor: Cursor | None, window: Window) -> dict[str, Any]:
+    def _start(
+        self, cursor: Cursor | None, window: Window, anchor: Header | None
+    ) -> dict[str, Any]:
         """Returns the cursor to continue from, checked against the node."""
         if cursor is None or "since" not in cursor:
             first = cursor["next"] if cursor else self._config.start_block
             number = window.final_number if first is None else min(first, window.head)
             header = self.header(number)
             return {
+                **(cursor or {}),
                 "v": CURSOR_VERSION,
                 "next": number,
-                "since": {"block": number, "time_s": int(header["timestamp"], 16)},
+                "since": {"block": number, "time_s": header.timestamp},
             }
-        anchor = cursor.get("anchor")
-        if anchor and anchor["number"] > window.final_number:
-            raise RailUnavailableError(
-                f"{self.description}: its {self._config.finality} block is "
-                f"{window.final_number} and was {anchor['number']} before: the node is behind; the "
-                "next run tries again"
-            )
-        if anchor and self.header(anchor["number"])["hash"] != anchor["hash"]:
+        if anchor and anchor.hash != cursor["anchor"]["hash"]:
             raise RailRefusedError(
-                f"{self.description}: block {anchor['number']} was {anchor['hash']} when it was "
-                f"{self._config.finality} and is another now: this is another chain, or a "
+                f"{self.description}: block {anchor.number} was {cursor['anchor']['hash']} when it "
+                f"was {self._config.finality} and is another now: this is another chain, or a "
                 "reorganisation below the finality; see docs/rails.md, 'When a chain contradicts "
                 "itself'"
             )
+        wanted = self._config.start_block
+        if wanted is not None and wanted < cursor["since"]["block"]:
+            logger.warning(
+                "base: MASQUES_BASE_START_BLOCK is %d, and reading began at block %d: it decides "
+                "only the first run; `masques rails rewind base %d` reads from there",
+                *(wanted, cursor["since"]["block"], wanted),
+            )
         return dict(cursor)
 
-    def _next_cursor(self, start: Mapping[str, Any], window: Window, done: int) -> Cursor:
-        if done < start["next"]:
-            return dict(start)
-        header = window.final if done == window.final_number else self.header(done)
-        return {
-            **start,
-            "next": done + 1,
-            "anchor": {"number": done, "hash": header["hash"]},
-        }
+    def _recall_limit(self, start: Mapping[str, Any]) -> None:
+        """Starts with the limit that this provider made known in an earlier run."""
+        known = start.get("limit", {})
+        if known.get("endpoint") == self.description:
+            self._logs.ceiling = min(self._logs.ceiling, max(1, int(known["blocks"])))
+            self._logs.size = min(self._logs.size, self._logs.ceiling)
 
-    def _scan(
-        self, window: Window, first: int, last: int, open_now: Mapping[Any, OpenSettlement]
-    ) -> None:
-        """Observes the transfers of blocks first…last."""
-        ours = [address_topic(address) for address in sorted(self._config.treasury)]
-        addresses = sorted(self._assets)
-        positions: dict[str, ChainPosition] = {}
-        zero = 0
-        for topics in ([TRANSFER, None, ours], [TRANSFER, ours]):
-            query = {"address": addresses, "topics": topics}
-            for log in self._logs.read(query, first, last):
-                if int(log["data"], 16) == 0:
-                    zero += 1
-                else:
-                    position = ChainPosition(log["blockHash"], int(log["blockNumber"], 16))
-                    positions[log["transactionHash"]] = position
-        window.notes["zero_value_skipped"] = zero
-        fresh = self._unrecorded(positions, window, open_now)
-        receipts = self._rpc.batch("eth_getTransactionReceipt", [[tx] for tx in fresh])
-        agreeing = [
-            receipt
-            for tx, receipt in zip(fresh, receipts, strict=True)
-            if self._agrees(receipt, positions[tx], window)
-        ]
-        self.observe(window, agreeing)
+    def _done_header(self, start: Mapping[str, Any], window: Window, done: int) -> Header | None:
+        """Returns the newest final block that was read, None when there is none yet."""
+        if done < start["next"] and done != window.final_number:
+            return None
+        return window.final if done == window.final_number else self.header(done)
 
-    def _unrecorded(
+    def _next_cursor(
+        self, start: Mapping[str, Any], window: Window, header: Header | None, looked: str
+    ) -> Cursor:
+        kept = {k: v for k, v in start.items() if k not in ("waiting", "looked", "limit")}
+        if looked:
+            kept["looked"] = looked
+        if window.waiting:
+            kept["waiting"] = {tx: [w.number, w.tries] for tx, w in window.waiting.items()}
+        if self._logs.learned is not None:
+            kept["limit"] = {"endpoint": self.description, "blocks": self._logs.learned}
+        if header is None or header.number < start["next"]:
+            return kept
+        if kept.get("reread_to", -1) <= header.number:
+            kept.pop("reread_to", None)
+        anchor = {"number": header.number, "hash": header.hash}
+        return {**kept, "next": header.number + 1, "anchor": anchor}
+
+    def _balances(
         self,
-        positions: Mapping[str, ChainPosition],
+        cursor: Cursor | None,
+        start: Mapping[str, Any],
         window: Window,
-        open_now: Mapping[Any, OpenSettlement],
-    ) -> list[str]:
-        """Returns the transactions that are not recorded in the same, not yet final block."""
-        recorded: dict[tuple[str, str], list[Any]] = {}
-        for key, each in open_now.items():
-            latest = each.latest
-            if (latest.block_height or 0) > window.final_number:
-                recorded.setdefault((latest.tx_hash, latest.block_hash), []).append(key)
-        for tx, position in positions.items():
-            window.seen.update(recorded.get((tx, position.block_hash), ()))
-        return [
-            tx for tx, position in positions.items() if (tx, position.block_hash) not in recorded
-        ]
+        header: Header | None,
+        *,
+        is_at_final: bool,
+    ) -> list[BalanceReading]:
+        """Returns what the treasury has, before the first block and at the newest final one."""
+        readings: list[BalanceReading] = []
+        if "since" not in (cursor or {}):
+            before = max(0, start["next"] - 1)
+            opening = window.final if before == window.final_number else self.header(before)
+            readings += [
+                each
+                for each in read_balances(self._rpc, self._config, opening)
+                if each.balance is not None
+            ]
+        # With a payment that waits for its receipt the sums cannot agree yet.
+        if is_at_final and header is not None and not window.waiting:
+            readings += read_balances(self._rpc, self._config, header)
+        return readings
 
-    def _agrees(self, receipt: Any, position: ChainPosition, window: Window) -> bool:
-        """Returns whether receipt and log are of one block: two replicas may differ for a moment.
-
-        Above the final block the next fetch reads it again; at or below it no other fetch does.
-        """
-        if receipt and receipt["blockHash"] == position.block_hash:
-            return True
-        window.count("receipts_disagree")
-        if position.number <= window.final_number:
-            raise RailUnavailableError(
-                f"{self.description}: a log and its receipt disagree about their block: several "
-                "nodes answer under this address, or a reorganisation is going on; the next run "
-                "tries again"
-            )
-        return False
-
-    def observe(self, window: Window, receipts: Sequence[Mapping[str, Any]]) -> list[Observation]:
-        """Adds the payments of receipts to the window, and returns them."""
-        numbers = sorted({int(receipt["blockNumber"], 16) for receipt in receipts})
-        headers = self._rpc.batch("eth_getBlockByNumber", [[hex(n), HEADER_ONLY] for n in numbers])
-        times_s = {
-            number: int(header["timestamp"], 16)
-            for number, header in zip(numbers, headers, strict=True)
-            if header
-        }
-        made: list[Observation] = []
-        for receipt in receipts:
-            number = int(receipt["blockNumber"], 16)
-            if number not in times_s:
-                raise RailUnavailableError(
-                    f"{self.description}: it answered a receipt of block {number} and does not "
-                    "have that block: the node is behind; the next run tries again"
-                )
-            made.extend(self._payments(window, receipt, times_s[number]))
-        window.observations.extend(made)
-        window.seen.update(each.settlement_id for each in made)
-        return made
-
-    def _payments(
-        self, window: Window, receipt: Mapping[str, Any], time_s: int
-    ) -> Iterable[Observation]:
-        fee = network_fee(receipt)
-        for moved in transfers(receipt, self._assets, self._config.treasury):
-            if moved.units == 0:
-                continue
-            if moved.sender in self._config.treasury and moved.receiver in self._config.treasury:
-                window.count("internal_skipped")  # no money came in or went out
-                continue
-            amount = whole_units(moved.units, moved.asset.decimals)
-            if not is_representable(amount):
-                window.rejected.append(_rejected(self._config.network, receipt, moved))
-                continue
-            yield self._observation(window, receipt, moved, time_s, fee)
-            fee *= 0  # a transaction's fee is recorded once
-
-    def _observation(
-        self,
-        window: Window,
-        receipt: Mapping[str, Any],
-        moved: Transfer,
-        time_s: int,
-        fee: Any,
-    ) -> Observation:
-        number, tx_hash = int(receipt["blockNumber"], 16), receipt["transactionHash"]
-        is_final = number <= window.final_number
-        network = self._config.network
-        return Observation(
-            settlement_id=_id_of(network, tx_hash, moved),
-            source="chain",
-            rail=NAME,
-            network=network,
-            direction="in" if moved.receiver in self._config.treasury else "out",
-            status="confirmed" if is_final else "pending",
-            amount=whole_units(moved.units, moved.asset.decimals),
-            currency=moved.asset.symbol,
-            timestamp_ns=time_s * 10**9,
-            asset=moved.asset.address,
-            to_address=moved.receiver,
-            payer=moved.sender,
-            payment_ref=moved.nonce or tx_hash,
-            protocol="x402" if moved.nonce else "",
-            tx_hash=tx_hash,
-            block_height=number,
-            block_hash=receipt["blockHash"],
-            confirmations=max(0, window.head - number + 1),
-            finality=self._config.finality if is_final else "latest",
-            network_fee=fee,
-            fee_currency="ETH",
-            attributes={"submitted_by": receipt["from"].lower()},
-        )
+    def _pages(self, first: Sequence[OpenSettlement]) -> Iterator[Sequence[OpenSettlement]]:
+        """Yields all open settlements once, page by page around the circle."""
+        known: set[uuid.UUID] = set()
+        page = first
+        while True:
+            fresh = [each for each in page if each.settlement_id not in known]
+            known.update(each.settlement_id for each in fresh)
+            if fresh:
+                yield fresh
+            if len(fresh) < len(page) or not page or len(page) < OPEN_MAX:
+                return
+            page = self._open_settlements(after=str(page[-1].settlement_id))
 
 
-def _id_of(network: str, tx_hash: str, moved: Transfer) -> uuid.UUID:
-    if moved.nonce:
-        return base_authorization(network, moved.asset.address, moved.sender, moved.nonce)
-    return base_transfer(network, tx_hash, moved.ordinal)
+def _waiting_of(cursor: Mapping[str, Any]) -> dict[str, Wanted]:
+    waiting = cursor.get("waiting", {})
+    return {tx: Wanted(number, tries=tries) for tx, (number, tries) in waiting.items()}
 
 
-def _rejected(network: str, receipt: Mapping[str, Any], moved: Transfer) -> Rejected:
-    return Rejected(
-        source=f"{network}:{receipt['transactionHash']}",
-        line_no=moved.ordinal + 1,
-        reason="out_of_range:amount",
-        raw=json.dumps(receipt["logs"][moved.ordinal], sort_keys=True),
-    )
+def _because(answer: Any) -> str:
+    return f" (code {answer.code})" if isinstance(answer, RpcError) else ""
 
 
 @contextlib.contextmanager
 def _open(context: RailContext) -> Iterator[BaseRail]:
     configured = context.settings.base
     for address in configured.treasury:
-        if not _is_address(address):
+        if not is_address(address):
             raise SettingError(
                 f"MASQUES_BASE_TREASURY: {address!r} is not an address of 20 bytes: give 0x and 40 "
                 "hex digits"
@@ -349,11 +329,13 @@ def _open(context: RailContext) -> Iterator[BaseRail]:
     )
     headers = bearer_headers(configured.credential_file, "MASQUES_BASE_BEARER_FILE")
     with open_endpoint(configured, headers=headers) as node:
-        yield BaseRail(JsonRpc(node), config, context.open_settlements)
+        yield BaseRail(JsonRpc(node), config, context.open_settlements, context.recorded)
 
 
 def _rewind(cursor: Cursor, position: int) -> Cursor:
-    earlier = {**cursor, "next": position}
+    # What is recorded up to here is compared with the chain when it is read again.
+    reread_to = max(int(cursor["next"]) - 1, int(cursor.get("reread_to", -1)))
+    earlier = {**cursor, "next": position, "reread_to": reread_to}
     earlier.pop("anchor", None)  # a block that may be the wrong one is why people rewind
     if "since" in cursor and position < cursor["since"]["block"]:
         earlier.pop("since")  # the rail asks the node for the time of its new start
@@ -366,13 +348,8 @@ def _assets(settings: Settings) -> Mapping[tuple[str, str], Asset]:
 
 def _tokens(configured: RailSettings) -> tuple[Asset, ...]:
     return parse_assets(
-        configured.assets, "MASQUES_BASE_ASSETS", is_address=_is_address, normalize=str.lower
+        configured.assets, "MASQUES_BASE_ASSETS", is_address=is_address, normalize=str.lower
     )
-
-
-def _is_address(text: str) -> bool:
-    digits = text.lower().removeprefix("0x")
-    return len(text) == _ADDRESS_LENGTH and all(c in "0123456789abcdef" for c in digits)
 
 
 DESCRIPTOR: Final = RailDescriptor(

@@ -1,12 +1,12 @@
 """Holds the state of one fetch on Base, and the rail's configuration."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from masques_pipelines.rails.protocol import Asset, Observation, Rejected
+from masques_pipelines.rails.base.messages import Header
+from masques_pipelines.rails.protocol import Asset, Finding, Observation, Rejected
 
-Block = Mapping[str, Any]
+NAME: Final = "base"
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,18 @@ class BaseConfig:
 
 
 @dataclass(frozen=True)
-class ChainPosition:
-    """The block that a log belongs to."""
+class Wanted:
+    """A transaction whose receipt is wanted.
 
-    block_hash: str
-    number: int
+    Attributes:
+        number: Its block, as a log said; None when the log could not be read.
+        block_hash: Hash of that block, '' when it is not known.
+        tries: Fetches that wanted it before.
+    """
+
+    number: int | None
+    block_hash: str = ""
+    tries: int = 0
 
 
 @dataclass
@@ -45,22 +52,26 @@ class Window:
         head: Number of the newest block.
         observations: What was observed.
         rejected: What cannot be a row.
+        findings: Contradictions.
+        waiting: Transactions at final heights that the node has no readable receipt of yet.
         seen: Ids of all settlements seen on the chain, including the unchanged ones.
         notes: Counts.
     """
 
-    final: Block
+    final: Header
     head: int
     observations: list[Observation] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    waiting: dict[str, Wanted] = field(default_factory=dict)
     seen: set[Any] = field(default_factory=set)
     notes: dict[str, int] = field(default_factory=dict)
 
     @property
     def final_number(self) -> int:
         """Number of the newest final block."""
-        return int(self.final["number"], 16)
+        return self.final.number
 
-    def count(self, note: str) -> None:
-        """Adds one to a count worth plotting."""
-        self.notes[note] = self.notes.get(note, 0) + 1
+    def count(self, note: str, number: int = 1) -> None:
+        """Adds to a count worth plotting."""
+        self.notes[note] = self.notes.get(note, 0) + number

@@ -121,7 +121,10 @@ def payment_hash_of(text: str) -> str:
     found = text.strip()
     if _HEX_HASH.fullmatch(found.lower()):
         return found.lower()
-    data = _base64(found)
+    try:
+        data = _base64(found)
+    except ValueError as error:
+        raise ValueError("the payment hash is neither hex nor base64") from error
     if len(data) != _HASH_BYTES:
         raise ValueError("the payment hash does not have 32 bytes")
     return data.hex()

@@ -257,7 +257,7 @@ class Line(Message):
     ] = None
     transaction_ids: Annotated[list[LedgerId], Field(max_length=TRANSACTION_IDS_MAX)] | None = None
     resource: LongText = None
-    payment_hash: Word = None
+    payment_hash: Text = None
     amount_msat: Annotated[Units | None, BeforeValidator(lambda v: v or None)] = None
     invoice: LongText = None
     macaroon: LongText = None

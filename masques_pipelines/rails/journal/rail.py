@@ -84,12 +84,19 @@ class JournalRail:
         """
         found = self._listed()
         before = {name: State.of(value) for name, value in (cursor or {}).get("files", {}).items()}
-        # Only files that still exist: the cursor stays as small as the folder.
-        progress = _Progress({name: self._state(name, found[name], before) for name in found})
+        # Only files that still exist: the cursor stays as small as the folder. All of them are told
+        # apart before one is read: what was under one name may come under any other.
+        progress = _Progress({})
         for name in sorted(found):
-            self._read(name, found[name], progress)
+            with self._one_file(name, progress, before):
+                progress.states[name] = self._state(name, found[name], before)
+        for name in sorted(progress.states.keys() - progress.failed.keys()):
+            with self._one_file(name, progress, before):
+                self._read(name, found[name], progress)
+        if progress.failed and len(progress.failed) == len(found):
+            raise next(iter(progress.failed.values()))
         behind = sum(
-            _behind(name, progress.states[name], size) for name, (size, _) in found.items()
+            _behind(name, state, found[name][0]) for name, state in progress.states.items()
         )
         return FetchResult(
             observations=progress.observations,

@@ -1,42 +1,70 @@
 """Reads Lightning: invoices and outgoing payments of an LND node.
 
-A fetch reads new invoices and payments, then those that were open. From an older cursor it gives
-the same settlements: an invoice keeps its index for ever.
+A fetch reads new invoices and payments, then what was open. From an older cursor it gives the same
+settlements: an invoice keeps its index for ever.
 
-Invoices are listed in the order in which they were added, so one that is settled later is not
-listed again: all open ones stay in the cursor and are read until they are decided. LND answers an
-empty page with the index 0, which must not become the cursor.
+Invoices are listed in the order in which they were added, so one that is settled later is listed
+again: the cursor keeps the index of the oldest open one, and every fetch lists from there. What
+expires is in those pages and costs no request of its own. Open invoices that are much older keep
+their own index in the cursor (at most OLD_OPEN_MAX). LND answers an empty page with the index 0,
+which must not become the cursor.
+
+The balances of the node are read before and after its lists, for the check against the chain; with
+a difference, or a payment that settled in the same seconds, there is no reading in that fetch.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
 from masques_pipelines.rails.endpoint import open_endpoint, read_secret
-from masques_pipelines.rails.lightning.records import of_invoice, of_payment, payment_hash_of
+from masques_pipelines.rails.lightning import node as lnd
+from masques_pipelines.rails.lightning.cursor import Position, cursor_of, position_of, rewound
+from masques_pipelines.rails.lightning.messages import (
+    Invoice,
+    Payment,
+    ShapeError,
+    is_payment_hash,
+)
+from masques_pipelines.rails.lightning.node import Funds, LndNode
+from masques_pipelines.rails.lightning.records import of_invoice, of_payment
 from masques_pipelines.rails.node import HttpNode
 from masques_pipelines.rails.protocol import (
+    CLOSED,
+    OPEN_MAX,
+    BalanceReading,
     Cursor,
     FetchResult,
+    Finding,
     Observation,
     OpenSettlement,
     OpenSettlements,
     RailRefusedError,
     RailUnavailableError,
+    Rejected,
 )
+from masques_pipelines.rails.settlement_ids import lightning_payment
 
 NAME: Final = "lightning"
-CURSOR_VERSION: Final = 1
-PAGE: Final = 100
-# Pages of new invoices in one fetch; the rest waits for the next fetch.
-PAGES_PER_FETCH: Final = 50
-OPEN_MAX: Final = 1_000
-# LND answers a bad macaroon with HTTP 500 and one of these words.
-_REFUSALS: Final = ("macaroon", "permission denied", "verification")
+# Pages of new invoices, payments or forwards in one fetch; the rest waits for the next fetch.
+PAGES_PER_FETCH: Final = 5
+# Open invoices that keep their own index in the cursor, so that the pages begin after them.
+OLD_OPEN_MAX: Final = 100
+# Announced invoices that are looked up singly in one run: those that no list has.
+LOOKUPS_MAX: Final = 50
+# Announced settlements that one fetch reads, in portions of OPEN_MAX.
+ANNOUNCED_PORTIONS_MAX: Final = 20
+DAY_S: Final = 86_400
+DEADLINE_DAYS_MAX: Final = 30
+# Seconds after which a settled payment is in the balance of its channel.
+SETTLING_S: Final = 2
+_OPEN: Final = ("OPEN", "ACCEPTED")
+_ENDED: Final = ("SUCCEEDED", "FAILED")
 # CAIP-2 ids of the chains under the node: the first 16 bytes of their genesis hashes.
-CAIP2: Final[Mapping[str, str]] = {
+CAIP2: Final = {
     "mainnet": "bip122:000000000019d6689c085ae165831e93",
     "testnet": "bip122:000000000933ea01ad0ee984209779ba",
     "signet": "bip122:00000008819873e925422c1ff0f99f7c",
@@ -48,14 +76,15 @@ CAIP2: Final[Mapping[str, str]] = {
 class _Fetch:
     """What one fetch has observed so far."""
 
+    announced: dict[str, OpenSettlement] = field(default_factory=dict)
+    outgoing: dict[str, OpenSettlement] = field(default_factory=dict)
     observations: list[Observation] = field(default_factory=list)
-    open_invoices: set[str] = field(default_factory=set)
-    ids: set[Any] = field(default_factory=set)
-
-    def add(self, made: Iterable[Observation]) -> None:
-        for each in made:
-            self.observations.append(each)
-            self.ids.add(each.settlement_id)
+    found: set[str] = field(default_factory=set)
+    open_now: dict[int, Invoice] = field(default_factory=dict)
+    in_flight: set[int] = field(default_factory=set)
+    rejected: list[Rejected] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    notes: dict[str, int] = field(default_factory=dict)
 
 
 class LightningRail:
@@ -66,7 +95,7 @@ class LightningRail:
     def __init__(self, node: HttpNode, chain: str, open_settlements: OpenSettlements) -> None:
         self.network = CAIP2[chain]
         self.description = node.description
-        self._node = node
+        self._node = LndNode(node)
         self._chain = chain
         self._open_settlements = open_settlements
         self._pubkey = ""
@@ -80,182 +109,287 @@ class LightningRail:
         """Returns the invoices and payments after the cursor, and the open ones that were decided.
 
         Raises:
-            RailUnavailableError: The node is down, busy or locked.
-            RailRefusedError: It refuses our macaroon, or is on another network.
+            RailUnavailableError: The node is down, busy or locked, or answered nonsense.
+            RailRefusedError: It refuses our macaroon, or is another node or on another network.
         """
-        now_s = self._check_node()
-        start = cursor or {"added": 0, "paid": 0, "open": [], "in_flight": []}
-        seen = _Fetch()
-        was_open = set(start["open"])
-        added, has_all = self._new_invoices(int(start["added"]), seen)
-        open_now = {each.settlement_id: each for each in self._open_settlements()}
-        if has_all:
-            self._read_open(was_open, list(open_now.values()), seen, now_s)
-        else:
-            seen.open_invoices |= was_open
-        paid, in_flight = self._payments(int(start["paid"]), start["in_flight"], seen)
+        at = position_of(cursor)
+        now_s = self._check_node(at)
+        is_whole = not at.is_listing
+        funds = self._node.funds() if is_whole else Funds()
+        funds_at_s = self._node.answered_at_s
+        seen = self._announced(at)
+        has_invoices = self._new_invoices(at, seen)
+        has_payments = self._payments(at, seen)
+        has_forwards = self._forwards(at)
+        # After a list of several fetches one more begins: it and the balances are of one time.
+        is_caught_up = is_whole and has_invoices and has_payments and has_forwards
+        if is_caught_up:
+            self._look_up(seen, now_s)
+            self._miss_payments(seen, now_s)
+        seen.notes |= {"open_invoices": len(seen.open_now), "payments_in_flight": len(at.in_flight)}
+        balances: list[BalanceReading] = []
+        if is_caught_up:
+            balances = self._readings(funds, funds_at_s, at, seen)
         return FetchResult(
             observations=seen.observations,
-            cursor={
-                "v": CURSOR_VERSION,
-                "added": added,
-                "paid": paid,
-                "open": sorted(seen.open_invoices),
-                "in_flight": in_flight,
-            },
-            is_caught_up=has_all,
-            position=added,
+            cursor=cursor_of(at),
+            is_caught_up=is_caught_up,
+            position=at.added,
             behind=0,
-            notes={"open_invoices": len(seen.open_invoices), "payments_in_flight": len(in_flight)},
+            rejected=seen.rejected,
+            findings=seen.findings,
+            read_to_ns=now_s * 10**9 if is_caught_up and now_s else None,
+            balances=balances,
+            notes=seen.notes,
         )
 
-    def _get(self, path: str, **params: Any) -> dict[str, Any]:
-        status, answer = self._node.json("GET", path, params=params or None)
-        if status == 200 and isinstance(answer, dict):
-            return answer
-        if status == 404:
-            return {}
-        message = str(answer.get("message", "")) if isinstance(answer, dict) else ""
-        text = f"{self.description}: {path.split('/')[2]}: HTTP {status}"
-        if any(word in message.lower() for word in _REFUSALS):
-            raise RailRefusedError(
-                f"{text}: it refuses the macaroon: give MASQUES_LND_MACAROON_FILE one that may "
-                "read invoices, offchain and info"
-            )
-        raise RailUnavailableError(
-            f"{text}: the node may be locked or starting; the next run tries again"
-        )
-
-    def _check_node(self) -> int:
-        """Returns the node's own time, after checking that it is on the right network."""
-        info = self._get("/v1/getinfo")
-        chains = [each.get("network") for each in info.get("chains") or ()]
+    def _check_node(self, at: Position) -> int:
+        """Returns the node's own time, after checking that it is the right node."""
+        info = self._node.info()
+        chains = [each.network for each in info.chains or ()]
         if self._chain not in chains:
             raise RailRefusedError(
-                f"{self.description}: the node is on "
-                f"{', '.join(map(str, chains)) or 'no network'}, and MASQUES_LND_NETWORK is "
-                f"{self._chain}: give MASQUES_LND_URL a node of that one"
+                f"{self.description}: the node is on {', '.join(chains) or 'no network'}, and "
+                f"MASQUES_LND_NETWORK is {self._chain}: give MASQUES_LND_URL a node of that one"
             )
-        self._pubkey = str(info.get("identity_pubkey", ""))
-        return int(info.get("best_header_timestamp") or 0)
+        self._pubkey = info.identity_pubkey
+        if at.pubkey and at.pubkey != self._pubkey:
+            raise RailRefusedError(
+                f"{self.description}: the node is {self._pubkey[:20]}… and was {at.pubkey[:20]}… "
+                "before: its indexes are others: give MASQUES_LND_URL the node of before"
+            )
+        at.pubkey = self._pubkey
+        return self._node.answered_at_s or info.best_header_timestamp
 
-    def _new_invoices(self, added: int, seen: _Fetch) -> tuple[int, bool]:
-        """Reads the invoices after an index; returns the newest index and whether that was all."""
+    def _announced(self, at: Position) -> _Fetch:
+        """Reads the settlements that are still open; those past the limit have their turn later."""
+        seen = _Fetch()
+        after = at.after
+        for _ in range(ANNOUNCED_PORTIONS_MAX):
+            portion = self._open_settlements(after=after, limit=OPEN_MAX)
+            fresh = [each for each in portion if each.latest.payment_ref not in seen.announced]
+            for each in portion:
+                if each.latest.network == self.network:
+                    side = seen.announced if each.latest.direction == "in" else seen.outgoing
+                    side[each.latest.payment_ref] = each
+            if len(portion) < OPEN_MAX or not fresh:
+                at.after = ""
+                return seen
+            after = str(portion[-1].settlement_id)
+        at.after = after
+        return seen
+
+    def _new_invoices(self, at: Position, seen: _Fetch) -> bool:
+        """Reads what is open, and all from the oldest open one on; returns whether that was all."""
+        if not at.is_listing:
+            at.open_now = self._pending(seen)
+            self._old_open(at, seen)
+            at.listed = min(at.low, at.added)
         for _ in range(PAGES_PER_FETCH):
-            page = self._get(
-                "/v1/invoices", index_offset=added, num_max_invoices=PAGE, reversed="false"
-            )
-            invoices = page.get("invoices") or []
-            for invoice in invoices:
-                self._invoice(invoice, seen)
-            if not invoices:
-                return added, True
-            added = max(added, *(int(each["add_index"]) for each in invoices))
-            if len(invoices) < PAGE:
-                return added, True
-        return added, False
+            page = self._node.invoices(at.listed)
+            self._invoices(page, f"/invoices after {at.listed}", seen)
+            indices = [each.add_index for each in page if isinstance(each, Invoice)]
+            if len(page) >= lnd.PAGE and max(indices, default=0) <= at.listed:
+                raise RailUnavailableError(
+                    f"{self.description}: answered nonsense: invoices: add_index (not after "
+                    f"{at.listed}): check that it is an LND node; the next run tries again"
+                )
+            at.listed = max([at.listed, *indices])
+            if len(page) < lnd.PAGE:
+                break
+        else:
+            at.is_listing = True
+            at.open_now = sorted({*at.open_now, *seen.open_now})
+            return False
+        at.is_listing = False
+        at.added = max(at.added, at.listed)
+        still = sorted({*at.open_now, *seen.open_now})
+        at.old_open = still[:OLD_OPEN_MAX]
+        at.low = still[OLD_OPEN_MAX] - 1 if len(still) > OLD_OPEN_MAX else at.added
+        at.open_now = []
+        return True
 
-    def _invoice(
-        self, invoice: Mapping[str, Any], seen: _Fetch, announced: OpenSettlement | None = None
-    ) -> None:
-        seen.add(
-            of_invoice(
+    def _pending(self, seen: _Fetch) -> list[int]:
+        """Observes all invoices that are open or held now, and returns their indices."""
+        offset, indices = 0, []
+        while True:
+            page = self._node.invoices(offset, is_pending=True)
+            self._invoices(page, f"/invoices pending after {offset}", seen)
+            found = [each.add_index for each in page if isinstance(each, Invoice)]
+            indices += found
+            if len(page) < lnd.PAGE or not found or max(found) <= offset:
+                return indices
+            offset = max(found)
+
+    def _old_open(self, at: Position, seen: _Fetch) -> None:
+        """Reads, in pages, the invoices that were open long ago and are not any more."""
+        ended = sorted(set(at.old_open) - set(at.open_now))
+        while ended:
+            page = self._node.invoices(ended[0] - 1)
+            self._invoices(page, f"/invoices after {ended[0] - 1}", seen)
+            indices = [each.add_index for each in page if isinstance(each, Invoice)]
+            reached = max([ended[0], *indices])  # one that was deleted is in no page
+            ended = [each for each in ended if each > reached]
+
+    def _invoices(self, page: Sequence[Invoice | ShapeError], place: str, seen: _Fetch) -> None:
+        for number, each in enumerate(page):
+            if isinstance(each, ShapeError):
+                self._reject(seen, f"{place}/{number}", each)
+            else:
+                self._invoice(each, seen)
+
+    def _invoice(self, invoice: Invoice, seen: _Fetch) -> None:
+        seen.found.add(invoice.r_hash)
+        if invoice.state in _OPEN:
+            seen.open_now[invoice.add_index] = invoice
+        else:
+            seen.open_now.pop(invoice.add_index, None)
+        known = seen.announced.get(invoice.r_hash)
+        try:
+            seen.observations += of_invoice(
                 invoice,
                 network=self.network,
                 pubkey=self._pubkey,
-                is_announced=announced is not None,
+                is_announced=known is not None,
+            )
+        except ShapeError as error:
+            self._reject(seen, f"/invoices/{invoice.add_index}", error)
+
+    def _reject(self, seen: _Fetch, place: str, error: ShapeError) -> None:
+        raw = json.dumps({"place": place, "problem": str(error)[:200]})
+        seen.rejected.append(Rejected(f"{self.network}{place}", 1, "unreadable:item", raw))
+        seen.findings.append(
+            Finding(
+                lightning_payment(f"{self._pubkey}{place}"),
+                "unreadable",
+                f"{place}: {str(error)[:200]}: its payment is not recorded",
+                NAME,
             )
         )
-        if invoice["state"] in ("OPEN", "ACCEPTED"):
-            seen.open_invoices.add(payment_hash_of(invoice))
 
-    def _read_open(
-        self, was_open: set[str], open_now: Sequence[OpenSettlement], seen: _Fetch, now_s: int
-    ) -> None:
-        """Reads what was open: in one list what still is open, one by one what no longer is."""
-        announced = {
-            each.latest.payment_ref: each
-            for each in sorted(open_now, key=lambda each: each.latest.timestamp_ns)[:OPEN_MAX]
-            if each.latest.direction == "in" and each.latest.network == self.network
-        }
-        wanted = (was_open | set(announced)) - {
-            each.payment_ref
-            for each in seen.observations
-            if each.status in ("confirmed", "failed") and each.direction == "in"
-        }
-        if not wanted:
-            return
-        still = self._still_open()
-        for payment_hash in sorted(wanted):
-            if payment_hash in still:
-                self._invoice(still[payment_hash], seen)
+    def _look_up(self, seen: _Fetch, now_s: int) -> None:
+        """Resolves announced invoices that no list has, once they have expired."""
+        looked_up = 0
+        for payment_hash, known in sorted(seen.announced.items()):
+            if payment_hash in seen.found or now_s <= _deadline_s(known):
                 continue
-            invoice = self._get(f"/v1/invoice/{payment_hash}")
-            known = announced.get(payment_hash)
-            if invoice.get("r_hash"):
-                self._invoice(invoice, seen, known)
-            elif known is not None and known.deadline_s is not None and now_s > known.deadline_s:
-                # The node has deleted it: it deletes canceled invoices only, never settled ones.
-                seen.add([_expired(known)])
-
-    def _still_open(self) -> dict[str, Mapping[str, Any]]:
-        """Returns the invoices that are open or held, by payment hash."""
-        found: dict[str, Mapping[str, Any]] = {}
-        offset = 0
-        while True:
-            page = self._get(
-                "/v1/invoices",
-                pending_only="true",
-                index_offset=offset,
-                num_max_invoices=PAGE,
-                reversed="false",
-            )
-            invoices = page.get("invoices") or []
-            found.update({payment_hash_of(each): each for each in invoices})
-            if len(invoices) < PAGE:
-                return found
-            offset = max(offset + 1, *(int(each["add_index"]) for each in invoices))
-
-    def _payments(self, paid: int, in_flight: Sequence[int], seen: _Fetch) -> tuple[int, list[int]]:
-        """Reads the outgoing payments after an index and those that were in flight."""
-        found: list[Mapping[str, Any]] = []
-        for index in in_flight:
-            page = self._payment_page(index - 1, 1)
-            found.extend(each for each in page if int(each["payment_index"]) == index)
-        while True:
-            page = self._payment_page(paid, PAGE)
-            found.extend(page)
-            if page:
-                paid = max(paid, *(int(each["payment_index"]) for each in page))
-            if len(page) < PAGE:
+            if not is_payment_hash(payment_hash):
+                seen.observations.append(_unknown(known, "not_a_payment_hash"))
+                continue
+            if looked_up == LOOKUPS_MAX:
                 break
-        for each in found:
-            seen.add(of_payment(each, network=self.network, pubkey=self._pubkey))
-        open_states = ("IN_FLIGHT", "INITIATED")
-        return paid, sorted(
-            {int(each["payment_index"]) for each in found if each["status"] in open_states}
-        )
+            looked_up += 1
+            invoice = self._node.invoice(payment_hash)
+            if isinstance(invoice, Invoice):
+                self._invoice(invoice, seen)
+            elif isinstance(invoice, ShapeError):
+                self._reject(seen, f"/invoice/{payment_hash}", invoice)
+                seen.observations.append(_unknown(known, "unreadable"))
+            else:
+                # LND deletes canceled invoices only, and never knew one of another node.
+                seen.observations.append(_unknown(known, "invoice_not_found"))
 
-    def _payment_page(self, offset: int, limit: int) -> list[Mapping[str, Any]]:
-        page = self._get(
-            "/v1/payments",
-            include_incomplete="true",
-            index_offset=offset,
-            max_payments=limit,
-            reversed="false",
-        )
-        return list(page.get("payments") or [])
+    def _payments(self, at: Position, seen: _Fetch) -> bool:
+        """Reads the outgoing payments after an index and those that were in flight."""
+        for index in list(at.in_flight):
+            page = self._node.payments(index - 1, 1)
+            self._outgoing(
+                [
+                    each
+                    for each in page
+                    if isinstance(each, Payment) and each.payment_index == index
+                ],
+                "",
+                seen,
+            )
+        has_all = False
+        for _ in range(PAGES_PER_FETCH):
+            page = self._node.payments(at.paid, lnd.PAGE)
+            self._outgoing(page, f"/payments after {at.paid}", seen)
+            indices = [each.payment_index for each in page if isinstance(each, Payment)]
+            has_all = len(page) < lnd.PAGE or not indices or max(indices) <= at.paid
+            at.paid = max([at.paid, *indices])
+            if has_all:
+                break
+        at.in_flight = sorted(seen.in_flight)
+        return has_all
+
+    def _outgoing(self, page: Sequence[Payment | ShapeError], place: str, seen: _Fetch) -> None:
+        for number, each in enumerate(page):
+            try:
+                if isinstance(each, ShapeError):
+                    raise each
+                made = of_payment(each, network=self.network, pubkey=self._pubkey)
+            except ShapeError as error:
+                self._reject(seen, f"{place}/{number}", error)
+                continue
+            seen.found.add(f"{each.payment_hash}|out")
+            seen.observations.append(made)
+            if each.status not in _ENDED:
+                seen.in_flight.add(each.payment_index)
+
+    def _miss_payments(self, seen: _Fetch, now_s: int) -> None:
+        """Closes outgoing payments that the node does not have: deleted, or never sent."""
+        for payment_hash, known in sorted(seen.outgoing.items()):
+            if f"{payment_hash}|out" in seen.found:
+                continue
+            if known.latest.finality:
+                # In flight, and every one in flight was read just now.
+                seen.observations.append(_unknown(known, "payment_deleted"))
+            elif now_s > _deadline_s(known):
+                seen.observations.append(_unknown(known, "payment_not_found"))
+
+    def _forwards(self, at: Position) -> bool:
+        """Adds up the fees of forwarded payments; returns whether those are all."""
+        for _ in range(PAGES_PER_FETCH):
+            try:
+                count, fees_msat, following = self._node.forwards(at.forwarded)
+            except RailRefusedError:
+                return True  # the balance is not known without them: see LndNode.funds
+            at.forward_fees_msat += fees_msat
+            is_end = count < lnd.PAGE or following <= at.forwarded
+            at.forwarded = following
+            if is_end:
+                return True
+        return False
+
+    def _readings(
+        self, before: Funds, at_s: int | None, at: Position, seen: _Fetch
+    ) -> list[BalanceReading]:
+        """Returns the balances; none when something moved while they and the lists were read."""
+        after = self._node.funds()
+        if at_s is None or after != before:
+            seen.notes["balance_moved"] = 1
+            return []
+        from_ns = (at_s - SETTLING_S) * 10**9
+        if any(
+            each.status == "confirmed" and each.timestamp_ns >= from_ns
+            for each in seen.observations
+        ):
+            seen.notes["balance_moved"] = 1
+            return []
+        flowed = {**before.flowed, "forward_fees": at.forward_fees_msat} if before.held else {}
+        # Just before that second: what settles within it is in the next reading.
+        funds = replace(before, flowed=flowed)
+        return funds.readings(self._pubkey, at_s * 10**9 - 1, "")
 
 
-def _expired(known: OpenSettlement) -> Observation:
-    deadline_s = known.deadline_s or 0
+def _deadline_s(known: OpenSettlement) -> int:
+    """Returns when an announcement is looked up; its own deadline comes from a client."""
+    announced_s = known.latest.timestamp_ns // 10**9
+    deadline_s = known.deadline_s if known.deadline_s is not None else announced_s + DAY_S
+    return min(deadline_s, announced_s + DEADLINE_DAYS_MAX * DAY_S)
+
+
+def _unknown(known: OpenSettlement, reason: str) -> Observation:
+    """Closes a settlement without proof of anything; what is seen later opens it again."""
+    latest = known.latest
     return replace(
-        known.latest,
+        latest,
         source="chain",
-        status="failed",
-        failure_reason="invoice_expired",
-        finality="canceled",
-        timestamp_ns=deadline_s * 10**9,
+        status="unknown",
+        failure_reason=reason,
+        attributes={**latest.attributes, CLOSED: reason},
     )
 
 
@@ -270,10 +404,6 @@ def _open(context: RailContext) -> Iterator[LightningRail]:
         yield LightningRail(node, configured.network, context.open_settlements)
 
 
-def _rewind(cursor: Cursor, position: int) -> Cursor:
-    return {**cursor, "added": position, "paid": 0}
-
-
 DESCRIPTOR: Final = RailDescriptor(
     name=NAME,
     unit="invoice index",
@@ -282,7 +412,7 @@ DESCRIPTOR: Final = RailDescriptor(
     position=lambda cursor: int(cursor["added"]),
     endpoint_variable="MASQUES_LND_URL",
     endpoint=lambda settings: settings.lightning.url,
-    rewind=_rewind,
+    rewind=rewound,
     knows_expiry=True,
     normalize_payer=str,
 )

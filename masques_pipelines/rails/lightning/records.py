@@ -1,14 +1,15 @@
 """Decodes LND's invoices, their parts (HTLCs) and sets (AMP), and its outgoing payments.
 
-LND's REST gives 64-bit numbers as text, bytes in base64 and enums by name. A payment hash is
-base64 bytes in an invoice and hex text in a payment. A preimage is never kept.
+A payment hash is base64 bytes in an invoice and hex text in a payment. A preimage is never kept.
 """
 
 import base64
+import binascii
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from masques_pipelines.money import whole_units
+from masques_pipelines.rails.lightning.messages import Invoice, Payment, ShapeError, is_time
 from masques_pipelines.rails.protocol import Observation, Status
 from masques_pipelines.rails.settlement_ids import lightning_payment
 
@@ -19,15 +20,16 @@ _PAYMENT_STATUS: Final[Mapping[str, Status]] = {
     "IN_FLIGHT": "pending",
     "INITIATED": "pending",
 }
-
-
-def payment_hash_of(invoice: Mapping[str, Any]) -> str:
-    """Returns an invoice's payment hash, hex."""
-    return base64.b64decode(invoice["r_hash"]).hex()
+_FINALITY: Final[Mapping[str, str]] = {"confirmed": "settled", "failed": "canceled"}
+_SET_STATUS: Final[Mapping[str, tuple[Status, str, str]]] = {
+    "SETTLED": ("confirmed", "settled", ""),
+    "ACCEPTED": ("pending", "accepted", ""),
+    "CANCELED": ("failed", "canceled", "invoice_canceled"),
+}
 
 
 def of_invoice(
-    invoice: Mapping[str, Any], *, network: str, pubkey: str, is_announced: bool
+    invoice: Invoice, *, network: str, pubkey: str, is_announced: bool
 ) -> Iterator[Observation]:
     """Yields the settlements of an invoice: none while it is open and nobody has paid.
 
@@ -36,81 +38,103 @@ def of_invoice(
         network: CAIP-2 id of the chain under the node.
         pubkey: The node that is paid.
         is_announced: Whether the gate's journal announced it: then it fails when it is canceled.
+
+    Raises:
+        ShapeError: It has no time that a payment can have.
     """
-    if invoice.get("is_amp") or invoice.get("amp_invoice_state"):
+    if invoice.is_amp or invoice.amp_invoice_state:
         yield from _of_amp(invoice, network, pubkey)
         return
-    payment_hash, state = payment_hash_of(invoice), invoice["state"]
-    parts = invoice.get("htlcs") or []
+    state, parts = invoice.state, invoice.htlcs or []
     if state == "OPEN" or (state == "CANCELED" and not parts and not is_announced):
         return
+    status: Status = "unknown"
+    finality, reason = "accepted", "unknown_invoice_state"
+    msat = invoice.amt_paid_msat or invoice.value_msat
+    times = [invoice.settle_date, invoice.creation_date]
     if state == "SETTLED":
-        yield _incoming(
-            payment_hash, network, pubkey, status="confirmed", finality="settled",
-            msat=int(invoice["amt_paid_msat"]), time_s=int(invoice["settle_date"]),
-        )  # fmt: skip
+        status, finality, reason = "confirmed", "settled", ""
+        msat = invoice.amt_paid_msat
     elif state == "ACCEPTED":
-        held = [each for each in parts if each["state"] == "ACCEPTED"]
-        yield _incoming(
-            payment_hash, network, pubkey, status="pending", finality="accepted",
-            msat=sum(int(each["amt_msat"]) for each in held),
-            time_s=max((int(each["accept_time"]) for each in held), default=0)
-            or int(invoice["creation_date"]),
-        )  # fmt: skip
-    else:
-        ended_s = int(invoice["creation_date"]) + int(invoice["expiry"])
-        yield _incoming(
-            payment_hash, network, pubkey, status="failed", finality="canceled",
-            msat=sum(int(each["amt_msat"]) for each in parts) or int(invoice["value_msat"]),
-            time_s=max((int(each["resolve_time"]) for each in parts), default=0) or ended_s,
-            reason="invoice_canceled" if parts else "invoice_expired",
-        )  # fmt: skip
+        status, reason = "pending", ""
+        held = [each for each in parts if each.state == "ACCEPTED"]
+        msat = sum(each.amt_msat for each in held)
+        times = [max((each.accept_time for each in held), default=0), invoice.creation_date]
+    elif state == "CANCELED":
+        status, finality = "failed", "canceled"
+        reason = "invoice_canceled" if parts else "invoice_expired"
+        msat = sum(each.amt_msat for each in parts) or invoice.value_msat
+        ended_s = invoice.creation_date + invoice.expiry
+        resolved_s = max((each.resolve_time for each in parts), default=0)
+        times = [resolved_s, ended_s, invoice.creation_date]
+    yield _incoming(
+        invoice.r_hash, network, pubkey,
+        status=status, finality=finality, reason=reason, msat=msat, time_s=_time(times),
+    )  # fmt: skip
 
 
-def _of_amp(invoice: Mapping[str, Any], network: str, pubkey: str) -> Iterator[Observation]:
+def _of_amp(invoice: Invoice, network: str, pubkey: str) -> Iterator[Observation]:
     """Yields one settlement for each set of parts: an AMP invoice may be paid many times."""
-    payment_hash = payment_hash_of(invoice)
-    for set_id, state in (invoice.get("amp_invoice_state") or {}).items():
-        status, finality, reason = {
-            "SETTLED": ("confirmed", "settled", ""),
-            "ACCEPTED": ("pending", "accepted", ""),
-        }.get(state["state"], ("failed", "canceled", "invoice_canceled"))
+    for set_id, part in (invoice.amp_invoice_state or {}).items():
+        status, finality, reason = _SET_STATUS.get(
+            part.state, ("unknown", "accepted", "unknown_invoice_state")
+        )
         yield _incoming(
-            payment_hash, network, pubkey, status=status, finality=finality, reason=reason,
-            msat=int(state["amt_paid_msat"]),
-            time_s=int(state["settle_time"]) or int(invoice["creation_date"]),
+            invoice.r_hash, network, pubkey, status=status, finality=finality, reason=reason,
+            msat=part.amt_paid_msat, time_s=_time([part.settle_time, invoice.creation_date]),
             set_id=_set_id(set_id),
         )  # fmt: skip
 
 
-def of_payment(payment: Mapping[str, Any], *, network: str, pubkey: str) -> list[Observation]:
-    """Returns the settlement of an outgoing payment."""
-    payment_hash = str(payment["payment_hash"]).lower()
-    status = _PAYMENT_STATUS.get(payment["status"], "unknown")
-    reason = str(payment.get("failure_reason") or "").removeprefix("FAILURE_REASON_").lower()
-    created_ns = int(payment.get("creation_time_ns") or 0)
-    return [
-        Observation(
-            # Not the id of an incoming payment of the same hash: a node may pay itself.
-            settlement_id=lightning_payment(payment_hash, "out"),
-            source="chain",
-            rail="lightning",
-            network=network,
-            direction="out",
-            status=status,
-            amount=whole_units(int(payment["value_msat"]), MSAT_DECIMALS),
-            currency="BTC",
-            timestamp_ns=created_ns,
-            to_address=_destination(payment),
-            payer=pubkey,
-            payment_ref=payment_hash,
-            tx_hash=payment_hash,
-            finality={"confirmed": "settled", "failed": "canceled"}.get(status, "accepted"),
-            failure_reason=reason if status == "failed" else "",
-            network_fee=whole_units(int(payment.get("fee_msat") or 0), MSAT_DECIMALS),
-            fee_currency="BTC",
-        )
-    ]
+def of_payment(payment: Payment, *, network: str, pubkey: str) -> Observation:
+    """Returns the settlement of an outgoing payment.
+
+    Raises:
+        ShapeError: It has no time that a payment can have.
+    """
+    status = _PAYMENT_STATUS.get(payment.status, "unknown")
+    reason = (payment.failure_reason or "").removeprefix("FAILURE_REASON_").lower()
+    if status == "unknown":
+        reason = "unknown_payment_state"
+    return Observation(
+        # Not the id of an incoming payment of the same hash: a node may pay itself.
+        settlement_id=lightning_payment(payment.payment_hash, "out"),
+        source="chain",
+        rail="lightning",
+        network=network,
+        direction="out",
+        status=status,
+        amount=whole_units(payment.value_msat, MSAT_DECIMALS),
+        currency="BTC",
+        timestamp_ns=_payment_time_ns(payment, is_settled=status == "confirmed"),
+        to_address=_destination(payment),
+        payer=pubkey,
+        payment_ref=payment.payment_hash,
+        tx_hash=payment.payment_hash,
+        finality=_FINALITY.get(status, "accepted"),
+        failure_reason=reason if status in ("failed", "unknown") else "",
+        network_fee=whole_units(payment.fee_msat, MSAT_DECIMALS),
+        fee_currency="BTC",
+    )
+
+
+def _payment_time_ns(payment: Payment, *, is_settled: bool) -> int:
+    """Returns when the money left, else when the payment was made."""
+    settled = [each.resolve_time_ns for each in payment.htlcs or () if each.status == "SUCCEEDED"]
+    times = [max(settled, default=0)] if is_settled else []
+    times += [payment.creation_time_ns, payment.creation_date * 10**9]
+    for each in times:
+        if is_time(each // 10**9):
+            return each
+    raise ShapeError("creation_time_ns (no time)")
+
+
+def _time(times: list[int]) -> int:
+    """Returns the first time that a payment can have."""
+    for each in times:
+        if is_time(each):
+            return each
+    raise ShapeError("creation_date (no time)")
 
 
 def _incoming(  # noqa: PLR0913 - the fields of one record, by name
@@ -145,18 +169,27 @@ def _incoming(  # noqa: PLR0913 - the fields of one record, by name
     )
 
 
-def _destination(payment: Mapping[str, Any]) -> str:
-    """Returns the node that was paid: the last hop of the first part that was sent."""
-    for part in payment.get("htlcs") or ():
-        hops = (part.get("route") or {}).get("hops") or []
+def _destination(payment: Payment) -> str:
+    """Returns the node that was paid: the last hop of the successful attempt, else the first."""
+    parts = payment.htlcs or []
+    for part in [each for each in parts if each.status == "SUCCEEDED"] or parts:
+        hops = (part.route.hops if part.route else None) or []
         if hops:
-            return str(hops[-1].get("pub_key", ""))
+            return hops[-1].pub_key
     return ""
 
 
 def _set_id(text: str) -> str:
-    """Returns an AMP set id in hex; as a JSON key LND writes it in hex or base64."""
-    try:
-        return bytes.fromhex(text).hex()
-    except ValueError:
-        return base64.b64decode(text).hex()
+    """Returns an AMP set id in hex; as a JSON key LND writes it in hex or base64.
+
+    Raises:
+        ShapeError: It is neither, or not 32 bytes.
+    """
+    for decode in (bytes.fromhex, lambda each: base64.b64decode(each, validate=True)):
+        try:
+            data = decode(text[:100])
+        except (ValueError, binascii.Error):
+            continue
+        if len(data) == 32:
+            return data.hex()
+    raise ShapeError("amp_invoice_state (set id)")

@@ -9,16 +9,21 @@ import hashlib
 from typing import Final
 
 TOKEN_PROGRAM: Final = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"  # noqa: S105 - an address
+TOKEN_2022_PROGRAM: Final = "TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb"  # noqa: S105 - an address
 ASSOCIATED_TOKEN_PROGRAM: Final = "ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL"  # noqa: S105 - an address
 
 _ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _FIELD: Final = 2**255 - 19
 _D: Final = -121665 * pow(121666, -1, _FIELD) % _FIELD
 ADDRESS_LENGTH: Final = 32
+# A signature has 88 characters at most.
+TEXT_MAX: Final = 128
 
 
 def decode_base58(text: str) -> bytes:
     """Returns the bytes of base58 text; ValueError when it is not base58."""
+    if len(text) > TEXT_MAX:
+        raise ValueError("too long")
     number = 0
     for character in text:
         number = number * 58 + _ALPHABET.index(character)
@@ -43,9 +48,15 @@ def is_address(text: str) -> bool:
         return False
 
 
-def associated_token_account(owner: str, mint: str) -> str:
-    """Returns the token account that holds a wallet's tokens of one mint (SPL Token program)."""
-    seeds = decode_base58(owner) + decode_base58(TOKEN_PROGRAM) + decode_base58(mint)
+def associated_token_account(owner: str, mint: str, token_program: str = TOKEN_PROGRAM) -> str:
+    """Returns the token account that holds a wallet's tokens of one mint.
+
+    Args:
+        owner: The wallet.
+        mint: The token.
+        token_program: The program that owns the mint: SPL Token or Token-2022.
+    """
+    seeds = decode_base58(owner) + decode_base58(token_program) + decode_base58(mint)
     program = decode_base58(ASSOCIATED_TOKEN_PROGRAM)
     for bump in range(255, -1, -1):
         digest = hashlib.sha256(seeds + bytes([bump]) + program + b"ProgramDerivedAddress").digest()

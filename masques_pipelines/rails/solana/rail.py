@@ -1,57 +1,89 @@
 """Reads Solana: tokens that reached and left the treasury's token accounts.
 
-A fetch lists signatures down to a slot floor, reads their transactions, then resolves what is still
-open. From an older floor it gives the same settlements; signatures already done are not read again.
+A fetch walks back through the lists of signatures of our accounts down to a slot floor, reads the
+transactions, then resolves what is still open. From an older floor it gives the same settlements.
 
-A signature is not usable as a cursor: an unknown `until` silently answers the newest page, and the
-order inside a slot differs between nodes. The floor is a finalized slot, and each fetch reads
-OVERLAP_SLOTS below it for what a lagging index did not list.
+No answer is taken on trust. The reads of one fetch come from backends that have reached the same
+slot (`minContextSlot`); each page of a list has to begin where the one before it ended, or its node
+does not know the place; a node that no longer has the slots since the floor is a finding, never a
+failed payment; and the balances of the accounts are read for the check against the chain.
+
+The floor is a final slot, and each walk reads OVERLAP_SLOTS below it for what a lagging index did
+not list. A walk that is longer than one fetch keeps its place in the cursor.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from typing import Any, Final
 
 from masques_pipelines.errors import SettingError
+from masques_pipelines.money import whole_units
 from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
 from masques_pipelines.rails.endpoint import bearer_headers, open_endpoint, parse_assets
 from masques_pipelines.rails.node import JsonRpc
 from masques_pipelines.rails.protocol import (
+    CLOSED,
+    OPEN_MAX,
     Asset,
+    BalanceReading,
     Cursor,
     FetchResult,
+    Finding,
     Observation,
     OpenSettlement,
     OpenSettlements,
     RailRefusedError,
     RailUnavailableError,
+    Rejected,
 )
-from masques_pipelines.rails.solana.addresses import associated_token_account, is_address
+from masques_pipelines.rails.settlement_ids import solana_transfer
+from masques_pipelines.rails.solana.addresses import (
+    TOKEN_2022_PROGRAM,
+    TOKEN_PROGRAM,
+    associated_token_account,
+    is_address,
+)
+from masques_pipelines.rails.solana.cursor import (
+    Position,
+    Walk,
+    cursor_of,
+    position_of,
+    rewound,
+)
+from masques_pipelines.rails.solana.messages import (
+    Listed,
+    SignatureStatus,
+    Transaction,
+    is_signature,
+    short,
+    time_of,
+)
+from masques_pipelines.rails.solana.node import SolanaNode, Unreadable
 from masques_pipelines.rails.solana.transfers import (
     Account,
     TransactionContext,
-    movement,
+    is_paid_elsewhere,
+    movements,
     network_fee,
 )
 from masques_pipelines.settings import RailSettings, Settings
 
 NAME: Final = "solana"
-CURSOR_VERSION: Final = 1
 OVERLAP_SLOTS: Final = 64
 PAGE: Final = 1_000
 # Transactions of one fetch; the rest waits for the next fetch, so that one insert stays small.
 TRANSACTIONS_PER_FETCH: Final = 1_000
-STATUSES_PER_CALL: Final = 256
 # A blockhash is valid for 150 blocks; a transaction that has not landed by then never will.
 BLOCKHASH_SLOTS: Final = 150
-OPEN_MAX: Final = 1_024
-_TRANSACTION_OPTIONS: Final = {
-    "encoding": "jsonParsed",
-    "maxSupportedTransactionVersion": 0,
-    "commitment": "confirmed",
-}
+# Runs that ask again for a transaction or a time that the node does not answer, and how many.
+WAIT_RUNS_MAX: Final = 50
+WAITING_MAX: Final = 1_000
+# A transaction dies with its blockhash, about 150 blocks (60 to 90 s) after it was signed.
+BLOCKHASH_LIFE_S: Final = 150
+# A deadline comes from a client; no transaction is waited for longer than a day.
+DEADLINE_MAX_S: Final = 86_400
 
 
 @dataclass(frozen=True)
@@ -81,8 +113,13 @@ class _Fetch:
     head_slot: int
     observations: list[Observation] = field(default_factory=list)
     ids: set[Any] = field(default_factory=set)
-    charged: set[str] = field(default_factory=set)
+    rejected: list[Rejected] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
     notes: dict[str, int] = field(default_factory=dict)
+
+    def count(self, name: str, by: int = 1) -> None:
+        if by:
+            self.notes[name] = self.notes.get(name, 0) + by
 
 
 class SolanaRail:
@@ -95,262 +132,425 @@ class SolanaRail:
     ) -> None:
         self.network = config.network
         self.description = rpc.node.description
-        self._rpc = rpc
+        self._node = SolanaNode(rpc)
         self._config = config
         self._open_settlements = open_settlements
+        self._accounts: tuple[Account, ...] = ()
         self._is_checked = False
-        self._accounts = tuple(
-            Account(associated_token_account(owner, mint.address), owner, mint)
-            for owner in config.treasury
-            for mint in config.mints
-        )
 
     @property
     def calls(self) -> int:
         """Requests made so far."""
-        return self._rpc.node.calls
+        return self._node.calls
 
     def fetch(self, cursor: Cursor | None) -> FetchResult:
         """Returns the movements after the cursor and the open settlements that were resolved.
 
         Raises:
-            RailUnavailableError: The node is down, busy or behind.
-            RailRefusedError: The node belongs to another cluster.
+            RailUnavailableError: The node is down, busy or behind, or answered nonsense.
+            RailRefusedError: The node belongs to another cluster, or a token is not a mint.
         """
         self._check_cluster()
-        seen = _Fetch(
-            final_slot=self._slot(self._config.finality), head_slot=self._slot("confirmed")
+        at = position_of(cursor)
+        held_slot, held = self._node.balances(
+            [each.address for each in self._accounts], self._config.finality
         )
-        floor = self._floor(cursor, seen)
-        done = set((cursor or {}).get("done", ()))
-        found = self._signatures(floor - OVERLAP_SLOTS)
-        open_now = {each.settlement_id: each for each in self._open_settlements()}
-        known = self._known(open_now, seen)
-        due = [
-            each
-            for each in found
-            if self._key(each) not in done and not self._is_known(each, known, seen)
-        ]
-        now_due = due[:TRANSACTIONS_PER_FETCH]
-        self._read(now_due, seen)
-        is_caught_up = len(now_due) == len(due)
+        final = self._node.slot(self._config.finality, held_slot)
+        seen = _Fetch(final_slot=final, head_slot=self._node.slot("confirmed", final))
+        floor = self._floor(at, seen)
+        is_whole = at.walk is None
+        if is_whole:
+            self._check_history(floor, seen)
+            self._read_waiting(at, seen)
+        walk = at.walk or Walk(final)
+        listed = self._listed(walk, floor - OVERLAP_SLOTS, at, seen)
+        is_at_end = all(walk.pages.get(each.address, ()) is None for each in self._accounts)
+        is_caught_up = is_whole and is_at_end
+        open_now = self._open_settlements(after=at.after, limit=OPEN_MAX) if is_caught_up else ()
+        self._read(at, listed, self._known(open_now, seen), seen)
         if is_caught_up:
-            self._resolve(seen, [each for key, each in open_now.items() if key not in seen.ids])
-        next_floor = seen.final_slot if is_caught_up else now_due[-1]["slot"]
-        next_floor = max(floor, min(next_floor, seen.final_slot))
-        finished = done | {
-            self._key(each)
-            for each in (found if is_caught_up else now_due)
-            if each["slot"] <= seen.final_slot
+            self._resolve(seen, [each for each in open_now if each.settlement_id not in seen.ids])
+            at.after = str(open_now[-1].settlement_id) if len(open_now) == OPEN_MAX else ""
+        at.since_slot = floor if at.since_slot is None else at.since_slot
+        at.floor, at.walk = (max(floor, walk.to_slot), None) if is_at_end else (floor, walk)
+        at.done = {
+            key: slot
+            for key, slot in at.done.items()
+            if slot >= walk.to_slot - OVERLAP_SLOTS or (not is_at_end and slot <= floor)
         }
-        slots = {self._key(each): each["slot"] for each in found}
+        held_at_s = self._node.time_before(held_slot) if is_caught_up and held_slot else None
         return FetchResult(
             observations=seen.observations,
-            cursor={
-                "v": CURSOR_VERSION,
-                "floor": next_floor,
-                "since_slot": (cursor or {}).get("since_slot", floor),
-                "done": sorted(
-                    key for key in finished if slots.get(key, -1) >= next_floor - OVERLAP_SLOTS
-                ),
-            },
+            cursor=cursor_of(at),
             is_caught_up=is_caught_up,
-            position=next_floor,
-            behind=max(0, seen.head_slot - next_floor),
+            position=at.floor,
+            behind=max(0, seen.head_slot - at.floor),
+            rejected=seen.rejected,
+            findings=seen.findings,
+            read_to_ns=None if held_at_s is None else held_at_s * 10**9,
+            balances=self._readings(at, held, held_slot, held_at_s),
             notes=seen.notes,
         )
 
     def _check_cluster(self) -> None:
+        """Checks the cluster once, and derives our accounts by the programs of the mints."""
         if self._is_checked:
             return
-        genesis = str(self._rpc.call("getGenesisHash"))
+        genesis = self._node.genesis()
         reference = self._config.network.removeprefix("solana:")
         if genesis[: len(reference)] != reference:
             raise RailRefusedError(
                 f"{self.description}: its genesis is {genesis[:32]}, and MASQUES_SOLANA_NETWORK is "
                 f"{self._config.network}: give MASQUES_SOLANA_RPC_URL a node of that cluster"
             )
+        mints = self._node.mints([each.address for each in self._config.mints])
+        for each in self._config.mints:
+            program, decimals = mints.get(each.address, ("", 0))
+            if program not in (TOKEN_PROGRAM, TOKEN_2022_PROGRAM):
+                raise RailRefusedError(
+                    f"MASQUES_SOLANA_MINTS: {each.address} is not a mint of SPL Token or "
+                    "Token-2022 on this cluster: correct its address"
+                )
+            if decimals != each.decimals:
+                raise RailRefusedError(
+                    f"MASQUES_SOLANA_MINTS: {each.address} has {decimals} decimals, and the "
+                    f"setting says {each.decimals}: correct the setting"
+                )
+        self._accounts = tuple(
+            Account(
+                associated_token_account(owner, mint.address, mints[mint.address][0]), owner, mint
+            )
+            for owner in self._config.treasury
+            for mint in self._config.mints
+        )
         self._is_checked = True
 
-    def _slot(self, commitment: str) -> int:
-        return int(self._rpc.call("getSlot", {"commitment": commitment}))
-
-    def _floor(self, cursor: Cursor | None, seen: _Fetch) -> int:
-        if cursor is None:
+    def _floor(self, at: Position, seen: _Fetch) -> int:
+        if at.floor is None:
             start = self._config.start_slot
             return seen.final_slot if start is None else min(start, seen.final_slot)
-        floor = int(cursor["floor"])
-        if floor > seen.final_slot:
+        newest = max(at.floor, at.walk.to_slot if at.walk else 0)
+        if newest > seen.final_slot:
             raise RailUnavailableError(
                 f"{self.description}: its {self._config.finality} slot is {seen.final_slot} and "
-                f"was {floor} before: the node is behind; the next run tries again"
+                f"was {newest} before: the node is behind; the next run tries again"
             )
-        return floor
+        return at.floor
 
-    def _signatures(self, floor: int) -> list[dict[str, Any]]:
-        """Returns the signatures of all our accounts from the floor on, oldest first."""
-        found: list[dict[str, Any]] = []
+    def _check_history(self, floor: int, seen: _Fetch) -> None:
+        """Records the slots since the floor that the node no longer has."""
+        first = self._node.first_available()
+        if first is None or first <= floor:
+            return
+        seen.count("slots_without_history", first - floor)
+        detail = (
+            f"{self.description} has nothing before slot {first}, and this rail had read up to "
+            f"slot {floor}: payments between them are missing: point MASQUES_SOLANA_RPC_URL to a "
+            f"node that has them and run `masques rails rewind solana {floor}`"
+        )
+        gap = solana_transfer(self.network, f"gap {floor}", str(first))
+        seen.findings.append(Finding(gap, "history_gap", detail, NAME))
+        raw = json.dumps({"from_slot": floor, "to_slot": first, "network": self.network})
+        seen.rejected.append(Rejected(f"{self.network}/slots", floor, "gap:slots", raw))
+
+    def _listed(self, walk: Walk, lowest: int, at: Position, seen: _Fetch) -> list[Listed]:
+        """Walks back until every account is done or a fetch is full; oldest first."""
+        found: dict[str, Listed] = {}
+        new: set[str] = set()
         for account in self._accounts:
-            before: str | None = None
-            while True:
-                options = {"limit": PAGE, "commitment": "confirmed"}
-                if before is not None:
-                    options["before"] = before
-                page = self._rpc.call("getSignaturesForAddress", account.address, options)
-                if not isinstance(page, list):
-                    raise RailUnavailableError(
-                        f"{self.description}: getSignaturesForAddress did not answer a list: check "
-                        "that it is a Solana node with history; the next run tries again"
-                    )
-                found.extend({**each, "account": account} for each in page if each["slot"] >= floor)
-                if not page or page[-1]["slot"] < floor or page[-1]["signature"] == before:
+            is_restarted = False
+            while len(new) < TRANSACTIONS_PER_FETCH:
+                place = walk.pages.get(account.address, [])
+                if place is None:
                     break
-                before = page[-1]["signature"]
-        return sorted(found, key=lambda each: (each["slot"], each["signature"]))
+                page = self._page(account.address, place, seen)
+                if page is None:
+                    # A place in the cursor may have been forked away since; a new one was not.
+                    if is_restarted or not place:
+                        raise RailUnavailableError(
+                            f"{self.description}: a page of getSignaturesForAddress does not "
+                            "begin where the one before it ended: a backend is behind or does "
+                            "not know the place; the next run tries again"
+                        )
+                    is_restarted = True
+                    walk.pages.pop(account.address, None)
+                    continue
+                is_restarted = True
+                found |= {each.signature: each for each in page if each.slot >= lowest}
+                # Those that are not final yet do not count: they come again in every walk.
+                new |= {
+                    each.signature
+                    for each in page
+                    if lowest <= each.slot <= seen.final_slot and each.signature not in at.done
+                }
+                is_end = len(page) < 2 or page[-1].slot < lowest
+                walk.pages[account.address] = (
+                    None if is_end else [page[-2].signature, page[-1].signature]
+                )
+        return sorted(found.values(), key=lambda each: (each.slot, each.signature))
 
-    @staticmethod
-    def _key(each: Mapping[str, Any]) -> str:
-        return f"{each['signature']}:{each['account'].address}"
+    def _page(self, address: str, place: list[str], seen: _Fetch) -> list[Listed] | None:
+        """Returns a page, None when it does not continue the one before it."""
+        entries = self._node.signatures(
+            address,
+            limit=PAGE,
+            at_least=seen.final_slot,
+            before=place[0] if place else None,
+        )
+        page = [each for each in entries if isinstance(each, Listed)]
+        for number, each in enumerate(entries):
+            if not isinstance(each, Listed):
+                self._reject(seen, f"{address}/{number}", "unreadable:listed", str(each), None)
+        if place and (not page or page[0].signature != place[1]):
+            return None
+        slots = [each.slot for each in page]
+        return page if slots == sorted(slots, reverse=True) else None
 
-    def _known(self, open_now: Mapping[Any, OpenSettlement], seen: _Fetch) -> dict[str, list[Any]]:
+    def _known(
+        self, open_now: Sequence[OpenSettlement], seen: _Fetch
+    ) -> dict[str, list[OpenSettlement]]:
         """Returns the recorded settlements that are not final yet, by signature."""
-        known: dict[str, list[Any]] = {}
-        for key, each in open_now.items():
+        known: dict[str, list[OpenSettlement]] = {}
+        for each in open_now:
             if each.latest.finality and (each.latest.block_height or 0) > seen.final_slot:
-                known.setdefault(each.latest.tx_hash, []).append(key)
+                known.setdefault(each.latest.tx_hash, []).append(each)
         return known
 
-    def _is_known(
-        self, each: Mapping[str, Any], known: Mapping[str, list[Any]], seen: _Fetch
-    ) -> bool:
-        ids = known.get(each["signature"], [])
-        seen.ids.update(ids)
-        return bool(ids)
-
-    def _read(self, due: Sequence[Mapping[str, Any]], seen: _Fetch) -> None:
+    def _read(
+        self,
+        at: Position,
+        listed: Iterable[Listed],
+        known: Mapping[str, list[OpenSettlement]],
+        seen: _Fetch,
+    ) -> None:
         """Observes the transactions that succeeded; one that failed moved nothing."""
-        read = [each for each in due if each["err"] is None]
-        transactions = self._rpc.batch(
-            "getTransaction", [[each["signature"], _TRANSACTION_OPTIONS] for each in read]
-        )
+        due = []
+        for each in listed:
+            seen.ids.update(one.settlement_id for one in known.get(each.signature, ()))
+            is_new = each.signature not in at.done and each.signature not in at.waiting
+            if is_new and each.signature not in known:
+                due.append(each)
+        read = [each for each in due if each.err is None]
+        transactions = self._node.transactions([each.signature for each in read])
         for each, transaction in zip(read, transactions, strict=True):
-            if transaction is None:
-                raise RailUnavailableError(
-                    f"{self.description}: it lists signature {each['signature']} and does not have "
-                    "its transaction: the node is behind; the next run tries again"
-                )
-            self._observe(seen, transaction, each["signature"], each["account"])
+            is_final = each.slot <= seen.final_slot
+            problem = self._observe(seen, transaction, each.signature, time_of(each.blockTime))
+            if problem is not None and is_final:
+                self._wait(at, each.signature, each.slot, problem, seen)
+            # One that is not final is listed again by the next walk.
+            seen.count("unanswered", int(problem is not None and not is_final))
+        at.done |= {each.signature: each.slot for each in due if each.slot <= seen.final_slot}
+
+    def _read_waiting(self, at: Position, seen: _Fetch) -> None:
+        """Asks again for what the node did not answer, or not in a way that could be read."""
+        signatures = sorted(at.waiting)
+        for signature, transaction in zip(
+            signatures, self._node.transactions(signatures), strict=True
+        ):
+            slot, _ = at.waiting[signature]
+            problem = self._observe(seen, transaction, signature, None)
+            if problem is None:
+                del at.waiting[signature]
+            else:
+                self._wait(at, signature, slot, problem, seen)
+
+    def _wait(
+        self, at: Position, signature: str, slot: int, problem: Unreadable, seen: _Fetch
+    ) -> None:
+        """Keeps a final signature for the next runs; one that cannot be read is rejected at once.
+
+        It is asked for again all the same: the next backend may answer better.
+        """
+        is_unanswered = problem.reason.startswith("unanswered")
+        runs = at.waiting.get(signature, [slot, 0])[1] + 1
+        is_last = runs >= WAIT_RUNS_MAX or len(at.waiting) >= WAITING_MAX
+        if (runs == 1 and not is_unanswered) or (is_last and is_unanswered):
+            self._reject(seen, signature, problem.reason, problem.problem, slot)
+        if is_last:
+            at.waiting.pop(signature, None)
+        else:
+            at.waiting[signature] = [slot, runs]
+        seen.count("waiting")
+
+    def _reject(self, seen: _Fetch, name: str, reason: str, problem: str, slot: int | None) -> None:
+        raw = json.dumps({"slot": slot, "problem": problem[:200]})
+        seen.rejected.append(Rejected(f"{self.network}/{name}", 1, reason, raw))
+        detail = f"{name}: {problem[:200]}: its payment is not recorded"
+        found = solana_transfer(self.network, name, "")
+        seen.findings.append(Finding(found, "unreadable", detail, NAME))
 
     def _observe(
-        self, seen: _Fetch, transaction: Mapping[str, Any], signature: str, account: Account
-    ) -> Observation | None:
+        self,
+        seen: _Fetch,
+        transaction: Transaction | Unreadable | None,
+        signature: str,
+        time_s: int | None,
+    ) -> Unreadable | None:
+        """Adds what a transaction moved; returns why that is not possible."""
+        if transaction is None:
+            return Unreadable("unanswered:transaction", "the node lists it and does not have it")
+        if isinstance(transaction, Unreadable):
+            return transaction
+        time_s = time_of(transaction.blockTime) or time_s or self._node.time_near(transaction.slot)
+        if time_s is None:
+            return Unreadable("unanswered:blockTime", "the node does not know the block's time")
+        made = self._movements(seen, transaction, signature, time_s)
+        seen.observations.extend(made)
+        seen.ids.update(each.settlement_id for each in made)
+        seen.count("nothing_moved", int(not made))
+        return None
+
+    def _movements(
+        self, seen: _Fetch, transaction: Transaction, signature: str, time_s: int
+    ) -> list[Observation]:
         context = TransactionContext(
             signature=signature,
+            time_s=time_s,
             network=self._config.network,
             final_slot=seen.final_slot,
             head_slot=seen.head_slot,
             finality=self._config.finality,
         )
-        made = movement(transaction, account, context)
-        if made is None:
-            seen.notes["nothing_moved"] = seen.notes.get("nothing_moved", 0) + 1
-        elif made.to_address in self._config.treasury and made.payer in self._config.treasury:
-            seen.notes["internal_skipped"] = seen.notes.get("internal_skipped", 0) + 1
-        else:
-            if signature in seen.charged:  # a transaction's fee is recorded once
-                made = replace(made, network_fee=Decimal(0))
-            seen.charged.add(signature)
-            seen.observations.append(made)
-            seen.ids.add(made.settlement_id)
-        return made
+        return movements(transaction, self._accounts, context)
 
     def _resolve(self, seen: _Fetch, unseen: Sequence[OpenSettlement]) -> None:
         """Resolves open settlements that are not in the accounts' lists of signatures."""
         chosen = [each for each in unseen if each.latest.network == self._config.network]
-        chosen = sorted(chosen, key=lambda each: each.latest.timestamp_ns)[:OPEN_MAX]
-        signatures = sorted({each.latest.tx_hash for each in chosen if each.latest.tx_hash})
-        statuses: dict[str, Any] = {}
-        for start in range(0, len(signatures), STATUSES_PER_CALL):
-            chunk = signatures[start : start + STATUSES_PER_CALL]
-            answer = self._rpc.call(
-                "getSignatureStatuses", chunk, {"searchTransactionHistory": True}
-            )
-            statuses.update(zip(chunk, answer["value"], strict=True))
-        final_time_s = self._time_of(seen.final_slot) if chosen else 0
+        if not chosen:
+            return
+        signatures = sorted({each.latest.tx_hash for each in chosen})
+        statuses = self._node.statuses([each for each in signatures if is_signature(each)])
+        landed = sorted(
+            signature for signature, each in statuses.items() if each.slot <= seen.final_slot
+        )
+        transactions = dict(zip(landed, self._node.transactions(landed), strict=True))
+        final_time_s = self._node.time_before(seen.final_slot)
         for each in chosen:
-            status = statuses.get(each.latest.tx_hash)
-            resolved = (
-                self._by_status(each, status, seen)
-                if status is not None
-                else self._by_absence(each, seen, final_time_s)
-            )
+            tx_hash = each.latest.tx_hash
+            if tx_hash in transactions:
+                resolved = self._by_status(each, statuses[tx_hash], transactions[tx_hash], seen)
+            elif tx_hash in statuses:
+                resolved = None  # not final yet
+            else:
+                resolved = self._by_absence(each, seen, final_time_s)
             if resolved is not None:
                 seen.observations.append(resolved)
 
     def _by_status(
-        self, each: OpenSettlement, status: Mapping[str, Any], seen: _Fetch
+        self,
+        each: OpenSettlement,
+        status: SignatureStatus,
+        transaction: Transaction | Unreadable | None,
+        seen: _Fetch,
     ) -> Observation | None:
-        """Resolves by a transaction's status; `err` comes first, whatever is confirmed with it."""
-        if status["slot"] > seen.final_slot:
-            return None
-        transaction = self._rpc.call("getTransaction", each.latest.tx_hash, _TRANSACTION_OPTIONS)
-        if status["err"] is not None:
+        """Resolves by a final transaction; `err` comes first, whatever is confirmed with it."""
+        found = transaction if isinstance(transaction, Transaction) else None
+        if status.err is not None:
+            # The signature is on the chain with its failure, and cannot land a second time.
             return replace(
                 each.latest,
                 source="chain",
                 status="failed",
-                failure_reason=f"transaction_failed: {_short(status['err'])}",
+                failure_reason=f"transaction_failed: {short(status.err)}",
                 finality=self._config.finality,
-                block_height=status["slot"],
-                network_fee=network_fee(transaction) if transaction else each.latest.network_fee,
+                block_height=status.slot,
+                network_fee=network_fee(found) if found else each.latest.network_fee,
                 fee_currency="SOL",
                 confirmations=0,
             )
-        if transaction is None:
+        if found is None or found.meta.err is not None:
             return None
-        for account in self._accounts:  # landed before the floor, or at another account
-            made = self._observe(seen, transaction, each.latest.tx_hash, account)
-            if made is not None and made.settlement_id == each.settlement_id:
-                return None
-        return self._failed(each, "paid_nothing_to_us", each.latest.timestamp_ns)
+        # Before the floor, or at another of our accounts.
+        problem = self._observe(seen, found, each.latest.tx_hash, None)
+        if problem is not None or each.settlement_id in seen.ids:
+            return None
+        return self._paid_otherwise(each, found, seen)
 
-    def _by_absence(
-        self, each: OpenSettlement, seen: _Fetch, final_time_s: int
-    ) -> Observation | None:
-        """Resolves a payment that the cluster does not know, once it can no longer land."""
+    def _paid_otherwise(
+        self, each: OpenSettlement, found: Transaction, seen: _Fetch
+    ) -> Observation:
+        """Resolves an announcement whose transaction succeeded and did not do what it says."""
         latest = each.latest
-        if latest.block_height is not None:
-            if seen.final_slot <= latest.block_height + BLOCKHASH_SLOTS:
-                return None
-            # Asked once more in another way: the indexes of statuses and of history differ.
-            if self._rpc.call("getTransaction", latest.tx_hash, _TRANSACTION_OPTIONS) is not None:
-                return None
-            return self._failed(each, "forked_away", latest.timestamp_ns)
-        if each.deadline_s is None or final_time_s <= each.deadline_s:
-            return None
-        reason = "transaction_not_found" if latest.tx_hash else "never_sent"
-        return self._failed(each, reason, each.deadline_s * 10**9)
-
-    def _failed(self, each: OpenSettlement, reason: str, timestamp_ns: int) -> Observation:
+        if any(one.tx_hash == latest.tx_hash for one in seen.observations):
+            return self._unknown(each, "recorded_under_transaction")
+        if latest.direction == "in" and latest.to_address not in self._config.treasury:
+            return self._unknown(each, "receiver_is_not_ours")
+        if is_paid_elsewhere(found, latest.to_address, latest.asset):
+            return self._unknown(each, "paid_another_account")
         return replace(
-            each.latest,
+            latest,
             source="chain",
             status="failed",
-            failure_reason=reason,
+            failure_reason="paid_nothing_to_us" if latest.direction == "in" else "paid_nothing",
             finality=self._config.finality,
-            timestamp_ns=timestamp_ns,
-            block_height=None,
+            block_height=found.slot,
             confirmations=0,
         )
 
-    def _time_of(self, slot: int) -> int:
-        """Returns the time of a slot, seconds since 1970; 0 when the node does not know it."""
-        return int(self._rpc.call("getBlockTime", slot) or 0)
+    def _by_absence(
+        self, each: OpenSettlement, seen: _Fetch, final_time_s: int | None
+    ) -> Observation | None:
+        """Closes a payment that the cluster does not know once it can no longer land: unknown."""
+        latest = each.latest
+        if latest.finality and latest.block_height is not None:
+            if seen.final_slot <= latest.block_height + BLOCKHASH_SLOTS:
+                return None
+            # Asked once more in another way: the indexes of statuses and of history differ.
+            is_known = self._node.transaction(latest.tx_hash) is not None
+            return None if is_known else self._unknown(each, "forked_away", is_on_chain=False)
+        announced_s = latest.timestamp_ns // 10**9
+        if (
+            final_time_s is None
+            or final_time_s <= announced_s + BLOCKHASH_LIFE_S
+            or final_time_s <= min(each.deadline_s or 0, announced_s + DEADLINE_MAX_S)
+        ):
+            return None
+        if latest.tx_hash and not is_signature(latest.tx_hash):
+            return self._unknown(each, "not_a_signature")
+        return self._unknown(each, "transaction_not_found" if latest.tx_hash else "never_sent")
 
+    @staticmethod
+    def _unknown(each: OpenSettlement, reason: str, *, is_on_chain: bool = True) -> Observation:
+        """Closes a settlement without proof of anything; what is seen later opens it again."""
+        latest = each.latest
+        return replace(
+            latest,
+            source="chain",
+            status="unknown",
+            failure_reason=reason,
+            block_height=latest.block_height if is_on_chain else None,
+            confirmations=0,
+            attributes={**latest.attributes, CLOSED: reason},
+        )
 
-def _short(error: Any) -> str:
-    """Returns a transaction's error as one short line."""
-    return str(error).replace("'", "").replace("{", "").replace("}", "")[:200]
+    def _readings(
+        self,
+        at: Position,
+        held: Mapping[str, tuple[str, str, int]],
+        slot: int,
+        time_s: int | None,
+    ) -> list[BalanceReading]:
+        """Returns the balances of our accounts; not known while a transaction is waited for."""
+        if time_s is None:
+            return []
+        problem = ""
+        if any(each_slot <= slot for each_slot, _ in at.waiting.values()):
+            problem = f"{len(at.waiting)} listed transactions are not answered yet"
+        return [
+            BalanceReading(
+                asset=each.mint.address,
+                address=each.address,
+                currency=each.mint.symbol,
+                balance=None
+                if problem
+                else whole_units(held.get(each.address, ("", "", 0))[2], each.mint.decimals),
+                block=slot,
+                read_at_ns=time_s * 10**9,
+                finality=self._config.finality,
+                problem=problem,
+            )
+            for each in self._accounts
+        ]
 
 
 @contextlib.contextmanager
@@ -374,10 +574,6 @@ def _open(context: RailContext) -> Iterator[SolanaRail]:
         yield SolanaRail(JsonRpc(node), config, context.open_settlements)
 
 
-def _rewind(cursor: Cursor, position: int) -> Cursor:
-    return {**cursor, "floor": position, "done": []}
-
-
 def _assets(settings: Settings) -> Mapping[tuple[str, str], Asset]:
     return {(settings.solana.network, each.address): each for each in _mints(settings.solana)}
 
@@ -394,7 +590,7 @@ DESCRIPTOR: Final = RailDescriptor(
     position=lambda cursor: int(cursor["floor"]),
     endpoint_variable="MASQUES_SOLANA_RPC_URL",
     endpoint=lambda settings: settings.solana.url,
-    rewind=_rewind,
+    rewind=rewound,
     assets=_assets,
     normalize_payer=str,
 )

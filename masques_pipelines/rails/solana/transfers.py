@@ -1,11 +1,12 @@
-"""Decodes what a Solana transaction did to one of our token accounts.
+"""Decodes what a Solana transaction did to our token accounts.
 
 The amount is the difference of the balances, which is exact whatever moved the tokens: transfers
 may be made by other programs, may bear fees, and may be several in one transaction. Only the sender
-is read from the instructions.
+is read from the instructions: the owner of the account that the money came from, not a delegate who
+signed for it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -13,9 +14,11 @@ from typing import Any, Final
 from masques_pipelines.money import whole_units
 from masques_pipelines.rails.protocol import Asset, Observation
 from masques_pipelines.rails.settlement_ids import solana_transfer
+from masques_pipelines.rails.solana.messages import Instruction, TokenBalance, Transaction
 
 LAMPORT_DECIMALS: Final = 9
 _TRANSFERS: Final = ("transfer", "transferChecked", "transferCheckedWithFee")
+_UNITS_DIGITS_MAX: Final = 20
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,11 @@ class Account:
 
 @dataclass(frozen=True)
 class TransactionContext:
-    """A transaction's name, and how final its slot is.
+    """A transaction's name, its time, and how final its slot is.
 
     Attributes:
         signature: Its first signature, which names it.
+        time_s: Time of its block, seconds since 1970.
         network: CAIP-2 id.
         final_slot: Newest final slot.
         head_slot: Newest confirmed slot.
@@ -46,33 +50,86 @@ class TransactionContext:
     """
 
     signature: str
+    time_s: int
     network: str
     final_slot: int
     head_slot: int
     finality: str
 
 
-def movement(
-    transaction: Mapping[str, Any], account: Account, context: TransactionContext
-) -> Observation | None:
-    """Returns what a transaction added to or took from a token account, None when nothing."""
-    meta = transaction["meta"]
-    keys = [_key(each) for each in transaction["transaction"]["message"]["accountKeys"]]
-    if meta["err"] is not None or account.address not in keys:
-        return None
-    before, after = (_balances(meta[name]) for name in ("preTokenBalances", "postTokenBalances"))
-    index = keys.index(account.address)
-    units = _units(after, index, account) - _units(before, index, account)
-    if units == 0:
-        return None
-    slot = int(transaction["slot"])
-    moved = [each for each in _transfers(transaction) if account.address in _ends(each)]
-    payer, receiver = _sides(moved, before, after, account, keys, is_in=units > 0)
-    memo = _memo(transaction)
-    attributes = {"submitted_by": keys[0], "memo": memo, "token_account": account.address}
-    if len(moved) > 1:
-        attributes["transfers"] = str(len(moved))
-    is_final = slot <= context.final_slot
+def movements(
+    transaction: Transaction, accounts: Sequence[Account], context: TransactionContext
+) -> list[Observation]:
+    """Returns what a transaction added to and took from our token accounts, one for each.
+
+    What it moved between them is left out, so that the sum is exactly what came from others or went
+    to them. The fee is recorded once.
+    """
+    if transaction.meta.err is not None:
+        return []
+    made: list[Observation] = []
+    for account, units in _legs(transaction, accounts):
+        fee = Decimal(0) if made else network_fee(transaction)
+        made.append(_observation(transaction, accounts, account, units, context, fee))
+    return made
+
+
+def is_paid_elsewhere(transaction: Transaction, owner: str, mint: str) -> bool:
+    """Returns whether any token account of a wallet changed, of whichever program."""
+    changes: dict[int, int] = {}
+    for entries, sign in (
+        (transaction.meta.preTokenBalances, -1),
+        (transaction.meta.postTokenBalances, 1),
+    ):
+        for each in entries or ():
+            if (each.owner, each.mint) == (owner, mint):
+                units = sign * int(each.uiTokenAmount.amount)
+                changes[each.accountIndex] = changes.get(each.accountIndex, 0) + units
+    return any(changes.values())
+
+
+def network_fee(transaction: Transaction) -> Decimal:
+    """Returns the transaction's cost to its first signer, in SOL."""
+    return whole_units(transaction.meta.fee, LAMPORT_DECIMALS)
+
+
+def _legs(transaction: Transaction, accounts: Sequence[Account]) -> Iterator[tuple[Account, int]]:
+    """Yields our accounts that changed and by how much, without what moved between them."""
+    before = _balances(transaction.meta.preTokenBalances)
+    after = _balances(transaction.meta.postTokenBalances)
+    keys = [each.pubkey for each in transaction.transaction.message.accountKeys]
+    changed: dict[str, list[tuple[Account, int]]] = {}
+    for account in sorted(accounts, key=lambda each: each.address):
+        if account.address in keys:
+            index = keys.index(account.address)
+            units = _units(after, index, account) - _units(before, index, account)
+            changed.setdefault(account.mint.address, []).append((account, units))
+    for of_mint in changed.values():
+        rest = sum(units for _, units in of_mint)
+        for account, units in of_mint:
+            if rest * units > 0:
+                part = min(rest, units) if rest > 0 else max(rest, units)
+                rest -= part
+                yield account, part
+
+
+def _observation(  # noqa: PLR0913, PLR0917 - the parts of one transaction
+    transaction: Transaction,
+    accounts: Sequence[Account],
+    account: Account,
+    units: int,
+    context: TransactionContext,
+    fee: Decimal,
+) -> Observation:
+    submitted_by = transaction.transaction.message.accountKeys[0].pubkey
+    attributes = {
+        "submitted_by": submitted_by,
+        "memo": _memo(transaction),
+        "token_account": account.address,
+        **_sides(transaction, accounts, account, is_in=units > 0),
+    }
+    payer, receiver = attributes.pop("payer"), attributes.pop("receiver")
+    is_final = transaction.slot <= context.final_slot
     return Observation(
         settlement_id=solana_transfer(context.network, context.signature, account.address),
         source="chain",
@@ -82,84 +139,99 @@ def movement(
         status="confirmed" if is_final else "pending",
         amount=whole_units(abs(units), account.mint.decimals),
         currency=account.mint.symbol,
-        timestamp_ns=int(transaction["blockTime"] or 0) * 10**9,
+        timestamp_ns=context.time_s * 10**9,
         asset=account.mint.address,
         to_address=receiver,
         payer=payer,
         payment_ref=context.signature,
         tx_hash=context.signature,
-        block_height=slot,
-        confirmations=max(0, context.head_slot - slot + 1),
+        block_height=transaction.slot,
+        confirmations=max(0, context.head_slot - transaction.slot + 1),
         finality=context.finality if is_final else "confirmed",
-        network_fee=network_fee(transaction),
+        network_fee=fee,
         fee_currency="SOL",
         attributes={name: value for name, value in attributes.items() if value},
     )
 
 
-def network_fee(transaction: Mapping[str, Any]) -> Decimal:
-    """Returns the transaction's cost to its first signer, in SOL."""
-    return whole_units(int(transaction["meta"]["fee"]), LAMPORT_DECIMALS)
+def _balances(entries: Sequence[TokenBalance] | None) -> dict[int, TokenBalance]:
+    return {each.accountIndex: each for each in entries or ()}
 
 
-def _key(each: Any) -> str:
-    return str(each["pubkey"] if isinstance(each, dict) else each)
-
-
-def _balances(entries: Any) -> dict[int, Mapping[str, Any]]:
-    return {int(each["accountIndex"]): each for each in entries or ()}
-
-
-def _units(balances: Mapping[int, Mapping[str, Any]], index: int, account: Account) -> int:
+def _units(balances: Mapping[int, TokenBalance], index: int, account: Account) -> int:
     """Returns the balance of our account; 0 when it did not exist or had another owner."""
     entry = balances.get(index)
-    if entry is None or (entry["mint"], entry["owner"]) != (account.mint.address, account.owner):
+    if entry is None or (entry.mint, entry.owner) != (account.mint.address, account.owner):
         return 0
-    return int(entry["uiTokenAmount"]["amount"])
+    return int(entry.uiTokenAmount.amount)
 
 
-def _instructions(transaction: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _instructions(transaction: Transaction) -> Iterator[Instruction]:
     """Yields all instructions, including those made by programs (smart wallets)."""
-    yield from transaction["transaction"]["message"]["instructions"]
-    for group in transaction["meta"].get("innerInstructions") or ():
-        yield from group["instructions"]
+    yield from transaction.transaction.message.instructions
+    for group in transaction.meta.innerInstructions or ():
+        yield from group.instructions
 
 
-def _transfers(transaction: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _transfers(transaction: Transaction) -> Iterator[Mapping[str, Any]]:
     for each in _instructions(transaction):
-        parsed = each.get("parsed")
-        if isinstance(parsed, dict) and parsed.get("type") in _TRANSFERS:
-            yield parsed["info"]
+        if isinstance(each.parsed, dict) and each.parsed.get("type") in _TRANSFERS:
+            info = each.parsed.get("info")
+            if isinstance(info, dict):
+                yield info
 
 
-def _ends(info: Mapping[str, Any]) -> tuple[Any, Any]:
-    return info.get("source"), info.get("destination")
+def _sides(
+    transaction: Transaction, accounts: Sequence[Account], account: Account, *, is_in: bool
+) -> dict[str, str]:
+    """Returns payer and receiver: wallets where the chain names them, else token accounts.
+
+    Several payers in one transaction are nobody: the sum cannot be attributed to one of them.
+    """
+    near, far = ("destination", "source") if is_in else ("source", "destination")
+    ours = {each.address for each in accounts}
+    owners = _owners(transaction)
+    others: dict[str, None] = {}
+    signers: dict[str, None] = {}
+    count = 0
+    for info in _transfers(transaction):
+        if info.get(near) != account.address:
+            continue
+        count += 1
+        other = _text(info.get(far))
+        if other and other not in ours:
+            others[owners.get(other, other)] = None
+            signers[_text(info.get("authority")) or _text(info.get("multisigAuthority"))] = None
+    other = next(iter(others)) if len(others) == 1 else ""
+    delegate = next(iter(signers)) if len(signers) == 1 else ""
+    return {
+        "payer": other if is_in else account.owner,
+        "receiver": account.owner if is_in else other,
+        "delegate": delegate if is_in and delegate != other and len(others) == 1 else "",
+        "parties": str(len(others)) if len(others) > 1 else "",
+        "transfers": str(count) if count > 1 else "",
+    }
 
 
-def _sides(  # noqa: PLR0913 - the parts of one transaction
-    moved: list[Mapping[str, Any]],
-    before: Mapping[int, Mapping[str, Any]],
-    after: Mapping[int, Mapping[str, Any]],
-    account: Account,
-    keys: list[str],
-    *,
-    is_in: bool,
-) -> tuple[str, str]:
-    """Returns payer and receiver: wallets where the chain names them, else token accounts."""
-    owners = {keys[i]: str(e["owner"]) for b in (before, after) for i, e in b.items()}
-    for info in moved:
-        if is_in and info.get("destination") == account.address:
-            payer = info.get("authority") or info.get("multisigAuthority") or info.get("source")
-            return str(payer or ""), account.owner
-        if not is_in and info.get("source") == account.address:
-            destination = str(info.get("destination") or "")
-            return account.owner, owners.get(destination, destination)
-    return ("", account.owner) if is_in else (account.owner, "")
+def _owners(transaction: Transaction) -> dict[str, str]:
+    """Returns the wallets of the token accounts that a transaction names."""
+    keys = [each.pubkey for each in transaction.transaction.message.accountKeys]
+    meta = transaction.meta
+    return {
+        keys[each.accountIndex]: each.owner
+        for entries in (meta.postTokenBalances, meta.preTokenBalances)
+        for each in entries or ()
+        if each.owner and each.accountIndex < len(keys)
+    }
 
 
-def _memo(transaction: Mapping[str, Any]) -> str:
+def _memo(transaction: Transaction) -> str:
     """Returns the memo, which anybody may set: it is shown and proves nothing."""
     for each in _instructions(transaction):
-        if each.get("program") == "spl-memo" and isinstance(each.get("parsed"), str):
-            return str(each["parsed"])[:256]
+        if each.program == "spl-memo" and isinstance(each.parsed, str):
+            return each.parsed.encode(errors="replace").decode()[:256]
     return ""
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) and len(value) <= 44 else ""

@@ -16,7 +16,7 @@ from masques_pipelines.rails.ingest import RailRun, ingest
 from masques_pipelines.rails.journal.rail import JournalRail
 from masques_pipelines.rails.node import HttpNode, JsonRpc, open_node
 from masques_pipelines.rails.protocol import Asset, AssetAllowList
-from masques_pipelines.rails.revisions import open_settlements
+from masques_pipelines.rails.revisions import open_settlements, recorded_settlements
 from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.client import Warehouse
 from tests.support.anvil import TREASURY, USDC, Anvil, running_anvil
@@ -71,7 +71,10 @@ class Polls:
     def rail(self) -> BaseRail:
         self.node.calls = 0
         return BaseRail(
-            JsonRpc(self.node), self.config, partial(open_settlements, self.warehouse, "base")
+            JsonRpc(self.node),
+            self.config,
+            partial(open_settlements, self.warehouse, "base"),
+            partial(recorded_settlements, self.warehouse, "base"),
         )
 
     def poll(self) -> RailRun:

@@ -189,14 +189,14 @@ def test_a_poll_with_nothing_new_appends_nothing_and_makes_few_calls(
     polls.poll()
     before = polls.history()
     again = polls.poll()  # five pending payments above the final block
-    # chain, final block, head, the anchor, logs in and out
-    assert (again.revisions, again.calls) == (0, 6)
+    # chain, final block, head and anchor; logs in and out; balances
+    assert (again.revisions, again.calls) == (0, 3)
     assert polls.history() == before
     chain.finalize()
     polls.poll()
     after = polls.history()
     idle = polls.poll()
-    assert (idle.revisions, idle.calls) == (0, 6)
+    assert (idle.revisions, idle.calls) == (0, 3)
     assert polls.history() == after
 
 
@@ -215,6 +215,32 @@ def test_another_chain_and_a_changed_past_are_refused(polls: Polls, chain: Anvil
     )
     with pytest.raises(RailRefusedError, match="it serves chain 8453"):
         polls.poll()
+
+
+def test_a_payment_that_vanished_is_not_confirmed_after_a_rewind(
+    polls: Polls, chain: Anvil
+) -> None:
+    snapshot = chain.rpc("evm_snapshot")
+    gone = chain.transfer(FACILITATOR, TREASURY, 4_000)
+    chain.finalize()
+    polls.poll()
+    assert [(row[0], row[2]) for row in newest(polls)] == [("confirmed", gone)]
+    chain.rpc("evm_revert", snapshot)
+    chain.rpc("anvil_dropAllTransactions")
+    kept = chain.transfer(FACILITATOR, TREASURY, 5)
+    chain.mine(30)
+    with pytest.raises(RailRefusedError, match="this is another chain, or a reorganisation below"):
+        polls.poll()
+    rewind(polls.warehouse, read_settings({}), "base", 0)
+    polls.poll()
+    assert {(row[0], row[1], row[2]) for row in newest(polls)} == {
+        ("failed", "reorged_out", gone),
+        ("confirmed", "", kept),
+    }
+    assert "changed_after_final" in {kind for kind, _ in polls.findings()}
+    before = polls.history()
+    polls.poll()
+    assert polls.history() == before
 
 
 def test_reading_again_from_an_earlier_block_changes_nothing_and_finds_a_new_treasury(

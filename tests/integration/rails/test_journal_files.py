@@ -107,6 +107,20 @@ def test_a_long_journal_is_read_in_steps(
     assert hashes(warehouse) == list(range(1, 31))
 
 
+def test_lines_of_a_clock_that_jumps_through_the_years_end_no_run(
+    warehouse: Warehouse, folder: Path
+) -> None:
+    """Tables have a partition for each month, and an insert may have a hundred of them."""
+    month_s = 31 * 86_400
+    (folder / "gate.ndjson").write_text(
+        "".join(line(n, recorded_at=1_580_000_000 + n * month_s) for n in range(1, 301))
+    )
+    done = poll(warehouse, folder)
+    assert (done.observations, done.rejected) == (300, 0)
+    assert len(hashes(warehouse)) == 300
+    assert warehouse.scalar("SELECT count() FROM masques_ops.journal_events FINAL") > 150
+
+
 def test_a_missing_folder_is_an_empty_journal_and_an_unreadable_one_is_refused(
     warehouse: Warehouse, folder: Path
 ) -> None:

@@ -18,10 +18,10 @@ from masques_pipelines.warehouse.client import Warehouse
 
 STATES = [
     ("base", "in", "confirmed", "", 5),
-    ("base", "in", "failed", "authorization_expired", 1),
     ("base", "in", "failed", "transaction_reverted", 1),
     ("base", "in", "pending", "", 1),
     ("base", "in", "unknown", "no_answer", 1),
+    ("base", "in", "unknown", "not_seen_until_deadline", 1),
     ("base", "out", "confirmed", "", 1),
     ("lightning", "in", "confirmed", "", 2),
     ("lightning", "in", "failed", "invoice_canceled", 1),

@@ -1,0 +1,64 @@
+"""Reads what the treasury has at one block: what the contracts say, to compare with our rows."""
+
+from typing import Final
+
+from masques_pipelines.money import is_representable, whole_units
+from masques_pipelines.rails.base.messages import Header, ShapeError, parse_or_none, word
+from masques_pipelines.rails.base.transfers import BALANCE_OF, address_topic
+from masques_pipelines.rails.base.window import BaseConfig
+from masques_pipelines.rails.node import JsonRpc, RpcError
+from masques_pipelines.rails.protocol import Asset, BalanceReading
+
+_CALL: Final = "eth_call"
+_GET_BLOCK: Final = "eth_getBlockByNumber"
+
+
+def read_balances(rpc: JsonRpc, config: BaseConfig, header: Header) -> list[BalanceReading]:
+    """Returns a reading of each token of each treasury address at a block.
+
+    A node that has another block under that number, or no longer has its state, gives readings
+    without a balance and the reason.
+    """
+    pairs = [(asset, address) for asset in config.assets for address in sorted(config.treasury)]
+    number = hex(header.number)
+    answers = rpc.many(
+        [
+            (_GET_BLOCK, [number, False]),
+            *(
+                (_CALL, [{"to": a.address, "data": BALANCE_OF + address_topic(t)[2:]}, number])
+                for a, t in pairs
+            ),
+        ]
+    )
+    at = parse_or_none(Header, answers[0], _GET_BLOCK)
+    is_same = at is not None and at.hash == header.hash
+    return [
+        _reading(asset, address, config, header, answer if is_same else None)
+        for (asset, address), answer in zip(pairs, answers[1:], strict=True)
+    ]
+
+
+def _reading(
+    asset: Asset, address: str, config: BaseConfig, header: Header, answer: object
+) -> BalanceReading:
+    problem, balance = "", None
+    if isinstance(answer, RpcError):
+        problem = f"the node has no state of block {header.number} (code {answer.code})"
+    else:
+        try:
+            balance = whole_units(word(answer, "balanceOf"), asset.decimals)
+        except ShapeError:
+            problem = f"the node answered no balance at block {header.number}"
+    if balance is not None and not is_representable(balance):
+        problem, balance = "the balance is larger than the column holds", None
+    return BalanceReading(
+        asset=asset.address,
+        address=address,
+        currency=asset.symbol,
+        balance=balance,
+        block=header.number,
+        read_at_ns=header.timestamp * 10**9,
+        finality=config.finality,
+        block_hash=header.hash,
+        problem=problem,
+    )

@@ -1,0 +1,277 @@
+"""Types what an LND node answers: strict and bounded; what is not used is ignored.
+
+LND's REST gives 64-bit numbers as text, bytes in base64 and enums by name.
+"""
+
+import base64
+import binascii
+import re
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from masques_pipelines.rails.protocol import RailUnavailableError
+
+# Times that a payment can have: from Bitcoin's first block to the last year of DateTime64(9).
+TIME_MIN_S: Final = 1_231_006_505
+TIME_MAX_S: Final = 9_214_646_399
+# More than all bitcoin there will be, in millisatoshi.
+MSAT_MAX: Final = 21 * 10**17
+_NUMBER: Final = re.compile(r"-?[0-9]{1,19}")
+_HEX_HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
+
+
+class ShapeError(Exception):
+    """An answer has another shape than the method promises; the text is the place, no value."""
+
+
+def _number(value: Any) -> int:
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError("not a number")
+
+
+def _hash_of_bytes(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > 88:
+        raise ValueError("not 32 bytes in base64")
+    try:
+        data = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("not 32 bytes in base64") from None
+    if len(data) != 32:
+        raise ValueError("not 32 bytes in base64")
+    return data.hex()
+
+
+def is_payment_hash(text: Any) -> bool:
+    """Returns whether a text is 32 bytes of hex."""
+    return isinstance(text, str) and _HEX_HASH.fullmatch(text) is not None
+
+
+def _hex_hash(value: Any) -> str:
+    if not is_payment_hash(value):
+        raise ValueError("not 32 bytes in hex")
+    return str(value).lower()
+
+
+Number = Annotated[int, BeforeValidator(_number), Field(ge=-(2**63), le=2**63 - 1)]
+Index = Annotated[int, BeforeValidator(_number), Field(ge=0, le=2**63 - 1)]
+Msat = Annotated[int, BeforeValidator(_number), Field(ge=0, le=MSAT_MAX)]
+Word = Annotated[str, Field(strict=True, max_length=40, pattern=r"^[A-Za-z_]*$")]
+PaymentHash = Annotated[str, BeforeValidator(_hash_of_bytes)]
+HexHash = Annotated[str, BeforeValidator(_hex_hash)]
+Hex = Annotated[str, Field(strict=True, max_length=200, pattern=r"^[0-9a-fA-F]*$")]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Part(_Answer):
+    """A part (HTLC) of an incoming payment."""
+
+    state: Word
+    amt_msat: Msat
+    accept_time: Index = 0
+    resolve_time: Index = 0
+
+
+class AmpSet(_Answer):
+    """A set of parts of an AMP invoice."""
+
+    state: Word
+    amt_paid_msat: Msat
+    settle_time: Index = 0
+
+
+class Invoice(_Answer):
+    """An invoice of the node."""
+
+    r_hash: PaymentHash
+    add_index: Index
+    state: Word
+    creation_date: Index
+    expiry: Index = 0
+    value_msat: Msat = 0
+    amt_paid_msat: Msat = 0
+    settle_date: Index = 0
+    htlcs: list[Part] | None = Field(default=None, max_length=10_000)
+    is_amp: bool = False
+    amp_invoice_state: dict[str, AmpSet] | None = None
+
+
+class Hop(_Answer):
+    """A hop of a route."""
+
+    pub_key: Hex = ""
+
+
+class Route(_Answer):
+    """The way of an attempt."""
+
+    hops: list[Hop] | None = None
+
+
+class Attempt(_Answer):
+    """An attempt of an outgoing payment."""
+
+    status: Word
+    route: Route | None = None
+    resolve_time_ns: Index = 0
+
+
+class Payment(_Answer):
+    """An outgoing payment."""
+
+    payment_hash: HexHash
+    payment_index: Index
+    status: Word
+    value_msat: Msat
+    fee_msat: Msat = 0
+    creation_time_ns: Index = 0
+    creation_date: Index = 0
+    failure_reason: Word | None = None
+    htlcs: list[Attempt] | None = Field(default=None, max_length=10_000)
+
+
+class Chain(_Answer):
+    """The chain under the node."""
+
+    network: Word = ""
+
+
+class Info(_Answer):
+    """What the node says of itself."""
+
+    identity_pubkey: Hex = ""
+    chains: list[Chain] | None = None
+    best_header_timestamp: Index = 0
+
+
+class Amount(_Answer):
+    """An amount in both units."""
+
+    msat: Msat = 0
+
+
+class ChannelBalance(_Answer):
+    """What the node has in its channels."""
+
+    local_balance: Amount
+    unsettled_local_balance: Amount = Amount()
+    pending_open_local_balance: Amount = Amount()
+
+
+class WalletBalance(_Answer):
+    """What the node has on the chain, in satoshi."""
+
+    total_balance: Annotated[int, BeforeValidator(_number), Field(ge=0, le=MSAT_MAX // 1000)]
+    reserved_balance_anchor_chan: Msat = 0
+
+
+class Channel(_Answer):
+    """A channel."""
+
+    initiator: bool = False
+    commit_fee: Msat = 0
+
+
+class Channels(_Answer):
+    """The open channels."""
+
+    channels: list[Channel] | None = None
+
+
+class PendingChannels(_Answer):
+    """The channels that are being opened or closed."""
+
+    total_limbo_balance: Msat = 0
+
+
+class ClosedChannels(_Answer):
+    """The channels that are closed."""
+
+    channels: list[Any] | None = None
+
+
+class OnChain(_Answer):
+    """A transaction of the wallet."""
+
+    amount: Annotated[int, BeforeValidator(_number), Field(ge=-MSAT_MAX, le=MSAT_MAX)]
+    total_fees: Msat = 0
+    label: str = ""
+
+
+class OnChains(_Answer):
+    """The transactions of the wallet."""
+
+    transactions: list[OnChain] | None = None
+
+
+class Forward(_Answer):
+    """A payment of others that was forwarded."""
+
+    fee_msat: Msat
+
+
+class Forwards(_Answer):
+    """A page of forwarded payments."""
+
+    forwarding_events: list[Forward] | None = None
+    last_offset_index: Index = 0
+
+
+def read_item(kind: type[BaseModel], value: Any) -> Any:
+    """Returns one item of an answer, checked.
+
+    Raises:
+        ShapeError: It has another shape; the text is the place.
+    """
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        # Keys of the answer may be anything: only names of ours are shown.
+        names = [str(each) if isinstance(each, int) else _name(each) for each in first["loc"]]
+        raise ShapeError(f"{'.'.join(names) or 'answer'} ({first['type']})") from None
+    except RecursionError:
+        raise ShapeError("answer (too deep)") from None
+
+
+def read_answer(kind: type[BaseModel], value: Any, *, method: str, node: str) -> Any:
+    """Returns an answer that the rail cannot do without, checked.
+
+    Raises:
+        RailUnavailableError: It has another shape.
+    """
+    try:
+        return read_item(kind, value)
+    except ShapeError as error:
+        raise RailUnavailableError(
+            f"{node}: answered nonsense: {method}: {error}: check that it is an LND node; the "
+            "next run tries again"
+        ) from None
+
+
+def items_of(answer: Any, name: str, *, method: str, node: str) -> list[Any]:
+    """Returns the list under a name of an answer, without checking its items."""
+    found = answer.get(name) if isinstance(answer, dict) else answer
+    if found is None:
+        return []
+    if not isinstance(found, list):
+        raise RailUnavailableError(
+            f"{node}: answered nonsense: {method}: {name} (not a list): check that it is an LND "
+            "node; the next run tries again"
+        )
+    return found
+
+
+def is_time(seconds: int) -> bool:
+    """Returns whether a payment can have this time."""
+    return TIME_MIN_S <= seconds <= TIME_MAX_S
+
+
+def _name(text: str) -> str:
+    return text if re.fullmatch(r"[a-z_]{1,40}", text) else "?"

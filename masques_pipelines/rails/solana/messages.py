@@ -1,0 +1,206 @@
+"""Types what a Solana node answers: strict and bounded; what is not used is ignored.
+
+Numbers are at most 64 bits, amounts decimal ASCII digits, addresses base58, times inside what the
+tables can hold.
+"""
+
+import json
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+
+from masques_pipelines.rails.protocol import RailUnavailableError
+
+# Times that a block can have: from Bitcoin's first block to the last year of DateTime64(9).
+TIME_MIN_S: Final = 1_231_006_505
+TIME_MAX_S: Final = 9_214_646_399
+_BASE58: Final = "[1-9A-HJ-NP-Za-km-z]"
+_INSTRUCTIONS_MAX: Final = 1_000
+
+Slot = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
+# A time outside is not known: it is looked for in another way.
+BlockTime = Annotated[int, Field(strict=True, ge=TIME_MIN_S, le=TIME_MAX_S)]
+Address = Annotated[str, StringConstraints(strict=True, pattern=f"^{_BASE58}{{32,44}}$")]
+Signature = Annotated[str, StringConstraints(strict=True, pattern=f"^{_BASE58}{{64,88}}$")]
+Units = Annotated[str, StringConstraints(strict=True, pattern="^[0-9]{1,20}$")]
+Lamports = Annotated[int, Field(strict=True, ge=0, le=2**64 - 1)]
+
+
+class ShapeError(Exception):
+    """An answer has another shape than the method promises; the text is the place, no value."""
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+
+class Listed(_Answer):
+    """A signature in the list of an address."""
+
+    signature: Signature
+    slot: Slot
+    err: Any
+    blockTime: Any = None  # noqa: N815 - the node's name
+
+
+class TokenAmount(_Answer):
+    """An amount in the smallest unit."""
+
+    amount: Units
+
+
+class TokenBalance(_Answer):
+    """The balance of one token account before or after a transaction."""
+
+    accountIndex: Annotated[int, Field(ge=0, le=255)]  # noqa: N815 - the node's name
+    mint: Address
+    owner: Address | None = None
+    uiTokenAmount: TokenAmount  # noqa: N815 - the node's name
+
+
+class Instruction(_Answer):
+    """An instruction; what a program's parser made of it is checked by who reads it."""
+
+    program: Any = ""
+    parsed: Any = None
+
+
+class Inner(_Answer):
+    """The instructions that an instruction made."""
+
+    instructions: list[Instruction] = Field(max_length=_INSTRUCTIONS_MAX)
+
+
+class Meta(_Answer):
+    """The outcome of a transaction."""
+
+    err: Any
+    fee: Lamports
+    preTokenBalances: list[TokenBalance] | None = None  # noqa: N815 - the node's name
+    postTokenBalances: list[TokenBalance] | None = None  # noqa: N815 - the node's name
+    innerInstructions: list[Inner] | None = None  # noqa: N815 - the node's name
+
+
+class Key(_Answer):
+    """An account that a transaction names."""
+
+    pubkey: Address
+
+
+class Message(_Answer):
+    """The body of a transaction."""
+
+    accountKeys: list[Key] = Field(min_length=1, max_length=256)  # noqa: N815 - the node's name
+    instructions: list[Instruction] = Field(max_length=_INSTRUCTIONS_MAX)
+
+
+class Signed(_Answer):
+    """A transaction as it was signed."""
+
+    message: Message
+
+
+class Transaction(_Answer):
+    """A transaction as `jsonParsed`, of any version."""
+
+    slot: Slot
+    blockTime: Any = None  # noqa: N815 - the node's name
+    meta: Meta
+    transaction: Signed
+
+
+class SignatureStatus(_Answer):
+    """What the cluster says about a signature."""
+
+    slot: Slot
+    err: Any
+
+
+class _Context(_Answer):
+    slot: Slot
+
+
+class Statuses(_Answer):
+    """The answer of getSignatureStatuses."""
+
+    value: list[Any]
+
+
+class AccountData(_Answer):
+    """An account, with its data in base64."""
+
+    owner: Address
+    data: tuple[str, str] = Field(strict=False)
+
+
+class Accounts(_Answer):
+    """The answer of getMultipleAccounts: all of one slot."""
+
+    context: _Context
+    value: list[AccountData | None]
+
+
+SLOT: Final = TypeAdapter(Slot)
+TEXT: Final = TypeAdapter(Annotated[str, StringConstraints(strict=True, max_length=100)])
+LIST: Final = TypeAdapter(Annotated[list[Any], Field(strict=True, max_length=10_000)])
+LISTED: Final = TypeAdapter(Listed)
+TRANSACTION: Final = TypeAdapter(Transaction)
+STATUS: Final = TypeAdapter(SignatureStatus)
+STATUSES: Final = TypeAdapter(Statuses)
+ACCOUNTS: Final = TypeAdapter(Accounts)
+_SIGNATURE: Final = TypeAdapter(Signature)
+
+
+def read_item(kind: TypeAdapter[Any], value: Any) -> Any:
+    """Returns one item of an answer, checked.
+
+    Raises:
+        ShapeError: It has another shape; the text is the place.
+    """
+    try:
+        return kind.validate_python(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(str(each)[:40] for each in first["loc"]) or "answer"
+        raise ShapeError(f"{place} ({first['type']})") from None
+    except RecursionError:
+        raise ShapeError("answer (too deep)") from None
+
+
+def read_answer(kind: TypeAdapter[Any], value: Any, *, method: str, node: str) -> Any:
+    """Returns an answer that the rail cannot do without, checked.
+
+    Raises:
+        RailUnavailableError: It has another shape.
+    """
+    try:
+        return read_item(kind, value)
+    except ShapeError as error:
+        raise RailUnavailableError(
+            f"{node}: answered nonsense: {method}: {error}: check that it is a Solana node; the "
+            "next run tries again"
+        ) from None
+
+
+def is_signature(text: str) -> bool:
+    """Returns whether a text can be a transaction's signature."""
+    try:
+        _SIGNATURE.validate_python(text)
+    except ValidationError:
+        return False
+    return True
+
+
+def time_of(value: Any) -> int | None:
+    """Returns a block time, None when it is not known or impossible."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_number and TIME_MIN_S <= value <= TIME_MAX_S else None
+
+
+def short(error: Any) -> str:
+    """Returns a transaction's error as one short line; its shape is the node's."""
+    try:
+        text = json.dumps(error, ensure_ascii=True)
+    except (ValueError, TypeError, RecursionError):
+        text = type(error).__name__
+    return "".join(c for c in text if c not in "'\"{}")[:200]

@@ -1,0 +1,98 @@
+"""Solana and LND without a network, whose answers a test changes on their way."""
+
+import json
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx2
+
+from masques_pipelines.rails.node import HttpNode, JsonRpc
+from tests.support.fake_lnd import FakeLnd
+from tests.support.solana_rpc import Solana
+
+# What a spoiler gets: method or path, what was asked, the true answer.
+Spoil = Callable[[str, Any, Any], Any]
+
+
+class RpcFailureError(Exception):
+    """A spoiler answers a call with a JSON-RPC error."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def truth(_method: str, _asked: Any, answer: Any) -> Any:
+    return answer
+
+
+def solana_rpc(chain: Solana, spoil: Spoil = truth) -> JsonRpc:
+    def one(call: Mapping[str, Any]) -> dict[str, Any]:
+        method, params = call["method"], call.get("params") or []
+        chain.requests.append(method)
+        try:
+            result = spoil(method, params, chain.answer(method, params))
+        except RpcFailureError as error:
+            return {"id": call["id"], "error": {"code": error.code, "message": str(error)}}
+        return {"jsonrpc": "2.0", "id": call["id"], "result": result}
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        body = json.loads(request.content)
+        answers = [one(each) for each in body] if isinstance(body, list) else one(body)
+        return httpx2.Response(200, content=json.dumps(answers))
+
+    return JsonRpc(_node(answer))
+
+
+def lnd_node(lnd: FakeLnd, spoil: Spoil = truth) -> HttpNode:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        query = dict(request.url.params)
+        if request.content:
+            query |= {name: str(value) for name, value in json.loads(request.content).items()}
+        path = request.url.path
+        lnd.requests.append(f"{path}?{request.url.query.decode()}")
+        status, found = lnd.answer_any(path, query)
+        content = json.dumps(spoil(path, query, found))
+        return httpx2.Response(status, content=content, headers={"Date": lnd.date})
+
+    return _node(answer)
+
+
+def _node(answer: Callable[[httpx2.Request], httpx2.Response]) -> HttpNode:
+    client = httpx2.Client(transport=httpx2.MockTransport(answer))
+    return HttpNode(client, "http://node.test", "http://node.test", sleep=lambda _s: None)
+
+
+ODD: tuple[Any, ...] = (
+    None, True, -1, 0, 2**63, 10**30, 1.5, "", "²", "9" * 5_000, "zz", "\ud800", "x" * 10_000,
+    [], [[]], {}, {"a": 1}, [None],
+)  # fmt: skip
+
+
+def mutated(answer: Any, chance: random.Random) -> Any:
+    """Returns an answer with one odd, missing or extra value somewhere in it."""
+    spots = list(_spots(answer))
+    if not spots:
+        return chance.choice(ODD)
+    copy = json.loads(json.dumps(answer))
+    place = chance.choice(spots)
+    inner = copy
+    for key in place[:-1]:
+        inner = inner[key]
+    if chance.random() < 0.2:
+        del inner[place[-1]]
+    else:
+        inner[place[-1]] = chance.choice(ODD)
+    return copy
+
+
+def _spots(value: Any, place: tuple[Any, ...] = ()) -> Any:
+    items: Any = ()
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    for key, each in items:
+        yield (*place, key)
+        yield from _spots(each, (*place, key))
