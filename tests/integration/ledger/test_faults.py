@@ -134,7 +134,12 @@ def test_kill_9_at_any_moment_leaves_no_trace_embedded(
     # The test process has an engine of its own open, so this one is migrated by a worker's hand.
     subprocess.run(
         [sys.executable, "-m", "masques_pipelines", "migrate"],
-        cwd=ROOT, env={**os.environ, "MASQUES_HOME": str(tmp_path)}, check=True,
+        cwd=ROOT, check=True,
+        env={
+            **os.environ,
+            "MASQUES_HOME": str(tmp_path),
+            "MASQUES_CLICKHOUSE_URL": settings.clickhouse_url,
+        },
         capture_output=True,
     )  # fmt: skip
     worker = Killed(dice, tmp_path, settings.clickhouse_url, small_capture_path)

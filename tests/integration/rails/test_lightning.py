@@ -232,12 +232,17 @@ def test_l402_challenges_are_pending_until_the_node_says_what_became_of_them(
     lnd.cancel("ignored")
     lnd.delete("forgotten")
     poll(warehouse, settings)
+    link_settlements(warehouse)
 
     assert {
         name: [row[:3] for row in found]
         for name, found in by_name(warehouse, "paid", "ignored", "forgotten").items()
     } == {
-        "paid": [(1, "pending", ""), (2, "pending", ""), (3, "confirmed", "")],
+        # Announced, paid, settled, linked.
+        "paid": [
+            *((1, "pending", ""), (2, "pending", ""), (3, "confirmed", "")),
+            (4, "confirmed", ""),
+        ],
         "ignored": [(1, "pending", ""), (2, "failed", "invoice_expired")],
         # Deleted by the node: that proves nothing.
         "forgotten": [(1, "pending", ""), (2, "unknown", "invoice_not_found")],
