@@ -96,7 +96,11 @@ def _empty(warehouse: Warehouse, fresh: _Fresh) -> bool:
         return False
     fresh.versions.update(_picked(versions, changed))
     for name, _, _, _ in added:
-        warehouse.command(f"DROP TABLE {name} SYNC")
+        database, table = name.split(".", 1)  # a refresh that was cut short leaves `.tmp.inner_id…`
+        warehouse.command(
+            "DROP TABLE {database:Identifier}.{table:Identifier} SYNC",
+            {"database": database, "table": table},
+        )
     known = [row for row in objects if row[0] in fresh.versions]
     for name, _, _, has_rows in known:
         seed = fresh.seeds.get(name)

@@ -270,7 +270,8 @@ FULL_DISK = """
 set -e
 python="$1" home="$2"
 mount -t tmpfs -o size=64m tmpfs "$home"
-MASQUES_HOME="$home" "$python" -m masques_pipelines migrate >"$home/migrated"
+export MASQUES_HOME="$home" MASQUES_CLICKHOUSE_URL="chdb://$home/warehouse"
+"$python" -m masques_pipelines migrate >"$home/migrated"
 worker() { "$python" -m tests.support.sync_worker "$home" "" "$3" 0 "$4"; }
 worker "$@"
 dd if=/dev/zero of="$home/ballast" bs=16k 2>"$home/filled" || true
