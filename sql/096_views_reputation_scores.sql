@@ -319,7 +319,8 @@ SELECT
     excluded_events,
     model_version
 FROM masques_ops.reputation_scores_as_of(as_of = now64(9, 'UTC'))
-SETTINGS max_bytes_before_external_group_by = 1000000000, max_bytes_ratio_before_external_group_by = 0;
+SETTINGS max_bytes_before_external_group_by = 1000000000, max_bytes_ratio_before_external_group_by = 0,
+    compile_expressions = 0, compile_aggregate_expressions = 0, compile_sort_description = 0;
 
 -- A new query takes the comments away. Apart from it: the engine looks for the columns to comment among
 -- those of the query before.

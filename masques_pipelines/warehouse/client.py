@@ -26,6 +26,16 @@ if TYPE_CHECKING:
 # A page is a batch already; asynchronous inserts would only delay its errors.
 INSERT_SETTINGS: Final = {"async_insert": 0}
 
+# From the fourth run of a statement on, the engine runs machine code that it made of the statement's
+# expressions and keeps for the whole process. Wrong answers of such code are on record (ClickHouse
+# issues 97997, 117442, 118334 and 120728, up to 26.9). Here scores became NaN in processes that had
+# run some hundred other statements (26.9.2).
+NO_COMPILED_CODE: Final = {
+    "compile_expressions": 0,
+    "compile_aggregate_expressions": 0,
+    "compile_sort_description": 0,
+}
+
 Result = TypeVar("Result")
 Parameters = Mapping[str, Any]
 _SQL_SHOWN_LENGTH: Final = 80
@@ -289,7 +299,7 @@ class Warehouse:
         return with_retries(attempt)
 
     def _tagged(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        return {"log_comment": self.origin.log_comment(), **settings}
+        return {"log_comment": self.origin.log_comment(), **NO_COMPILED_CODE, **settings}
 
     def _insert_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         # One id for all attempts of an insert: a server refuses the second (code 216) for as long

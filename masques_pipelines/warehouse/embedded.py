@@ -60,7 +60,8 @@ SESSION_SETTINGS: Final = {
 #
 # The query condition cache remembers which granules of a part hold nothing for a condition. It was
 # reported to hide rows (ClickHouse issues 108519 and 116853): a right answer comes before a quick
-# one.
+# one. So it does with compiled code (NO_COMPILED_CODE in client.py has the reason); it stands here
+# again for what runs without a statement of ours: refreshes, merges and background work.
 _CONFIG_XML: Final = """<clickhouse>
   <user_directories><users_xml><path>{users_path}</path></users_xml></user_directories>
 </clickhouse>
@@ -71,6 +72,9 @@ _USERS_XML: Final = """<clickhouse>
   <max_threads_min_free_memory_per_thread>268435456</max_threads_min_free_memory_per_thread>
   <max_insert_threads_min_free_memory_per_thread>268435456</max_insert_threads_min_free_memory_per_thread>
   <use_query_condition_cache>0</use_query_condition_cache>
+  <compile_expressions>0</compile_expressions>
+  <compile_aggregate_expressions>0</compile_aggregate_expressions>
+  <compile_sort_description>0</compile_sort_description>
   </default></profiles>
   <users><default>
     <password></password><profile>default</profile><quota>default</quota>
