@@ -16,9 +16,9 @@ import pyarrow as pa
 from masques_pipelines.intake.loader import Loader, Source
 from masques_pipelines.intake.run import LEASE, IntakeResult
 from masques_pipelines.intake.tables import intake_table
+from masques_pipelines.landing.arrow_files import batches_chunks
 from masques_pipelines.landing.chunks import Chunk
 from masques_pipelines.landing.file_log import FileResult, record_files
-from masques_pipelines.landing.formats import batches_chunks
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.lease import writer_lease
 

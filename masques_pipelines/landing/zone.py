@@ -13,8 +13,6 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO, Final, cast
 from urllib.parse import urlsplit
 
-import fsspec
-
 from masques_pipelines.errors import SettingError, TransientError
 from masques_pipelines.landing.chunks import Chunk, FileProblemError
 from masques_pipelines.landing.formats import format_of, read_blocks, read_chunks
@@ -84,6 +82,9 @@ def open_landing(settings: Settings) -> Landing:
     Raises:
         SettingError: The URL's scheme is unknown, or its package is not installed.
     """
+    # It takes longer to load than most commands need.
+    import fsspec  # noqa: PLC0415
+
     url = settings.landing_url
     scheme = urlsplit(url).scheme if "://" in url else ""
     try:
