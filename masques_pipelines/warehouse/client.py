@@ -23,18 +23,21 @@ from masques_pipelines.warehouse.retry import with_retries
 if TYPE_CHECKING:
     import pandas as pd
 
+# Of every statement of a client, sent or set once.
+#
 # A page is a batch already; asynchronous inserts would only delay its errors.
-INSERT_SETTINGS: Final = {"async_insert": 0}
-
-# From the fourth run of a statement on, the engine runs machine code that it made of the statement's
-# expressions and keeps for the whole process. Wrong answers of such code are on record (ClickHouse
-# issues 97997, 117442, 118334 and 120728, up to 26.9). Here scores became NaN in processes that had
-# run some hundred other statements (26.9.2).
-NO_COMPILED_CODE: Final = {
+#
+# From the fourth run of a statement on, the engine runs machine code that it made of the
+# statement's expressions and keeps for the whole process. Wrong answers of such code are on record
+# (ClickHouse issues 97997, 117442, 118334 and 120728, up to 26.9). Here scores became NaN in
+# processes that had run some hundred other statements (26.9.2).
+CLIENT_SETTINGS: Final = {
+    "async_insert": 0,
     "compile_expressions": 0,
     "compile_aggregate_expressions": 0,
     "compile_sort_description": 0,
 }
+_TAG: Final = "log_comment"
 
 Result = TypeVar("Result")
 Parameters = Mapping[str, Any]
@@ -124,18 +127,14 @@ class Warehouse:
         """
         self._call(
             sql,
-            lambda: self.client.command(
-                sql, parameters=_bound(parameters), settings=self._tagged(settings)
-            ),
+            lambda: self.client.command(sql, parameters=_bound(parameters), settings=settings),
         )
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> list[tuple[Any, ...]]:
         """Returns all rows of a SELECT. Times below a microsecond need toUnixTimestamp64Nano."""
         result = self._call(
             sql,
-            lambda: self.client.query(
-                sql, parameters=_bound(parameters), settings=self._tagged({})
-            ),
+            lambda: self.client.query(sql, parameters=_bound(parameters)),
         )
         return [tuple(row) for row in result.result_rows]
 
@@ -143,9 +142,7 @@ class Warehouse:
         """Returns all rows of a SELECT as dictionaries by column name."""
         result = self._call(
             sql,
-            lambda: self.client.query(
-                sql, parameters=_bound(parameters), settings=self._tagged({})
-            ),
+            lambda: self.client.query(sql, parameters=_bound(parameters)),
         )
         return [dict(row) for row in result.named_results()]
 
@@ -183,9 +180,7 @@ class Warehouse:
 
         result: pd.DataFrame = self._call(
             sql,
-            lambda: self.client.query_df(
-                sql, parameters=_bound(parameters), settings=self._tagged({}), tz_mode="aware"
-            ),
+            lambda: self.client.query_df(sql, parameters=_bound(parameters), tz_mode="aware"),
         )
         if len(result.columns) == 0:
             described = self.rows(f"DESCRIBE TABLE ({sql.rstrip().rstrip(';')})", parameters)
@@ -194,9 +189,7 @@ class Warehouse:
 
     def text(self, sql: str, *, fmt: str = "PrettyCompactMonoBlock") -> str:
         """Returns the result of one statement as text in one of ClickHouse's output formats."""
-        settings = self._tagged(
-            {"output_format_pretty_color": 0, "output_format_pretty_row_numbers": 0}
-        )
+        settings = {"output_format_pretty_color": 0, "output_format_pretty_row_numbers": 0}
         answer = self._call(sql, lambda: self.client.raw_query(sql, fmt=fmt, settings=settings))
         return answer.decode("utf-8", "replace")
 
@@ -251,7 +244,7 @@ class Warehouse:
             fmt: ClickHouse's name of an input format.
             settings: Of the statement.
         """
-        tagged = self._insert_settings(settings)
+        sent_settings = self._insert_settings(settings)
         shown = _with_names(sql, parameters)
         if self.inserts_folder is None:
             body = b"".join(piece for row in rows for piece in row)
@@ -261,7 +254,7 @@ class Warehouse:
                     f"{sql}\nFORMAT {fmt}",
                     parameters=_bound(parameters),
                     data=body,
-                    settings=tagged,
+                    settings=sent_settings,
                 ),
             )
             return
@@ -272,7 +265,7 @@ class Warehouse:
             self._call(
                 shown,
                 lambda: self.client.command(
-                    reading, parameters=_bound(parameters), settings=tagged
+                    reading, parameters=_bound(parameters), settings=sent_settings
                 ),
             )
 
@@ -289,23 +282,26 @@ class Warehouse:
         self._call(f"INSERT INTO {table}", scoped)
 
     def _call(self, sql: str, send: Callable[[], Result]) -> Result:
+        def tagged() -> Result:
+            # Kept by the client: the embedded engine takes five statements to set it for one.
+            comment = self.origin.log_comment()
+            if self.client.get_client_setting(_TAG) != comment:
+                self.client.set_client_setting(_TAG, comment)
+            return send()
+
         def attempt() -> Result:
             try:
-                answer: Result = self.calls(send)
+                answer: Result = self.calls(tagged)
             except ClickHouseError as error:
                 raise translate(error, what=f"{self.description}: {_shown(sql)}") from error
             return answer
 
         return with_retries(attempt)
 
-    def _tagged(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        return {"log_comment": self.origin.log_comment(), **NO_COMPILED_CODE, **settings}
-
     def _insert_settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         # One id for all attempts of an insert: a server refuses the second (code 216) for as long
         # as the first is still running, and two at once could both miss the rows of the other.
-        own = {"query_id": str(uuid.uuid4())} if self.is_server else {}
-        return self._tagged({**INSERT_SETTINGS, **own, **settings})
+        return {"query_id": str(uuid.uuid4()), **settings} if self.is_server else dict(settings)
 
 
 @contextlib.contextmanager

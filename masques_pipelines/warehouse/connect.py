@@ -14,7 +14,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from masques_pipelines.errors import SettingError
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse import embedded
-from masques_pipelines.warehouse.client import Origin, Warehouse
+from masques_pipelines.warehouse.client import CLIENT_SETTINGS, Origin, Warehouse
 from masques_pipelines.warehouse.errors import translate
 from masques_pipelines.warehouse.retry import with_retries
 
@@ -133,6 +133,7 @@ def _connect(url: str) -> tuple[Client, str]:
                 connect_timeout=CONNECT_TIMEOUT_S,
                 send_receive_timeout=SEND_RECEIVE_TIMEOUT_S,
                 client_name="masques-pipelines",
+                settings=CLIENT_SETTINGS,
                 autogenerate_session_id=False,
                 dedicated_pool=True,
                 **options,

@@ -25,6 +25,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from masques_pipelines.warehouse.client import CLIENT_SETTINGS
 from masques_pipelines.warehouse.errors import (
     WarehouseBusyError,
     WarehousePermanentError,
@@ -60,7 +61,7 @@ SESSION_SETTINGS: Final = {
 #
 # The query condition cache remembers which granules of a part hold nothing for a condition. It was
 # reported to hide rows (ClickHouse issues 108519 and 116853): a right answer comes before a quick
-# one. So it does with compiled code (NO_COMPILED_CODE in client.py has the reason); it stands here
+# one. So it does with compiled code (CLIENT_SETTINGS in client.py has the reason); it stands here
 # again for what runs without a statement of ours: refreshes, merges and background work.
 _CONFIG_XML: Final = """<clickhouse>
   <user_directories><users_xml><path>{users_path}</path></users_xml></user_directories>
@@ -280,7 +281,7 @@ def _connect(folder: Path, side: Path) -> Client:
         return clickhouse_connect.get_client(
             interface="chdb",
             path=str(folder),
-            settings=SESSION_SETTINGS,
+            settings={**CLIENT_SETTINGS, **SESSION_SETTINGS},
             chdb_options={**ENGINE_OPTIONS, "config-file": str(side / "config.xml")},
         )
     except ClickHouseError as error:

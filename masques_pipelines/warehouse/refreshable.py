@@ -75,8 +75,8 @@ def refresh_and_wait(warehouse: Warehouse, view: RefreshableView) -> None:
     was_stopped = before.status == _STOPPED
     if was_stopped:
         warehouse.command(f"SYSTEM START VIEW {view.name}")
-        # It starts in the background, and until then a WAIT returns at once (seen on a busy machine:
-        # neither refreshed nor failed).
+        # It starts in the background, and until then a WAIT returns at once (seen on a busy
+        # machine: neither refreshed nor failed).
         _poll(lambda: _state(warehouse, view).status != _STOPPED, BEGIN_WAIT_S)
     try:
         if was_stopped and not before.has_failed:

@@ -63,6 +63,9 @@ def home(tmp_path: Path) -> Path:
         (ROOT / "dagster.yaml").read_text().replace("base_dir: .dagster", f"base_dir: {tmp_path}")
     )
     (tmp_path / "dagster.yaml").write_text(text)
+    # The test opens Dagster's history before any command does.
+    (tmp_path / ".dagster").mkdir()
+    (tmp_path / ".dagster" / "made").touch()
     return tmp_path
 
 

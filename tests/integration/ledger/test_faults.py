@@ -1,7 +1,7 @@
 """Faults at random moments: after each, the next run gives the table of no fault at all.
 
 Real processes, killed with kill -9; the whole table compared each time, by a digest over every
-column of every row. `MASQUES_TEST_SEED` repeats a run.
+column of every row. `MASQUES_TEST_SEED` repeats a run, `MASQUES_TEST_SIZE` makes it longer.
 """
 
 import json
@@ -28,24 +28,23 @@ from masques_pipelines.warehouse.connect import open_warehouse
 from masques_pipelines.warehouse.errors import WarehouseTransientError
 from masques_pipelines.warehouse.lease import LeaseBusyError, LeaseLostError, writer_lease
 from tests.clickhouse_front.front import Front, http_front
+from tests.support.campaign import rounds, seeded
 from tests.support.fresh_schema import fresh_schema
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.paths import DATA, ROOT
 from tests.support.patience import finish
 from tests.support.sync_worker import TABLE_DIGEST, WRITE, digest, ledger_of, sync
 
-EMBEDDED_KILLS = 12
-SERVER_KILLS = 28
-BACKFILL_KILLS = 4
+EMBEDDED_KILLS = rounds(4)
+SERVER_KILLS = rounds(6)
+BACKFILL_KILLS = rounds(2)
 EVENTS = 2120
 BACKFILL_EVENTS = 3 * EVENTS
 
 
 @pytest.fixture(scope="module")
 def dice() -> random.Random:
-    seed = os.environ.get("MASQUES_TEST_SEED") or str(time.time_ns())
-    print(f"MASQUES_TEST_SEED={seed}")  # noqa: T201 - pytest shows it with a failure
-    return random.Random(seed)
+    return seeded()
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +88,8 @@ def small_capture_path() -> Path:
 
 def cuts() -> list[int]:
     """How many events the ledger has in each round: it grows, and ends at its real end."""
-    rounds = max(EMBEDDED_KILLS, SERVER_KILLS)
-    return [EVENTS * (number + 1) // (rounds + 1) for number in range(rounds + 1)]
+    steps = max(EMBEDDED_KILLS, SERVER_KILLS, 11)
+    return [EVENTS * (number + 1) // (steps + 1) for number in range(steps + 1)]
 
 
 class Killed:
