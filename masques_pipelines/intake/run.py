@@ -12,6 +12,7 @@ from typing import Final
 
 from masques_pipelines.intake.loader import Loader, Source
 from masques_pipelines.intake.tables import IntakeTable
+from masques_pipelines.landing.fields import Fields
 from masques_pipelines.landing.file_log import FAILED, SAME, FileLog, FileResult
 from masques_pipelines.landing.zone import (
     SETTLE_S,
@@ -128,7 +129,7 @@ def load_files(  # noqa: PLR0913 - what is loaded, where, and under which lease
         return result
     with warehouse.second_connection() as helper:
         loader = Loader(warehouse, table, helper=helper, before_batch=lease.hold)
-        for ended in loader.load(_sources(landing, files, log)):
+        for ended in loader.load(_sources(landing, files, log, loader.fields)):
             log.record(ended)
             result.files.extend(ended)
             if time.monotonic() - logged_s >= LOG_EVERY_S:
@@ -158,7 +159,9 @@ def _bounded(files: Sequence[LandingFile], *, files_max: int, bytes_max: int) ->
     return taken
 
 
-def _sources(landing: Landing, files: Sequence[LandingFile], log: FileLog) -> Iterator[Source]:
+def _sources(
+    landing: Landing, files: Sequence[LandingFile], log: FileLog, fields: Fields
+) -> Iterator[Source]:
     """Yields what to load; a file with the bytes of one that was loaded is not read again."""
     for file in files:
         result = log.begin(file)
@@ -169,15 +172,15 @@ def _sources(landing: Landing, files: Sequence[LandingFile], log: FileLog) -> It
             result.state, result.problem = SAME, f"the same bytes as {same[result.sha256]}"
             yield Source(result, ())
             continue
-        yield _file_source(landing, file, result)
+        yield _file_source(landing, file, result, fields)
         log.add_loaded(result)
 
 
-def _file_source(landing: Landing, file: LandingFile, result: FileResult) -> Source:
+def _file_source(landing: Landing, file: LandingFile, result: FileResult, fields: Fields) -> Source:
     digest = hashlib.sha256()
 
     def finish(ended: FileResult) -> None:
         if ended.state != FAILED:
             ended.sha256 = digest.hexdigest()
 
-    return Source(result, read_lines(landing, file, digest), finish)
+    return Source(result, read_lines(landing, file, digest, fields), finish)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from masques_pipelines.errors import SettingError, TransientError
 from masques_pipelines.landing.chunks import Chunk, FileProblemError
+from masques_pipelines.landing.fields import Fields
 from masques_pipelines.landing.formats import format_of, read_blocks, read_chunks
 from masques_pipelines.settings import Settings
 
@@ -138,13 +139,16 @@ def settled_files(
     return files
 
 
-def read_lines(landing: Landing, file: LandingFile, digest: Any = None) -> Iterator[Chunk]:
+def read_lines(
+    landing: Landing, file: LandingFile, digest: Any = None, fields: Fields | None = None
+) -> Iterator[Chunk]:
     """Yields the lines of a file as chunks of NDJSON.
 
     Args:
         landing: Where it is.
         file: Which.
         digest: A hashlib object that is fed the bytes of the file as it is stored.
+        fields: What is known of the rows' fields.
 
     Raises:
         FileProblemError: It cannot be read (further).
@@ -152,7 +156,7 @@ def read_lines(landing: Landing, file: LandingFile, digest: Any = None) -> Itera
     """
     with landing.open(file) as opened:
         try:
-            yield from read_chunks(file.path, _digested(opened, digest))
+            yield from read_chunks(file.path, _digested(opened, digest), fields)
         except FileProblemError:
             raise
         except OSError as error:

@@ -1,19 +1,14 @@
-"""Reads CSV and Parquet files, and Arrow batches, as chunks of NDJSON lines.
-
-Loaded only where one is read: Arrow takes longer to load than most commands need.
-"""
+"""Reads CSV as chunks of NDJSON lines: the header is record 1, and every record has its number."""
 
 import csv
 import io
-import tempfile
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet
 
-from masques_pipelines.landing.arrow_json import json_lines
+from masques_pipelines.landing.arrow_chunks import batches_chunks
 from masques_pipelines.landing.chunks import (
     BOM,
     CHUNK_BYTES,
@@ -22,60 +17,26 @@ from masques_pipelines.landing.chunks import (
     FileProblemError,
 )
 from masques_pipelines.landing.compression import BLOCK_BYTES, BlockStream
+from masques_pipelines.landing.fields import Fields, require_key
 
-PARQUET_BATCH_ROWS: Final = 16_384
 _HEADER_BYTES_MAX: Final = 1 << 20
+_EMPTY: Final = b"{}"
 
 
-def batches_chunks(batches: Iterable[pa.RecordBatch], *, first_line: int = 1) -> Iterator[Chunk]:
-    """Yields the rows of Arrow batches as NDJSON."""
-    line_no = first_line
-    for batch in batches:
-        for piece in _bounded(batch):
-            yield Chunk(line_no, json_lines(piece))
-            line_no += piece.num_rows
-
-
-def _bounded(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Cuts a batch so that a chunk of it stays near CHUNK_BYTES; names add to the values."""
-    if batch.num_rows == 0:
-        return
-    names_bytes = sum(len(name) + 8 for name in batch.schema.names)
-    row_bytes = batch.get_total_buffer_size() // batch.num_rows + names_bytes
-    rows = max(1, CHUNK_BYTES // max(1, row_bytes))
-    for start in range(0, batch.num_rows, rows):
-        yield batch.slice(start, rows)
-
-
-def parquet_chunks(blocks: Iterable[bytes]) -> Iterator[Chunk]:
-    """Yields the rows of a Parquet file as NDJSON.
-
-    Parquet is read from its end, so a stream is written to a temporary file first.
+def csv_chunks(blocks: Iterable[bytes], fields: Fields) -> Iterator[Chunk]:
+    """Yields the records of a CSV file.
 
     Raises:
-        FileProblemError: It cannot be read (further).
+        FileProblemError: It has no header with the key field, or cannot be read (further). The
+            chunks so far are good: the record that damage may have cut is not among them.
     """
-    with tempfile.TemporaryFile() as file:
-        file.writelines(blocks)
-        file.seek(0)
-        try:
-            parquet = pyarrow.parquet.ParquetFile(file)
-            names = parquet.schema_arrow.names
-            _refuse_repeated(names)
-            yield from batches_chunks(parquet.iter_batches(batch_size=PARQUET_BATCH_ROWS))
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise FileProblemError(
-                "bad_parquet",
-                f"the Parquet data cannot be read ({_line(error)}): deliver the file again",
-            ) from error
+    damage: list[FileProblemError] = []
+    yield from _last_held_back(_records(_until(blocks, damage), fields), damage)
+    if damage:
+        raise damage[0]
 
 
-def csv_chunks(blocks: Iterable[bytes]) -> Iterator[Chunk]:
-    """Yields the records of a CSV file as NDJSON.
-
-    Raises:
-        FileProblemError: It cannot be read (further).
-    """
+def _records(blocks: Iterable[bytes], fields: Fields) -> Iterator[Chunk]:
     stream = io.BufferedReader(BlockStream(blocks), BLOCK_BYTES)
     head = stream.peek(_HEADER_BYTES_MAX)
     if head.startswith(BOM):
@@ -84,6 +45,8 @@ def csv_chunks(blocks: Iterable[bytes]) -> Iterator[Chunk]:
     if not head:
         return
     names = _header(head)
+    require_key(names, fields)
+    refuse_repeated(names)
     bad: list[Any] = []
 
     def keep(row: Any) -> str:
@@ -98,8 +61,9 @@ def csv_chunks(blocks: Iterable[bytes]) -> Iterator[Chunk]:
             read_options=pyarrow.csv.ReadOptions(
                 use_threads=False, block_size=CHUNK_BYTES, column_names=names, skip_rows=1
             ),
+            # An empty line is a record too: the reader would leave it out of its numbers.
             parse_options=pyarrow.csv.ParseOptions(
-                newlines_in_values=True, invalid_row_handler=keep
+                newlines_in_values=True, invalid_row_handler=keep, ignore_empty_lines=False
             ),
             convert_options=pyarrow.csv.ConvertOptions(
                 check_utf8=False,
@@ -108,16 +72,14 @@ def csv_chunks(blocks: Iterable[bytes]) -> Iterator[Chunk]:
                 strings_can_be_null=True,
             ),
         ) as reader:
-            yield from _csv_records(reader, bad)
-    except FileProblemError:
-        raise
+            yield from _numbered(reader, bad)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise FileProblemError(
             "bad_csv", f"the CSV data cannot be read ({_line(error)}): deliver the file again"
         ) from error
 
 
-def _csv_records(reader: Iterable[pa.RecordBatch], bad: list[Any]) -> Iterator[Chunk]:
+def _numbered(reader: Iterable[pa.RecordBatch], bad: list[Any]) -> Iterator[Chunk]:
     """Numbers the records: good rows take the numbers that the skipped ones leave free."""
     record = 2  # the header is record 1
     for batch in reader:
@@ -128,7 +90,8 @@ def _csv_records(reader: Iterable[pa.RecordBatch], bad: list[Any]) -> Iterator[C
                 yield_to = min(yield_to, start + bad[0].number - record)
             if yield_to > start:
                 part = batch.slice(start, yield_to - start)
-                yield from batches_chunks([part], first_line=record)
+                for chunk in batches_chunks([part], first_line=record):
+                    yield _with_blanks(chunk)
                 record, start = record + part.num_rows, yield_to
             if bad and bad[0].number == record:
                 yield _skipped(bad.pop(0), record)
@@ -138,9 +101,40 @@ def _csv_records(reader: Iterable[pa.RecordBatch], bad: list[Any]) -> Iterator[C
         record += 1
 
 
+def _with_blanks(chunk: Chunk) -> Chunk:
+    """Makes a record without any value a blank line."""
+    if _EMPTY not in chunk.data:
+        return chunk
+    lines = [b"" if line == _EMPTY else line for line in chunk.data.split(b"\n")]
+    return Chunk(chunk.first_line, b"\n".join(lines), chunk.problem)
+
+
 def _skipped(row: Any, record: int) -> Chunk:
     text = row.text.encode("utf-8", "surrogateescape")
-    return Chunk(record, text, WRONG_FIELD_COUNT)
+    return Chunk(record, text, WRONG_FIELD_COUNT) if text.strip() else Chunk(record, b"")
+
+
+def _until(blocks: Iterable[bytes], damage: list[FileProblemError]) -> Iterator[bytes]:
+    """Yields blocks until they cannot be read, which ends them; the reader would lose its block."""
+    try:
+        yield from blocks
+    except FileProblemError as error:
+        damage.append(error)
+
+
+def _last_held_back(chunks: Iterator[Chunk], damage: list[FileProblemError]) -> Iterator[Chunk]:
+    """Yields all but the last record when there is damage: half a record may look like a whole."""
+    last: Chunk | None = None
+    for chunk in chunks:
+        if last is not None:
+            yield last
+        last = chunk
+    if last is None:
+        return
+    if not damage:
+        yield last
+    elif not last.problem and b"\n" in last.data:
+        yield Chunk(last.first_line, last.data[: last.data.rindex(b"\n")])
 
 
 def _header(head: bytes) -> list[str]:
@@ -150,12 +144,15 @@ def _header(head: bytes) -> list[str]:
         raise FileProblemError(
             "bad_header", "the CSV file has no line of field names: deliver it with one"
         ) from error
-    names = [name.strip() for name in names]
-    _refuse_repeated(names)
-    return names
+    return [name.strip() for name in names]
 
 
-def _refuse_repeated(names: list[str]) -> None:
+def refuse_repeated(names: list[str]) -> None:
+    """Refuses a header or schema in which a name is empty or there twice.
+
+    Raises:
+        FileProblemError: bad_header.
+    """
     if "" in names or len(set(names)) != len(names):
         raise FileProblemError(
             "bad_header",
