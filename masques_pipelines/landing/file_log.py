@@ -7,7 +7,7 @@ read it again, which changes nothing.
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -19,26 +19,7 @@ LOADED: Final = "loaded"
 FAILED: Final = "failed"
 SAME: Final = "same"
 _TABLE: Final = "masques_ops.intake_files"
-_COLUMNS: Final = (
-    "folder",
-    "path",
-    "version",
-    "source",
-    "bytes",
-    "sha256",
-    "state",
-    "problem",
-    "rows_read",
-    "blank",
-    "loaded",
-    "duplicates",
-    "quarantined",
-    "conflicts",
-    "unknown_fields",
-    "newest_at",
-    "attempts",
-    "recorded_at",
-)
+_TIME: Final = "%Y-%m-%d %H:%M:%S"
 _OF_FOLDER: Final = """
 SELECT path, version, source, state, attempts, bytes, sha256
 FROM masques_ops.intake_files FINAL
@@ -71,12 +52,12 @@ class FileResult:
     newest_ns: int = 0
     attempts: int = 1
 
-    def values(self, recorded_at: datetime) -> list[object]:
-        """Returns the entry in the order of the table's columns."""
-        newest_us = self.newest_ns // 1000
-        newest_at = datetime.fromtimestamp(newest_us / 1e6, UTC) if self.newest_ns > 0 else None
-        found: dict[str, object] = {"newest_at": newest_at, "recorded_at": recorded_at}
-        return [found.get(name, getattr(self, name, None)) for name in _COLUMNS]
+    def row(self, recorded_at: datetime) -> dict[str, object]:
+        """Returns the entry's values by column."""
+        columns = asdict(self)
+        newest_ns = columns.pop("newest_ns")
+        newest_at = _moment(newest_ns) if newest_ns > 0 else None
+        return {**columns, "newest_at": newest_at, "recorded_at": f"{recorded_at:{_TIME}.%f}"}
 
 
 class FileLog:
@@ -152,4 +133,9 @@ class FileLog:
 def record_files(warehouse: Warehouse, results: Iterable[FileResult]) -> None:
     """Writes entries; the same entry again replaces itself."""
     recorded_at = datetime.now(UTC)
-    warehouse.insert_rows(_TABLE, _COLUMNS, [result.values(recorded_at) for result in results])
+    warehouse.insert_json(_TABLE, [result.row(recorded_at) for result in results])
+
+
+def _moment(time_ns: int) -> str:
+    whole_s, rest_ns = divmod(time_ns, 10**9)
+    return f"{datetime.fromtimestamp(whole_s, UTC):{_TIME}}.{rest_ns:09d}"
