@@ -133,7 +133,7 @@ class SolanaNode:
         if before is not None:
             options["before"] = before
         page = self._answer(messages.LIST, "getSignaturesForAddress", address, options)
-        return [_item(messages.LISTED, each) for each in page]
+        return [_listed(each) for each in page]
 
     def transactions(self, signatures: Sequence[str]) -> list[Transaction | Unreadable | None]:
         """Returns transactions in order; None where the node does not have one (yet)."""
@@ -243,6 +243,16 @@ def _item(kind: Any, value: Any) -> Any:
         return messages.read_item(kind, value)
     except ShapeError as error:
         return error
+
+
+def _listed(value: Any) -> Listed | ShapeError:
+    """Returns an entry of a list; one of another shape may say whose it is."""
+    found: Listed | ShapeError = _item(messages.LISTED, value)
+    if isinstance(found, ShapeError) and isinstance(value, dict):
+        signature = value.get("signature")
+        if messages.is_signature(signature):
+            found.signature = str(signature)
+    return found
 
 
 def _transaction(answer: Any) -> Transaction | Unreadable | None:
