@@ -138,8 +138,7 @@ def _of_account(
 def _is_created(transaction: Transaction, address: str) -> bool:
     """Returns whether an instruction creates a token account, at an address that had lamports."""
     return any(
-        isinstance(each.parsed, dict)
-        and each.parsed.get("type") in _CREATING
+        _type_of(each) in _CREATING
         and isinstance(each.parsed.get("info"), dict)
         and each.parsed["info"].get("account") == address
         for each in instructions(transaction)
@@ -175,8 +174,12 @@ def _may_make_tokens(transaction: Transaction) -> Iterator[bool]:
 
 
 def _is_moving(instruction: Instruction) -> bool:
-    parsed = instruction.parsed
-    return isinstance(parsed, dict) and parsed.get("type") in _MOVING
+    return _type_of(instruction) in _MOVING
+
+
+def _type_of(instruction: Instruction) -> str:
+    kind = instruction.parsed.get("type") if isinstance(instruction.parsed, dict) else None
+    return kind if isinstance(kind, str) else ""
 
 
 def _units(balance: TokenBalance) -> int:
