@@ -99,7 +99,7 @@ class PlainEvm:
     def _blockNumber(self) -> str:  # noqa: N802 - the node's name
         return hex(self.head)
 
-    def _getBlockByNumber(self, tag: str, _whole: bool) -> Any:  # noqa: N802, FBT001
+    def _getBlockByNumber(self, tag: str, _whole: bool) -> Any:  # noqa: N802
         number = self._number(tag)
         if number > self.head:
             return None

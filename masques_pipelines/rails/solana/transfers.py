@@ -201,7 +201,7 @@ def _sides(
         other = _text(info.get(far))
         if other and other not in ours:
             # One that cannot be a side of this transfer is somebody, and nobody knows who.
-            others[(owners[other] or other) if other in owners else ""] = None
+            others[owners.get(other, "")] = None
             signers[_text(info.get("authority")) or _text(info.get("multisigAuthority"))] = None
     other = next(iter(others)) if len(others) == 1 else ""
     delegate = next(iter(signers)) if len(signers) == 1 else ""
@@ -217,8 +217,8 @@ def _sides(
 def _owners(transaction: Transaction, mint: str) -> dict[str, str]:
     """Returns the accounts that a transaction names, with the wallets of those of a token.
 
-    The wallet is empty where the chain does not name one, or two: such an account stays one. One of
-    another token cannot be a side of a transfer of this one, and is missing.
+    Where the chain names no wallet the account stands for itself, where it names two, nobody does.
+    One of another token cannot be a side of a transfer of this one, and is missing.
     """
     keys = [each.pubkey for each in transaction.transaction.message.accountKeys]
     meta = transaction.meta
@@ -233,7 +233,7 @@ def _owners(transaction: Transaction, mint: str) -> dict[str, str]:
             elif each.owner:
                 wallets.setdefault(address, set()).add(each.owner)
     return {
-        key: next(iter(found)) if len(found := wallets.get(key, set())) == 1 else ""
+        key: found.pop() if len(found := wallets.get(key, {key})) == 1 else ""
         for key in keys
         if key not in others
     }
