@@ -1,4 +1,4 @@
-"""Payments that are not followed to the chain, on a real chain: never failed, never a contradiction.
+"""Payments that are not followed to the chain, on a real one: never failed, nor a contradiction.
 
 Permit2, `upto`, batch-settlement, Circle Gateway and MPP, each with what the chain then has of it:
 the charged amount counts, not the ceiling, and nothing of it is a signal for reputation.
