@@ -361,7 +361,7 @@ def open_settlements(
     """Returns open settlements of a rail by id, from the one after `after` around the circle."""
     parameters = {"rail": rail, "after": after, "limit": limit}
     records = warehouse.records(sql("rails/open_settlements"), parameters)
-    return [_open_of(_revision_of(record).seen) for record in records]
+    return [open_of(_revision_of(record).seen) for record in records]
 
 
 def recorded_settlements(
@@ -371,7 +371,7 @@ def recorded_settlements(
     records = warehouse.records(
         sql("rails/recorded_settlements"), {"rail": rail, "first": first, "last": last}
     )
-    return [_open_of(_revision_of(record).seen) for record in records]
+    return [open_of(_revision_of(record).seen) for record in records]
 
 
 def append(warehouse: Warehouse, changes: Changes, *, now: datetime) -> None:
@@ -449,7 +449,8 @@ def _revision_of(record: Mapping[str, Any]) -> Revision:
     )
 
 
-def _open_of(latest: Observation) -> OpenSettlement:
+def open_of(latest: Observation) -> OpenSettlement:
+    """Returns an open settlement as its rail gets it, with the deadline that it can read."""
     deadline = latest.attributes.get(DEADLINE, "")
     is_time = deadline.isascii() and deadline.isdigit() and len(deadline) <= _DEADLINE_DIGITS_MAX
     return OpenSettlement(latest=latest, deadline_s=int(deadline) if is_time else None)

@@ -7,7 +7,7 @@ come in lower case. What is not used is ignored, so a node may answer more.
 import re
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from masques_pipelines.rails.protocol import RailUnavailableError
@@ -97,6 +97,7 @@ class Log(_Answer):
     address: Address
     topics: tuple[Hash, ...] = Field(max_length=4)
     data: Data = "0x"
+    log_index: Quantity | None = None
 
 
 class FoundLog(Log):
@@ -106,6 +107,14 @@ class FoundLog(Log):
     block_hash: Hash
     transaction_hash: Hash
     removed: bool = False
+
+
+def _consecutive(logs: tuple[Log, ...]) -> tuple[Log, ...]:
+    """Checks that no log of a receipt is missing or doubled; a node may not number them."""
+    numbers = [each.log_index for each in logs if each.log_index is not None]
+    if numbers and numbers != list(range(numbers[0], numbers[0] + len(logs))):
+        raise ValueError("not one after the other")
+    return logs
 
 
 class Receipt(_Answer):
@@ -122,7 +131,7 @@ class Receipt(_Answer):
     operator_fee_scalar: Quantity | None = None
     operator_fee_constant: Quantity | None = None
     da_footprint_gas_scalar: Quantity | None = None
-    logs: tuple[Log, ...] = Field(max_length=_LOGS_MAX)
+    logs: Annotated[tuple[Log, ...], AfterValidator(_consecutive)] = Field(max_length=_LOGS_MAX)
 
 
 class Transaction(_Answer):

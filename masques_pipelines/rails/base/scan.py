@@ -16,6 +16,7 @@ from masques_pipelines.rails.base.logs import LogReader
 from masques_pipelines.rails.base.messages import (
     FoundLog,
     Header,
+    Log,
     Receipt,
     ShapeError,
     is_hash,
@@ -26,6 +27,7 @@ from masques_pipelines.rails.base.transfers import (
     TRANSFER,
     Transfer,
     address_topic,
+    is_transfer,
     network_fee,
     transfers,
 )
@@ -95,7 +97,11 @@ class Scanner:
         elif log.data != "0x" and int(log.data, 16) == 0:
             window.count("zero_value_skipped")
         else:
-            wanted[log.transaction_hash] = Wanted(log.block_number, log.block_hash)
+            events = wanted.get(log.transaction_hash, Wanted(None)).events
+            if is_transfer(log) and is_hash(log.data):  # otherwise the receipt knows better
+                said = {name: getattr(log, name) for name in Log.model_fields}
+                events |= {Log.model_construct(**said)}
+            wanted[log.transaction_hash] = Wanted(log.block_number, log.block_hash, events=events)
 
     def _unreadable_log(self, window: Window, answer: Any, wanted: dict[str, Wanted]) -> None:
         """The receipt of its transaction may say what a log does not."""
@@ -131,7 +137,7 @@ class Scanner:
         receipts = {
             tx: receipt
             for tx, answer in zip(wanted, answers, strict=True)
-            if (receipt := _receipt(answer, tx)) and self._moves_ours(receipt)
+            if (receipt := _receipt(answer, tx)) and self._holds(receipt, wanted[tx])
         }
         accepted = self.observe(window, list(receipts.values()))
         missing = {tx: w for tx, w in wanted.items() if tx not in accepted}
@@ -147,9 +153,10 @@ class Scanner:
             source = f"{self._config.network}:{tx}"
             window.rejected.append(Rejected(source, 1, "unreadable:receipt", raw))
 
-    def _moves_ours(self, receipt: Receipt) -> bool:
+    def _holds(self, receipt: Receipt, wanted: Wanted) -> bool:
         """Returns whether a receipt has what the search found: otherwise one of them is wrong."""
-        return any(transfers(receipt, self._assets, self._config.treasury))
+        is_ours = any(transfers(receipt, self._assets, self._config.treasury))
+        return is_ours and wanted.events <= set(receipt.logs)
 
     def _by_block(self, window: Window, missing: Mapping[str, Wanted]) -> dict[str, Wanted]:
         """Reads receipts with their block: nodes forget the place of old transactions first."""
@@ -164,7 +171,7 @@ class Scanner:
                 if not isinstance(tx, str) or tx not in missing:
                     continue
                 receipt = _receipt(each, tx)
-                if receipt is not None and self._moves_ours(receipt):
+                if receipt is not None and self._holds(receipt, missing[tx]):
                     found[tx] = receipt
         accepted = self.observe(window, list(found.values()))
         window.count("receipts_by_block", len(accepted))
@@ -188,6 +195,8 @@ class Scanner:
             header = headers[receipt.block_number]
             if header is None or header.hash != receipt.block_hash:
                 continue
+            if header.number <= window.final_number and header.timestamp > window.final.timestamp:
+                continue  # later than the final block
             made = list(self._payments(window, receipt, header.timestamp))
             window.observations.extend(made)
             window.seen.update(each.settlement_id for each in made)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from masques_pipelines.rails.base.messages import Header
+from masques_pipelines.rails.base.messages import Header, Log
 from masques_pipelines.rails.protocol import Asset, Finding, Observation, Rejected
 
 NAME: Final = "base"
@@ -36,11 +36,13 @@ class Wanted:
         number: Its block, as a log said; None when the log could not be read.
         block_hash: Hash of that block, '' when it is not known.
         tries: Fetches that wanted it before.
+        events: The events that this fetch found of it, which its receipt has to hold.
     """
 
     number: int | None
     block_hash: str = ""
     tries: int = 0
+    events: frozenset[Log] = frozenset()
 
 
 @dataclass

@@ -5,10 +5,18 @@ LND's REST gives 64-bit numbers as text, bytes in base64 and enums by name.
 
 import base64
 import binascii
+import hashlib
 import re
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from masques_pipelines.rails.protocol import RailUnavailableError
 
@@ -45,6 +53,14 @@ def _hash_of_bytes(value: Any) -> str:
     return data.hex()
 
 
+def _bytes_of(value: Any) -> bytes:
+    """Returns the bytes of base64 text, none when it is anything else."""
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError, TypeError):
+        return b""
+
+
 def is_payment_hash(text: Any) -> bool:
     """Returns whether a text is 32 bytes of hex."""
     return isinstance(text, str) and _HEX_HASH.fullmatch(text) is not None
@@ -60,6 +76,7 @@ Number = Annotated[int, BeforeValidator(_number), Field(ge=-(2**63), le=2**63 - 
 Index = Annotated[int, BeforeValidator(_number), Field(ge=0, le=2**63 - 1)]
 Msat = Annotated[int, BeforeValidator(_number), Field(ge=0, le=MSAT_MAX)]
 Word = Annotated[str, Field(strict=True, max_length=40, pattern=r"^[A-Za-z_]*$")]
+Pubkey = Annotated[str, Field(strict=True, pattern=r"^0[23][0-9a-fA-F]{64}$")]
 PaymentHash = Annotated[str, BeforeValidator(_hash_of_bytes)]
 HexHash = Annotated[str, BeforeValidator(_hex_hash)]
 Hex = Annotated[str, Field(strict=True, max_length=200, pattern=r"^[0-9a-fA-F]*$")]
@@ -87,7 +104,7 @@ class AmpSet(_Answer):
 
 
 class Invoice(_Answer):
-    """An invoice of the node."""
+    """An invoice of the node; a settled one has the preimage of its hash, which is not kept."""
 
     r_hash: PaymentHash
     add_index: Index
@@ -100,6 +117,29 @@ class Invoice(_Answer):
     htlcs: list[Part] | None = Field(default=None, max_length=10_000)
     is_amp: bool = False
     amp_invoice_state: dict[str, AmpSet] | None = None
+
+    @property
+    def index(self) -> int:
+        """Its place among the invoices."""
+        return self.add_index
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_proved(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or value.get("is_amp") or value.get("amp_invoice_state"):
+            return value  # each set of parts has its own
+        if value.get("state") == "SETTLED" and value.get("r_preimage"):
+            preimage, digest = (_bytes_of(value.get(name)) for name in ("r_preimage", "r_hash"))
+            if hashlib.sha256(preimage).digest() != digest:
+                raise ValueError("not the hash of its preimage")
+        return value
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> "Invoice":
+        settled = [each.amt_msat for each in self.htlcs or () if each.state == "SETTLED"]
+        if self.state == "SETTLED" and settled and sum(settled) != self.amt_paid_msat:
+            raise ValueError("its parts are not its amount")
+        return self
 
 
 class Hop(_Answer):
@@ -123,7 +163,7 @@ class Attempt(_Answer):
 
 
 class Payment(_Answer):
-    """An outgoing payment."""
+    """An outgoing payment; one that succeeded has the preimage of its hash, which is not kept."""
 
     payment_hash: HexHash
     payment_index: Index
@@ -135,6 +175,28 @@ class Payment(_Answer):
     failure_reason: Word | None = None
     htlcs: list[Attempt] | None = Field(default=None, max_length=10_000)
 
+    @property
+    def index(self) -> int:
+        """Its place among the payments."""
+        return self.payment_index
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_proved(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("status") == "SUCCEEDED":
+            preimage = value.get("payment_preimage")
+            if isinstance(preimage, str) and _HEX_HASH.fullmatch(preimage):
+                digest = hashlib.sha256(bytes.fromhex(preimage)).hexdigest()
+                if digest != str(value.get("payment_hash")).lower():
+                    raise ValueError("not the hash of its preimage")
+        return value
+
+
+class Offset(_Answer):
+    """The end of a page; 0 when the node does not say, and of an empty page."""
+
+    last_index_offset: Index = 0
+
 
 class Chain(_Answer):
     """The chain under the node."""
@@ -145,7 +207,7 @@ class Chain(_Answer):
 class Info(_Answer):
     """What the node says of itself."""
 
-    identity_pubkey: Hex = ""
+    identity_pubkey: Pubkey
     chains: list[Chain] | None = None
     best_header_timestamp: Index = 0
 

@@ -29,7 +29,7 @@ from masques_pipelines.rails.lightning.messages import (
     ShapeError,
     is_payment_hash,
 )
-from masques_pipelines.rails.lightning.node import Funds, LndNode
+from masques_pipelines.rails.lightning.node import Funds, LndNode, Page
 from masques_pipelines.rails.lightning.records import of_invoice, of_payment
 from masques_pipelines.rails.node import HttpNode
 from masques_pipelines.rails.protocol import (
@@ -82,6 +82,7 @@ class _Fetch:
     found: set[str] = field(default_factory=set)
     open_now: dict[int, Invoice] = field(default_factory=dict)
     in_flight: set[int] = field(default_factory=set)
+    is_one_unread: bool = False
     rejected: list[Rejected] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     notes: dict[str, int] = field(default_factory=dict)
@@ -153,6 +154,11 @@ class LightningRail:
                 f"MASQUES_LND_NETWORK is {self._chain}: give MASQUES_LND_URL a node of that one"
             )
         self._pubkey = info.identity_pubkey
+        if not at.pubkey and self._node.info().identity_pubkey != self._pubkey:
+            raise RailUnavailableError(
+                f"{self.description}: it says of itself that it is two nodes: several answer under "
+                "this address; give MASQUES_LND_URL the address of one"
+            )
         if at.pubkey and at.pubkey != self._pubkey:
             raise RailRefusedError(
                 f"{self.description}: the node is {self._pubkey[:20]}… and was {at.pubkey[:20]}… "
@@ -188,14 +194,14 @@ class LightningRail:
         for _ in range(PAGES_PER_FETCH):
             page = self._node.invoices(at.listed)
             self._invoices(page, f"/invoices after {at.listed}", seen)
-            indices = [each.add_index for each in page if isinstance(each, Invoice)]
-            if len(page) >= lnd.PAGE and max(indices, default=0) <= at.listed:
+            is_full = len(page.items) >= lnd.PAGE
+            if is_full and page.last <= at.listed:
                 raise RailUnavailableError(
                     f"{self.description}: answered nonsense: invoices: add_index (not after "
                     f"{at.listed}): check that it is an LND node; the next run tries again"
                 )
-            at.listed = max([at.listed, *indices])
-            if len(page) < lnd.PAGE:
+            at.listed = page.last
+            if not is_full:
                 break
         else:
             at.is_listing = True
@@ -215,11 +221,10 @@ class LightningRail:
         while True:
             page = self._node.invoices(offset, is_pending=True)
             self._invoices(page, f"/invoices pending after {offset}", seen)
-            found = [each.add_index for each in page if isinstance(each, Invoice)]
-            indices += found
-            if len(page) < lnd.PAGE or not found or max(found) <= offset:
+            indices += [each.add_index for each in page.readable]
+            if len(page.items) < lnd.PAGE or page.last <= offset:
                 return indices
-            offset = max(found)
+            offset = page.last
 
     def _old_open(self, at: Position, seen: _Fetch) -> None:
         """Reads, in pages, the invoices that were open long ago and are not any more."""
@@ -227,12 +232,11 @@ class LightningRail:
         while ended:
             page = self._node.invoices(ended[0] - 1)
             self._invoices(page, f"/invoices after {ended[0] - 1}", seen)
-            indices = [each.add_index for each in page if isinstance(each, Invoice)]
-            reached = max([ended[0], *indices])  # one that was deleted is in no page
+            reached = max(ended[0], page.last)  # one that was deleted is in no page
             ended = [each for each in ended if each > reached]
 
-    def _invoices(self, page: Sequence[Invoice | ShapeError], place: str, seen: _Fetch) -> None:
-        for number, each in enumerate(page):
+    def _invoices(self, page: Page[Invoice], place: str, seen: _Fetch) -> None:
+        for number, each in enumerate(page.items):
             if isinstance(each, ShapeError):
                 self._reject(seen, f"{place}/{number}", each)
             else:
@@ -292,27 +296,31 @@ class LightningRail:
     def _payments(self, at: Position, seen: _Fetch) -> bool:
         """Reads the outgoing payments after an index and those that were in flight."""
         for index in list(at.in_flight):
-            page = self._node.payments(index - 1, 1)
-            self._outgoing(
-                [
-                    each
-                    for each in page
-                    if isinstance(each, Payment) and each.payment_index == index
-                ],
-                "",
-                seen,
-            )
+            self._in_flight(index, seen)
         has_all = False
         for _ in range(PAGES_PER_FETCH):
             page = self._node.payments(at.paid, lnd.PAGE)
-            self._outgoing(page, f"/payments after {at.paid}", seen)
-            indices = [each.payment_index for each in page if isinstance(each, Payment)]
-            has_all = len(page) < lnd.PAGE or not indices or max(indices) <= at.paid
-            at.paid = max([at.paid, *indices])
+            self._outgoing(page.items, f"/payments after {at.paid}", seen)
+            has_all = len(page.items) < lnd.PAGE or page.last <= at.paid
+            at.paid = page.last
             if has_all:
                 break
         at.in_flight = sorted(seen.in_flight)
         return has_all
+
+    def _in_flight(self, index: int, seen: _Fetch) -> None:
+        """Reads a payment that was in flight; one that two answers lack was deleted."""
+        for limit in (1, 2):
+            page = self._node.payments(index - 1, limit)
+            found = [each for each in page.readable if each.payment_index == index]
+            if found:
+                self._outgoing(found, "", seen)
+                return
+            if len(page.readable) < len(page.items):
+                self._outgoing(page.items[:1], f"/payments/{index}", seen)
+                seen.in_flight.add(index)  # the next run asks again
+                seen.is_one_unread = True
+                return
 
     def _outgoing(self, page: Sequence[Payment | ShapeError], place: str, seen: _Fetch) -> None:
         for number, each in enumerate(page):
@@ -333,6 +341,8 @@ class LightningRail:
         for payment_hash, known in sorted(seen.outgoing.items()):
             if f"{payment_hash}|out" in seen.found:
                 continue
+            if known.latest.finality and seen.is_one_unread:
+                continue  # which one is not known
             if known.latest.finality:
                 # In flight, and every one in flight was read just now.
                 seen.observations.append(_unknown(known, "payment_deleted"))

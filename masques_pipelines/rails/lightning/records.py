@@ -170,13 +170,18 @@ def _incoming(  # noqa: PLR0913 - the fields of one record, by name
 
 
 def _destination(payment: Payment) -> str:
-    """Returns the node that was paid: the last hop of the successful attempt, else the first."""
+    """Returns the node that was paid: the last hop of the successful attempts, else of all.
+
+    All of them have one destination; where they do not say so, it is not known.
+    """
     parts = payment.htlcs or []
-    for part in [each for each in parts if each.status == "SUCCEEDED"] or parts:
-        hops = (part.route.hops if part.route else None) or []
-        if hops:
-            return hops[-1].pub_key
-    return ""
+    routes = [
+        each.route.hops
+        for each in [each for each in parts if each.status == "SUCCEEDED"] or parts
+        if each.route and each.route.hops
+    ]
+    ends = {hops[-1].pub_key for hops in routes}
+    return ends.pop() if len(ends) == 1 else ""
 
 
 def _set_id(text: str) -> str:

@@ -24,10 +24,26 @@ Address = Annotated[str, StringConstraints(strict=True, pattern=f"^{_BASE58}{{32
 Signature = Annotated[str, StringConstraints(strict=True, pattern=f"^{_BASE58}{{64,88}}$")]
 Units = Annotated[str, StringConstraints(strict=True, pattern="^[0-9]{1,20}$")]
 Lamports = Annotated[int, Field(strict=True, ge=0, le=2**64 - 1)]
+# A transaction's error is a word, or a word with its details.
+_ERROR_WORD: Final = "^[A-Za-z]{1,64}$"
+TransactionError = (
+    Annotated[str, StringConstraints(strict=True, pattern=_ERROR_WORD)]
+    | Annotated[
+        dict[Annotated[str, StringConstraints(strict=True, pattern=_ERROR_WORD)], Any],
+        Field(min_length=1, max_length=1),
+    ]
+    | None
+)
 
 
 class ShapeError(Exception):
-    """An answer has another shape than the method promises; the text is the place, no value."""
+    """An answer has another shape than the method promises; the text is the place, no value.
+
+    Attributes:
+        signature: Of the transaction that it is about, '' when that cannot be read either.
+    """
+
+    signature: str = ""
 
 
 class _Answer(BaseModel):
@@ -39,7 +55,7 @@ class Listed(_Answer):
 
     signature: Signature
     slot: Slot
-    err: Any
+    err: TransactionError
     blockTime: Any = None  # noqa: N815 - the node's name
 
 
@@ -62,6 +78,7 @@ class Instruction(_Answer):
     """An instruction; what a program's parser made of it is checked by who reads it."""
 
     program: Any = ""
+    programId: Any = ""  # noqa: N815 - the node's name
     parsed: Any = None
 
 
@@ -74,8 +91,10 @@ class Inner(_Answer):
 class Meta(_Answer):
     """The outcome of a transaction."""
 
-    err: Any
+    err: TransactionError
     fee: Lamports
+    preBalances: list[Lamports] = Field(max_length=256)  # noqa: N815 - the node's name
+    postBalances: list[Lamports] = Field(max_length=256)  # noqa: N815 - the node's name
     preTokenBalances: list[TokenBalance] | None = None  # noqa: N815 - the node's name
     postTokenBalances: list[TokenBalance] | None = None  # noqa: N815 - the node's name
     innerInstructions: list[Inner] | None = None  # noqa: N815 - the node's name
@@ -97,6 +116,7 @@ class Message(_Answer):
 class Signed(_Answer):
     """A transaction as it was signed."""
 
+    signatures: list[Signature] = Field(min_length=1, max_length=256)
     message: Message
 
 
@@ -113,7 +133,7 @@ class SignatureStatus(_Answer):
     """What the cluster says about a signature."""
 
     slot: Slot
-    err: Any
+    err: TransactionError
 
 
 class _Context(_Answer):
@@ -182,8 +202,8 @@ def read_answer(kind: TypeAdapter[Any], value: Any, *, method: str, node: str) -
         ) from None
 
 
-def is_signature(text: str) -> bool:
-    """Returns whether a text can be a transaction's signature."""
+def is_signature(text: Any) -> bool:
+    """Returns whether a value can be a transaction's signature."""
     try:
         _SIGNATURE.validate_python(text)
     except ValidationError:

@@ -28,6 +28,8 @@ STATUSES_PER_CALL: Final = 256
 ACCOUNTS_PER_CALL: Final = 100
 # Slots beside one without a time that are asked for theirs: most skipped slots come in fours.
 NEIGHBOURS: Final = 4
+# A slot takes 0.4 s; a time further from that of the slot before it is not believed.
+SLOT_S_MAX: Final = 30
 # Single transactions of one fetch that may go unanswered before the node is said to be down.
 UNANSWERED_MAX: Final = 3
 _TRANSACTION_OPTIONS: Final = {
@@ -96,11 +98,7 @@ class SolanaNode:
 
     def time_at(self, slot: int) -> int | None:
         """Returns the time of a slot's block, None when it has none or the node does not know."""
-        if slot not in self._times:
-            try:
-                self._times[slot] = messages.time_of(self._rpc.call("getBlockTime", slot))
-            except RpcError:  # a skipped slot, or one that the node has cleaned up
-                self._times[slot] = None
+        self._ask_times([slot])
         return self._times[slot]
 
     def time_near(self, slot: int) -> int | None:
@@ -112,11 +110,30 @@ class SolanaNode:
         return None
 
     def time_before(self, slot: int) -> int | None:
-        """Returns the time of the newest slot up to one that has a time."""
-        for near in range(slot, max(-1, slot - 2 * NEIGHBOURS), -1):
-            if (found := self.time_at(near)) is not None:
-                return found
+        """Returns the time of the newest slot up to one that has a time.
+
+        Slots before it are asked in the same request: with a time that does not fit theirs none is
+        known.
+        """
+        for start in (slot, slot - NEIGHBOURS):
+            near = range(start, max(-1, start - NEIGHBOURS), -1)
+            self._ask_times(near)
+            known = [(each, time_s) for each in near if (time_s := self._times[each]) is not None]
+            if known:
+                newest, newest_s = known[0]
+                is_sound = all(
+                    0 <= newest_s - time_s <= SLOT_S_MAX * (newest - each) for each, time_s in known
+                )
+                return newest_s if is_sound else None
         return None
+
+    def _ask_times(self, slots: Sequence[int]) -> None:
+        unknown = [each for each in slots if each not in self._times]
+        for slot, answer in zip(
+            unknown, self._rpc.many([("getBlockTime", (each,)) for each in unknown]), strict=True
+        ):
+            # An error is a skipped slot, or one that the node has cleaned up.
+            self._times[slot] = messages.time_of(answer)
 
     def signatures(
         self, address: str, *, limit: int, at_least: int, before: str | None
@@ -133,7 +150,7 @@ class SolanaNode:
         if before is not None:
             options["before"] = before
         page = self._answer(messages.LIST, "getSignaturesForAddress", address, options)
-        return [_item(messages.LISTED, each) for each in page]
+        return [_listed(each) for each in page]
 
     def transactions(self, signatures: Sequence[str]) -> list[Transaction | Unreadable | None]:
         """Returns transactions in order; None where the node does not have one (yet)."""
@@ -243,6 +260,16 @@ def _item(kind: Any, value: Any) -> Any:
         return messages.read_item(kind, value)
     except ShapeError as error:
         return error
+
+
+def _listed(value: Any) -> Listed | ShapeError:
+    """Returns an entry of a list; one of another shape may say whose it is."""
+    found: Listed | ShapeError = _item(messages.LISTED, value)
+    if isinstance(found, ShapeError) and isinstance(value, dict):
+        signature = value.get("signature")
+        if messages.is_signature(signature):
+            found.signature = str(signature)
+    return found
 
 
 def _transaction(answer: Any) -> Transaction | Unreadable | None:

@@ -45,6 +45,7 @@ from masques_pipelines.rails.solana.addresses import (
     associated_token_account,
     is_address,
 )
+from masques_pipelines.rails.solana.consistency import Expected, contradiction
 from masques_pipelines.rails.solana.cursor import (
     Position,
     Walk,
@@ -75,6 +76,8 @@ OVERLAP_SLOTS: Final = 64
 PAGE: Final = 1_000
 # Transactions of one fetch; the rest waits for the next fetch, so that one insert stays small.
 TRANSACTIONS_PER_FETCH: Final = 1_000
+# Slot of what waits for an answer and was listed without one that can be read.
+UNKNOWN_SLOT: Final = 0
 # A blockhash is valid for 150 blocks; a transaction that has not landed by then never will.
 BLOCKHASH_SLOTS: Final = 150
 # Runs that ask again for a transaction or a time that the node does not answer, and how many.
@@ -111,6 +114,9 @@ class _Fetch:
 
     final_slot: int
     head_slot: int
+    # By token account the wallet that it belongs to at the final slot; and whose lists have what.
+    holders: Mapping[str, str] = field(default_factory=dict)
+    listed_for: dict[str, set[str]] = field(default_factory=dict)
     observations: list[Observation] = field(default_factory=list)
     ids: set[Any] = field(default_factory=set)
     rejected: list[Rejected] = field(default_factory=list)
@@ -156,7 +162,11 @@ class SolanaRail:
             [each.address for each in self._accounts], self._config.finality
         )
         final = self._node.slot(self._config.finality, held_slot)
-        seen = _Fetch(final_slot=final, head_slot=self._node.slot("confirmed", final))
+        seen = _Fetch(
+            final_slot=final,
+            head_slot=self._node.slot("confirmed", final),
+            holders={address: owner for address, (_, owner, _) in held.items()},
+        )
         floor = self._floor(at, seen)
         is_whole = at.walk is None
         if is_whole:
@@ -263,7 +273,7 @@ class SolanaRail:
                 place = walk.pages.get(account.address, [])
                 if place is None:
                     break
-                page = self._page(account.address, place, seen)
+                page = self._page(account.address, place, at, seen)
                 if page is None:
                     # A place in the cursor may have been forked away since; a new one was not.
                     if is_restarted or not place:
@@ -277,6 +287,8 @@ class SolanaRail:
                     continue
                 is_restarted = True
                 found |= {each.signature: each for each in page if each.slot >= lowest}
+                for each in page:
+                    seen.listed_for.setdefault(each.signature, set()).add(account.address)
                 # Those that are not final yet do not count: they come again in every walk.
                 new |= {
                     each.signature
@@ -289,7 +301,9 @@ class SolanaRail:
                 )
         return sorted(found.values(), key=lambda each: (each.slot, each.signature))
 
-    def _page(self, address: str, place: list[str], seen: _Fetch) -> list[Listed] | None:
+    def _page(
+        self, address: str, place: list[str], at: Position, seen: _Fetch
+    ) -> list[Listed] | None:
         """Returns a page, None when it does not continue the one before it."""
         entries = self._node.signatures(
             address,
@@ -301,6 +315,8 @@ class SolanaRail:
         for number, each in enumerate(entries):
             if not isinstance(each, Listed):
                 self._reject(seen, f"{address}/{number}", "unreadable:listed", str(each), None)
+                if each.signature and len(at.waiting) < WAITING_MAX:
+                    at.waiting[each.signature] = [UNKNOWN_SLOT, 1]
         if place and (not page or page[0].signature != place[1]):
             return None
         slots = [each.slot for each in page]
@@ -323,18 +339,26 @@ class SolanaRail:
         known: Mapping[str, list[OpenSettlement]],
         seen: _Fetch,
     ) -> None:
-        """Observes the transactions that succeeded; one that failed moved nothing."""
+        """Observes the transactions that succeeded; one that failed moved nothing.
+
+        What the list says has failed is asked for in another way, before it is passed over.
+        """
         due = []
         for each in listed:
             seen.ids.update(one.settlement_id for one in known.get(each.signature, ()))
             is_new = each.signature not in at.done and each.signature not in at.waiting
             if is_new and each.signature not in known:
                 due.append(each)
-        read = [each for each in due if each.err is None]
+        failed = [each.signature for each in due if each.err is not None]
+        statuses = self._node.statuses(failed) if failed else {}
+        paid = {name for name, status in statuses.items() if status.err is None}
+        read = [each for each in due if each.err is None or each.signature in paid]
         transactions = self._node.transactions([each.signature for each in read])
         for each, transaction in zip(read, transactions, strict=True):
             is_final = each.slot <= seen.final_slot
-            problem = self._observe(seen, transaction, each.signature, time_of(each.blockTime))
+            accounts = frozenset(seen.listed_for.get(each.signature, ()))
+            expected = Expected(each.signature, each.slot, accounts)
+            problem = self._observe(seen, transaction, expected, time_of(each.blockTime))
             if problem is not None and is_final:
                 self._wait(at, each.signature, each.slot, problem, seen)
             # One that is not final is listed again by the next walk.
@@ -348,7 +372,7 @@ class SolanaRail:
             signatures, self._node.transactions(signatures), strict=True
         ):
             slot, _ = at.waiting[signature]
-            problem = self._observe(seen, transaction, signature, None)
+            problem = self._observe(seen, transaction, Expected(signature, slot), None)
             if problem is None:
                 del at.waiting[signature]
             else:
@@ -383,7 +407,7 @@ class SolanaRail:
         self,
         seen: _Fetch,
         transaction: Transaction | Unreadable | None,
-        signature: str,
+        expected: Expected,
         time_s: int | None,
     ) -> Unreadable | None:
         """Adds what a transaction moved; returns why that is not possible."""
@@ -391,10 +415,16 @@ class SolanaRail:
             return Unreadable("unanswered:transaction", "the node lists it and does not have it")
         if isinstance(transaction, Unreadable):
             return transaction
-        time_s = time_of(transaction.blockTime) or time_s or self._node.time_near(transaction.slot)
+        problem = contradiction(transaction, expected, self._accounts, seen.holders)
+        if problem:
+            return Unreadable("contradicts:transaction", problem)
+        times = {time_of(transaction.blockTime), time_s} - {None}
+        if len(times) > 1:
+            return Unreadable("contradicts:blockTime", "its time is another than in the list")
+        time_s = times.pop() if times else self._node.time_near(transaction.slot)
         if time_s is None:
             return Unreadable("unanswered:blockTime", "the node does not know the block's time")
-        made = self._movements(seen, transaction, signature, time_s)
+        made = self._movements(seen, transaction, expected.signature, time_s)
         seen.observations.extend(made)
         seen.ids.update(each.settlement_id for each in made)
         seen.count("nothing_moved", int(not made))
@@ -445,6 +475,10 @@ class SolanaRail:
     ) -> Observation | None:
         """Resolves by a final transaction; `err` comes first, whatever is confirmed with it."""
         found = transaction if isinstance(transaction, Transaction) else None
+        if found is None or (found.meta.err is None) != (status.err is None):
+            return None  # one of the two answers is wrong: looked at again
+        if found.slot != status.slot or found.transaction.signatures[0] != each.latest.tx_hash:
+            return None
         if status.err is not None:
             # The signature is on the chain with its failure, and cannot land a second time.
             return replace(
@@ -454,14 +488,13 @@ class SolanaRail:
                 failure_reason=f"transaction_failed: {short(status.err)}",
                 finality=self._config.finality,
                 block_height=status.slot,
-                network_fee=network_fee(found) if found else each.latest.network_fee,
+                network_fee=network_fee(found),
                 fee_currency="SOL",
                 confirmations=0,
             )
-        if found is None or found.meta.err is not None:
-            return None
         # Before the floor, or at another of our accounts.
-        problem = self._observe(seen, found, each.latest.tx_hash, None)
+        in_no_list = Expected(each.latest.tx_hash, status.slot, frozenset())
+        problem = self._observe(seen, found, in_no_list, None)
         if problem is not None or each.settlement_id in seen.ids:
             return None
         return self._paid_otherwise(each, found, seen)
@@ -541,9 +574,7 @@ class SolanaRail:
                 asset=each.mint.address,
                 address=each.address,
                 currency=each.mint.symbol,
-                balance=None
-                if problem
-                else whole_units(held.get(each.address, ("", "", 0))[2], each.mint.decimals),
+                balance=None if problem else whole_units(_units_of(each, held), each.mint.decimals),
                 block=slot,
                 read_at_ns=time_s * 10**9,
                 finality=self._config.finality,
@@ -551,6 +582,12 @@ class SolanaRail:
             )
             for each in self._accounts
         ]
+
+
+def _units_of(account: Account, held: Mapping[str, tuple[str, str, int]]) -> int:
+    """Returns what an account of ours holds; one that was given away holds nothing of ours."""
+    mint, owner, units = held.get(account.address, (account.mint.address, account.owner, 0))
+    return units if (mint, owner) == (account.mint.address, account.owner) else 0
 
 
 @contextlib.contextmanager

@@ -166,7 +166,7 @@ def _units(balances: Mapping[int, TokenBalance], index: int, account: Account) -
     return int(entry.uiTokenAmount.amount)
 
 
-def _instructions(transaction: Transaction) -> Iterator[Instruction]:
+def instructions(transaction: Transaction) -> Iterator[Instruction]:
     """Yields all instructions, including those made by programs (smart wallets)."""
     yield from transaction.transaction.message.instructions
     for group in transaction.meta.innerInstructions or ():
@@ -174,7 +174,7 @@ def _instructions(transaction: Transaction) -> Iterator[Instruction]:
 
 
 def _transfers(transaction: Transaction) -> Iterator[Mapping[str, Any]]:
-    for each in _instructions(transaction):
+    for each in instructions(transaction):
         if isinstance(each.parsed, dict) and each.parsed.get("type") in _TRANSFERS:
             info = each.parsed.get("info")
             if isinstance(info, dict):
@@ -190,7 +190,7 @@ def _sides(
     """
     near, far = ("destination", "source") if is_in else ("source", "destination")
     ours = {each.address for each in accounts}
-    owners = _owners(transaction)
+    owners = _owners(transaction, account.mint.address)
     others: dict[str, None] = {}
     signers: dict[str, None] = {}
     count = 0
@@ -200,7 +200,8 @@ def _sides(
         count += 1
         other = _text(info.get(far))
         if other and other not in ours:
-            others[owners.get(other, other)] = None
+            # One that cannot be a side of this transfer is somebody, and nobody knows who.
+            others[owners.get(other, "")] = None
             signers[_text(info.get("authority")) or _text(info.get("multisigAuthority"))] = None
     other = next(iter(others)) if len(others) == 1 else ""
     delegate = next(iter(signers)) if len(signers) == 1 else ""
@@ -213,21 +214,34 @@ def _sides(
     }
 
 
-def _owners(transaction: Transaction) -> dict[str, str]:
-    """Returns the wallets of the token accounts that a transaction names."""
+def _owners(transaction: Transaction, mint: str) -> dict[str, str]:
+    """Returns the accounts that a transaction names, with the wallets of those of a token.
+
+    Where the chain names no wallet the account stands for itself, where it names two, nobody does.
+    One of another token cannot be a side of a transfer of this one, and is missing.
+    """
     keys = [each.pubkey for each in transaction.transaction.message.accountKeys]
     meta = transaction.meta
+    entries = [*(meta.postTokenBalances or ()), *(meta.preTokenBalances or ())]
+    wallets: dict[str, set[str]] = {}
+    others: set[str] = set()
+    for each in entries:
+        if each.accountIndex < len(keys):
+            address = keys[each.accountIndex]
+            if each.mint != mint:
+                others.add(address)
+            elif each.owner:
+                wallets.setdefault(address, set()).add(each.owner)
     return {
-        keys[each.accountIndex]: each.owner
-        for entries in (meta.postTokenBalances, meta.preTokenBalances)
-        for each in entries or ()
-        if each.owner and each.accountIndex < len(keys)
+        key: found.pop() if len(found := wallets.get(key, {key})) == 1 else ""
+        for key in keys
+        if key not in others
     }
 
 
 def _memo(transaction: Transaction) -> str:
     """Returns the memo, which anybody may set: it is shown and proves nothing."""
-    for each in _instructions(transaction):
+    for each in instructions(transaction):
         if each.program == "spl-memo" and isinstance(each.parsed, str):
             return each.parsed.encode(errors="replace").decode()[:256]
     return ""
