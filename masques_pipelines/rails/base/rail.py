@@ -25,16 +25,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from masques_pipelines.errors import SettingError
+from masques_pipelines.rails.answers import nonsense, read_answer
 from masques_pipelines.rails.base.balances import read_balances
 from masques_pipelines.rails.base.logs import LogReader
-from masques_pipelines.rails.base.messages import (
-    Header,
-    ShapeError,
-    is_address,
-    nonsense,
-    parse,
-    quantity,
-)
+from masques_pipelines.rails.base.messages import SERVER, Header, is_address, quantity
 from masques_pipelines.rails.base.open_settlements import OpenSettlementResolver
 from masques_pipelines.rails.base.scan import HEADER_ONLY, Scanner
 from masques_pipelines.rails.base.window import NAME, BaseConfig, Wanted, Window
@@ -151,10 +145,10 @@ class BaseRail:
                 f"{self.description}: it does not have block {block}: the node is behind or does "
                 f"not know this tag{_because(answer)}; the next run tries again"
             )
-        try:
-            return parse(Header, answer, _GET_BLOCK)
-        except ShapeError as error:
-            raise nonsense(self.description, error) from error
+        found: Header = read_answer(
+            Header, answer, method=_GET_BLOCK, node=self.description, server=SERVER
+        )
+        return found
 
     def _quantity(self, answer: Any, method: str) -> int:
         if isinstance(answer, RpcError):
@@ -162,7 +156,7 @@ class BaseRail:
         try:
             return quantity(answer)
         except ValueError as error:
-            raise nonsense(self.description, ShapeError(f"{method}: {error}")) from error
+            raise nonsense(self.description, f"{method}: {error}", SERVER) from error
 
     def _window(self, cursor: Cursor | None) -> tuple[Window, Header | None]:
         """Returns the window, and the block that the cursor was saved at; all in one request."""

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from masques_pipelines.rails.answers import ShapeError
 from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
 from masques_pipelines.rails.endpoint import open_endpoint, read_secret
 from masques_pipelines.rails.lightning import node as lnd
@@ -26,7 +27,6 @@ from masques_pipelines.rails.lightning.cursor import Position, cursor_of, positi
 from masques_pipelines.rails.lightning.messages import (
     Invoice,
     Payment,
-    ShapeError,
     is_payment_hash,
 )
 from masques_pipelines.rails.lightning.node import Funds, LndNode, Page

@@ -315,8 +315,8 @@ class SolanaRail:
         for number, each in enumerate(entries):
             if not isinstance(each, Listed):
                 self._reject(seen, f"{address}/{number}", "unreadable:listed", str(each), None)
-                if each.signature and len(at.waiting) < WAITING_MAX:
-                    at.waiting[each.signature] = [UNKNOWN_SLOT, 1]
+                if each.item and len(at.waiting) < WAITING_MAX:
+                    at.waiting[each.item] = [UNKNOWN_SLOT, 1]
         if place and (not page or page[0].signature != place[1]):
             return None
         slots = [each.slot for each in page]
