@@ -6,7 +6,7 @@ the same cursor against the same chain gives the same observations.
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final, Literal, Protocol
 
@@ -195,6 +195,18 @@ class OpenSettlement:
     def settlement_id(self) -> uuid.UUID:
         """Identity of the payment."""
         return self.latest.settlement_id
+
+    def closed(self, reason: str, **changes: Any) -> Observation:
+        """Returns it as closed without proof of anything; what is seen later opens it again."""
+        return replace(
+            self.latest,
+            source="chain",
+            status="unknown",
+            failure_reason=reason,
+            confirmations=0,
+            attributes={**self.latest.attributes, CLOSED: reason},
+            **changes,
+        )
 
 
 class OpenSettlements(Protocol):

@@ -41,7 +41,6 @@ from masques_pipelines.rails.base.window import BaseConfig, Window
 from masques_pipelines.rails.node import JsonRpc
 from masques_pipelines.rails.protocol import (
     ANSWER,
-    CLOSED,
     Finding,
     Observation,
     OpenSettlement,
@@ -477,21 +476,11 @@ class OpenSettlementResolver:
 
     # Results ----------------------------------------------------------------------------------
 
-    def _unknown(self, each: OpenSettlement, reason: str, *, tx_hash: str = "") -> None:
+    def _unknown(self, each: OpenSettlement, reason: str, **changes: Any) -> None:
         """Closes a payment that nothing proves anything of."""
-        latest = each.latest
         self._window.count(f"closed_{reason}")
         self._closed += 1
-        self._window.observations.append(
-            replace(
-                latest,
-                source="chain",
-                status="unknown",
-                failure_reason=reason,
-                tx_hash=tx_hash or latest.tx_hash,
-                attributes={**latest.attributes, CLOSED: reason},
-            )
-        )
+        self._window.observations.append(each.closed(reason, **changes))
 
     def _failed(  # noqa: PLR0913 - the fields of one record, by name
         self,

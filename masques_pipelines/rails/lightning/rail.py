@@ -33,7 +33,6 @@ from masques_pipelines.rails.lightning.node import Funds, LndNode, Page
 from masques_pipelines.rails.lightning.records import of_invoice, of_payment
 from masques_pipelines.rails.node import HttpNode
 from masques_pipelines.rails.protocol import (
-    CLOSED,
     OPEN_MAX,
     BalanceReading,
     Cursor,
@@ -278,7 +277,7 @@ class LightningRail:
             if payment_hash in seen.found or now_s <= _deadline_s(known):
                 continue
             if not is_payment_hash(payment_hash):
-                seen.observations.append(_unknown(known, "not_a_payment_hash"))
+                seen.observations.append(known.closed("not_a_payment_hash"))
                 continue
             if looked_up == LOOKUPS_MAX:
                 break
@@ -288,10 +287,10 @@ class LightningRail:
                 self._invoice(invoice, seen)
             elif isinstance(invoice, ShapeError):
                 self._reject(seen, f"/invoice/{payment_hash}", invoice)
-                seen.observations.append(_unknown(known, "unreadable"))
+                seen.observations.append(known.closed("unreadable"))
             else:
                 # LND deletes canceled invoices only, and never knew one of another node.
-                seen.observations.append(_unknown(known, "invoice_not_found"))
+                seen.observations.append(known.closed("invoice_not_found"))
 
     def _payments(self, at: Position, seen: _Fetch) -> bool:
         """Reads the outgoing payments after an index and those that were in flight."""
@@ -345,9 +344,9 @@ class LightningRail:
                 continue  # which one is not known
             if known.latest.finality:
                 # In flight, and every one in flight was read just now.
-                seen.observations.append(_unknown(known, "payment_deleted"))
+                seen.observations.append(known.closed("payment_deleted"))
             elif now_s > _deadline_s(known):
-                seen.observations.append(_unknown(known, "payment_not_found"))
+                seen.observations.append(known.closed("payment_not_found"))
 
     def _forwards(self, at: Position) -> bool:
         """Adds up the fees of forwarded payments; returns whether those are all."""
@@ -389,18 +388,6 @@ def _deadline_s(known: OpenSettlement) -> int:
     announced_s = known.latest.timestamp_ns // 10**9
     deadline_s = known.deadline_s if known.deadline_s is not None else announced_s + DAY_S
     return min(deadline_s, announced_s + DEADLINE_DAYS_MAX * DAY_S)
-
-
-def _unknown(known: OpenSettlement, reason: str) -> Observation:
-    """Closes a settlement without proof of anything; what is seen later opens it again."""
-    latest = known.latest
-    return replace(
-        latest,
-        source="chain",
-        status="unknown",
-        failure_reason=reason,
-        attributes={**latest.attributes, CLOSED: reason},
-    )
 
 
 @contextlib.contextmanager

@@ -24,7 +24,6 @@ from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
 from masques_pipelines.rails.endpoint import bearer_headers, open_endpoint, parse_assets
 from masques_pipelines.rails.node import JsonRpc
 from masques_pipelines.rails.protocol import (
-    CLOSED,
     OPEN_MAX,
     Asset,
     BalanceReading,
@@ -505,11 +504,11 @@ class SolanaRail:
         """Resolves an announcement whose transaction succeeded and did not do what it says."""
         latest = each.latest
         if any(one.tx_hash == latest.tx_hash for one in seen.observations):
-            return self._unknown(each, "recorded_under_transaction")
+            return each.closed("recorded_under_transaction")
         if latest.direction == "in" and latest.to_address not in self._config.treasury:
-            return self._unknown(each, "receiver_is_not_ours")
+            return each.closed("receiver_is_not_ours")
         if is_paid_elsewhere(found, latest.to_address, latest.asset):
-            return self._unknown(each, "paid_another_account")
+            return each.closed("paid_another_account")
         return replace(
             latest,
             source="chain",
@@ -530,7 +529,7 @@ class SolanaRail:
                 return None
             # Asked once more in another way: the indexes of statuses and of history differ.
             is_known = self._node.transaction(latest.tx_hash) is not None
-            return None if is_known else self._unknown(each, "forked_away", is_on_chain=False)
+            return None if is_known else each.closed("forked_away", block_height=None)
         announced_s = latest.timestamp_ns // 10**9
         if (
             final_time_s is None
@@ -539,22 +538,8 @@ class SolanaRail:
         ):
             return None
         if latest.tx_hash and not is_signature(latest.tx_hash):
-            return self._unknown(each, "not_a_signature")
-        return self._unknown(each, "transaction_not_found" if latest.tx_hash else "never_sent")
-
-    @staticmethod
-    def _unknown(each: OpenSettlement, reason: str, *, is_on_chain: bool = True) -> Observation:
-        """Closes a settlement without proof of anything; what is seen later opens it again."""
-        latest = each.latest
-        return replace(
-            latest,
-            source="chain",
-            status="unknown",
-            failure_reason=reason,
-            block_height=latest.block_height if is_on_chain else None,
-            confirmations=0,
-            attributes={**latest.attributes, CLOSED: reason},
-        )
+            return each.closed("not_a_signature")
+        return each.closed("transaction_not_found" if latest.tx_hash else "never_sent")
 
     def _readings(
         self,
