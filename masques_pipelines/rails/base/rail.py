@@ -19,7 +19,9 @@ payments that can be decided, 50 a request.
 
 import contextlib
 import itertools
+import json
 import logging
+import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -41,11 +43,13 @@ from masques_pipelines.rails.protocol import (
     BalanceReading,
     Cursor,
     FetchResult,
+    Found,
     OpenSettlement,
     OpenSettlements,
     RailRefusedError,
     RailUnavailableError,
     RecordedSettlements,
+    Rejected,
     nothing_recorded,
 )
 from masques_pipelines.settings import RailSettings, Settings
@@ -53,6 +57,7 @@ from masques_pipelines.settings import RailSettings, Settings
 CURSOR_VERSION: Final = 1
 # One fetch is one insert: some thousands of blocks keep it small and a restart cheap.
 BLOCKS_PER_FETCH: Final = 10_000
+_TRANSACTION: Final = re.compile("0x[0-9a-f]{64}$")
 _GET_BLOCK: Final = "eth_getBlockByNumber"
 
 logger = logging.getLogger(__name__)
@@ -129,6 +134,24 @@ class BaseRail:
             balances=self._balances(cursor, start, window, header, is_at_final=last == window.head),
             notes={**window.notes, "ranges_refused": self._logs.refusals - refused_before},
         )
+
+    def replay(self, rejected: Sequence[Rejected], cursor: Cursor | None) -> Found:
+        """Reads the transactions again whose receipts or amounts were rejected.
+
+        Raises:
+            RailUnavailableError, RailRefusedError: as `fetch`.
+        """
+        window, anchor = self._window(cursor)
+        self._check_anchor(cursor, anchor)
+        transactions = {each.key: _transaction_of(each) for each in rejected}
+        wanted = {tx: wanted for tx, wanted in transactions.values() if tx}
+        missing = self._scanner.read(window, wanted)
+        again = {each.key: each for each in window.rejected}
+        for each in rejected:
+            tx, _ = transactions[each.key]
+            if not tx or tx in missing:
+                again.setdefault(each.key, each)
+        return Found(observations=window.observations, rejected=list(again.values()))
 
     def header(self, block: int | str) -> Header:
         """Returns a block's header, without its transactions.
@@ -212,13 +235,7 @@ class BaseRail:
                 "next": number,
                 "since": {"block": number, "time_s": header.timestamp},
             }
-        if anchor and anchor.hash != cursor["anchor"]["hash"]:
-            raise RailRefusedError(
-                f"{self.description}: block {anchor.number} was {cursor['anchor']['hash']} when it "
-                f"was {self._config.finality} and is another now: this is another chain, or a "
-                "reorganisation below the finality; see docs/rails.md, 'When a chain contradicts "
-                "itself'"
-            )
+        self._check_anchor(cursor, anchor)
         wanted = self._config.start_block
         if wanted is not None and wanted < cursor["since"]["block"]:
             logger.warning(
@@ -227,6 +244,15 @@ class BaseRail:
                 *(wanted, cursor["since"]["block"], wanted),
             )
         return dict(cursor)
+
+    def _check_anchor(self, cursor: Cursor | None, anchor: Header | None) -> None:
+        if cursor and anchor and anchor.hash != cursor["anchor"]["hash"]:
+            raise RailRefusedError(
+                f"{self.description}: block {anchor.number} was {cursor['anchor']['hash']} when it "
+                f"was {self._config.finality} and is another now: this is another chain, or a "
+                "reorganisation below the finality; see docs/rails.md, 'When a chain contradicts "
+                "itself'"
+            )
 
     def _recall_limit(self, start: Mapping[str, Any]) -> None:
         """Starts with the limit that this provider made known in an earlier run."""
@@ -299,6 +325,16 @@ class BaseRail:
 def _waiting_of(cursor: Mapping[str, Any]) -> dict[str, Wanted]:
     waiting = cursor.get("waiting", {})
     return {tx: Wanted(number, tries=tries) for tx, (number, tries) in waiting.items()}
+
+
+def _transaction_of(rejected: Rejected) -> tuple[str, Wanted]:
+    """Returns the transaction that was rejected, '' for none, and its block where that is known."""
+    found = _TRANSACTION.search(rejected.source)
+    try:
+        number = json.loads(rejected.raw).get("blockNumber")
+    except (ValueError, AttributeError):
+        number = None
+    return (found[0] if found else ""), Wanted(number if isinstance(number, int) else None)
 
 
 def _because(answer: Any) -> str:

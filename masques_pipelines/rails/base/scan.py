@@ -70,7 +70,7 @@ class Scanner:
             for log in logs:
                 self._want(window, log, (range_first, upto), wanted)
         fresh = self._unrecorded(wanted, window, open_now)
-        self._observe_wanted(window, fresh)
+        self._postpone(window, self.read(window, fresh))
 
     def _queries(self) -> list[dict[str, Any]]:
         """Returns the searches for transfers to and from the treasury, bounded lists each."""
@@ -128,7 +128,8 @@ class Scanner:
             window.seen.update(recorded.get((tx, each_wanted.block_hash), ()))
         return {tx: w for tx, w in wanted.items() if (tx, w.block_hash) not in recorded}
 
-    def _observe_wanted(self, window: Window, wanted: Mapping[str, Wanted]) -> None:
+    def read(self, window: Window, wanted: Mapping[str, Wanted]) -> dict[str, Wanted]:
+        """Observes the payments of transactions; returns those that cannot be read now."""
         answers = self._rpc.many([(_GET_RECEIPT, [tx]) for tx in wanted])
         receipts = {
             tx: receipt
@@ -136,8 +137,10 @@ class Scanner:
             if (receipt := _receipt(answer, tx)) and self._holds(receipt, wanted[tx])
         }
         accepted = self.observe(window, list(receipts.values()))
-        missing = {tx: w for tx, w in wanted.items() if tx not in accepted}
-        missing = self._by_block(window, missing)
+        return self._by_block(window, {tx: w for tx, w in wanted.items() if tx not in accepted})
+
+    def _postpone(self, window: Window, missing: Mapping[str, Wanted]) -> None:
+        """Lets transactions that cannot be read wait; after some fetches they are rejected."""
         for tx, each in missing.items():
             window.count("receipts_disagree")
             if each.number is not None and each.number > window.final_number:

@@ -7,13 +7,14 @@ import base64
 import binascii
 import hashlib
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    TypeAdapter,
     model_validator,
 )
 
@@ -99,6 +100,8 @@ class AmpSet(_Answer):
 class Invoice(_Answer):
     """An invoice of the node; a settled one has the preimage of its hash, which is not kept."""
 
+    INDEX: ClassVar = "add_index"
+
     r_hash: PaymentHash
     add_index: Index
     state: Word
@@ -157,6 +160,8 @@ class Attempt(_Answer):
 
 class Payment(_Answer):
     """An outgoing payment; one that succeeded has the preimage of its hash, which is not kept."""
+
+    INDEX: ClassVar = "payment_index"
 
     payment_hash: HexHash
     payment_index: Index
@@ -276,6 +281,9 @@ class Forwards(_Answer):
 
     forwarding_events: list[Forward] | None = None
     last_offset_index: Index = 0
+
+
+INDEX: Final = TypeAdapter(Index)
 
 
 def items_of(answer: Any, name: str, *, method: str, node: str) -> list[Any]:

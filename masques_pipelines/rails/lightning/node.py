@@ -109,11 +109,13 @@ class LndNode:
         found: Info = self._one(Info, "/v1/getinfo")
         return found
 
-    def invoices(self, after: int, *, is_pending: bool = False) -> "Page[Invoice]":
+    def invoices(
+        self, after: int, *, is_pending: bool = False, limit: int = PAGE
+    ) -> "Page[Invoice]":
         """Returns a page of invoices after an index, in the order in which they were added."""
         parameters: dict[str, Any] = {
             "index_offset": after,
-            "num_max_invoices": PAGE,
+            "num_max_invoices": limit,
             "reversed": "false",
         }
         if is_pending:
@@ -207,7 +209,7 @@ class LndNode:
         name = path.removeprefix("/v1/")
         answer = self._get(path, **parameters)
         found = messages.items_of(answer, name, method=name, node=self.description)
-        items: list[Item | ShapeError] = [item_of(kind, each) for each in found]
+        items: list[Item | ShapeError] = [_indexed(kind, each) for each in found]
         page = Page(items, after)
         said = self._checked(messages.Offset, answer, name) if found else messages.Offset()
         indices: list[int] = [each.index for each in page.readable]
@@ -252,3 +254,12 @@ class LndNode:
         raise RailUnavailableError(
             f"{text}: the node may be locked or starting; the next run tries again"
         )
+
+
+def _indexed(kind: type[Item], value: Any) -> Item | ShapeError:
+    """Returns an item of a list; one of another shape may say its index."""
+    found: Item | ShapeError = item_of(kind, value)
+    if isinstance(found, ShapeError) and isinstance(value, dict):
+        index = item_of(messages.INDEX, value.get(kind.INDEX))
+        found.item = "" if isinstance(index, ShapeError) else str(index)
+    return found

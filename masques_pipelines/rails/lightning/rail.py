@@ -15,6 +15,7 @@ a difference, or a payment that settled in the same seconds, there is no reading
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -38,6 +39,7 @@ from masques_pipelines.rails.protocol import (
     Cursor,
     FetchResult,
     Finding,
+    Found,
     Observation,
     OpenSettlement,
     OpenSettlements,
@@ -60,6 +62,8 @@ DAY_S: Final = 86_400
 DEADLINE_DAYS_MAX: Final = 30
 # Seconds after which a settled payment is in the balance of its channel.
 SETTLING_S: Final = 2
+# Where a rejected item is found again, as _reject names it.
+_PLACE: Final = re.compile(r"/(invoices|payments)/([0-9]{1,18})|/(invoice)/([0-9a-f]{64})")
 _OPEN: Final = ("OPEN", "ACCEPTED")
 _ENDED: Final = ("SUCCEEDED", "FAILED")
 # CAIP-2 ids of the chains under the node: the first 16 bytes of their genesis hashes.
@@ -142,6 +146,43 @@ class LightningRail:
             balances=balances,
             notes=seen.notes,
         )
+
+    def replay(self, rejected: Sequence[Rejected], cursor: Cursor | None) -> Found:
+        """Reads the invoices and payments again that were rejected and have an index or a hash.
+
+        Raises:
+            RailUnavailableError, RailRefusedError: as `fetch`.
+        """
+        at = position_of(cursor)
+        self._check_node(at)
+        seen = self._announced(at)
+        unread = [each for each in rejected if not self._read_again(each, seen)]
+        return Found(observations=seen.observations, rejected=[*unread, *seen.rejected])
+
+    def _read_again(self, rejected: Rejected, seen: _Fetch) -> bool:
+        """Reads one item by its index or hash; returns whether it was found and has ended."""
+        match = _PLACE.fullmatch(rejected.source.removeprefix(self.network))
+        if match is None:
+            return False
+        kind, name = filter(None, match.groups())
+        if kind == "invoice":
+            invoice = self._node.invoice(name)
+            if not isinstance(invoice, Invoice):
+                return False
+            self._invoice(invoice, seen)
+            return True
+        index = int(name)
+        if kind == "invoices":
+            invoices = self._node.invoices(index - 1, limit=1).readable
+            same = [each for each in invoices if each.add_index == index]
+            for each in same:
+                self._invoice(each, seen)
+            return bool(same)
+        payments = self._node.payments(index - 1, 1).readable
+        # One in flight would have to be in the cursor, which a replay leaves alone.
+        ended = [each for each in payments if each.payment_index == index and each.status in _ENDED]
+        self._outgoing(ended, "", seen)
+        return bool(ended)
 
     def _check_node(self, at: Position) -> int:
         """Returns the node's own time, after checking that it is the right node."""
@@ -237,7 +278,7 @@ class LightningRail:
     def _invoices(self, page: Page[Invoice], place: str, seen: _Fetch) -> None:
         for number, each in enumerate(page.items):
             if isinstance(each, ShapeError):
-                self._reject(seen, f"{place}/{number}", each)
+                self._reject(seen, _place_of(each, "invoices") or f"{place}/{number}", each)
             else:
                 self._invoice(each, seen)
 
@@ -313,10 +354,10 @@ class LightningRail:
             page = self._node.payments(index - 1, limit)
             found = [each for each in page.readable if each.payment_index == index]
             if found:
-                self._outgoing(found, "", seen)
+                self._outgoing(found, f"/payments after {index - 1}", seen)
                 return
             if len(page.readable) < len(page.items):
-                self._outgoing(page.items[:1], f"/payments/{index}", seen)
+                self._outgoing(page.items[:1], f"/payments after {index - 1}", seen)
                 seen.in_flight.add(index)  # the next run asks again
                 seen.is_one_unread = True
                 return
@@ -328,7 +369,9 @@ class LightningRail:
                     raise each
                 made = of_payment(each, network=self.network, pubkey=self._pubkey)
             except ShapeError as error:
-                self._reject(seen, f"{place}/{number}", error)
+                if isinstance(each, Payment):
+                    error.item = str(each.payment_index)
+                self._reject(seen, _place_of(error, "payments") or f"{place}/{number}", error)
                 continue
             seen.found.add(f"{each.payment_hash}|out")
             seen.observations.append(made)
@@ -388,6 +431,11 @@ def _deadline_s(known: OpenSettlement) -> int:
     announced_s = known.latest.timestamp_ns // 10**9
     deadline_s = known.deadline_s if known.deadline_s is not None else announced_s + DAY_S
     return min(deadline_s, announced_s + DEADLINE_DAYS_MAX * DAY_S)
+
+
+def _place_of(error: ShapeError, kind: str) -> str:
+    """Returns where an item is found again, '' when its index could not be read."""
+    return f"/{kind}/{error.item}" if error.item else ""
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ from masques_pipelines.rails.protocol import (
     Cursor,
     FetchResult,
     Finding,
+    Found,
     Observation,
     OpenSettlement,
     OpenSettlements,
@@ -157,21 +158,13 @@ class SolanaRail:
         """
         self._check_cluster()
         at = position_of(cursor)
-        held_slot, held = self._node.balances(
-            [each.address for each in self._accounts], self._config.finality
-        )
-        final = self._node.slot(self._config.finality, held_slot)
-        seen = _Fetch(
-            final_slot=final,
-            head_slot=self._node.slot("confirmed", final),
-            holders={address: owner for address, (_, owner, _) in held.items()},
-        )
+        held_slot, held, seen = self._begin()
         floor = self._floor(at, seen)
         is_whole = at.walk is None
         if is_whole:
             self._check_history(floor, seen)
             self._read_waiting(at, seen)
-        walk = at.walk or Walk(final)
+        walk = at.walk or Walk(seen.final_slot)
         listed = self._listed(walk, floor - OVERLAP_SLOTS, at, seen)
         is_at_end = all(walk.pages.get(each.address, ()) is None for each in self._accounts)
         is_caught_up = is_whole and is_at_end
@@ -200,6 +193,44 @@ class SolanaRail:
             balances=self._readings(at, held, held_slot, held_at_s),
             notes=seen.notes,
         )
+
+    def replay(self, rejected: Sequence[Rejected], cursor: Cursor | None) -> Found:
+        """Reads the transactions again that were rejected.
+
+        Raises:
+            RailUnavailableError, RailRefusedError: as `fetch`.
+        """
+        self._check_cluster()
+        _, _, seen = self._begin()
+        self._floor(position_of(cursor), seen)
+        named = {each.key: each.source.removeprefix(f"{self.network}/") for each in rejected}
+        signatures = sorted({name for name in named.values() if is_signature(name)})
+        answers = dict(zip(signatures, self._node.transactions(signatures), strict=True))
+        still: list[Rejected] = []
+        for each in rejected:
+            signature = named[each.key]
+            if signature not in answers:
+                still.append(each)
+                continue
+            slot = _slot_of(each)
+            expected = Expected(signature, slot or UNKNOWN_SLOT)
+            problem = self._observe(seen, answers[signature], expected, None)
+            if problem is not None:
+                still.append(self._rejected(signature, problem.reason, problem.problem, slot))
+        return Found(observations=seen.observations, rejected=still)
+
+    def _begin(self) -> tuple[int, dict[str, tuple[str, str, int]], _Fetch]:
+        """Returns the slot of our balances, the balances, and a fetch that is not before it."""
+        held_slot, held = self._node.balances(
+            [each.address for each in self._accounts], self._config.finality
+        )
+        final = self._node.slot(self._config.finality, held_slot)
+        seen = _Fetch(
+            final_slot=final,
+            head_slot=self._node.slot("confirmed", final),
+            holders={address: owner for address, (_, owner, _) in held.items()},
+        )
+        return held_slot, held, seen
 
     def _check_cluster(self) -> None:
         """Checks the cluster once, and derives our accounts by the programs of the mints."""
@@ -313,7 +344,8 @@ class SolanaRail:
         page = [each for each in entries if isinstance(each, Listed)]
         for number, each in enumerate(entries):
             if not isinstance(each, Listed):
-                self._reject(seen, f"{address}/{number}", "unreadable:listed", str(each), None)
+                name = each.item or f"{address}/{number}"
+                self._reject(seen, name, "unreadable:listed", str(each), None)
                 if each.item and len(at.waiting) < WAITING_MAX:
                     at.waiting[each.item] = [UNKNOWN_SLOT, 1]
         if place and (not page or page[0].signature != place[1]):
@@ -396,11 +428,14 @@ class SolanaRail:
         seen.count("waiting")
 
     def _reject(self, seen: _Fetch, name: str, reason: str, problem: str, slot: int | None) -> None:
-        raw = json.dumps({"slot": slot, "problem": problem[:200]})
-        seen.rejected.append(Rejected(f"{self.network}/{name}", 1, reason, raw))
+        seen.rejected.append(self._rejected(name, reason, problem, slot))
         detail = f"{name}: {problem[:200]}: its payment is not recorded"
         found = solana_transfer(self.network, name, "")
         seen.findings.append(Finding(found, "unreadable", detail, NAME))
+
+    def _rejected(self, name: str, reason: str, problem: str, slot: int | None) -> Rejected:
+        raw = json.dumps({"slot": slot, "problem": problem[:200]})
+        return Rejected(f"{self.network}/{name}", 1, reason, raw)
 
     def _observe(
         self,
@@ -573,6 +608,15 @@ def _units_of(account: Account, held: Mapping[str, tuple[str, str, int]]) -> int
     """Returns what an account of ours holds; one that was given away holds nothing of ours."""
     mint, owner, units = held.get(account.address, (account.mint.address, account.owner, 0))
     return units if (mint, owner) == (account.mint.address, account.owner) else 0
+
+
+def _slot_of(rejected: Rejected) -> int | None:
+    """Returns the slot that a transaction was listed with, None when it was not known."""
+    try:
+        slot = json.loads(rejected.raw).get("slot")
+    except (ValueError, AttributeError):
+        return None
+    return slot if isinstance(slot, int) else None
 
 
 @contextlib.contextmanager
