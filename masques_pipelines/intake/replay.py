@@ -68,7 +68,9 @@ def _replay_lines(
     with warehouse.second_connection() as helper:
         while rows := warehouse.rows(
             quarantine.selecting("quarantine/lines"),
-            selection.parameters(after_source=after[0], after_line=after[1], rows=PAGE_ROWS),
+            selection.parameters(
+                first_line=1, after_source=after[0], after_line=after[1], rows=PAGE_ROWS
+            ),
         ):
             after = (rows[-1][0], int(rows[-1][1]))
             loader = Loader(warehouse, table, helper=helper, before_batch=lease.hold)

@@ -11,7 +11,7 @@ are still being written; any other name is warned of.
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from masques_pipelines.rails.protocol import (
     AssetAllowList,
     Cursor,
     FetchResult,
+    Found,
     JournalEvent,
     Observation,
     RailRefusedError,
@@ -125,6 +126,91 @@ class JournalRail:
             progress.failed[name] = error
             if name in before:
                 progress.states.setdefault(name, before[name])
+
+    def replay(self, rejected: Sequence[Rejected], cursor: Cursor | None) -> Found:
+        """Reads rejected lines again: from their files, else what quarantine kept of them.
+
+        Raises:
+            RailUnavailableError, RailRefusedError: The folder cannot be read.
+        """
+        found = self._listed()
+        progress = _Progress({})
+        wanted: dict[str, dict[int, Rejected]] = {}
+        for each in rejected:
+            wanted.setdefault(each.source, {})[each.line_no] = each
+        states = {name: State.of(value) for name, value in (cursor or {}).get("files", {}).items()}
+        for name in sorted(found):
+            with self._one_file(name, progress, {}):
+                self._read_again(name, found[name][0], states, wanted, progress)
+        for lines in wanted.values():
+            for each in lines.values():
+                self._line_kept(each, progress)
+        return Found(
+            observations=progress.observations, rejected=progress.rejected, events=progress.events
+        )
+
+    def _read_again(
+        self,
+        name: str,
+        size: int,
+        states: Mapping[str, State],
+        wanted: dict[str, dict[int, Rejected]],
+        progress: _Progress,
+    ) -> None:
+        """Reads the wanted lines of a file and takes them from `wanted`."""
+        data = self._head(name)
+        heads = {files.head_of(data)}
+        heads |= {state.head for state in states.values() if files.has_head(data, state.head)}
+        whole = wanted.get(f"{FOLDER}/{name}", {})
+        lines = {
+            number: source
+            for source in (files.source_of(FOLDER, name, head) for head in heads)
+            for number in wanted.get(source, ())
+        }
+        if not lines and not whole:
+            return
+        try:
+            for number, line in self._lines(name, size):
+                source = lines.pop(number, "")
+                if source:
+                    del wanted[source][number]
+                if source or whole:
+                    in_file = source or files.source_of(FOLDER, name, files.head_of(data))
+                    self._line(in_file, number, line, progress)
+                elif not lines:
+                    break
+        except DamagedFileError:
+            return  # still cut off
+        whole.clear()
+
+    def _lines(self, name: str, size: int) -> Iterator[tuple[int, bytes]]:
+        """Yields all lines of a file with their numbers, as the fetches number them."""
+        offset = number = 0
+        is_last = False
+        while not is_last:
+            chunk, is_last = self._chunk(name, offset, size)
+            end = len(chunk) if is_last else chunk.rfind(b"\n") + 1 or len(chunk)
+            for line in chunk[:end].splitlines():
+                number += 1
+                yield number, line
+            offset += end
+
+    def _line_kept(self, rejected: Rejected, progress: _Progress) -> None:
+        """Reads what quarantine kept of a line whose file is gone; still bad, it stays as it is."""
+        found = read_line(
+            rejected.raw,
+            self._allowed,
+            source=rejected.source,
+            line_no=rejected.line_no,
+            is_kept=True,
+        )
+        # A line that announces nothing may do so because of what was left out.
+        if rejected.line_no == 0 or found.observation is None:
+            progress.rejected.append(rejected)
+            return
+        progress.observations.append(found.observation)
+        if found.event is not None:
+            progress.events.append(found.event)
 
     def _listed(self) -> dict[str, tuple[int, str]]:
         """Returns size and time of writing of each file by its name."""
@@ -343,6 +429,7 @@ DESCRIPTOR: Final = RailDescriptor(
     unit="byte",
     open=_open,
     network=lambda _settings: JournalRail.network,
+    rejected_from=lambda _settings: FOLDER,
     position=lambda cursor: sum(each[0] for each in cursor["files"].values()),
     rewind=_rewind,
 )
