@@ -4,10 +4,10 @@ The environment is read when a run or a command asks, never at import, and again
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from urllib.parse import quote
 
 from dotenv import dotenv_values
@@ -16,6 +16,9 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from masques_pipelines.errors import SettingError
+
+if TYPE_CHECKING:
+    import httpx2
 
 _PREFIX: Final = "MASQUES_"
 _PACKAGE_DIRECTORY: Final = Path(__file__).resolve().parent
@@ -49,6 +52,8 @@ class RailSettings:
         start: First block or slot to read, or None: from now on.
         credential_file: File of the bearer token, or of the macaroon.
         tls_cert_file: The node's certificate, when no authority signed it.
+        transport: Opens what answers instead of the network; None: the network. Only the sandbox
+            has one, for its computed nodes.
     """
 
     url: str | None = field(repr=False)
@@ -59,6 +64,7 @@ class RailSettings:
     start: int | None = None
     credential_file: Path | None = None
     tls_cert_file: Path | None = None
+    transport: "Callable[[], httpx2.BaseTransport] | None" = None
 
 
 @dataclass(frozen=True)
