@@ -233,6 +233,13 @@ class Variables(BaseSettings):
 
 
 VARIABLES: Final = tuple(f"{_PREFIX}{name.upper()}" for name in Variables.model_fields)
+# The variable that switches a rail on, by the rail's name; one that is always on has none. Not in
+# the rails' descriptors, so that settings are understood without loading a rail.
+RAIL_ENDPOINTS: Final = {
+    "base": f"{_PREFIX}BASE_RPC_URL",
+    "solana": f"{_PREFIX}SOLANA_RPC_URL",
+    "lightning": f"{_PREFIX}LND_URL",
+}
 
 
 def environment() -> dict[str, str]:

@@ -5,42 +5,37 @@
 
 ALTER TABLE masques.identities
     ADD COLUMN IF NOT EXISTS channel LowCardinality(String)
-    COMMENT 'who delivered the row: see masques_ops.landing_channels; empty when that is not known'
-    AFTER updated_at;
+    COMMENT 'who delivered the row: see masques_ops.landing_channels; empty when that is not known';
 ALTER TABLE masques_ops.identity_versions
     ADD COLUMN IF NOT EXISTS channel LowCardinality(String)
-    COMMENT 'who delivered the row: see masques_ops.landing_channels; empty when that is not known'
-    AFTER updated_at;
+    COMMENT 'who delivered the row: see masques_ops.landing_channels; empty when that is not known';
 ALTER TABLE masques.masque_sessions
     ADD COLUMN IF NOT EXISTS channel LowCardinality(String)
-    COMMENT 'who delivered the row: see masques_ops.landing_channels; empty when that is not known'
-    AFTER transaction_id;
+    COMMENT 'who delivered the row: see masques_ops.landing_channels; empty when that is not known';
 ALTER TABLE masques.api_requests
     ADD COLUMN IF NOT EXISTS channel LowCardinality(String)
-    COMMENT 'who delivered the row: see masques_ops.landing_channels; empty when that is not known'
-    AFTER span_id;
+    COMMENT 'who delivered the row: see masques_ops.landing_channels; empty when that is not known';
 ALTER TABLE masques.reputation_events
     ADD COLUMN IF NOT EXISTS channel LowCardinality(String)
-    COMMENT 'who delivered the row: see masques_ops.landing_channels; pipeline for its own signals; empty when that is not known'
-    AFTER attributes;
+    COMMENT 'who delivered the row: see masques_ops.landing_channels; pipeline for its own signals; empty when that is not known';
 
--- The staged tables have the columns of their tables in the same order.
+-- The staged tables have the columns of their tables in the same order, but for ingested_at.
 ALTER TABLE masques_ops.identities_staged
-    ADD COLUMN IF NOT EXISTS channel LowCardinality(String) COMMENT 'who delivered the row' AFTER updated_at;
+    ADD COLUMN IF NOT EXISTS channel LowCardinality(String) COMMENT 'who delivered the row';
 ALTER TABLE masques_ops.identities_staged_next
-    ADD COLUMN IF NOT EXISTS channel LowCardinality(String) COMMENT 'who delivered the row' AFTER updated_at;
+    ADD COLUMN IF NOT EXISTS channel LowCardinality(String) COMMENT 'who delivered the row';
 ALTER TABLE masques_ops.masque_sessions_staged
-    ADD COLUMN IF NOT EXISTS channel LowCardinality(String) COMMENT 'who delivered the row' AFTER transaction_id;
+    ADD COLUMN IF NOT EXISTS channel LowCardinality(String) COMMENT 'who delivered the row';
 ALTER TABLE masques_ops.masque_sessions_staged_next
-    ADD COLUMN IF NOT EXISTS channel LowCardinality(String) COMMENT 'who delivered the row' AFTER transaction_id;
+    ADD COLUMN IF NOT EXISTS channel LowCardinality(String) COMMENT 'who delivered the row';
 ALTER TABLE masques_ops.api_requests_staged
-    ADD COLUMN IF NOT EXISTS channel LowCardinality(String) COMMENT 'who delivered the row' AFTER span_id;
+    ADD COLUMN IF NOT EXISTS channel LowCardinality(String) COMMENT 'who delivered the row';
 ALTER TABLE masques_ops.api_requests_staged_next
-    ADD COLUMN IF NOT EXISTS channel LowCardinality(String) COMMENT 'who delivered the row' AFTER span_id;
+    ADD COLUMN IF NOT EXISTS channel LowCardinality(String) COMMENT 'who delivered the row';
 ALTER TABLE masques_ops.reputation_events_staged
-    ADD COLUMN IF NOT EXISTS channel LowCardinality(String) COMMENT 'who delivered the row' AFTER attributes;
+    ADD COLUMN IF NOT EXISTS channel LowCardinality(String) COMMENT 'who delivered the row';
 ALTER TABLE masques_ops.reputation_events_staged_next
-    ADD COLUMN IF NOT EXISTS channel LowCardinality(String) COMMENT 'who delivered the row' AFTER attributes;
+    ADD COLUMN IF NOT EXISTS channel LowCardinality(String) COMMENT 'who delivered the row';
 
 -- What MASQUES_LANDING_CHANNELS said, and since when. A channel that it no longer names gets a last
 -- row that allows nothing.

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from masques_pipelines import quarantine as quarantined
-from masques_pipelines.commands.console import command_settings
+from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.intake import reload as reloading
 from masques_pipelines.intake import replay as replaying

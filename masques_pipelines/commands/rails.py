@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from masques_pipelines.commands.console import command_settings
+from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.rails import catalog
 from masques_pipelines.rails.payer_addresses import Payer

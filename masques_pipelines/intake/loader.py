@@ -15,6 +15,7 @@ from masques_pipelines import quarantine
 from masques_pipelines.errors import PermanentError
 from masques_pipelines.intake.tables import IntakeTable
 from masques_pipelines.landing.chunks import Chunk, FileProblemError, chunk_rows
+from masques_pipelines.landing.fields import Fields
 from masques_pipelines.landing.file_log import FAILED, FileResult
 from masques_pipelines.quarantine import WHOLE_FILE, Entry
 from masques_pipelines.read_ahead import read_ahead
@@ -97,6 +98,7 @@ class Loader:
     """Loads sources into one table, for one run and from one thread.
 
     Attributes:
+        fields: The fields of the table's rows.
         reasons: Why rows went to quarantine, with how many did, over all batches.
     """
 
@@ -122,6 +124,7 @@ class Loader:
         self._before_batch = before_batch
         found = warehouse.rows(sql("intake/fields"), {"staged": table.staged[0]})
         self._fields = [name for (name,) in found]
+        self.fields = Fields(table.key, frozenset(self._fields))
         self.reasons: dict[str, int] = {}
 
     def load(self, sources: Iterable[Source]) -> Iterator[list[FileResult]]:

@@ -14,6 +14,7 @@ from masques_pipelines.intake.channels import ONE_CHANNEL, Channels, record_chan
 from masques_pipelines.intake.loader import Loader, Source
 from masques_pipelines.intake.tables import IntakeTable
 from masques_pipelines.landing.chunks import FileProblemError
+from masques_pipelines.landing.fields import Fields
 from masques_pipelines.landing.file_log import FAILED, REWRITTEN, SAME, FileLog, FileResult
 from masques_pipelines.landing.listing import SETTLE_S, PassedOver, list_folder, list_strays
 from masques_pipelines.landing.zone import Landing, LandingFile, content_sha256, read_lines
@@ -148,7 +149,8 @@ def load_files(  # noqa: PLR0913 - what is loaded, where, and under which lease
         loader = Loader(warehouse, table, helper=helper, before_batch=lease.hold)
         for group in log.begun(files):
             with log.reading(group) as left:
-                for ended in loader.load(_sources(landing, group, log, channels)):
+                sources = _sources(landing, group, log, channels, fields=loader.fields)
+                for ended in loader.load(sources):
                     log.record(ended)
                     result.files.extend(ended)
                     for one in ended:
@@ -185,7 +187,12 @@ def _bounded(files: Sequence[LandingFile], *, files_max: int, bytes_max: int) ->
 
 
 def _sources(
-    landing: Landing, files: Sequence[LandingFile], log: FileLog, channels: Channels
+    landing: Landing,
+    files: Sequence[LandingFile],
+    log: FileLog,
+    channels: Channels,
+    *,
+    fields: Fields,
 ) -> Iterator[Source]:
     """Yields what to load; a file with the bytes of one that was loaded is not read again."""
     for file in files:
@@ -198,11 +205,13 @@ def _sources(
             result.state, result.problem = FAILED, refusal
             yield Source(result, ())
         else:
-            yield _file_source(landing, file, result, log)
+            yield _file_source(landing, file, result, log, fields)
             log.add_loaded(result)
 
 
-def _file_source(landing: Landing, file: LandingFile, result: FileResult, log: FileLog) -> Source:
+def _file_source(
+    landing: Landing, file: LandingFile, result: FileResult, log: FileLog, fields: Fields
+) -> Source:
     same = log.loaded_of_size(file) if file.bytes and result.attempts == 1 else {}
     if same:
         try:
@@ -225,4 +234,4 @@ def _file_source(landing: Landing, file: LandingFile, result: FileResult, log: F
                 "were loaded too: a file must not change once it is visible"
             )
 
-    return Source(result, read_lines(landing, file, digest), finish)
+    return Source(result, read_lines(landing, file, digest, fields), finish)

@@ -16,6 +16,8 @@ CHUNK_BYTES: Final = 4 << 20
 # A longer line is one bad row; quarantine keeps its beginning, the file has the rest.
 LINE_BYTES_MAX: Final = 16 << 20
 LONG_LINE_KEPT_BYTES: Final = 64 << 10
+# The byte order mark that some producers begin a text with; it is not part of it.
+BOM: Final = b"\xef\xbb\xbf"
 
 # Reasons that are found while cutting, before the engine sees the row.
 LINE_TOO_LONG: Final = "line_too_long"

@@ -16,11 +16,9 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, cast
 from urllib.parse import urlsplit
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-
 from masques_pipelines.errors import MasquesError, PermanentError, SettingError, TransientError
 from masques_pipelines.landing.chunks import Chunk, FileProblemError
+from masques_pipelines.landing.fields import Fields
 from masques_pipelines.landing.formats import read_blocks, read_chunks
 from masques_pipelines.landing.local import LEAVES_THE_ZONE, OutsideError, open_inside
 from masques_pipelines.settings import Settings
@@ -93,6 +91,8 @@ class Landing:
     @property
     def is_local(self) -> bool:
         """Says whether it is a folder of this machine, and no other kind of store in its place."""
+        from fsspec.implementations.local import LocalFileSystem  # noqa: PLC0415 - loaded by now
+
         return type(self.filesystem) is LocalFileSystem
 
     @property
@@ -167,6 +167,9 @@ def open_landing(settings: Settings) -> Landing:
     Raises:
         SettingError: The URL's scheme is unknown, or its package is not installed.
     """
+    # It takes longer to load than most commands need.
+    import fsspec  # noqa: PLC0415
+
     url = settings.landing_url
     scheme = urlsplit(url).scheme if "://" in url else ""
     try:
@@ -186,38 +189,34 @@ def open_landing(settings: Settings) -> Landing:
     return Landing(filesystem, root, f"{scheme}://{root}" if scheme else root)
 
 
-def read_lines(landing: Landing, file: LandingFile, digest: Any = None) -> Iterator[Chunk]:
+def read_lines(
+    landing: Landing, file: LandingFile, digest: Any = None, fields: Fields | None = None
+) -> Iterator[Chunk]:
     """Yields the lines of a file as chunks of NDJSON.
 
     Args:
         landing: Where it is.
         file: Which.
         digest: A hashlib object that is fed the bytes of the file as it is stored.
+        fields: The fields of the table's rows, which a header must name; None for any.
 
     Raises:
         FileProblemError: It cannot be read (further).
         LandingUnavailableError, LandingMissingError: The zone cannot be listed either.
     """
     try:
-        with _opened(landing, file) as opened:
-            yield from read_chunks(file.path, _digested(opened, digest))
+        yield from read_chunks(file.path, _blocks(landing, file, digest), fields)
     except MasquesError:
         raise
-    except Exception as error:
+    except Exception as error:  # of a format's reader
         raise problem_of(landing, file.path, error) from error
 
 
 def content_sha256(landing: Landing, file: LandingFile) -> str:
     """Returns the SHA-256 of a file's bytes, hex; raises as read_lines."""
     digest = hashlib.sha256()
-    try:
-        with _opened(landing, file) as opened:
-            for _block in _digested(opened, digest):
-                pass
-    except MasquesError:
-        raise
-    except Exception as error:
-        raise problem_of(landing, file.path, error) from error
+    for _block in _blocks(landing, file, digest):
+        pass
     return digest.hexdigest()
 
 
@@ -253,16 +252,19 @@ def why(error: BaseException) -> str:
     return str(getattr(error, "strerror", None) or type(error).__name__)
 
 
-def _opened(landing: Landing, file: LandingFile) -> BinaryIO:
+def _blocks(landing: Landing, file: LandingFile, digest: Any) -> Iterator[bytes]:
+    """Yields a file's bytes; what the store raises is told from what a format's reader does."""
     if file.problem:
         raise FileProblemError(
             file.problem, "its name is not valid UTF-8: rename the file, and deliver it again"
         )
-    return landing.open(file.stored_path or file.path)
-
-
-def _digested(opened: BinaryIO, digest: Any) -> Iterator[bytes]:
-    for block in read_blocks(opened):
-        if digest is not None:
-            digest.update(block)
-        yield block
+    try:
+        with landing.open(file.stored_path or file.path) as opened:
+            for block in read_blocks(opened):
+                if digest is not None:
+                    digest.update(block)
+                yield block
+    except MasquesError:
+        raise
+    except Exception as error:
+        raise problem_of(landing, file.path, error) from error

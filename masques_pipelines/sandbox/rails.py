@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from masques_pipelines.rails.journal.rail import FOLDER as JOURNAL_FOLDER
 from masques_pipelines.sandbox.gate_day import LANDING
 from masques_pipelines.sandbox.part import Part
 from masques_pipelines.sandbox.redating import redated
@@ -27,7 +26,10 @@ def install(root: Path) -> str:
     """Installs the recordings and the journal; the newest fact of all is of this moment."""
     folder = root / FOLDER
     if not folder.is_dir():
-        _install(folder, root / LANDING / JOURNAL_FOLDER)
+        # A rail's module takes long to load, and only a first install needs it.
+        from masques_pipelines.rails.journal.rail import FOLDER as JOURNAL  # noqa: PLC0415
+
+        _install(folder, root / LANDING / JOURNAL)
     return f"rails      recordings in {folder}"
 
 

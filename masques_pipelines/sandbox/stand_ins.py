@@ -22,10 +22,15 @@ from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
 from masques_pipelines.errors import PermanentError, SettingError
-from masques_pipelines.rails.catalog import RAILS
 from masques_pipelines.sandbox import gate_day, ledger, rails, rates
 from masques_pipelines.sandbox.part import Part
-from masques_pipelines.settings import VARIABLES, RailSettings, Settings, read_settings
+from masques_pipelines.settings import (
+    RAIL_ENDPOINTS,
+    VARIABLES,
+    RailSettings,
+    Settings,
+    read_settings,
+)
 
 PARTS: Final[tuple[Part, ...]] = (ledger.PART, gate_day.PART, rails.PART, rates.PART)
 # What a home keeps that was once used with real systems.
@@ -41,7 +46,7 @@ _REAL_SYSTEMS: Final[Mapping[str, str]] = {
     _LEDGER: "ledger",
     _CLICKHOUSE: "ClickHouse",
     "MASQUES_LANDING_URL": "landing zone",
-    **{rail.endpoint_variable: rail.name for rail in RAILS if rail.endpoint_variable},
+    **{variable: rail for rail, variable in RAIL_ENDPOINTS.items()},
 }
 # What `masques demo` takes from the settings; the chart only when it belongs to no other ledger.
 _KEPT_BY_DEMO: Final = ("MASQUES_HOME", "MASQUES_REPUTATION_MODEL", "MASQUES_INTAKE_BAD_SHARE_MAX")

@@ -69,6 +69,7 @@ SELECT
         j.price_usd != ''
             AND (
                 isNull(price_usd_read)
+                OR price_usd_read < 0
                 OR toDecimal256OrNull(j.price_usd, 40) != price_usd_read
                 -- Even 40 decimals have no room for 1e-50.
                 OR (price_usd_read = 0 AND match(j.price_usd, '^[^eE]*[1-9]'))),

@@ -358,7 +358,6 @@ DESCRIPTOR: Final = RailDescriptor(
     open=_open,
     network=lambda settings: settings.base.network,
     position=lambda cursor: int(cursor["next"]),
-    endpoint_variable="MASQUES_BASE_RPC_URL",
     endpoint=lambda settings: settings.base.url,
     rewind=_rewind,
     assets=_assets,

@@ -410,7 +410,6 @@ DESCRIPTOR: Final = RailDescriptor(
     open=_open,
     network=lambda settings: CAIP2[settings.lightning.network],
     position=lambda cursor: int(cursor["added"]),
-    endpoint_variable="MASQUES_LND_URL",
     endpoint=lambda settings: settings.lightning.url,
     rewind=rewound,
     knows_expiry=True,

@@ -588,7 +588,6 @@ DESCRIPTOR: Final = RailDescriptor(
     open=_open,
     network=lambda settings: settings.solana.network,
     position=lambda cursor: int(cursor["floor"]),
-    endpoint_variable="MASQUES_SOLANA_RPC_URL",
     endpoint=lambda settings: settings.solana.url,
     rewind=rewound,
     assets=_assets,
