@@ -189,6 +189,24 @@ def open_landing(settings: Settings) -> Landing:
     return Landing(filesystem, root, f"{scheme}://{root}" if scheme else root)
 
 
+def is_absent(landing: Landing, settings: Settings) -> bool:
+    """Says whether nobody set up a landing zone: the setting is unset, its default is not there.
+
+    The intake needs one. To readers of what is optional it is then empty, as to a folder that is
+    missing in a zone; a zone that is named and missing is an error for all of them.
+
+    Raises:
+        LandingUnavailableError: It cannot be listed.
+    """
+    if "MASQUES_LANDING_URL" in settings.given:
+        return False
+    try:
+        landing.check()
+    except LandingMissingError:
+        return True
+    return False
+
+
 def read_lines(
     landing: Landing, file: LandingFile, digest: Any = None, fields: Fields | None = None
 ) -> Iterator[Chunk]:

@@ -20,12 +20,13 @@ from typing import Any, Final
 
 from masques_pipelines.landing.chunks import FileProblemError
 from masques_pipelines.landing.file_log import FAILED, FileLog, FileResult
-from masques_pipelines.landing.listing import SETTLE_S, PassedOver, list_folder
+from masques_pipelines.landing.listing import SETTLE_S, Listing, PassedOver, list_folder
 from masques_pipelines.landing.zone import (
     EXCHANGE_RATES,
     RETRIED,
     Landing,
     LandingFile,
+    is_absent,
     open_landing,
     read_lines,
 )
@@ -115,11 +116,13 @@ def load_rates(
 
     Raises:
         LandingUnavailableError: The landing zone cannot be listed for now.
-        LandingMissingError: There is no landing zone.
+        LandingMissingError: There is no landing zone where MASQUES_LANDING_URL says.
         SettingError: MASQUES_LANDING_URL cannot be used.
     """
     landing = open_landing(settings)
-    listed = list_folder(landing, FOLDER, settle_s=settle_s)
+    listed = Listing()
+    if not is_absent(landing, settings):
+        listed = list_folder(landing, FOLDER, settle_s=settle_s)
     log = FileLog(warehouse, FOLDER)
     log.note(listed.passed_over)
     known = {(str(row[0]), int(row[1])) for row in warehouse.rows(_KNOWN)}

@@ -34,6 +34,7 @@ from masques_pipelines.landing.zone import (
     Landing,
     LandingMissingError,
     LandingUnavailableError,
+    is_absent,
     open_landing,
     why,
 )
@@ -94,11 +95,12 @@ class JournalRail:
     # One journal belongs to one warehouse, wherever its landing zone is mounted.
     network = ""
 
-    def __init__(self, landing: Landing, allowed: AssetAllowList) -> None:
+    def __init__(self, landing: Landing, allowed: AssetAllowList, *, has_zone: bool = True) -> None:
         self.description = f"{landing.description}/{FOLDER}"
         self.calls = 0
         self._allowed = allowed
         self._landing = landing
+        self._has_zone = has_zone
         self._is_counted = False
 
     def fetch(self, cursor: Cursor | None) -> FetchResult:
@@ -160,7 +162,7 @@ class JournalRail:
         """Returns size and version of each file by its name, and why the others are not read."""
         self.calls += 1
         try:
-            found = list_entries(self._landing, FOLDER)
+            found = list_entries(self._landing, FOLDER) if self._has_zone else []
         except LandingMissingError as error:
             raise RailRefusedError(str(error)) from error
         except LandingUnavailableError as error:
@@ -375,7 +377,12 @@ def _rewind(_cursor: Cursor, position: int) -> Cursor:
 
 @contextlib.contextmanager
 def _open(context: RailContext) -> Iterator[JournalRail]:
-    yield JournalRail(open_landing(context.settings), context.allow_list)
+    landing = open_landing(context.settings)
+    try:
+        has_zone = not is_absent(landing, context.settings)
+    except LandingUnavailableError as error:
+        raise RailUnavailableError(str(error)) from error
+    yield JournalRail(landing, context.allow_list, has_zone=has_zone)
 
 
 DESCRIPTOR: Final = RailDescriptor(
