@@ -168,13 +168,13 @@ class SolanaRail:
             final_slot=held_slot or final,
             head_slot=self._node.slot("confirmed", final),
             holders={address: owner for address, (_, owner, _) in held.items()},
+            ours=self._ours(at),
         )
         floor = self._floor(at, seen)
         is_whole = at.walk is None
         if is_whole:
             self._check_history(floor, seen)
             self._read_waiting(at, seen)
-        seen.ours = self._ours(at)
         walk = at.walk or Walk(seen.final_slot)
         listed = self._listed(walk, floor - OVERLAP_SLOTS, at, seen)
         is_at_end = all(walk.pages.get(each.address, ()) is None for each in self._accounts)
