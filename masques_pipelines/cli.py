@@ -1,15 +1,16 @@
-"""The `masques` command: the list of commands, and how an error is shown."""
+"""The `masques` command: the list of commands, and how an error is shown.
 
+Help costs little and each command only what it needs: its module is loaded when it is called.
+"""
+
+import importlib
 import signal
 import sys
 from types import FrameType
-from typing import Final, NoReturn
+from typing import Final, NoReturn, cast
 
 import click
 
-from masques_pipelines.commands import dagster as dagster_handover
-from masques_pipelines.commands import demo, intake, ledger, migrate, rails, reputation, verify
-from masques_pipelines.commands import sql as query
 from masques_pipelines.commands.console import show_progress
 from masques_pipelines.errors import MasquesError
 
@@ -17,26 +18,61 @@ EXIT_FAILED: Final = 1
 EXIT_INTERRUPTED: Final = 130
 EXIT_TERMINATED: Final = 143
 
+# Each is the function of its name in the module of its name; the text is its short help.
+OWN_COMMANDS: Final = {
+    "demo": "Build the copy from packaged data and show it.",
+    "intake": "Load files of the landing zone, check one, look after quarantine.",
+    "ledger": "Read the TigerBeetle ledger; nothing here writes to it.",
+    "migrate": "Bring the schema up to date with sql/.",
+    "rails": "Look after the settlement rails; docs/rails.md describes how to connect them.",
+    "reputation": "Scores of identities.",
+    "sql": "Run a query and show its result.",
+    "verify": "Prove balances, trial balance, holds, completeness and the chain of seals.",
+}
+DAGSTER_COMMANDS: Final = {
+    "asset": "Dagster: asset materialize --select '*'.",
+    "definitions": "Dagster: definitions validate.",
+    "dev": "Dagster's UI on http://127.0.0.1:3000, schedules and sensors running.",
+    "instance": "Dagster: instance info.",
+    "job": "Dagster: job execute -j ledger_sync_job.",
+    "run": "Dagster: list or delete runs.",
+    "schedule": "Dagster: list, start or stop schedules.",
+    "sensor": "Dagster: list, start or stop sensors.",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class Commands(click.Group):
+    """The commands, each loaded when it is called."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        """Returns the names of all commands."""
+        return sorted(OWN_COMMANDS | DAGSTER_COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        """Loads a command; None when there is none of that name."""
+        if name in DAGSTER_COMMANDS:
+            module = importlib.import_module("masques_pipelines.commands.dagster")
+            return cast("click.Command", module.handed_over(name, DAGSTER_COMMANDS[name]))
+        if name in OWN_COMMANDS:
+            module = importlib.import_module(f"masques_pipelines.commands.{name}")
+            return cast("click.Command", getattr(module, name))
+        return None
+
+    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the list of commands without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted((OWN_COMMANDS | DAGSTER_COMMANDS).items()))
+
+
+@click.command(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="masques-pipelines", prog_name="masques")
 def masques() -> None:
     """Builds, feeds and proves the ClickHouse copy of Masques.
 
     Settings are read from the environment and from .env; .env.example lists them.
     """
-
-
-masques.add_command(demo.demo)
-masques.add_command(migrate.migrate)
-masques.add_command(ledger.ledger)
-masques.add_command(intake.intake)
-masques.add_command(query.sql)
-masques.add_command(verify.verify)
-masques.add_command(rails.rails)
-masques.add_command(reputation.reputation)
-for _command in dagster_handover.COMMANDS:
-    masques.add_command(_command)
 
 
 def main() -> None:

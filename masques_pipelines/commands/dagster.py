@@ -12,21 +12,11 @@ from typing import Final
 
 import click
 
-from masques_pipelines.commands.console import command_settings
+from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.settings import project_root
 
 MODULE: Final = "masques_pipelines.definitions"
 _PROCESS: Final = "masques_pipelines.commands.dagster_process"
-_HANDED_OVER: Final = {
-    "asset": "Dagster: asset materialize --select '*'.",
-    "definitions": "Dagster: definitions validate.",
-    "dev": "Dagster's UI on http://127.0.0.1:3000, schedules and sensors running.",
-    "instance": "Dagster: instance info.",
-    "job": "Dagster: job execute -j ledger_sync_job.",
-    "run": "Dagster: list or delete runs.",
-    "schedule": "Dagster: list, start or stop schedules.",
-    "sensor": "Dagster: list, start or stop sensors.",
-}
 # These take the code location from the environment. `dev` and `definitions` read pyproject.toml;
 # told the module as well, `dev` would give the location another name.
 _NEED_MODULE: Final = ("asset", "job")
@@ -130,7 +120,9 @@ def _hand_over(arguments: Sequence[str]) -> None:
     os.execve(sys.executable, dagster_arguments(arguments), environment)  # noqa: S606 - this interpreter
 
 
-def _command(name: str, help_text: str) -> click.Command:
+def handed_over(name: str, help_text: str) -> click.Command:
+    """Returns a command that runs Dagster's command of the same name, whatever its arguments."""
+
     @click.command(
         name=name,
         help=help_text,
@@ -138,12 +130,9 @@ def _command(name: str, help_text: str) -> click.Command:
         context_settings={"ignore_unknown_options": True, "help_option_names": []},
     )
     @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-    def handed_over(arguments: tuple[str, ...]) -> None:
+    def run(arguments: tuple[str, ...]) -> None:
         if not _HELP_OPTIONS & set(arguments):
             command_settings()
         _hand_over([name, *arguments])
 
-    return handed_over
-
-
-COMMANDS: Final = tuple(_command(name, text) for name, text in _HANDED_OVER.items())
+    return run

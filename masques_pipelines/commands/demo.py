@@ -11,8 +11,8 @@ from typing import Final
 
 import click
 
-from masques_pipelines.commands.console import announce
 from masques_pipelines.commands.dagster import running_dagster
+from masques_pipelines.commands.settings import announce
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.errors import PermanentError, SettingError
 from masques_pipelines.sandbox.stand_ins import (

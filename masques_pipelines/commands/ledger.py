@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from masques_pipelines.commands.console import command_settings
+from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.ledger.capture.writer import write_capture
 from masques_pipelines.ledger.chart import read_chart

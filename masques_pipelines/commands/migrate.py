@@ -2,7 +2,7 @@
 
 import click
 
-from masques_pipelines.commands.console import command_settings
+from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.sandbox.stamp import stamp_warehouse
 from masques_pipelines.schema import migrations

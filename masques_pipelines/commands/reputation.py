@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from masques_pipelines.commands.console import command_settings
+from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.reputation.aggregation import aggregate
 from masques_pipelines.reputation.explain import Explanation, explain, parse_moment

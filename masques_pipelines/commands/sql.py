@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from masques_pipelines.commands.console import command_settings
+from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.warehouse.sql import split_statements
 

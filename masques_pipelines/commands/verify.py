@@ -4,7 +4,7 @@ from typing import Final
 
 import click
 
-from masques_pipelines.commands.console import command_settings
+from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.ledger.proofs.checkpoints import renew_checkpoints
 from masques_pipelines.ledger.proofs.proof import Proof, ProofResult

@@ -13,12 +13,15 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from masques_pipelines.intake.channels import FRAME
 from masques_pipelines.intake.loader import Loader, Source
 from masques_pipelines.intake.run import LEASE, IntakeResult
 from masques_pipelines.intake.tables import intake_table
+from masques_pipelines.landing.arrow_chunks import batches_chunks
 from masques_pipelines.landing.chunks import Chunk
+from masques_pipelines.landing.fields import Fields
 from masques_pipelines.landing.file_log import FileResult, record_files
-from masques_pipelines.landing.formats import batches_chunks
+from masques_pipelines.landing.listing import shown
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.lease import writer_lease
 
@@ -45,32 +48,33 @@ def load_frame(warehouse: Warehouse, table: str, frame: pd.DataFrame, *, name: s
     found = intake_table(table)
     if not frame.columns.is_unique:
         raise ValueError("two columns of the frame have one name: name each field once")
-    source = f"frame:{name}"
+    source = shown(f"{FRAME}:{name}")
     result = FileResult(
         folder=table,
         path=source,
         version=datetime.now(UTC).isoformat(),
         source=source,
+        channel=FRAME,
         bytes=int(frame.memory_usage(deep=False).sum()),
     )
     done = IntakeResult(found)
     with writer_lease(warehouse, LEASE) as lease, warehouse.second_connection() as helper:
         loader = Loader(warehouse, found, helper=helper, before_batch=lease.hold)
-        for ended in loader.load([Source(result, frame_chunks(frame))]):
+        for ended in loader.load([Source(result, frame_chunks(frame, loader.fields))]):
             record_files(warehouse, ended)
             done.files.extend(ended)
     done.reasons = loader.reasons
     return done
 
 
-def frame_chunks(frame: pd.DataFrame) -> Iterator[Chunk]:
+def frame_chunks(frame: pd.DataFrame, fields: Fields) -> Iterator[Chunk]:
     """Yields the rows of a frame as lines of NDJSON."""
     for start in range(0, len(frame), _BATCH_ROWS):
         part = frame.iloc[start : start + _BATCH_ROWS]
         names = [str(name) for name in part.columns]
         arrays = [_array(part.iloc[:, number]) for number in range(len(names))]
         batch = pa.RecordBatch.from_arrays(arrays, names=names)
-        yield from batches_chunks([batch], first_line=start + 1)
+        yield from batches_chunks([batch], first_line=start + 1, fields=fields)
 
 
 def _array(column: "pd.Series[Any]") -> pa.Array:

@@ -15,6 +15,7 @@ from masques_pipelines import quarantine
 from masques_pipelines.errors import PermanentError
 from masques_pipelines.intake.tables import IntakeTable
 from masques_pipelines.landing.chunks import Chunk, FileProblemError, chunk_rows
+from masques_pipelines.landing.fields import Fields
 from masques_pipelines.landing.file_log import FAILED, FileResult
 from masques_pipelines.quarantine import WHOLE_FILE, Entry
 from masques_pipelines.read_ahead import read_ahead
@@ -57,7 +58,7 @@ class Source:
     """One thing to load: its result, which is filled in, and its lines.
 
     Attributes:
-        result: The caller sets folder, path and source; the loader the counts.
+        result: The caller sets folder, path, source and channel; the loader the counts.
         chunks: The lines. May raise FileProblemError: then the file as a whole is quarantined too.
         finish: Called after the last chunk, to complete the result (the file's hash).
         is_whole_file: False for single lines, which do not show that the file can be read.
@@ -97,6 +98,7 @@ class Loader:
     """Loads sources into one table, for one run and from one thread.
 
     Attributes:
+        fields: The fields of the table's rows.
         reasons: Why rows went to quarantine, with how many did, over all batches.
     """
 
@@ -122,6 +124,7 @@ class Loader:
         self._before_batch = before_batch
         found = warehouse.rows(sql("intake/fields"), {"staged": table.staged[0]})
         self._fields = [name for (name,) in found]
+        self.fields = Fields(table.key, frozenset(self._fields))
         self.reasons: dict[str, int] = {}
 
     def load(self, sources: Iterable[Source]) -> Iterator[list[FileResult]]:
@@ -130,7 +133,8 @@ class Loader:
         Raises:
             IntakeIncompleteError: The tables do not hold what was read.
             WarehouseTransientError, WarehousePermanentError: From the warehouse.
-            LandingUnavailableError: From the source; the batches so far are loaded.
+            LandingUnavailableError, LandingMissingError: From the source; the batches so far are
+                loaded.
         """
         before: tuple[_Batch, _Staged | None] | None = None
         with (
@@ -179,7 +183,7 @@ class Loader:
         if not batch.chunks:
             return None
         rows = [
-            chunk_rows(number, source.result.source, chunk)
+            chunk_rows(number, source.result.source, source.result.channel, chunk)
             for number, (source, chunk) in enumerate(batch.chunks)
         ]
         chunks = [chunk for _source, chunk in batch.chunks]

@@ -11,12 +11,19 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from masques_pipelines.landing.fields import Fields
+
 _ESCAPES: Final = {
     b"\\": b"\\\\",
     b'"': b'\\"',
     **{bytes([code]): b"\\u%04x" % code for code in range(0x20)},
 }
 _NEEDS_ESCAPE: Final = r'[\x00-\x1f"\\]'
+# Floats from here on are written with an exponent; up to here an Int64 holds them.
+_EXPONENT_FROM: Final = 1e10
+_WHOLE_MAX: Final = 2.0**63
+# Lengths of ids: UUIDs and W3C trace ids have 16 bytes, span ids 8.
+_ID_BYTES: Final = (8, 16)
 
 
 def json_lines(batch: pa.RecordBatch) -> bytes:
@@ -31,6 +38,58 @@ def json_lines(batch: pa.RecordBatch) -> bytes:
         return b""
     lines = json_objects(batch.schema.names, batch.columns, batch.num_rows)
     return _values(_between(b"", lines, b"\n"))[:-1]
+
+
+def with_readable_bytes(batch: pa.RecordBatch, fields: Fields) -> pa.RecordBatch:
+    """Returns the batch with bytes that are no text as hex digits, where that loses nothing.
+
+    A column of ids has values of 8 or 16 bytes, most of which are no text. In a column that is not
+    read, each value that is no text is shown as hex. Anywhere else such a value stays as it is, for
+    the engine to reject its row: damaged text is not to be taken for another one.
+    """
+    for place, name in enumerate(batch.schema.names):
+        column = batch.column(place)
+        if isinstance(column, pa.DictionaryArray):
+            column = column.dictionary_decode()
+        if not _is_bytes(column.type) or _is_utf8(column):
+            continue
+        values = column.to_pylist()
+        is_bad = [value is not None and not _is_text_of(value) for value in values]
+        lengths = {len(value) for value in values if value is not None}
+        filled = sum(value is not None for value in values)
+        is_id = lengths <= set(_ID_BYTES) and len(lengths) == 1 and 2 * sum(is_bad) > filled
+        if is_id or name not in fields.known:
+            shown = [
+                value.hex().encode() if value is not None and (bad or is_id) else value
+                for value, bad in zip(values, is_bad, strict=True)
+            ]
+            batch = batch.set_column(place, name, pa.array(shown, pa.large_binary()))
+    return batch
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_binary_view(kind)
+        or (pa.types.is_fixed_size_binary(kind) and kind.byte_width != 16)
+    )
+
+
+def _is_utf8(column: pa.Array) -> bool:
+    try:
+        pc.cast(pc.cast(column, pa.large_binary()), pa.large_string())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _is_text_of(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def json_objects(names: list[str], columns: list[Any], rows: int) -> pa.Array:
@@ -78,15 +137,32 @@ def _texts(column: pa.Array) -> pa.Array:
     if pa.types.is_floating(kind):
         # pandas writes a missing number as NaN.
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
+        return pc.cast(_float_texts(column), pa.large_binary())
     if pa.types.is_timestamp(kind) and kind.tz is not None:
         # The same moment without a zone, which means UTC; the name of a zone needs a database.
         column = pc.cast(pc.cast(column, pa.int64()), pa.timestamp(kind.unit))
-    if _is_text(kind):
+    if is_text(kind):
         return pc.cast(pc.cast(column, _wide(kind)), pa.large_binary())
     return pc.cast(pc.cast(column, pa.string()), pa.large_binary())
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def _float_texts(column: pa.Array) -> pa.Array:
+    """Returns floats as text; whole ones that Arrow would give an exponent, as integers.
+
+    pandas makes floats of integers in a column with gaps. Arrow writes them so up to ten digits.
+    """
+    size = pc.abs(column)
+    is_whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(size, _WHOLE_MAX))
+    is_integer = pc.and_(is_whole, pc.greater_equal(size, _EXPONENT_FROM))
+    texts = pc.cast(column, pa.string())
+    if not pc.any(is_integer).as_py():
+        return texts
+    integers = pc.cast(pc.if_else(is_integer, pc.cast(column, pa.float64()), 0.0), pa.int64())
+    return pc.if_else(is_integer, pc.cast(integers, pa.string()), texts)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Says whether values of a type are texts or bytes, which are taken for texts."""
     return bool(
         pa.types.is_string(kind)
         or pa.types.is_large_string(kind)

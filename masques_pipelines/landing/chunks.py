@@ -16,6 +16,8 @@ CHUNK_BYTES: Final = 4 << 20
 # A longer line is one bad row; quarantine keeps its beginning, the file has the rest.
 LINE_BYTES_MAX: Final = 16 << 20
 LONG_LINE_KEPT_BYTES: Final = 64 << 10
+# The byte order mark that some producers begin a text with; it is not part of it.
+BOM: Final = b"\xef\xbb\xbf"
 
 # Reasons that are found while cutting, before the engine sees the row.
 LINE_TOO_LONG: Final = "line_too_long"
@@ -60,14 +62,16 @@ class Chunk:
         return self.lines * self.first_line + self.lines * (self.lines - 1) // 2
 
 
-def chunk_rows(chunk_no: int, source: str, chunk: Chunk) -> tuple[bytes, bytes]:
+def chunk_rows(chunk_no: int, source: str, channel: str, chunk: Chunk) -> tuple[bytes, bytes]:
     """Returns a chunk as one RowBinary row, in two pieces so that its data is not copied.
 
-    Columns: chunk_no UInt32, source String, first_line UInt64, problem String, chunk String.
+    Columns: chunk_no UInt32, source String, channel String, first_line UInt64, problem String,
+    chunk String.
     """
     head = (
         struct.pack("<I", chunk_no)
         + rowbinary_string(source.encode())
+        + rowbinary_string(channel.encode())
         + struct.pack("<Q", chunk.first_line)
         + rowbinary_string(chunk.problem.encode())
         + leb128(len(chunk.data))

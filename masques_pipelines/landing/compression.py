@@ -10,9 +10,17 @@ from masques_pipelines.landing.chunks import FileProblemError
 from masques_pipelines.zstd import ZstdError, ZstdFile
 
 BLOCK_BYTES: Final = 4 << 20
+MADE_AT_ONCE_BYTES: Final = 64 << 10
 # Lines with ids of their own do not shrink a hundredfold; a file beyond this only fills a disk.
 BOMB_BYTES_MIN: Final = 64 << 20
 BOMB_RATIO: Final = 500
+# What the decoder says of data that is whole, and cannot be read all the same.
+_ADVICE: Final = {
+    "Dictionary mismatch": "it was compressed with a dictionary, which is not here: compress it "
+    "without one",
+    "requires too much memory": "its window is larger than 128 MiB: compress it with --long=27 or "
+    "less",
+}
 
 
 class BlockStream(io.RawIOBase):
@@ -69,20 +77,25 @@ def _guarded(content: gzip.GzipFile | ZstdFile, stream: BlockStream) -> Iterator
     made_bytes = 0
     try:
         with content:
-            # read() would lose what it has when the stream turns out to be cut short.
-            while block := content.read1(BLOCK_BYTES):
+            # read() would lose what it has when the stream turns out to be cut short, and a large
+            # read1() what was made before the damage.
+            while block := content.read1(MADE_AT_ONCE_BYTES):
                 made_bytes += len(block)
-                if made_bytes > BOMB_BYTES_MIN and made_bytes > BOMB_RATIO * stream.taken:
-                    raise _bomb(stream.taken, made_bytes)
+                refuse_bomb(taken=stream.taken, made=made_bytes)
                 yield block
     except EOFError as error:
         raise FileProblemError(
             "bad_compression", "the compressed data is cut short: deliver the file again, whole"
         ) from error
     except (gzip.BadGzipFile, zlib.error, ZstdError) as error:
-        raise FileProblemError(
-            "bad_compression", f"the compressed data is damaged ({error}): deliver the file again"
-        ) from error
+        raise FileProblemError("bad_compression", _advice(str(error))) from error
+
+
+def _advice(error: str) -> str:
+    for words, advice in _ADVICE.items():
+        if words in error:
+            return advice
+    return f"the compressed data is damaged ({error}): deliver the file again"
 
 
 def _joined(blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -110,9 +123,19 @@ def _opened(stream: "io.BufferedReader[BlockStream]", ending: str) -> gzip.GzipF
     return ZstdFile(stream, "rb")
 
 
-def _bomb(taken: int, made: int) -> FileProblemError:
-    return FileProblemError(
-        "compression_bomb",
-        f"{taken:,} compressed bytes became {made:,}, more than {BOMB_RATIO} times as many: "
-        "ask the producer what it is",
-    )
+def refuse_bomb(*, taken: int, made: int) -> None:
+    """Refuses data of which much more was made than was taken.
+
+    Args:
+        taken: Compressed bytes so far.
+        made: Bytes made of them so far.
+
+    Raises:
+        FileProblemError: compression_bomb.
+    """
+    if made > BOMB_BYTES_MIN and made > BOMB_RATIO * taken:
+        raise FileProblemError(
+            "compression_bomb",
+            f"{taken:,} compressed bytes became {made:,}, more than {BOMB_RATIO} times as many: "
+            "ask the producer what it is",
+        )

@@ -17,7 +17,7 @@ from masques_pipelines.rails.protocol import (
     RecordedSettlements,
     nothing_recorded,
 )
-from masques_pipelines.settings import Settings
+from masques_pipelines.settings import RAIL_ENDPOINTS, Settings
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class RailDescriptor:
             first fetch.
         network: The other part of the cursor's key: CAIP-2 id, or '' for what has no network.
         position: The position of a cursor.
-        endpoint_variable: The setting that switches the rail on; '' for a rail that is always on.
-        endpoint: The value of that setting.
+        rejected_from: How the sources of what it rejects begin; None for its network.
+        endpoint: The value of the setting that switches the rail on.
         rewind: A cursor that reads again from an earlier position; None where that cannot be done.
         assets: The tokens that count as money, by (network, address).
         knows_expiry: Whether the rail itself decides announcements that nobody paid in time (an
@@ -68,12 +68,17 @@ class RailDescriptor:
     open: Callable[[RailContext], AbstractContextManager[Rail]]
     network: Callable[[Settings], str]
     position: Callable[[Cursor], int]
-    endpoint_variable: str = ""
+    rejected_from: Callable[[Settings], str] | None = None
     endpoint: Callable[[Settings], str | None] = lambda _settings: None
     rewind: Callable[[Cursor, int], Cursor] | None = None
     assets: Callable[[Settings], Mapping[tuple[str, str], Asset]] = no_assets
     knows_expiry: bool = False
     normalize_payer: Callable[[str], str] | None = None
+
+    @property
+    def endpoint_variable(self) -> str:
+        """The setting that switches the rail on; '' for a rail that is always on."""
+        return RAIL_ENDPOINTS.get(self.name, "")
 
     def disabled_reason(self, settings: Settings) -> str | None:
         """Returns why the rail is off, None when it is on."""

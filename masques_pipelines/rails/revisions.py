@@ -40,6 +40,8 @@ from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 
 IDS_PER_QUERY: Final = 1_000
+# The table that entries of the rails in quarantine were meant for.
+QUARANTINED: Final = "settlements"
 
 # Bitcoin's first block, and the last year that DateTime64(9) holds: a time outside is not a time of
 # a payment. Written as 1970 a row would be deleted by the retention of its table at the insert.
@@ -411,7 +413,7 @@ def quarantine(warehouse: Warehouse, rejected: Sequence[Rejected]) -> None:
     """Puts what cannot be a row into quarantine."""
     put(
         warehouse,
-        "settlements",
+        QUARANTINED,
         [Entry(each.source, each.line_no, each.reason, each.raw.encode()) for each in rejected],
     )
 

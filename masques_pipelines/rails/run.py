@@ -18,7 +18,6 @@ from masques_pipelines.rails.attribution import link_settlements
 from masques_pipelines.rails.endpoint import own_secrets
 from masques_pipelines.rails.ingest import RailRun, ingest
 from masques_pipelines.rails.protocol import RailRefusedError, RailUnavailableError
-from masques_pipelines.rails.recording import RecordingError
 from masques_pipelines.rails.redaction import Redactor
 from masques_pipelines.rails.revisions import open_settlements, recorded_settlements
 from masques_pipelines.settings import Settings
@@ -31,7 +30,7 @@ LEASE: Final = "settlements"
 LEASE_S: Final = 300.0
 
 # Failures of one rail that say themselves what to do; an error of the warehouse stops the run.
-_RAIL_ERRORS: Final = (RailUnavailableError, RailRefusedError, RecordingError, SettingError)
+_RAIL_ERRORS: Final = (RailUnavailableError, RailRefusedError, SettingError)
 _ROWS_TOTAL: Final = "SELECT count() FROM masques.settlements"
 
 _PACKAGE: Final = "masques_pipelines"
@@ -134,12 +133,8 @@ def _run(
         recorded = partial(recorded_settlements, warehouse, name)
         with catalog.open_rail(settings, name, open_now, recorded) as rail:
             run = ingest(warehouse, rail, before_write=lease.hold, redact=redact)
-    except _RAIL_ERRORS as error:
-        return _failed(name, network, redact(str(error)))
-    except MasquesError:
-        raise  # the warehouse, or the lease
     except Exception as error:  # noqa: BLE001 - whatever it is, the other rails are read
-        return _failed(name, network, unexpected(error))
+        return _failed(name, network, problem_of(error, redact))
     logger.info(
         "%s: %d revisions from %d observations, at %s (%s behind), %d calls in %.1f s",
         *(name, run.revisions, run.observations, f"{run.position:,}", f"{run.behind:,}"),
@@ -152,6 +147,19 @@ def _failed(name: str, network: str, problem: str) -> RailOutcome:
     # The reason at ERROR, where a filter of the log finds it.
     logger.error("%s failed: %s", name, problem)
     return RailOutcome(name, network=network, error=problem)
+
+
+def problem_of(error: Exception, redact: Redactor) -> str:
+    """Returns why one rail cannot be read, in one line.
+
+    Raises:
+        MasquesError: The error is of the warehouse or the lease: it stops all rails.
+    """
+    if isinstance(error, _RAIL_ERRORS):
+        return redact(str(error))
+    if isinstance(error, MasquesError):
+        raise error
+    return unexpected(error)
 
 
 def unexpected(error: Exception) -> str:

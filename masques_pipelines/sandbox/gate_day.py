@@ -14,10 +14,7 @@ import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
-
-import pyarrow as pa
-import pyarrow.parquet
+from typing import Any, Final
 
 from masques_pipelines.sandbox.part import Part
 
@@ -54,21 +51,23 @@ def _encoded(text: str, target: str) -> bytes:
     if target.endswith(".gz"):
         return gzip.compress(text.encode(), mtime=0)
     if target.endswith(".parquet"):
-        out = io.BytesIO()
-        rows = [json.loads(line) for line in text.splitlines()]
-        for row in rows:
-            row["score_delta"] = str(row["score_delta"])
-            row["attributes"] = list(row["attributes"].items())
-        pyarrow.parquet.write_table(
-            pa.Table.from_pylist(rows, schema=_parquet_schema(list(rows[0]))), out
-        )
-        return out.getvalue()
+        return _parquet([json.loads(line) for line in text.splitlines()])
     return text.encode()
 
 
-def _parquet_schema(names: list[str]) -> pa.Schema:
+def _parquet(rows: list[dict[str, Any]]) -> bytes:
+    # They take longer to load than most commands need.
+    import pyarrow as pa  # noqa: PLC0415
+    from pyarrow import parquet  # noqa: PLC0415
+
+    for row in rows:
+        row["score_delta"] = str(row["score_delta"])
+        row["attributes"] = list(row["attributes"].items())
     kinds = {"attributes": pa.map_(pa.string(), pa.string()), "confidence": pa.float64()}
-    return pa.schema([(name, kinds.get(name, pa.string())) for name in names])
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in rows[0]])
+    out = io.BytesIO()
+    parquet.write_table(pa.Table.from_pylist(rows, schema=schema), out)
+    return out.getvalue()
 
 
 def _put(path: Path, data: bytes) -> None:

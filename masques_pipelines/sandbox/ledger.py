@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 from typing import Final
 
-from masques_pipelines.sandbox.capture_shift import shift_capture
 from masques_pipelines.sandbox.part import Part
 
 FOLDER: Final = "ledger"
@@ -19,6 +18,9 @@ def install(root: Path) -> str:
     """Installs the capture below the sandbox's folder."""
     folder = root / FOLDER
     if not folder.is_dir():
+        # numpy takes longer to load than most commands need.
+        from masques_pipelines.sandbox.capture_shift import shift_capture  # noqa: PLC0415
+
         packaged = importlib.resources.files("masques_pipelines.sandbox") / "data" / "capture"
         with importlib.resources.as_file(packaged) as source:
             shift_capture(Path(source), folder, last_timestamp_ns=time.time_ns())

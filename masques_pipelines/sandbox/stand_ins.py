@@ -22,10 +22,16 @@ from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
 from masques_pipelines.errors import PermanentError, SettingError
-from masques_pipelines.rails.catalog import RAILS
 from masques_pipelines.sandbox import gate_day, ledger, rails, rates
 from masques_pipelines.sandbox.part import Part
-from masques_pipelines.settings import VARIABLES, RailSettings, Settings, read_settings
+from masques_pipelines.sandbox.parties import START, TREASURY
+from masques_pipelines.settings import (
+    RAIL_ENDPOINTS,
+    VARIABLES,
+    RailSettings,
+    Settings,
+    read_settings,
+)
 
 PARTS: Final[tuple[Part, ...]] = (ledger.PART, gate_day.PART, rails.PART, rates.PART)
 # What a home keeps that was once used with real systems.
@@ -41,7 +47,7 @@ _REAL_SYSTEMS: Final[Mapping[str, str]] = {
     _LEDGER: "ledger",
     _CLICKHOUSE: "ClickHouse",
     "MASQUES_LANDING_URL": "landing zone",
-    **{rail.endpoint_variable: rail.name for rail in RAILS if rail.endpoint_variable},
+    **{variable: rail for rail, variable in RAIL_ENDPOINTS.items()},
 }
 # What `masques demo` takes from the settings; the chart only when it belongs to no other ledger.
 _KEPT_BY_DEMO: Final = ("MASQUES_HOME", "MASQUES_REPUTATION_MODEL", "MASQUES_INTAKE_BAD_SHARE_MAX")
@@ -242,7 +248,7 @@ def _kinds(real: tuple[str, ...]) -> str:
 
 
 def _sandbox(settings: Settings, folder: Path) -> Settings:
-    # The recordings were made with these defaults; a network or a token of .env is another's.
+    # The nodes have the networks and tokens of the defaults; those of .env are others.
     plain = read_settings({})
     has_warehouse = _CLICKHOUSE in settings.given
     return replace(
@@ -254,19 +260,20 @@ def _sandbox(settings: Settings, folder: Path) -> Settings:
         ),
         ledger_url=f"capture://{quote(str(folder / ledger.FOLDER))}",
         landing_url=str(folder / gate_day.LANDING),
-        base=_recorded(plain.base, folder, "base"),
-        solana=_recorded(plain.solana, folder, "solana"),
-        lightning=_recorded(plain.lightning, folder, "lightning"),
+        base=_computed(plain.base, folder, "base"),
+        solana=_computed(plain.solana, folder, "solana"),
+        lightning=_computed(plain.lightning, folder, "lightning"),
         sandbox_folder=folder,
     )
 
 
-def _recorded(plain: RailSettings, folder: Path, rail: str) -> RailSettings:
+def _computed(plain: RailSettings, folder: Path, rail: str) -> RailSettings:
     return replace(
         plain,
-        url=f"recording://{quote(str(rails.recording_path(folder, rail)))}",
-        treasury=rails.TREASURY.get(rail, ()),
-        start=rails.START.get(rail),
+        url=f"sandbox://{rail}",
+        transport=rails.NodeOf(folder, rail),
+        treasury=TREASURY.get(rail, ()),
+        start=START.get(rail),
     )
 
 

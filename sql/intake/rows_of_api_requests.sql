@@ -69,6 +69,7 @@ SELECT
         j.price_usd != ''
             AND (
                 isNull(price_usd_read)
+                OR price_usd_read < 0
                 OR toDecimal256OrNull(j.price_usd, 40) != price_usd_read
                 -- Even 40 decimals have no room for 1e-50.
                 OR (price_usd_read = 0 AND match(j.price_usd, '^[^eE]*[1-9]'))),
@@ -99,5 +100,6 @@ SELECT
     toUInt16(least(ifNull(status_code_read, 0), 65535)) AS status_code,
     j.payment_status AS payment_status,
     hex_id_of(trace_id_hex, 32) AS trace_id,
-    hex_id_of(span_id_hex, 16) AS span_id
+    hex_id_of(span_id_hex, 16) AS span_id,
+    channel
 FROM objects

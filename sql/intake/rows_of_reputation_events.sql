@@ -1,4 +1,5 @@
 -- Signals of trust. Fields that the table lacks go into attributes.
+-- Adding 0 makes one zero of the two that doubles have.
 WITH
     toUUIDOrNull(j.event_id) AS event_id_read,
     time_of(j.timestamp) AS timestamp_read,
@@ -28,8 +29,13 @@ SELECT
             'unknown_category',
         j.event_type = '', 'missing:event_type',
         j.score_delta = '', 'missing:score_delta',
-        isNull(score_delta_read) OR NOT isFinite(score_delta_read), 'bad_number:score_delta',
-        isNull(confidence_read) OR NOT isFinite(confidence_read), 'bad_number:confidence',
+        isNull(score_delta_read) OR NOT isFinite(score_delta_read)
+            -- A double has no room for 1e-400.
+            OR (score_delta_read = 0 AND match(j.score_delta, '^[^eE]*[1-9]')),
+            'bad_number:score_delta',
+        isNull(confidence_read) OR NOT isFinite(confidence_read)
+            OR (confidence_read = 0 AND match(j.confidence, '^[^eE]*[1-9]')),
+            'bad_number:confidence',
         j.reference_type NOT IN (
             'session', 'transaction', 'settlement', 'request', 'attestation', ''),
             'unknown_reference_type',
@@ -42,9 +48,10 @@ SELECT
     ifNull(identity_id_read, zero) AS identity_id,
     j.category AS category,
     j.event_type AS event_type,
-    ifNull(score_delta_read, 0) AS score_delta,
-    ifNull(confidence_read, 0) AS confidence,
+    ifNull(score_delta_read, 0) + 0.0 AS score_delta,
+    ifNull(confidence_read, 0) + 0.0 AS confidence,
     j.reference_type AS reference_type,
     j.reference_id AS reference_id,
-    map_with_unknown(j.attributes, json, unknown_keys) AS attributes
+    map_with_unknown(j.attributes, json, unknown_keys) AS attributes,
+    channel
 FROM objects

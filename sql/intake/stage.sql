@@ -13,12 +13,16 @@ WITH
     -- own best effort would take 12:30 for today and 25:00 for tomorrow.
     concat(
         '^(?:',
-        '\\d{4}-(?:0[1-9]|1[0-2])-\\d\\d',
+        '\\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\\d|3[01])',
         '(?:[T ](?:[01]\\d|2[0-3]):[0-5]\\d(?::[0-5]\\d(?:\\.\\d{1,9})?)?',
-        '(?:Z|[+-](?:[01]\\d|2[0-3]):?[0-5]\\d)?)?',
+        '(?:Z|[+-](?:[01]\\d|2[0-3])(?::?[0-5]\\d)?)?)?',
         '|\\d{10}(?:\\.\\d{1,9})?|\\d{13}|\\d{16}|\\d{19})$') AS time_form,
+    -- RFC 3339 lets t and z be lower case, PostgreSQL leaves the minutes of a zone out.
     (text -> if(
-        match(text, time_form), parseDateTime64BestEffortOrNull(text, 9, 'UTC'), NULL)) AS time_of,
+        match(upper(text), time_form),
+        parseDateTime64BestEffortOrNull(
+            replaceRegexpOne(upper(text), '(:[^+-]*[+-]\\d\\d)$', '\\1:00'), 9, 'UTC'),
+        NULL)) AS time_of,
 
     -- Floats of whole numbers are what pandas makes of a column with gaps.
     (text -> toUInt64OrNull(
@@ -59,17 +63,19 @@ WITH
 
     lines AS
     (
-        SELECT chunk_no, source, problem, first_line + n - 1 AS line_no, line, json
+        SELECT chunk_no, source, channel, problem, first_line + n - 1 AS line_no, line, json
         FROM
         (
             SELECT
                 chunk_no,
                 source,
+                channel,
                 first_line,
                 problem,
                 if(problem = '', splitByChar('\n', chunk), [chunk]) AS lines
             FROM input(
-                'chunk_no UInt32, source String, first_line UInt64, problem String, chunk String')
+                'chunk_no UInt32, source String, channel String, first_line UInt64,
+                problem String, chunk String')
             WHERE chunk_no NOT IN (SELECT chunk_no FROM masques_ops.{staged:Identifier})
         )
         -- Here, and not below, exact() is computed once a line: the engine computes what is

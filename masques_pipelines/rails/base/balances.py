@@ -3,7 +3,8 @@
 from typing import Final
 
 from masques_pipelines.money import is_representable, whole_units
-from masques_pipelines.rails.base.messages import Header, ShapeError, parse_or_none, word
+from masques_pipelines.rails.answers import ShapeError, item_or_none
+from masques_pipelines.rails.base.messages import Header, word
 from masques_pipelines.rails.base.transfers import BALANCE_OF, address_topic
 from masques_pipelines.rails.base.window import BaseConfig
 from masques_pipelines.rails.node import JsonRpc, RpcError
@@ -33,7 +34,7 @@ def read_balances(rpc: JsonRpc, config: BaseConfig, header: Header) -> list[Bala
             ),
         ]
     )
-    at = parse_or_none(Header, answers[0], _GET_BLOCK)
+    at = item_or_none(Header, answers[0])
     if at is not None and at.hash == header.hash and at != header:
         raise RailUnavailableError(
             f"{rpc.node.description}: it answers two headers of block {header.number}: several "

@@ -18,16 +18,15 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
+from masques_pipelines.rails.answers import ShapeError, item_or_none
 from masques_pipelines.rails.base.logs import LogReader
 from masques_pipelines.rails.base.messages import (
     FoundLog,
     Header,
     Receipt,
-    ShapeError,
     Transaction,
     is_address,
     is_hash,
-    parse_or_none,
     word,
 )
 from masques_pipelines.rails.base.transfers import (
@@ -42,7 +41,6 @@ from masques_pipelines.rails.base.window import BaseConfig, Window
 from masques_pipelines.rails.node import JsonRpc
 from masques_pipelines.rails.protocol import (
     ANSWER,
-    CLOSED,
     Finding,
     Observation,
     OpenSettlement,
@@ -225,7 +223,7 @@ class OpenSettlementResolver:
         answers = self._rpc.many([(_GET_RECEIPT, [tx]) for tx in hashes])
         found: dict[str, Receipt] = {}
         for tx, answer in zip(hashes, answers, strict=True):
-            receipt = None if answer is None else parse_or_none(Receipt, answer, _GET_RECEIPT)
+            receipt = None if answer is None else item_or_none(Receipt, answer)
             if receipt is not None and receipt.transaction_hash == tx:
                 found[tx] = receipt
             elif answer is not None:
@@ -276,7 +274,7 @@ class OpenSettlementResolver:
         """Returns a block's header, None when the node does not answer one now."""
         if number not in self._headers:
             (answer,) = self._rpc.many([("eth_getBlockByNumber", [hex(number), False])])
-            self._headers[number] = parse_or_none(Header, answer, "eth_getBlockByNumber")
+            self._headers[number] = item_or_none(Header, answer)
         return self._headers[number]
 
     # Announcements after their deadline -------------------------------------------------------
@@ -362,7 +360,7 @@ class OpenSettlementResolver:
         answers = self._rpc.many([(_GET_TRANSACTION, [each.latest.tx_hash]) for each in named])
         found = set()
         for each, answer in zip(named, answers, strict=True):
-            transaction = parse_or_none(Transaction, answer, _GET_TRANSACTION)
+            transaction = item_or_none(Transaction, answer)
             if transaction is not None and transaction.hash == each.latest.tx_hash:
                 is_in = (each.latest.payment_ref[2:].lower(), each.latest.payer[2:].lower())
                 if all(part in transaction.input for part in is_in):
@@ -392,7 +390,7 @@ class OpenSettlementResolver:
             tx: receipt
             for tx, answer in zip(hashes, answers, strict=True)
             if answer is not None
-            and (receipt := parse_or_none(Receipt, answer, _GET_RECEIPT))
+            and (receipt := item_or_none(Receipt, answer))
             and receipt.transaction_hash == tx
         }
         accepted = self._observe(self._window, list(receipts.values()))
@@ -456,7 +454,7 @@ class OpenSettlementResolver:
             try:
                 for _first, _last, found in logs.read([query], first, self._window.final_number):
                     for answer in found:
-                        log = parse_or_none(FoundLog, answer, "eth_getLogs")
+                        log = item_or_none(FoundLog, answer)
                         if log and not log.removed and (one := by_key.get(_key_of_log(log))):
                             one.log = log
             except RailUnavailableError:
@@ -478,21 +476,11 @@ class OpenSettlementResolver:
 
     # Results ----------------------------------------------------------------------------------
 
-    def _unknown(self, each: OpenSettlement, reason: str, *, tx_hash: str = "") -> None:
+    def _unknown(self, each: OpenSettlement, reason: str, **changes: Any) -> None:
         """Closes a payment that nothing proves anything of."""
-        latest = each.latest
         self._window.count(f"closed_{reason}")
         self._closed += 1
-        self._window.observations.append(
-            replace(
-                latest,
-                source="chain",
-                status="unknown",
-                failure_reason=reason,
-                tx_hash=tx_hash or latest.tx_hash,
-                attributes={**latest.attributes, CLOSED: reason},
-            )
-        )
+        self._window.observations.append(each.closed(reason, **changes))
 
     def _failed(  # noqa: PLR0913 - the fields of one record, by name
         self,

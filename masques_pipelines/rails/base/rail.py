@@ -19,23 +19,19 @@ payments that can be decided, 50 a request.
 
 import contextlib
 import itertools
+import json
 import logging
+import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from masques_pipelines.errors import SettingError
+from masques_pipelines.rails.answers import nonsense, read_answer
 from masques_pipelines.rails.base.balances import read_balances
 from masques_pipelines.rails.base.logs import LogReader
-from masques_pipelines.rails.base.messages import (
-    Header,
-    ShapeError,
-    is_address,
-    nonsense,
-    parse,
-    quantity,
-)
+from masques_pipelines.rails.base.messages import SERVER, Header, is_address, quantity
 from masques_pipelines.rails.base.open_settlements import OpenSettlementResolver
 from masques_pipelines.rails.base.scan import HEADER_ONLY, Scanner
 from masques_pipelines.rails.base.window import NAME, BaseConfig, Wanted, Window
@@ -48,11 +44,13 @@ from masques_pipelines.rails.protocol import (
     BalanceReading,
     Cursor,
     FetchResult,
+    Found,
     OpenSettlement,
     OpenSettlements,
     RailRefusedError,
     RailUnavailableError,
     RecordedSettlements,
+    Rejected,
     nothing_recorded,
 )
 from masques_pipelines.settings import RailSettings, Settings
@@ -60,6 +58,7 @@ from masques_pipelines.settings import RailSettings, Settings
 CURSOR_VERSION: Final = 1
 # One fetch is one insert: some thousands of blocks keep it small and a restart cheap.
 BLOCKS_PER_FETCH: Final = 10_000
+_TRANSACTION: Final = re.compile("0x[0-9a-f]{64}$")
 _GET_BLOCK: Final = "eth_getBlockByNumber"
 
 logger = logging.getLogger(__name__)
@@ -102,7 +101,6 @@ class BaseRail:
         """
         window, anchor = self._window(cursor)
         start = self._start(cursor, window, anchor)
-        window = replace(window, ours=self._ours(start))
         self._recall_limit(start)
         refused_before = self._logs.refusals
         first = start["next"]
@@ -143,6 +141,24 @@ class BaseRail:
             notes={**window.notes, "ranges_refused": self._logs.refusals - refused_before},
         )
 
+    def replay(self, rejected: Sequence[Rejected], cursor: Cursor | None) -> Found:
+        """Reads the transactions again whose receipts or amounts were rejected.
+
+        Raises:
+            RailUnavailableError, RailRefusedError: as `fetch`.
+        """
+        window, anchor = self._window(cursor)
+        self._check_anchor(cursor, anchor)
+        transactions = {each.key: _transaction_of(each) for each in rejected}
+        wanted = {tx: wanted for tx, wanted in transactions.values() if tx}
+        missing = self._scanner.read(window, wanted)
+        again = {each.key: each for each in window.rejected}
+        for each in rejected:
+            tx, _ = transactions[each.key]
+            if not tx or tx in missing:
+                again.setdefault(each.key, each)
+        return Found(observations=window.observations, rejected=list(again.values()))
+
     def header(self, block: int | str) -> Header:
         """Returns a block's header, without its transactions.
 
@@ -158,10 +174,10 @@ class BaseRail:
                 f"{self.description}: it does not have block {block}: the node is behind or does "
                 f"not know this tag{_because(answer)}; the next run tries again"
             )
-        try:
-            return parse(Header, answer, _GET_BLOCK)
-        except ShapeError as error:
-            raise nonsense(self.description, error) from error
+        found: Header = read_answer(
+            Header, answer, method=_GET_BLOCK, node=self.description, server=SERVER
+        )
+        return found
 
     def _quantity(self, answer: Any, method: str) -> int:
         if isinstance(answer, RpcError):
@@ -169,7 +185,7 @@ class BaseRail:
         try:
             return quantity(answer)
         except ValueError as error:
-            raise nonsense(self.description, ShapeError(f"{method}: {error}")) from error
+            raise nonsense(self.description, f"{method}: {error}", SERVER) from error
 
     def _window(self, cursor: Cursor | None) -> tuple[Window, Header | None]:
         """Returns the window, and the block that the cursor was saved at; all in one request."""
@@ -201,7 +217,7 @@ class BaseRail:
                 "next run tries again"
             )
         at = self._header_of(answers[2], anchor["number"]) if anchor else None
-        return Window(final=final, head=head), at
+        return Window(final=final, head=head, ours=self._ours(cursor or {})), at
 
     def _check_chain(self, answered: int) -> None:
         if str(answered) != self._config.network.removeprefix("eip155:"):
@@ -225,13 +241,7 @@ class BaseRail:
                 "next": number,
                 "since": {"block": number, "time_s": header.timestamp},
             }
-        if anchor and anchor.hash != cursor["anchor"]["hash"]:
-            raise RailRefusedError(
-                f"{self.description}: block {anchor.number} was {cursor['anchor']['hash']} when it "
-                f"was {self._config.finality} and is another now: this is another chain, or a "
-                "reorganisation below the finality; see docs/rails.md, 'When a chain contradicts "
-                "itself'"
-            )
+        self._check_anchor(cursor, anchor)
         wanted = self._config.start_block
         if wanted is not None and wanted < cursor["since"]["block"]:
             logger.warning(
@@ -240,6 +250,15 @@ class BaseRail:
                 *(wanted, cursor["since"]["block"], wanted),
             )
         return dict(cursor)
+
+    def _check_anchor(self, cursor: Cursor | None, anchor: Header | None) -> None:
+        if cursor and anchor and anchor.hash != cursor["anchor"]["hash"]:
+            raise RailRefusedError(
+                f"{self.description}: block {anchor.number} was {cursor['anchor']['hash']} when it "
+                f"was {self._config.finality} and is another now: this is another chain, or a "
+                "reorganisation below the finality; see docs/rails.md, 'When a chain contradicts "
+                "itself'"
+            )
 
     def _recall_limit(self, start: Mapping[str, Any]) -> None:
         """Starts with the limit that this provider made known in an earlier run."""
@@ -295,12 +314,12 @@ class BaseRail:
             readings += read_balances(self._rpc, self._config, header)
         return readings
 
-    def _ours(self, start: Mapping[str, Any]) -> dict[str, int]:
+    def _ours(self, cursor: Cursor) -> dict[str, int]:
         """Returns the addresses that are known, and the blocks after which they are ours.
 
         In the first fetch, and with a cursor of before, all of them are from the beginning.
         """
-        known = start.get("ours")
+        known = cursor.get("ours")
         if known is None:
             return dict.fromkeys(sorted(self._config.treasury), -1)
         return {each: since for each, since in known.items() if each in self._config.treasury}
@@ -346,6 +365,16 @@ def _ours_after(
 def _waiting_of(cursor: Mapping[str, Any]) -> dict[str, Wanted]:
     waiting = cursor.get("waiting", {})
     return {tx: Wanted(number, tries=tries) for tx, (number, tries) in waiting.items()}
+
+
+def _transaction_of(rejected: Rejected) -> tuple[str, Wanted]:
+    """Returns the transaction that was rejected, '' for none, and its block where that is known."""
+    found = _TRANSACTION.search(rejected.source)
+    try:
+        number = json.loads(rejected.raw).get("blockNumber")
+    except (ValueError, AttributeError):
+        number = None
+    return (found[0] if found else ""), Wanted(number if isinstance(number, int) else None)
 
 
 def _because(answer: Any) -> str:
@@ -399,7 +428,6 @@ DESCRIPTOR: Final = RailDescriptor(
     open=_open,
     network=lambda settings: settings.base.network,
     position=lambda cursor: int(cursor["next"]),
-    endpoint_variable="MASQUES_BASE_RPC_URL",
     endpoint=lambda settings: settings.base.url,
     rewind=_rewind,
     assets=_assets,

@@ -12,16 +12,14 @@ from decimal import Decimal
 from typing import Any, Final
 
 from masques_pipelines.money import is_representable, whole_units
+from masques_pipelines.rails.answers import ShapeError, item_of, item_or_none
 from masques_pipelines.rails.base.logs import LogReader
 from masques_pipelines.rails.base.messages import (
     FoundLog,
     Header,
     Log,
     Receipt,
-    ShapeError,
     is_hash,
-    parse,
-    parse_or_none,
 )
 from masques_pipelines.rails.base.transfers import (
     TRANSFER,
@@ -72,7 +70,7 @@ class Scanner:
             for log in logs:
                 self._want(window, log, (range_first, upto), wanted)
         fresh = self._unrecorded(wanted, window, open_now)
-        self._observe_wanted(window, fresh)
+        self._postpone(window, self.read(window, fresh))
 
     def _queries(self) -> list[dict[str, Any]]:
         """Returns the searches for transfers to and from the treasury, bounded lists each."""
@@ -89,7 +87,7 @@ class Scanner:
         self, window: Window, answer: Any, span: tuple[int, int], wanted: dict[str, Wanted]
     ) -> None:
         """Notes the transaction of a log; a log that cannot be read goes to quarantine."""
-        log = parse_or_none(FoundLog, answer, _GET_LOGS)
+        log = item_or_none(FoundLog, answer)
         if log is None or (not log.removed and not span[0] <= log.block_number <= span[1]):
             self._unreadable_log(window, answer, wanted)
         elif log.removed:
@@ -109,11 +107,9 @@ class Scanner:
         if isinstance(tx, str) and is_hash(tx):
             wanted.setdefault(tx.lower(), Wanted(None))
             return
-        why = "of a block that was not asked for"
-        try:
-            parse(FoundLog, answer, _GET_LOGS)
-        except ShapeError as error:
-            why = str(error)
+        problem = item_of(FoundLog, answer)
+        is_shape = isinstance(problem, ShapeError)
+        why = str(problem) if is_shape else "of a block that was not asked for"
         where = f"{self._config.network}:{_GET_LOGS}"
         raw = json.dumps({"why": why})
         window.rejected.append(Rejected(where, 1, "unreadable:log", raw))
@@ -132,7 +128,8 @@ class Scanner:
             window.seen.update(recorded.get((tx, each_wanted.block_hash), ()))
         return {tx: w for tx, w in wanted.items() if (tx, w.block_hash) not in recorded}
 
-    def _observe_wanted(self, window: Window, wanted: Mapping[str, Wanted]) -> None:
+    def read(self, window: Window, wanted: Mapping[str, Wanted]) -> dict[str, Wanted]:
+        """Observes the payments of transactions; returns those that cannot be read now."""
         answers = self._rpc.many([(_GET_RECEIPT, [tx]) for tx in wanted])
         receipts = {
             tx: receipt
@@ -140,8 +137,10 @@ class Scanner:
             if (receipt := _receipt(answer, tx)) and self._holds(receipt, wanted[tx])
         }
         accepted = self.observe(window, list(receipts.values()))
-        missing = {tx: w for tx, w in wanted.items() if tx not in accepted}
-        missing = self._by_block(window, missing)
+        return self._by_block(window, {tx: w for tx, w in wanted.items() if tx not in accepted})
+
+    def _postpone(self, window: Window, missing: Mapping[str, Wanted]) -> None:
+        """Lets transactions that cannot be read wait; after some fetches they are rejected."""
         for tx, each in missing.items():
             window.count("receipts_disagree")
             if each.number is not None and each.number > window.final_number:
@@ -187,7 +186,7 @@ class Scanner:
         numbers = sorted({receipt.block_number for receipt in receipts})
         answers = self._rpc.many([(_GET_BLOCK, [hex(n), HEADER_ONLY]) for n in numbers])
         headers = {
-            number: parse_or_none(Header, answer, _GET_BLOCK)
+            number: item_or_none(Header, answer)
             for number, answer in zip(numbers, answers, strict=True)
         }
         accepted: dict[str, list[Observation]] = {}
@@ -292,7 +291,7 @@ def _rejected(network: str, receipt: Receipt, moved: Transfer, reason: str) -> R
 
 def _receipt(answer: Any, tx: str) -> Receipt | None:
     """Returns an answer as the receipt of a transaction, None when it is anything else."""
-    receipt = None if answer is None else parse_or_none(Receipt, answer, _GET_RECEIPT)
+    receipt = None if answer is None else item_or_none(Receipt, answer)
     return receipt if receipt is not None and receipt.transaction_hash == tx else None
 
 

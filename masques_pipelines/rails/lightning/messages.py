@@ -7,30 +7,24 @@ import base64
 import binascii
 import hashlib
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
+    TypeAdapter,
     model_validator,
 )
 
-from masques_pipelines.rails.protocol import RailUnavailableError
+from masques_pipelines.rails.answers import nonsense
 
-# Times that a payment can have: from Bitcoin's first block to the last year of DateTime64(9).
-TIME_MIN_S: Final = 1_231_006_505
-TIME_MAX_S: Final = 9_214_646_399
+SERVER: Final = "an LND node"
 # More than all bitcoin there will be, in millisatoshi.
 MSAT_MAX: Final = 21 * 10**17
 _NUMBER: Final = re.compile(r"-?[0-9]{1,19}")
 _HEX_HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
-
-
-class ShapeError(Exception):
-    """An answer has another shape than the method promises; the text is the place, no value."""
 
 
 def _number(value: Any) -> int:
@@ -106,6 +100,8 @@ class AmpSet(_Answer):
 class Invoice(_Answer):
     """An invoice of the node; a settled one has the preimage of its hash, which is not kept."""
 
+    INDEX: ClassVar = "add_index"
+
     r_hash: PaymentHash
     add_index: Index
     state: Word
@@ -166,6 +162,8 @@ class Attempt(_Answer):
 
 class Payment(_Answer):
     """An outgoing payment; one that succeeded has the preimage of its hash, which is not kept."""
+
+    INDEX: ClassVar = "payment_index"
 
     payment_hash: HexHash
     payment_index: Index
@@ -296,36 +294,7 @@ class Forwards(_Answer):
     last_offset_index: Index = 0
 
 
-def read_item(kind: type[BaseModel], value: Any) -> Any:
-    """Returns one item of an answer, checked.
-
-    Raises:
-        ShapeError: It has another shape; the text is the place.
-    """
-    try:
-        return kind.model_validate(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        # Keys of the answer may be anything: only names of ours are shown.
-        names = [str(each) if isinstance(each, int) else _name(each) for each in first["loc"]]
-        raise ShapeError(f"{'.'.join(names) or 'answer'} ({first['type']})") from None
-    except RecursionError:
-        raise ShapeError("answer (too deep)") from None
-
-
-def read_answer(kind: type[BaseModel], value: Any, *, method: str, node: str) -> Any:
-    """Returns an answer that the rail cannot do without, checked.
-
-    Raises:
-        RailUnavailableError: It has another shape.
-    """
-    try:
-        return read_item(kind, value)
-    except ShapeError as error:
-        raise RailUnavailableError(
-            f"{node}: answered nonsense: {method}: {error}: check that it is an LND node; the "
-            "next run tries again"
-        ) from None
+INDEX: Final = TypeAdapter(Index)
 
 
 def items_of(answer: Any, name: str, *, method: str, node: str) -> list[Any]:
@@ -334,17 +303,5 @@ def items_of(answer: Any, name: str, *, method: str, node: str) -> list[Any]:
     if found is None:
         return []
     if not isinstance(found, list):
-        raise RailUnavailableError(
-            f"{node}: answered nonsense: {method}: {name} (not a list): check that it is an LND "
-            "node; the next run tries again"
-        )
+        raise nonsense(node, f"{method}: {name} (not a list)", SERVER)
     return found
-
-
-def is_time(seconds: int) -> bool:
-    """Returns whether a payment can have this time."""
-    return TIME_MIN_S <= seconds <= TIME_MAX_S
-
-
-def _name(text: str) -> str:
-    return text if re.fullmatch(r"[a-z_]{1,40}", text) else "?"

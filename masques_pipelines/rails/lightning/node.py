@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
 from masques_pipelines.money import whole_units
+from masques_pipelines.rails.answers import ShapeError, item_of, nonsense, read_answer
 from masques_pipelines.rails.lightning import messages
-from masques_pipelines.rails.lightning.messages import Info, Invoice, Payment, ShapeError
+from masques_pipelines.rails.lightning.messages import Info, Invoice, Payment
 from masques_pipelines.rails.lightning.records import MSAT_DECIMALS
 from masques_pipelines.rails.node import HttpNode
 from masques_pipelines.rails.protocol import (
@@ -108,11 +109,13 @@ class LndNode:
         found: Info = self._one(Info, "/v1/getinfo")
         return found
 
-    def invoices(self, after: int, *, is_pending: bool = False) -> "Page[Invoice]":
+    def invoices(
+        self, after: int, *, is_pending: bool = False, limit: int = PAGE
+    ) -> "Page[Invoice]":
         """Returns a page of invoices after an index, in the order in which they were added."""
         parameters: dict[str, Any] = {
             "index_offset": after,
-            "num_max_invoices": PAGE,
+            "num_max_invoices": limit,
             "reversed": "false",
         }
         if is_pending:
@@ -123,7 +126,7 @@ class LndNode:
         """Returns one invoice, None when the node does not have it."""
         status, answer = self._node.json("GET", f"/v1/invoice/{payment_hash}")
         if status == 200 and isinstance(answer, dict) and answer.get("r_hash"):
-            found: Invoice | ShapeError = _item(Invoice, answer)
+            found: Invoice | ShapeError = item_of(Invoice, answer)
             return found
         if status in (200, 404):
             return None
@@ -206,22 +209,22 @@ class LndNode:
         name = path.removeprefix("/v1/")
         answer = self._get(path, **parameters)
         found = messages.items_of(answer, name, method=name, node=self.description)
-        items: list[Item | ShapeError] = [_item(kind, each) for each in found]
+        items: list[Item | ShapeError] = [_indexed(kind, each) for each in found]
         page = Page(items, after)
         said = self._checked(messages.Offset, answer, name) if found else messages.Offset()
         indices: list[int] = [each.index for each in page.readable]
         is_last_read = bool(found) and not isinstance(page.items[-1], ShapeError)
         is_sound = indices == sorted(set(indices)) and min(indices, default=after + 1) > after
         if not is_sound or (is_last_read and said.last_index_offset not in (0, indices[-1])):
-            raise RailUnavailableError(
-                f"{self.description}: answered nonsense: {name}: its indices are not one after the "
-                f"other from {after} on: check that it is an LND node; the next run tries again"
-            )
+            problem = f"{name}: its indices are not one after the other from {after} on"
+            raise nonsense(self.description, problem, messages.SERVER)
         page.last = max([after, said.last_index_offset, *indices])
         return page
 
     def _checked(self, kind: Any, answer: Any, method: str) -> Any:
-        return messages.read_answer(kind, answer, method=method, node=self.description)
+        return read_answer(
+            kind, answer, method=method, node=self.description, server=messages.SERVER
+        )
 
     def _get(self, path: str, **parameters: Any) -> Any:
         return self._ask("GET", path, parameters=parameters or None)
@@ -253,8 +256,10 @@ class LndNode:
         )
 
 
-def _item(kind: Any, value: Any) -> Any:
-    try:
-        return messages.read_item(kind, value)
-    except ShapeError as error:
-        return error
+def _indexed(kind: type[Item], value: Any) -> Item | ShapeError:
+    """Returns an item of a list; one of another shape may say its index."""
+    found: Item | ShapeError = item_of(kind, value)
+    if isinstance(found, ShapeError) and isinstance(value, dict):
+        index = item_of(messages.INDEX, value.get(kind.INDEX))
+        found.item = "" if isinstance(index, ShapeError) else str(index)
+    return found

@@ -15,10 +15,12 @@ a difference, or a payment that settled in the same seconds, there is no reading
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from masques_pipelines.rails.answers import ShapeError
 from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
 from masques_pipelines.rails.endpoint import open_endpoint, read_secret
 from masques_pipelines.rails.lightning import node as lnd
@@ -26,19 +28,18 @@ from masques_pipelines.rails.lightning.cursor import Position, cursor_of, positi
 from masques_pipelines.rails.lightning.messages import (
     Invoice,
     Payment,
-    ShapeError,
     is_payment_hash,
 )
 from masques_pipelines.rails.lightning.node import Funds, LndNode, Page
 from masques_pipelines.rails.lightning.records import of_invoice, of_payment
 from masques_pipelines.rails.node import HttpNode
 from masques_pipelines.rails.protocol import (
-    CLOSED,
     OPEN_MAX,
     BalanceReading,
     Cursor,
     FetchResult,
     Finding,
+    Found,
     Observation,
     OpenSettlement,
     OpenSettlements,
@@ -61,6 +62,8 @@ DAY_S: Final = 86_400
 DEADLINE_DAYS_MAX: Final = 30
 # Seconds after which a settled payment is in the balance of its channel.
 SETTLING_S: Final = 2
+# Where a rejected item is found again, as _reject names it.
+_PLACE: Final = re.compile(r"/(invoices|payments)/([0-9]{1,18})|/(invoice)/([0-9a-f]{64})")
 _OPEN: Final = ("OPEN", "ACCEPTED")
 _ENDED: Final = ("SUCCEEDED", "FAILED")
 # CAIP-2 ids of the chains under the node: the first 16 bytes of their genesis hashes.
@@ -143,6 +146,43 @@ class LightningRail:
             balances=balances,
             notes=seen.notes,
         )
+
+    def replay(self, rejected: Sequence[Rejected], cursor: Cursor | None) -> Found:
+        """Reads the invoices and payments again that were rejected and have an index or a hash.
+
+        Raises:
+            RailUnavailableError, RailRefusedError: as `fetch`.
+        """
+        at = position_of(cursor)
+        self._check_node(at)
+        seen = self._announced(at)
+        unread = [each for each in rejected if not self._read_again(each, seen)]
+        return Found(observations=seen.observations, rejected=[*unread, *seen.rejected])
+
+    def _read_again(self, rejected: Rejected, seen: _Fetch) -> bool:
+        """Reads one item by its index or hash; returns whether it was found and has ended."""
+        match = _PLACE.fullmatch(rejected.source.removeprefix(self.network))
+        if match is None:
+            return False
+        kind, name = filter(None, match.groups())
+        if kind == "invoice":
+            invoice = self._node.invoice(name)
+            if not isinstance(invoice, Invoice):
+                return False
+            self._invoice(invoice, seen)
+            return True
+        index = int(name)
+        if kind == "invoices":
+            invoices = self._node.invoices(index - 1, limit=1).readable
+            same = [each for each in invoices if each.add_index == index]
+            for each in same:
+                self._invoice(each, seen)
+            return bool(same)
+        payments = self._node.payments(index - 1, 1).readable
+        # One in flight would have to be in the cursor, which a replay leaves alone.
+        ended = [each for each in payments if each.payment_index == index and each.status in _ENDED]
+        self._outgoing(ended, "", seen)
+        return bool(ended)
 
     def _check_node(self, at: Position) -> int:
         """Returns the node's own time, after checking that it is the right node."""
@@ -238,7 +278,7 @@ class LightningRail:
     def _invoices(self, page: Page[Invoice], place: str, seen: _Fetch) -> None:
         for number, each in enumerate(page.items):
             if isinstance(each, ShapeError):
-                self._reject(seen, f"{place}/{number}", each)
+                self._reject(seen, _place_of(each, "invoices") or f"{place}/{number}", each)
             else:
                 self._invoice(each, seen)
 
@@ -278,7 +318,7 @@ class LightningRail:
             if payment_hash in seen.found or now_s <= _deadline_s(known):
                 continue
             if not is_payment_hash(payment_hash):
-                seen.observations.append(_unknown(known, "not_a_payment_hash"))
+                seen.observations.append(known.closed("not_a_payment_hash"))
                 continue
             if looked_up == LOOKUPS_MAX:
                 break
@@ -288,10 +328,10 @@ class LightningRail:
                 self._invoice(invoice, seen)
             elif isinstance(invoice, ShapeError):
                 self._reject(seen, f"/invoice/{payment_hash}", invoice)
-                seen.observations.append(_unknown(known, "unreadable"))
+                seen.observations.append(known.closed("unreadable"))
             else:
                 # LND deletes canceled invoices only, and never knew one of another node.
-                seen.observations.append(_unknown(known, "invoice_not_found"))
+                seen.observations.append(known.closed("invoice_not_found"))
 
     def _payments(self, at: Position, seen: _Fetch) -> bool:
         """Reads the outgoing payments after an index and those that were in flight."""
@@ -314,10 +354,10 @@ class LightningRail:
             page = self._node.payments(index - 1, limit)
             found = [each for each in page.readable if each.payment_index == index]
             if found:
-                self._outgoing(found, "", seen)
+                self._outgoing(found, f"/payments after {index - 1}", seen)
                 return
             if len(page.readable) < len(page.items):
-                self._outgoing(page.items[:1], f"/payments/{index}", seen)
+                self._outgoing(page.items[:1], f"/payments after {index - 1}", seen)
                 seen.in_flight.add(index)  # the next run asks again
                 seen.is_one_unread = True
                 return
@@ -329,7 +369,9 @@ class LightningRail:
                     raise each
                 made = of_payment(each, network=self.network, pubkey=self._pubkey)
             except ShapeError as error:
-                self._reject(seen, f"{place}/{number}", error)
+                if isinstance(each, Payment):
+                    error.item = str(each.payment_index)
+                self._reject(seen, _place_of(error, "payments") or f"{place}/{number}", error)
                 continue
             seen.found.add(f"{each.payment_hash}|out")
             seen.observations.append(made)
@@ -345,9 +387,9 @@ class LightningRail:
                 continue  # which one is not known
             if known.latest.finality:
                 # In flight, and every one in flight was read just now.
-                seen.observations.append(_unknown(known, "payment_deleted"))
+                seen.observations.append(known.closed("payment_deleted"))
             elif now_s > _deadline_s(known):
-                seen.observations.append(_unknown(known, "payment_not_found"))
+                seen.observations.append(known.closed("payment_not_found"))
 
     def _forwards(self, at: Position) -> bool:
         """Adds up the fees of forwarded payments; returns whether those are all."""
@@ -391,16 +433,9 @@ def _deadline_s(known: OpenSettlement) -> int:
     return min(deadline_s, announced_s + DEADLINE_DAYS_MAX * DAY_S)
 
 
-def _unknown(known: OpenSettlement, reason: str) -> Observation:
-    """Closes a settlement without proof of anything; what is seen later opens it again."""
-    latest = known.latest
-    return replace(
-        latest,
-        source="chain",
-        status="unknown",
-        failure_reason=reason,
-        attributes={**latest.attributes, CLOSED: reason},
-    )
+def _place_of(error: ShapeError, kind: str) -> str:
+    """Returns where an item is found again, '' when its index could not be read."""
+    return f"/{kind}/{error.item}" if error.item else ""
 
 
 @contextlib.contextmanager
@@ -420,7 +455,6 @@ DESCRIPTOR: Final = RailDescriptor(
     open=_open,
     network=lambda settings: CAIP2[settings.lightning.network],
     position=lambda cursor: int(cursor["added"]),
-    endpoint_variable="MASQUES_LND_URL",
     endpoint=lambda settings: settings.lightning.url,
     rewind=rewound,
     knows_expiry=True,

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from masques_pipelines.money import whole_units
-from masques_pipelines.rails.lightning.messages import Invoice, Payment, ShapeError, is_time
+from masques_pipelines.rails.answers import ShapeError, is_time
+from masques_pipelines.rails.lightning.messages import Invoice, Payment
 from masques_pipelines.rails.protocol import Observation, Status
 from masques_pipelines.rails.settlement_ids import lightning_payment
 

@@ -9,17 +9,13 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-from masques_pipelines.rails.protocol import RailUnavailableError
+from masques_pipelines.rails.answers import is_time
 
-# Times that a block can have: from Bitcoin's first block to the last year of DateTime64(9).
-TIME_MIN_S: Final = 1_231_006_505
-TIME_MAX_S: Final = 9_214_646_399
+SERVER: Final = "a Solana node"
 _BASE58: Final = "[1-9A-HJ-NP-Za-km-z]"
 _INSTRUCTIONS_MAX: Final = 1_000
 
 Slot = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
-# A time outside is not known: it is looked for in another way.
-BlockTime = Annotated[int, Field(strict=True, ge=TIME_MIN_S, le=TIME_MAX_S)]
 Address = Annotated[str, StringConstraints(strict=True, pattern=f"^{_BASE58}{{32,44}}$")]
 Signature = Annotated[str, StringConstraints(strict=True, pattern=f"^{_BASE58}{{64,88}}$")]
 Units = Annotated[str, StringConstraints(strict=True, pattern="^[0-9]{1,20}$")]
@@ -34,16 +30,6 @@ TransactionError = (
     ]
     | None
 )
-
-
-class ShapeError(Exception):
-    """An answer has another shape than the method promises; the text is the place, no value.
-
-    Attributes:
-        signature: Of the transaction that it is about, '' when that cannot be read either.
-    """
-
-    signature: str = ""
 
 
 class _Answer(BaseModel):
@@ -171,37 +157,6 @@ ACCOUNTS: Final = TypeAdapter(Accounts)
 _SIGNATURE: Final = TypeAdapter(Signature)
 
 
-def read_item(kind: TypeAdapter[Any], value: Any) -> Any:
-    """Returns one item of an answer, checked.
-
-    Raises:
-        ShapeError: It has another shape; the text is the place.
-    """
-    try:
-        return kind.validate_python(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(str(each)[:40] for each in first["loc"]) or "answer"
-        raise ShapeError(f"{place} ({first['type']})") from None
-    except RecursionError:
-        raise ShapeError("answer (too deep)") from None
-
-
-def read_answer(kind: TypeAdapter[Any], value: Any, *, method: str, node: str) -> Any:
-    """Returns an answer that the rail cannot do without, checked.
-
-    Raises:
-        RailUnavailableError: It has another shape.
-    """
-    try:
-        return read_item(kind, value)
-    except ShapeError as error:
-        raise RailUnavailableError(
-            f"{node}: answered nonsense: {method}: {error}: check that it is a Solana node; the "
-            "next run tries again"
-        ) from None
-
-
 def is_signature(text: Any) -> bool:
     """Returns whether a value can be a transaction's signature."""
     try:
@@ -214,7 +169,7 @@ def is_signature(text: Any) -> bool:
 def time_of(value: Any) -> int | None:
     """Returns a block time, None when it is not known or impossible."""
     is_number = isinstance(value, int) and not isinstance(value, bool)
-    return value if is_number and TIME_MIN_S <= value <= TIME_MAX_S else None
+    return value if is_number and is_time(value) else None
 
 
 def short(error: Any) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from masques_pipelines.rails.answers import ShapeError, item_of, nonsense, read_answer
 from masques_pipelines.rails.node import JsonRpc, RpcError
 from masques_pipelines.rails.protocol import RailUnavailableError
 from masques_pipelines.rails.solana import messages
@@ -19,7 +20,6 @@ from masques_pipelines.rails.solana.messages import (
     AccountData,
     Accounts,
     Listed,
-    ShapeError,
     SignatureStatus,
     Transaction,
 )
@@ -171,7 +171,7 @@ class SolanaNode:
         for start in range(0, len(signatures), STATUSES_PER_CALL):
             chunk = list(signatures[start : start + STATUSES_PER_CALL])
             for signature, status in zip(chunk, self._statuses(chunk), strict=True):
-                checked = _item(messages.STATUS, status) if status is not None else None
+                checked = item_of(messages.STATUS, status) if status is not None else None
                 if isinstance(checked, SignatureStatus):
                     found[signature] = checked
         return found
@@ -210,10 +210,8 @@ class SolanaNode:
                 messages.ACCOUNTS, "getMultipleAccounts", chunk, options
             )
             if len(answer.value) != len(chunk):
-                raise RailUnavailableError(
-                    f"{self.description}: answered nonsense: getMultipleAccounts: value (length): "
-                    "check that it is a Solana node; the next run tries again"
-                )
+                problem = "getMultipleAccounts: value (length)"
+                raise nonsense(self.description, problem, messages.SERVER)
             slots.add(answer.context.slot)
             found |= {a: each for a, each in zip(chunk, answer.value, strict=True) if each}
         # Of different slots there is no common one: 0 is before everything.
@@ -221,7 +219,9 @@ class SolanaNode:
 
     def _answer(self, kind: Any, method: str, *params: Any) -> Any:
         answer = self._rpc.call(method, *params)
-        return messages.read_answer(kind, answer, method=method, node=self.description)
+        return read_answer(
+            kind, answer, method=method, node=self.description, server=messages.SERVER
+        )
 
     def _one_by_one(self, calls: Sequence[tuple[str, Any]]) -> list[Any]:
         """Asks singly, so that one transaction that makes the node fail keeps no other waiting."""
@@ -248,27 +248,18 @@ class SolanaNode:
                 return [None]
             return [self._statuses([each])[0] for each in signatures]
         if len(answer.value) != len(signatures):
-            raise RailUnavailableError(
-                f"{self.description}: answered nonsense: getSignatureStatuses: value (length): "
-                "check that it is a Solana node; the next run tries again"
-            )
+            problem = "getSignatureStatuses: value (length)"
+            raise nonsense(self.description, problem, messages.SERVER)
         return list(answer.value)
-
-
-def _item(kind: Any, value: Any) -> Any:
-    try:
-        return messages.read_item(kind, value)
-    except ShapeError as error:
-        return error
 
 
 def _listed(value: Any) -> Listed | ShapeError:
     """Returns an entry of a list; one of another shape may say whose it is."""
-    found: Listed | ShapeError = _item(messages.LISTED, value)
+    found: Listed | ShapeError = item_of(messages.LISTED, value)
     if isinstance(found, ShapeError) and isinstance(value, dict):
         signature = value.get("signature")
         if messages.is_signature(signature):
-            found.signature = str(signature)
+            found.item = str(signature)
     return found
 
 
@@ -277,7 +268,7 @@ def _transaction(answer: Any) -> Transaction | Unreadable | None:
         return None
     if isinstance(answer, RpcError):
         return Unreadable("refused:transaction", f"the node refuses it (code {answer.code})")
-    found = _item(messages.TRANSACTION, answer)
+    found = item_of(messages.TRANSACTION, answer)
     if isinstance(found, ShapeError):
         return Unreadable("unreadable:transaction", f"its shape is another: {found}")
     return found if isinstance(found, Transaction) else None

@@ -24,13 +24,13 @@ from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
 from masques_pipelines.rails.endpoint import bearer_headers, open_endpoint, parse_assets
 from masques_pipelines.rails.node import JsonRpc
 from masques_pipelines.rails.protocol import (
-    CLOSED,
     OPEN_MAX,
     Asset,
     BalanceReading,
     Cursor,
     FetchResult,
     Finding,
+    Found,
     Observation,
     OpenSettlement,
     OpenSettlements,
@@ -159,17 +159,7 @@ class SolanaRail:
         """
         self._check_cluster()
         at = position_of(cursor)
-        held_slot, held = self._node.balances(
-            [each.address for each in self._accounts], self._config.finality
-        )
-        final = self._node.slot(self._config.finality, held_slot)
-        # Up to the slot of the balances, so that both say the same of every payment.
-        seen = _Fetch(
-            final_slot=held_slot or final,
-            head_slot=self._node.slot("confirmed", final),
-            holders={address: owner for address, (_, owner, _) in held.items()},
-            ours=self._ours(at),
-        )
+        held_slot, held, seen = self._begin(at)
         floor = self._floor(at, seen)
         is_whole = at.walk is None
         if is_whole:
@@ -208,6 +198,47 @@ class SolanaRail:
             balances=balances,
             notes=seen.notes,
         )
+
+    def replay(self, rejected: Sequence[Rejected], cursor: Cursor | None) -> Found:
+        """Reads the transactions again that were rejected.
+
+        Raises:
+            RailUnavailableError, RailRefusedError: as `fetch`.
+        """
+        self._check_cluster()
+        at = position_of(cursor)
+        _, _, seen = self._begin(at)
+        self._floor(at, seen)
+        named = {each.key: each.source.removeprefix(f"{self.network}/") for each in rejected}
+        signatures = sorted({name for name in named.values() if is_signature(name)})
+        answers = dict(zip(signatures, self._node.transactions(signatures), strict=True))
+        still: list[Rejected] = []
+        for each in rejected:
+            signature = named[each.key]
+            if signature not in answers:
+                still.append(each)
+                continue
+            slot = _slot_of(each)
+            expected = Expected(signature, slot or UNKNOWN_SLOT)
+            problem = self._observe(seen, answers[signature], expected, None)
+            if problem is not None:
+                still.append(self._rejected(signature, problem.reason, problem.problem, slot))
+        return Found(observations=seen.observations, rejected=still)
+
+    def _begin(self, at: Position) -> tuple[int, dict[str, tuple[str, str, int]], _Fetch]:
+        """Returns the slot of our balances, the balances, and a fetch that is not before it."""
+        held_slot, held = self._node.balances(
+            [each.address for each in self._accounts], self._config.finality
+        )
+        final = self._node.slot(self._config.finality, held_slot)
+        # Up to the slot of the balances, so that both say the same of every payment.
+        seen = _Fetch(
+            final_slot=held_slot or final,
+            head_slot=self._node.slot("confirmed", final),
+            holders={address: owner for address, (_, owner, _) in held.items()},
+            ours=self._ours(at),
+        )
+        return held_slot, held, seen
 
     def _check_cluster(self) -> None:
         """Checks the cluster once, and derives our accounts by the programs of the mints."""
@@ -336,9 +367,10 @@ class SolanaRail:
         page = [each for each in entries if isinstance(each, Listed)]
         for number, each in enumerate(entries):
             if not isinstance(each, Listed):
-                self._reject(seen, f"{address}/{number}", "unreadable:listed", str(each), None)
-                if each.signature and len(at.waiting) < WAITING_MAX:
-                    at.waiting[each.signature] = [UNKNOWN_SLOT, 1]
+                name = each.item or f"{address}/{number}"
+                self._reject(seen, name, "unreadable:listed", str(each), None)
+                if each.item and len(at.waiting) < WAITING_MAX:
+                    at.waiting[each.item] = [UNKNOWN_SLOT, 1]
         if place and (not page or page[0].signature != place[1]):
             return None
         slots = [each.slot for each in page]
@@ -419,11 +451,14 @@ class SolanaRail:
         seen.count("waiting")
 
     def _reject(self, seen: _Fetch, name: str, reason: str, problem: str, slot: int | None) -> None:
-        raw = json.dumps({"slot": slot, "problem": problem[:200]})
-        seen.rejected.append(Rejected(f"{self.network}/{name}", 1, reason, raw))
+        seen.rejected.append(self._rejected(name, reason, problem, slot))
         detail = f"{name}: {problem[:200]}: its payment is not recorded"
         found = solana_transfer(self.network, name, "")
         seen.findings.append(Finding(found, "unreadable", detail, NAME))
+
+    def _rejected(self, name: str, reason: str, problem: str, slot: int | None) -> Rejected:
+        raw = json.dumps({"slot": slot, "problem": problem[:200]})
+        return Rejected(f"{self.network}/{name}", 1, reason, raw)
 
     def _observe(
         self,
@@ -539,11 +574,11 @@ class SolanaRail:
         """Resolves an announcement whose transaction succeeded and did not do what it says."""
         latest = each.latest
         if any(one.tx_hash == latest.tx_hash for one in seen.observations):
-            return self._unknown(each, "recorded_under_transaction")
+            return each.closed("recorded_under_transaction")
         if latest.direction == "in" and latest.to_address not in self._config.treasury:
-            return self._unknown(each, "receiver_is_not_ours")
+            return each.closed("receiver_is_not_ours")
         if is_paid_elsewhere(found, latest.to_address, latest.asset):
-            return self._unknown(each, "paid_another_account")
+            return each.closed("paid_another_account")
         return replace(
             latest,
             source="chain",
@@ -564,7 +599,7 @@ class SolanaRail:
                 return None
             # Asked once more in another way: the indexes of statuses and of history differ.
             is_known = self._node.transaction(latest.tx_hash) is not None
-            return None if is_known else self._unknown(each, "forked_away", is_on_chain=False)
+            return None if is_known else each.closed("forked_away", block_height=None)
         announced_s = latest.timestamp_ns // 10**9
         if (
             final_time_s is None
@@ -573,22 +608,8 @@ class SolanaRail:
         ):
             return None
         if latest.tx_hash and not is_signature(latest.tx_hash):
-            return self._unknown(each, "not_a_signature")
-        return self._unknown(each, "transaction_not_found" if latest.tx_hash else "never_sent")
-
-    @staticmethod
-    def _unknown(each: OpenSettlement, reason: str, *, is_on_chain: bool = True) -> Observation:
-        """Closes a settlement without proof of anything; what is seen later opens it again."""
-        latest = each.latest
-        return replace(
-            latest,
-            source="chain",
-            status="unknown",
-            failure_reason=reason,
-            block_height=latest.block_height if is_on_chain else None,
-            confirmations=0,
-            attributes={**latest.attributes, CLOSED: reason},
-        )
+            return each.closed("not_a_signature")
+        return each.closed("transaction_not_found" if latest.tx_hash else "never_sent")
 
     def _readings(
         self,
@@ -622,6 +643,15 @@ def _units_of(account: Account, held: Mapping[str, tuple[str, str, int]]) -> int
     """Returns what an account of ours holds; one that was given away holds nothing of ours."""
     mint, owner, units = held.get(account.address, (account.mint.address, account.owner, 0))
     return units if (mint, owner) == (account.mint.address, account.owner) else 0
+
+
+def _slot_of(rejected: Rejected) -> int | None:
+    """Returns the slot that a transaction was listed with, None when it was not known."""
+    try:
+        slot = json.loads(rejected.raw).get("slot")
+    except (ValueError, AttributeError):
+        return None
+    return slot if isinstance(slot, int) else None
 
 
 @contextlib.contextmanager
@@ -659,7 +689,6 @@ DESCRIPTOR: Final = RailDescriptor(
     open=_open,
     network=lambda settings: settings.solana.network,
     position=lambda cursor: int(cursor["floor"]),
-    endpoint_variable="MASQUES_SOLANA_RPC_URL",
     endpoint=lambda settings: settings.solana.url,
     rewind=rewound,
     assets=_assets,

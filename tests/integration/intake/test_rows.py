@@ -48,6 +48,7 @@ def test_a_row_of_each_table_arrives_exactly(warehouse: Warehouse, zone: Zone) -
             "paid",
             f"{4:032x}",
             f"{4:016x}",
+            "landing",
             noon_ns + 3_123_456_789,
         )
     ]
@@ -68,6 +69,7 @@ def test_a_row_of_each_table_arrives_exactly(warehouse: Warehouse, zone: Zone) -
             "",
             uuid.UUID(made_id(0, 5)),
             uuid.UUID(made_id(3, 4)),
+            "landing",
             noon_ns + 3_123_456_789,
             noon_ns + 63_123_456_789,
         )
@@ -84,6 +86,7 @@ def test_a_row_of_each_table_arrives_exactly(warehouse: Warehouse, zone: Zone) -
             {"wallet": "0xabc"},
             "active",
             "",
+            "landing",
             noon_ns + 123_456_789,
             noon_ns + 3_123_456_789,
         )
@@ -101,6 +104,7 @@ def test_a_row_of_each_table_arrives_exactly(warehouse: Warehouse, zone: Zone) -
             "session",
             made_id(3, 3),
             {"counterparty_id": made_id(1, 2)},
+            "landing",
             noon_ns + 3_123_456_789,
         )
     ]
@@ -204,6 +208,9 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("api_requests", {"timestamp": "12:30"}, "bad_timestamp:timestamp"),  # not today
     ("api_requests", {"timestamp": f"{NOON:%Y-%m-%d}T25:00:00Z"}, "bad_timestamp:timestamp"),
     ("api_requests", {"timestamp": "2026-02-31T00:00:00Z"}, "bad_timestamp:timestamp"),
+    ("api_requests", {"timestamp": f"{NOON:%Y-%m}-00T00:00:00Z"}, "bad_timestamp:timestamp"),
+    ("api_requests", {"timestamp": f"{NOON:%Y-%m}-32T00:00:00Z"}, "bad_timestamp:timestamp"),
+    ("masque_sessions", {"doffed_at": f"{NOON:%Y-%m}-00T00:00:00Z"}, "bad_timestamp:doffed_at"),
     (
         "api_requests",
         {"timestamp": at(0, "1234567891")},
@@ -218,6 +225,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("api_requests", {"status_code": 65_536}, "bad_integer:status_code"),
     ("api_requests", {"price_usd": "0.0000001"}, "bad_decimal:price_usd"),  # would be lost
     ("api_requests", {"price_usd": "12,50"}, "bad_decimal:price_usd"),
+    ("api_requests", {"price_usd": "-0.5"}, "bad_decimal:price_usd"),
     ("api_requests", {"price_usd": "1000000000000"}, "bad_decimal:price_usd"),
     ("api_requests", {"payment_status": "PAID"}, "unknown_payment_status"),
     ("api_requests", {"trace_id": "xyz"}, "bad_trace_id:trace_id"),
@@ -237,6 +245,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("masque_sessions", {"client_info": "cli"}, "bad_map:client_info"),
     ("reputation_events", {"category": "luck"}, "unknown_category"),
     ("reputation_events", {"score_delta": "high"}, "bad_number:score_delta"),
+    ("reputation_events", {"score_delta": "1e-400"}, "bad_number:score_delta"),  # would be 0
     ("reputation_events", {"confidence": "nan"}, "bad_number:confidence"),
     ("reputation_events", {"reference_type": "rumour"}, "unknown_reference_type"),
 ]
@@ -336,3 +345,34 @@ def test_sessions_merge_and_findings_are_found_and_go_away(
             "ns": 60 * 10**9,
         }
     ]
+
+
+def test_one_moment_has_many_spellings_and_a_zero_one_sign(
+    warehouse: Warehouse, zone: Zone
+) -> None:
+    day = f"{NOON:%Y-%m-%d}"
+    spellings = [
+        f"{day}T12:00:00Z",
+        f"{day}t12:00:00z",
+        f"{day} 12:00:00+00",
+        f"{day} 12:00:00.000000+00",
+        f"{day} 14:30:00+0230",
+        f"{day} 09:00:00-03",
+        f"{day}T12:00Z",
+        str(int(NOON.timestamp())),
+        f"{int(NOON.timestamp())}000",
+    ]
+    zone.drop(
+        "reputation_events/a.ndjson",
+        ndjson(
+            [
+                {**event(n), "timestamp": text, "score_delta": "-0.0" if n % 2 else "0"}
+                for n, text in enumerate(spellings)
+            ]
+        ),
+    )
+    assert counts(zone.load(warehouse, "reputation_events"))["loaded"] == len(spellings)
+    assert warehouse.rows(
+        "SELECT DISTINCT toUnixTimestamp64Nano(timestamp), toString(score_delta) "
+        "FROM masques.reputation_events"
+    ) == [(int(NOON.timestamp()) * 10**9, "0")]

@@ -421,7 +421,7 @@ class TestFailingInMidUse:
             with caplog.at_level(logging.INFO):
                 assert source.change_events(0).data == wanted
 
-        evicted = [r for r in caplog.records if "going on in a new one" in r.getMessage()]
+        evicted = [r for r in caplog.records if "continuing in a new one" in r.getMessage()]
         assert len(evicted) == 2
 
     def test_two_threads_at_once_are_refused(

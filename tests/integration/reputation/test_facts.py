@@ -9,6 +9,7 @@ import pytest
 from masques_pipelines.reputation.facts import write_facts
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.errors import WarehousePermanentError
+from tests.support.campaign import rounds
 from tests.support.reputation_generated import generated_world
 from tests.support.reputation_world import (
     Event,
@@ -52,7 +53,7 @@ def staged(world: World, dice: random.Random) -> list[World]:
     return stages
 
 
-@pytest.mark.parametrize("seed", [11, 12])
+@pytest.mark.parametrize("seed", range(11, 11 + rounds(1)))
 def test_what_is_new_makes_of_the_facts_what_everything_makes(
     warehouse: Warehouse, seed: int
 ) -> None:

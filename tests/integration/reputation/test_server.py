@@ -126,7 +126,7 @@ def test_a_server_that_dies_in_a_refresh_keeps_the_scores(tmp_path: Path) -> Non
                 "INSERT INTO masques.reputation_events (event_id, timestamp, identity_id, "
                 "category, score_delta, confidence) SELECT generateUUIDv4(), "
                 "now64(9) - INTERVAL number % 80 DAY, generateUUIDv4(), 'economic', 1, 1 "
-                "FROM numbers(200000)"
+                "FROM numbers(100000)"
             )
             write_facts(server)
             refresh_scores(server)
@@ -141,7 +141,7 @@ def test_a_server_that_dies_in_a_refresh_keeps_the_scores(tmp_path: Path) -> Non
         with connected(front) as server:
             assert (server.row(scores), server.row(LEFTOVERS)) == (before, (1, 10))
             refreshed = refresh_scores(server)
-            assert (refreshed.leftovers, refreshed.identities) == (1, 200_000)
+            assert (refreshed.leftovers, refreshed.identities) == (1, 100_000)
             assert server.row(LEFTOVERS) == (0, 9)
 
 
