@@ -671,12 +671,12 @@ WITH
     known AS
     (
         SELECT
-            *,
+            rail, network, asset, block, read_at, address, currency, held, flowed, lines, why,
             dense_rank() OVER (PARTITION BY rail, network, asset ORDER BY block, read_at) AS reading
         FROM
         (
             SELECT
-                *,
+                rail, network, asset, block, read_at, address, currency, held, flowed, lines, why,
                 max(why) OVER (PARTITION BY rail, network, asset, block, read_at) AS reading_why
             FROM parts
         )
@@ -694,7 +694,7 @@ WITH
         FROM
         (
             SELECT
-                *,
+                rail, network, asset, block, read_at, address, currency, held, flowed, lines, why, reading,
                 reading - row_number() OVER
                     (PARTITION BY rail, network, asset, address, lines ORDER BY reading) AS span
             FROM known
@@ -745,7 +745,9 @@ WITH
                 last_reading < newest_reading)) AS dropped_addresses
         FROM
         (
-            SELECT *, max(last_reading) OVER (PARTITION BY rail, network, asset) AS newest_reading
+            SELECT
+                rail, network, asset, address, currency, first_reading, last_reading, first, last,
+                max(last_reading) OVER (PARTITION BY rail, network, asset) AS newest_reading
             FROM spans
         ) AS p
         GROUP BY rail, network, asset
