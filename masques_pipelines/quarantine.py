@@ -22,9 +22,9 @@ WHOLE_FILE: Final = 0
 # What to do about the entries of tables that no replay of the intake loads, by table.
 REMEDIES: Final = {
     "settlements": (
-        "deliver a corrected line in another file of settlement_journal/, or let a rail read again "
-        "with `masques rails rewind` (`masques rails rewind journal 0` after a token was added); "
-        "then `masques intake quarantine discard --table settlements`"
+        "`masques rails replay` reads them again, after a token was added or the node answers; "
+        "what it cannot find again a rail reads after `masques rails rewind`: then `masques intake "
+        "quarantine discard --table settlements`"
     ),
     "exchange_rates": (
         "correct the file in exchange_rates/: the next run of the scores reads it again and closes "
@@ -42,6 +42,10 @@ _FILES_OF_PATHS: Final = """SELECT source, line_no
         FROM masques_ops.quarantine FINAL
         WHERE table_name = {table_name:String} AND line_no = 0
             AND replaceRegexpOne(source, '@[0-9a-f]{8}$', '') IN {paths:Array(String)}"""
+_GIVEN_LINES: Final = """SELECT source, line_no
+        FROM masques_ops.quarantine FINAL
+        WHERE table_name = {table_name:String} AND (source, line_no) IN
+            (SELECT arrayJoin(arrayZip({sources:Array(String)}, {lines:Array(UInt64)})))"""
 _OTHER_LINES: Final = """SELECT source, line_no
         FROM masques_ops.quarantine FINAL
         WHERE table_name = {table_name:String} AND source = {source:String}
@@ -74,12 +78,14 @@ class Selection:
         reason: A reason as it is listed, or its kind: `bad_uuid` for all of `bad_uuid:<field>`.
         source: A file as it is listed.
         state: One of STATES.
+        source_prefix: How the files begin.
     """
 
     table_name: str = ""
     reason: str = ""
     source: str = ""
     state: str = OPEN
+    source_prefix: str = ""
 
     def parameters(self, **others: Any) -> dict[str, Any]:
         """Returns the parameters of the statements in sql/quarantine/ that read a selection."""
@@ -147,6 +153,14 @@ def close_selected(
 def close_files(warehouse: Warehouse, table_name: str, paths: Iterable[str]) -> None:
     """Closes the entries of whole files, in whatever version they came under these paths."""
     close_selected(warehouse, table_name, _FILES_OF_PATHS, {"paths": sorted(paths)})
+
+
+def close_entries(warehouse: Warehouse, table_name: str, keys: Iterable[tuple[str, int]]) -> None:
+    """Closes the open entries with these sources and lines."""
+    found = list(keys)
+    if found:
+        lines = {"sources": [key[0] for key in found], "lines": [key[1] for key in found]}
+        close_selected(warehouse, table_name, _GIVEN_LINES, lines)
 
 
 def close_lines(

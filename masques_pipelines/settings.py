@@ -85,6 +85,7 @@ class Settings:
     ledger_chart: Path | None
     landing_url: str = field(repr=False)
     intake_bad_share_max: float
+    landing_channels: Path | None
     base: RailSettings
     solana: RailSettings
     lightning: RailSettings
@@ -181,6 +182,11 @@ class Variables(BaseSettings):
         None,
         description="Where producers deliver files: a folder or any fsspec URL; "
         "$MASQUES_HOME/landing when unset.",
+    )
+    landing_channels: _File | None = Field(
+        None,
+        description="YAML file: who delivers where in the landing zone, and what they may write; "
+        "one channel when unset.",
     )
     intake_bad_share_max: Annotated[float, Field(ge=0, le=1)] = Field(
         0.05, description="Share of bad rows, 0 to 1, above which the intake's check fails."
@@ -297,6 +303,7 @@ def _settings(read: Variables) -> Settings:
         ledger_chart=read.ledger_chart,
         landing_url=read.landing_url or str(read.home / "landing"),
         intake_bad_share_max=read.intake_bad_share_max,
+        landing_channels=read.landing_channels,
         base=RailSettings(
             url=read.base_rpc_url,
             network=read.base_network,

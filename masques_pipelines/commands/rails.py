@@ -12,6 +12,7 @@ from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.rails import catalog
 from masques_pipelines.rails.payer_addresses import Payer
 from masques_pipelines.rails.payer_addresses import register as register_payer
+from masques_pipelines.rails.replay import replay as replay_rails
 from masques_pipelines.rails.rewind import rewind as rewind_rail
 from masques_pipelines.rails.status import check_lines, status_lines
 from masques_pipelines.warehouse.sql import sql
@@ -25,7 +26,7 @@ def _with(capability: str) -> Callable[[click.Context, click.Parameter, str], st
 
     def check(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
         names = [each.name for each in catalog.RAILS if getattr(each, capability) is not None]
-        if value not in names:
+        if value and value not in names:
             raise click.BadParameter(f"{value!r} is not one of {', '.join(names)}")
         return value
 
@@ -79,6 +80,27 @@ def rewind(rail: str, position: int) -> None:
     with opened_warehouse(settings, "rails rewind", writes=True) as warehouse:
         before = rewind_rail(warehouse, settings, rail, position)
     click.echo(f"{rail}: was at {unit} {before:,}; the next run continues from {unit} {position:,}")
+
+
+@rails.command()
+@click.option("--rail", default="", callback=_with("open"), help="Only this rail.")
+@click.option("--reason", default="", help="Only this reason, or this kind of reasons.")
+@click.pass_context
+def replay(context: click.Context, rail: str, reason: str) -> None:
+    """Read again what the rails put into quarantine, after its cause is gone.
+
+    What is settled is recorded and linked, and its entry closed. `masques intake quarantine show
+    --table settlements` shows the entries. The exit code is 1 when a rail cannot be read.
+    """
+    settings = command_settings()
+    with opened_warehouse(settings, "rails replay", writes=True) as warehouse:
+        done = replay_rails(warehouse, settings, rail=rail, reason=reason)
+        for each in done:
+            left = each.tried - each.closed
+            text = f"tried {each.tried:,}, closed {each.closed:,}, {left:,} open"
+            problem = f"; not read: {each.problem}" if each.problem else ""
+            click.echo(f"{each.rail:10} {text}, {each.revisions:,} rows written{problem}")
+    context.exit(1 if any(each.problem for each in done) else 0)
 
 
 @rails.command()

@@ -53,6 +53,7 @@ class RailDescriptor:
             first fetch.
         network: The other part of the cursor's key: CAIP-2 id, or '' for what has no network.
         position: The position of a cursor.
+        rejected_from: How the sources of what it rejects begin; None for its network.
         endpoint: The value of the setting that switches the rail on.
         rewind: A cursor that reads again from an earlier position; None where that cannot be done.
         assets: The tokens that count as money, by (network, address).
@@ -67,6 +68,7 @@ class RailDescriptor:
     open: Callable[[RailContext], AbstractContextManager[Rail]]
     network: Callable[[Settings], str]
     position: Callable[[Cursor], int]
+    rejected_from: Callable[[Settings], str] | None = None
     endpoint: Callable[[Settings], str | None] = lambda _settings: None
     rewind: Callable[[Cursor, int], Cursor] | None = None
     assets: Callable[[Settings], Mapping[tuple[str, str], Asset]] = no_assets

@@ -10,10 +10,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from masques_pipelines.rails import evidence, revisions
-from masques_pipelines.rails.protocol import Cursor, FetchResult, Observation, Rail, Rejected
+from masques_pipelines.rails.protocol import (
+    Cursor,
+    FetchResult,
+    Found,
+    Observation,
+    Rail,
+    Rejected,
+)
 from masques_pipelines.warehouse.client import Warehouse
 
 # A run with more to do than this leaves the time to the other rails and continues at the next tick.
@@ -110,7 +117,7 @@ def ingest(
     cursor = read_cursor(warehouse, rail.name, rail.network)
     read_to_ns = done.read_to_ns = read_until(warehouse, rail.name, rail.network)
     while done.fetches < fetches_max and not done.is_caught_up:
-        fetched = _redacted(rail.fetch(cursor), redact)
+        fetched = redacted(rail.fetch(cursor), redact)
         before_write()
         _write(warehouse, rail, fetched, done)
         if fetched.read_to_ns is not None:
@@ -138,39 +145,65 @@ def ingest(
 
 def _write(warehouse: Warehouse, rail: Rail, fetched: FetchResult, done: RailRun) -> None:
     """Writes all that a fetch found; the cursor comes after it."""
-    seen, untimed = _timed(fetched.observations, rail.description)
-    current = revisions.current_revisions(warehouse, (each.settlement_id for each in seen))
-    changes = revisions.changes_of(seen, current)
-    changes = replace(changes, findings=[*changes.findings, *fetched.findings])
     now = datetime.now(UTC)
-    rejected = [*fetched.rejected, *untimed]
-    revisions.quarantine(warehouse, rejected)
-    revisions.append(warehouse, changes, now=now)
-    evidence.write_events(warehouse, fetched.events, now=now)
+    written = write_found(warehouse, fetched, now=now)
     # After the settlements: a balance that is there without its settlements would be a difference.
     evidence.write_balances(warehouse, (rail.name, rail.network), fetched.balances, now=now)
-    done.observations += len(seen)
-    done.revisions += len(changes.revisions)
-    done.findings += len(changes.findings)
-    done.rejected += len(rejected)
+    done.observations += written.observations
+    done.revisions += written.revisions
+    done.findings += written.findings
+    done.rejected += len(written.rejected)
 
 
-def _redacted(fetched: FetchResult, redact: Callable[[str], str]) -> FetchResult:
-    """Returns a fetch whose texts of the outside hold none of our own secrets."""
+@dataclass(frozen=True)
+class Written:
+    """What was written of what a rail found.
+
+    Attributes:
+        observations: Observations that may be rows.
+        revisions: Rows appended.
+        findings: Contradictions recorded.
+        rejected: Rows of the quarantine.
+    """
+
+    observations: int
+    revisions: int
+    findings: int
+    rejected: Sequence[Rejected]
+
+
+def write_found(warehouse: Warehouse, found: Found, *, now: datetime) -> Written:
+    """Writes what a rail found, in a fetch or in a replay; writing it again changes nothing."""
+    seen, untimed = _timed(found.observations)
+    current = revisions.current_revisions(warehouse, (each.settlement_id for each in seen))
+    changes = revisions.changes_of(seen, current)
+    changes = replace(changes, findings=[*changes.findings, *found.findings])
+    rejected = [*found.rejected, *untimed]
+    revisions.quarantine(warehouse, rejected)
+    revisions.append(warehouse, changes, now=now)
+    evidence.write_events(warehouse, found.events, now=now)
+    return Written(len(seen), len(changes.revisions), len(changes.findings), rejected)
+
+
+F = TypeVar("F", bound=Found)
+
+
+def redacted(found: F, redact: Callable[[str], str]) -> F:
+    """Returns what a rail found with none of our own secrets in the texts of the outside."""
+    if isinstance(found, FetchResult):
+        balances = [replace(each, problem=redact(each.problem)) for each in found.balances]
+        found = replace(found, balances=balances)
     return replace(
-        fetched,
+        found,
         rejected=[
             replace(each, reason=redact(each.reason), raw=redact(each.raw))
-            for each in fetched.rejected
+            for each in found.rejected
         ],
-        findings=[replace(each, detail=redact(each.detail)) for each in fetched.findings],
-        balances=[replace(each, problem=redact(each.problem)) for each in fetched.balances],
+        findings=[replace(each, detail=redact(each.detail)) for each in found.findings],
     )
 
 
-def _timed(
-    observations: Sequence[Observation], source: str
-) -> tuple[list[Observation], list[Rejected]]:
+def _timed(observations: Sequence[Observation]) -> tuple[list[Observation], list[Rejected]]:
     """Returns the observations that have a time, and the others for the quarantine.
 
     A rail resolves an unknown time or waits for it; this is the last line before the retention,
@@ -189,7 +222,7 @@ def _timed(
                 "timestamp_ns": str(each.timestamp_ns)[:40],
             }
         )
-        where = f"{source} {each.settlement_id}"
+        where = f"{each.network}/{each.tx_hash[:100] or each.settlement_id}"
         untimed.append(Rejected(where, 1, "out_of_range:timestamp", raw))
     return seen, untimed
 

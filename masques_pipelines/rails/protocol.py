@@ -6,7 +6,7 @@ the same cursor against the same chain gives the same observations.
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final, Literal, Protocol
 
@@ -196,6 +196,18 @@ class OpenSettlement:
         """Identity of the payment."""
         return self.latest.settlement_id
 
+    def closed(self, reason: str, **changes: Any) -> Observation:
+        """Returns it as closed without proof of anything; what is seen later opens it again."""
+        return replace(
+            self.latest,
+            source="chain",
+            status="unknown",
+            failure_reason=reason,
+            confirmations=0,
+            attributes={**self.latest.attributes, CLOSED: reason},
+            **changes,
+        )
+
 
 class OpenSettlements(Protocol):
     """Called by a rail in each fetch: its settlements in the warehouse that are still open."""
@@ -223,6 +235,9 @@ def nothing_recorded(_first: int, _last: int) -> Sequence[OpenSettlement]:
 class Rejected:
     """Something that looks like a payment and cannot be a row; it goes to quarantine.
 
+    Its source begins with the rail's network (the journal's with its folder), so that
+    `masques rails replay` finds the rail that reads it again.
+
     Attributes:
         source: Where it came from, precise enough to find it again.
         line_no: Position in the source, from 1.
@@ -234,6 +249,11 @@ class Rejected:
     line_no: int
     reason: str
     raw: str
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What identifies it in quarantine."""
+        return self.source, self.line_no
 
 
 @dataclass(frozen=True)
@@ -332,35 +352,44 @@ class JournalEvent:
     transaction_ids: tuple[uuid.UUID, ...] = ()
 
 
-@dataclass(frozen=True)
-class FetchResult:
-    """The result of one fetch.
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a rail found: in a fetch, or in what was rejected before and is read again.
 
     Attributes:
         observations: In the order of the rail.
+        rejected: What cannot be a row.
+        findings: Contradictions that the rail itself sees.
+        events: Lines of the journal as facts.
+    """
+
+    observations: Sequence[Observation]
+    rejected: Sequence[Rejected] = ()
+    findings: Sequence[Finding] = ()
+    events: Sequence[JournalEvent] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchResult(Found):
+    """The result of one fetch.
+
+    Attributes:
         cursor: Where the next fetch continues.
         is_caught_up: Whether there is nothing more to fetch now.
         position: Height, slot or index of the cursor, for people and plots.
         behind: Distance to the rail's head, in the same unit.
-        rejected: What cannot be a row.
-        findings: Contradictions that the rail itself sees.
         read_to_ns: Block time of the newest block that was read to its finality (of LND the time
             of the answer), never this machine's clock; None when this fetch does not know it.
         balances: What the node says that we have, at the block that the fetch ends at.
-        events: Lines of the journal as facts.
         notes: Counts worth plotting (zero-value transfers skipped …).
     """
 
-    observations: Sequence[Observation]
     cursor: Cursor
     is_caught_up: bool
     position: int
     behind: int
-    rejected: Sequence[Rejected] = ()
-    findings: Sequence[Finding] = ()
     read_to_ns: int | None = None
     balances: Sequence[BalanceReading] = ()
-    events: Sequence[JournalEvent] = ()
     notes: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -387,5 +416,16 @@ class Rail(Protocol):
 
         Raises:
             RailUnavailableError, RailRefusedError: Nothing was fetched; the cursor stays.
+        """
+        ...
+
+    def replay(self, rejected: Sequence[Rejected], cursor: Cursor | None) -> Found:
+        """Reads again, as `fetch` does, what was rejected before the cursor.
+
+        What is still rejected, or cannot be found any more, is rejected in the result under its
+        source and line; everything else is settled.
+
+        Raises:
+            RailUnavailableError, RailRefusedError: Nothing was read.
         """
         ...

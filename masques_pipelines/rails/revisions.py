@@ -40,6 +40,8 @@ from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 
 IDS_PER_QUERY: Final = 1_000
+# The table that entries of the rails in quarantine were meant for.
+QUARANTINED: Final = "settlements"
 
 # Bitcoin's first block, and the last year that DateTime64(9) holds: a time outside is not a time of
 # a payment. Written as 1970 a row would be deleted by the retention of its table at the insert.
@@ -361,7 +363,7 @@ def open_settlements(
     """Returns open settlements of a rail by id, from the one after `after` around the circle."""
     parameters = {"rail": rail, "after": after, "limit": limit}
     records = warehouse.records(sql("rails/open_settlements"), parameters)
-    return [_open_of(_revision_of(record).seen) for record in records]
+    return [open_of(_revision_of(record).seen) for record in records]
 
 
 def recorded_settlements(
@@ -371,7 +373,7 @@ def recorded_settlements(
     records = warehouse.records(
         sql("rails/recorded_settlements"), {"rail": rail, "first": first, "last": last}
     )
-    return [_open_of(_revision_of(record).seen) for record in records]
+    return [open_of(_revision_of(record).seen) for record in records]
 
 
 def append(warehouse: Warehouse, changes: Changes, *, now: datetime) -> None:
@@ -411,7 +413,7 @@ def quarantine(warehouse: Warehouse, rejected: Sequence[Rejected]) -> None:
     """Puts what cannot be a row into quarantine."""
     put(
         warehouse,
-        "settlements",
+        QUARANTINED,
         [Entry(each.source, each.line_no, each.reason, each.raw.encode()) for each in rejected],
     )
 
@@ -449,7 +451,8 @@ def _revision_of(record: Mapping[str, Any]) -> Revision:
     )
 
 
-def _open_of(latest: Observation) -> OpenSettlement:
+def open_of(latest: Observation) -> OpenSettlement:
+    """Returns an open settlement as its rail gets it, with the deadline that it can read."""
     deadline = latest.attributes.get(DEADLINE, "")
     is_time = deadline.isascii() and deadline.isdigit() and len(deadline) <= _DEADLINE_DIGITS_MAX
     return OpenSettlement(latest=latest, deadline_s=int(deadline) if is_time else None)

@@ -133,12 +133,8 @@ def _run(
         recorded = partial(recorded_settlements, warehouse, name)
         with catalog.open_rail(settings, name, open_now, recorded) as rail:
             run = ingest(warehouse, rail, before_write=lease.hold, redact=redact)
-    except _RAIL_ERRORS as error:
-        return _failed(name, network, redact(str(error)))
-    except MasquesError:
-        raise  # the warehouse, or the lease
     except Exception as error:  # noqa: BLE001 - whatever it is, the other rails are read
-        return _failed(name, network, unexpected(error))
+        return _failed(name, network, problem_of(error, redact))
     logger.info(
         "%s: %d revisions from %d observations, at %s (%s behind), %d calls in %.1f s",
         *(name, run.revisions, run.observations, f"{run.position:,}", f"{run.behind:,}"),
@@ -151,6 +147,19 @@ def _failed(name: str, network: str, problem: str) -> RailOutcome:
     # The reason at ERROR, where a filter of the log finds it.
     logger.error("%s failed: %s", name, problem)
     return RailOutcome(name, network=network, error=problem)
+
+
+def problem_of(error: Exception, redact: Redactor) -> str:
+    """Returns why one rail cannot be read, in one line.
+
+    Raises:
+        MasquesError: The error is of the warehouse or the lease: it stops all rails.
+    """
+    if isinstance(error, _RAIL_ERRORS):
+        return redact(str(error))
+    if isinstance(error, MasquesError):
+        raise error
+    return unexpected(error)
 
 
 def unexpected(error: Exception) -> str:

@@ -6,4 +6,5 @@ WHERE ({table_name:String} = '' OR table_name = {table_name:String})
     AND ({reason:String} = '' OR reason = {reason:String}
         OR startsWith(reason, concat({reason:String}, ':')))
     AND ({source:String} = '' OR source = {source:String})
+    AND ({source_prefix:String} = '' OR startsWith(source, {source_prefix:String}))
     AND ({state:String} = '' OR state = {state:String})

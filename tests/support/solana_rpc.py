@@ -86,6 +86,14 @@ class Solana:
         self._set(address, data, 2_039_280)
         return address
 
+    def give_away(self, owner: str, receiver: str) -> None:
+        """Makes another wallet the owner of a wallet's token account, as SetAuthority does."""
+        account = self.svm.get_account(Pubkey.from_string(token_account(owner)))
+        assert account is not None
+        data = bytearray(account.data)
+        data[32:64] = bytes(Pubkey.from_string(receiver))
+        self._set(token_account(owner), bytes(data), account.lamports)
+
     def airdrop(self, owner: str) -> None:
         self.svm.airdrop(Pubkey.from_string(owner), 10_000_000_000)
 
@@ -270,6 +278,8 @@ class Solana:
 
     def _get_first_available_block(self) -> int:
         return self.first_available
+
+    _minimum_ledger_slot = _get_first_available_block
 
     def _simulate_transaction(self, encoded: str, options: Any = None) -> Any:
         transaction = VersionedTransaction.from_bytes(base64.b64decode(encoded))

@@ -1,7 +1,6 @@
 """Solana and LND without a network, whose answers a test changes on their way."""
 
 import json
-import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -62,37 +61,3 @@ def lnd_node(lnd: FakeLnd, spoil: Spoil = truth) -> HttpNode:
 def _node(answer: Callable[[httpx2.Request], httpx2.Response]) -> HttpNode:
     client = httpx2.Client(transport=httpx2.MockTransport(answer))
     return HttpNode(client, "http://node.test", "http://node.test", sleep=lambda _s: None)
-
-
-ODD: tuple[Any, ...] = (
-    None, True, -1, 0, 2**63, 10**30, 1.5, "", "²", "9" * 5_000, "zz", "\ud800", "x" * 10_000,
-    [], [[]], {}, {"a": 1}, [None],
-)  # fmt: skip
-
-
-def mutated(answer: Any, chance: random.Random) -> Any:
-    """Returns an answer with one odd, missing or extra value somewhere in it."""
-    spots = list(_spots(answer))
-    if not spots:
-        return chance.choice(ODD)
-    copy = json.loads(json.dumps(answer))
-    place = chance.choice(spots)
-    inner = copy
-    for key in place[:-1]:
-        inner = inner[key]
-    if chance.random() < 0.2:
-        del inner[place[-1]]
-    else:
-        inner[place[-1]] = chance.choice(ODD)
-    return copy
-
-
-def _spots(value: Any, place: tuple[Any, ...] = ()) -> Any:
-    items: Any = ()
-    if isinstance(value, dict):
-        items = value.items()
-    elif isinstance(value, list):
-        items = enumerate(value)
-    for key, each in items:
-        yield (*place, key)
-        yield from _spots(each, (*place, key))

@@ -3,11 +3,12 @@
 from typing import Final
 
 from masques_pipelines.money import is_representable, whole_units
-from masques_pipelines.rails.base.messages import Header, ShapeError, parse_or_none, word
+from masques_pipelines.rails.answers import ShapeError, item_or_none
+from masques_pipelines.rails.base.messages import Header, word
 from masques_pipelines.rails.base.transfers import BALANCE_OF, address_topic
 from masques_pipelines.rails.base.window import BaseConfig
 from masques_pipelines.rails.node import JsonRpc, RpcError
-from masques_pipelines.rails.protocol import Asset, BalanceReading
+from masques_pipelines.rails.protocol import Asset, BalanceReading, RailUnavailableError
 
 _CALL: Final = "eth_call"
 _GET_BLOCK: Final = "eth_getBlockByNumber"
@@ -18,6 +19,9 @@ def read_balances(rpc: JsonRpc, config: BaseConfig, header: Header) -> list[Bala
 
     A node that has another block under that number, or no longer has its state, gives readings
     without a balance and the reason.
+
+    Raises:
+        RailUnavailableError: The same block has another number or time than before.
     """
     pairs = [(asset, address) for asset in config.assets for address in sorted(config.treasury)]
     number = hex(header.number)
@@ -30,7 +34,12 @@ def read_balances(rpc: JsonRpc, config: BaseConfig, header: Header) -> list[Bala
             ),
         ]
     )
-    at = parse_or_none(Header, answers[0], _GET_BLOCK)
+    at = item_or_none(Header, answers[0])
+    if at is not None and at.hash == header.hash and at != header:
+        raise RailUnavailableError(
+            f"{rpc.node.description}: it answers two headers of block {header.number}: several "
+            "nodes answer under this address; the next run tries again"
+        )
     is_same = at is not None and at.hash == header.hash
     return [
         _reading(asset, address, config, header, answer if is_same else None)

@@ -10,13 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from masques_pipelines.rails.base.messages import (
-    FoundLog,
-    Header,
-    ShapeError,
-    nonsense,
-    parse_or_none,
-)
+from masques_pipelines.rails.answers import item_or_none, nonsense
+from masques_pipelines.rails.base.messages import SERVER, FoundLog, Header
 from masques_pipelines.rails.node import (
     ATTEMPTS_MAX,
     ATTEMPTS_WIDE,
@@ -129,9 +124,9 @@ class LogReader:
             if isinstance(answer, RpcError):
                 raise answer
             if not isinstance(answer, list):
-                raise nonsense(self._where, ShapeError(f"{METHOD}: not a list of logs"))
+                raise nonsense(self._where, f"{METHOD}: not a list of logs", SERVER)
             found.extend(answer)
-        known = parse_or_none(Header, header, "eth_getBlockByNumber")
+        known = item_or_none(Header, header)
         if known is None or known.number != upto:
             raise RailUnavailableError(
                 f"{self._where}: it answered logs up to block {upto} and does not have that block: "
@@ -142,7 +137,7 @@ class LogReader:
     def _within(self, logs: list[Any], first: int, upto: int) -> list[Any]:
         """Refuses a wide answer with logs of other blocks; of one block they go to quarantine."""
         for log in logs if first < upto else ():
-            found = parse_or_none(FoundLog, log, METHOD)
+            found = item_or_none(FoundLog, log)
             if found is not None and not first <= found.block_number <= upto:
                 raise RailUnavailableError(
                     f"{self._where}: {METHOD} for blocks {first} to {upto} answered a log of block "

@@ -5,16 +5,14 @@ come in lower case. What is not used is ignored, so a node may answer more.
 """
 
 import re
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from masques_pipelines.rails.protocol import RailUnavailableError
+from masques_pipelines.rails.answers import TIME_MAX_S, TIME_MIN_S, ShapeError
 
-# Times that a block can have: from Bitcoin's first block to the last year of DateTime64(9).
-TIME_MIN_S: Final = 1_231_006_505
-TIME_MAX_S: Final = 9_214_646_399
+SERVER: Final = "an EVM node"
 # 2**63 blocks: the largest height that the tables hold.
 BLOCK_MAX: Final = 2**63 - 1
 _LOGS_MAX: Final = 100_000
@@ -23,12 +21,6 @@ _QUANTITY: Final = re.compile(r"0[xX][0-9a-fA-F]{1,64}")
 _HASH: Final = re.compile(r"0[xX][0-9a-fA-F]{64}")
 _ADDRESS: Final = re.compile(r"0[xX][0-9a-fA-F]{40}")
 _DATA: Final = re.compile(r"0[xX](?:[0-9a-fA-F]{2})*")
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-class ShapeError(Exception):
-    """An answer has another shape than the method promises; the text is the place, no value."""
 
 
 def is_hash(text: Any) -> bool:
@@ -97,6 +89,7 @@ class Log(_Answer):
     address: Address
     topics: tuple[Hash, ...] = Field(max_length=4)
     data: Data = "0x"
+    log_index: Quantity | None = None
 
 
 class FoundLog(Log):
@@ -106,6 +99,14 @@ class FoundLog(Log):
     block_hash: Hash
     transaction_hash: Hash
     removed: bool = False
+
+
+def _consecutive(logs: tuple[Log, ...]) -> tuple[Log, ...]:
+    """Checks that no log of a receipt is missing or doubled; a node may not number them."""
+    numbers = [each.log_index for each in logs if each.log_index is not None]
+    if numbers and numbers != list(range(numbers[0], numbers[0] + len(logs))):
+        raise ValueError("not one after the other")
+    return logs
 
 
 class Receipt(_Answer):
@@ -122,7 +123,7 @@ class Receipt(_Answer):
     operator_fee_scalar: Quantity | None = None
     operator_fee_constant: Quantity | None = None
     da_footprint_gas_scalar: Quantity | None = None
-    logs: tuple[Log, ...] = Field(max_length=_LOGS_MAX)
+    logs: Annotated[tuple[Log, ...], AfterValidator(_consecutive)] = Field(max_length=_LOGS_MAX)
 
 
 class Transaction(_Answer):
@@ -130,43 +131,3 @@ class Transaction(_Answer):
 
     hash: Hash
     input: Data
-
-
-def parse(model: type[Model], answer: Any, place: str) -> Model:
-    """Returns an answer as a model.
-
-    Args:
-        model: What it should be.
-        answer: What the node answered.
-        place: Method of the call, for the text.
-
-    Raises:
-        ShapeError: It is something else; the text names the first place.
-    """
-    try:
-        return model.model_validate(answer)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        path = ".".join([place, *(_step(each) for each in first["loc"])])
-        raise ShapeError(f"{path}: {first['type']}") from error
-
-
-def parse_or_none(model: type[Model], answer: Any, place: str) -> Model | None:
-    """Returns an answer as a model, None when it is missing, an error, or of another shape."""
-    try:
-        return parse(model, answer, place)
-    except ShapeError:
-        return None
-
-
-def nonsense(description: str, error: ShapeError) -> RailUnavailableError:
-    """Returns the error of an answer that the rail cannot do without."""
-    return RailUnavailableError(
-        f"{description}: answered nonsense: {error}: check that it is an EVM node; the next run "
-        "tries again"
-    )
-
-
-def _step(part: int | str) -> str:
-    """Returns a step of a path; only names of our own models and positions get here."""
-    return str(part)[:40]

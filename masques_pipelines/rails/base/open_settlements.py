@@ -18,16 +18,15 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
+from masques_pipelines.rails.answers import ShapeError, item_or_none
 from masques_pipelines.rails.base.logs import LogReader
 from masques_pipelines.rails.base.messages import (
     FoundLog,
     Header,
     Receipt,
-    ShapeError,
     Transaction,
     is_address,
     is_hash,
-    parse_or_none,
     word,
 )
 from masques_pipelines.rails.base.transfers import (
@@ -42,7 +41,6 @@ from masques_pipelines.rails.base.window import BaseConfig, Window
 from masques_pipelines.rails.node import JsonRpc
 from masques_pipelines.rails.protocol import (
     ANSWER,
-    CLOSED,
     Finding,
     Observation,
     OpenSettlement,
@@ -60,6 +58,11 @@ UNDECIDED_S: Final = 7 * 24 * 3600
 # Authorizations in one search for their events, and ranges of blocks that it may take.
 EVENTS_PER_QUERY: Final = 50
 EVENT_RANGES_MAX: Final = 50
+# So many ranges prove that an authorization was not used, beside what the contract says.
+UNUSED_RANGES_MAX: Final = 5
+# After its deadline an authorization is looked at so long before it is closed as used by nobody
+# knows what: the answer of one run may have been wrong.
+UNSEEN_S: Final = 3600
 # The block of an announcement is estimated; its line may be late, and its clock wrong.
 EVENT_MARGIN_S: Final = 3600
 EVENT_MARGIN_BLOCKS: Final = 100
@@ -73,10 +76,19 @@ Observe = Callable[[Window, Sequence[Receipt]], Mapping[str, Sequence[Observatio
 
 
 @dataclass
-class _Spent:
-    """An open settlement whose authorization is used or cancelled, and nobody saw how."""
+class _Ended:
+    """An open settlement after its deadline.
+
+    Attributes:
+        each: The settlement.
+        is_spent: Whether the contract says that its authorization is used or cancelled.
+        is_searched: Whether the search for the event answered.
+        log: The event that used or cancelled it.
+    """
 
     each: OpenSettlement
+    is_spent: bool
+    is_searched: bool = False
     log: FoundLog | None = None
 
 
@@ -211,7 +223,7 @@ class OpenSettlementResolver:
         answers = self._rpc.many([(_GET_RECEIPT, [tx]) for tx in hashes])
         found: dict[str, Receipt] = {}
         for tx, answer in zip(hashes, answers, strict=True):
-            receipt = None if answer is None else parse_or_none(Receipt, answer, _GET_RECEIPT)
+            receipt = None if answer is None else item_or_none(Receipt, answer)
             if receipt is not None and receipt.transaction_hash == tx:
                 found[tx] = receipt
             elif answer is not None:
@@ -262,7 +274,7 @@ class OpenSettlementResolver:
         """Returns a block's header, None when the node does not answer one now."""
         if number not in self._headers:
             (answer,) = self._rpc.many([("eth_getBlockByNumber", [hex(number), False])])
-            self._headers[number] = parse_or_none(Header, answer, "eth_getBlockByNumber")
+            self._headers[number] = item_or_none(Header, answer)
         return self._headers[number]
 
     # Announcements after their deadline -------------------------------------------------------
@@ -292,10 +304,13 @@ class OpenSettlementResolver:
     def _decide_authorizations(
         self, due: Sequence[OpenSettlement], receipts: Mapping[str, Receipt], logs: LogReader
     ) -> None:
-        """Decides by the contract: after its deadline a payment is unused, used or cancelled."""
+        """Decides by the contract and by its events: unused, used or cancelled.
+
+        That it is unused both have to say; an event without a state is looked at like any other.
+        """
         block = hex(self._window.final_number)
         answers = self._rpc.many([("eth_call", [_state_of(each.latest), block]) for each in due])
-        unused, spent = [], []
+        ended_ones: list[_Ended] = []
         for each, answer in zip(due, answers, strict=True):
             try:
                 state = word(answer, "authorizationState")
@@ -303,12 +318,13 @@ class OpenSettlementResolver:
                 self._window.count("states_unreadable")
                 self._without_state(each)
                 continue
-            if state:
-                spent.append(_Spent(each))
-            else:
-                unused.append(each)
-        self._expire(unused, receipts)
-        self._end_spent(spent, logs)
+            ended_ones.append(_Ended(each, bool(state)))
+        spent = [one for one in ended_ones if one.is_spent]
+        unused = [one for one in ended_ones if not one.is_spent]
+        self._find_events(spent, logs, EVENT_RANGES_MAX)
+        self._find_events(unused, logs, UNUSED_RANGES_MAX)
+        self._expire([o.each for o in unused if o.is_searched and o.log is None], receipts)
+        self._end_spent([*spent, *(one for one in unused if one.log)])
 
     def _without_state(self, each: OpenSettlement) -> None:
         """Waits a while: the contract has no authorizations, or the node no state."""
@@ -344,7 +360,7 @@ class OpenSettlementResolver:
         answers = self._rpc.many([(_GET_TRANSACTION, [each.latest.tx_hash]) for each in named])
         found = set()
         for each, answer in zip(named, answers, strict=True):
-            transaction = parse_or_none(Transaction, answer, _GET_TRANSACTION)
+            transaction = item_or_none(Transaction, answer)
             if transaction is not None and transaction.hash == each.latest.tx_hash:
                 is_in = (each.latest.payment_ref[2:].lower(), each.latest.payer[2:].lower())
                 if all(part in transaction.input for part in is_in):
@@ -366,18 +382,15 @@ class OpenSettlementResolver:
             fee_currency="ETH",
         )
 
-    def _end_spent(self, spent: Sequence[_Spent], logs: LogReader) -> None:
-        """Finds the events that used or cancelled authorizations, and reads what they paid."""
-        if not spent:
-            return
-        self._find_events(spent, logs)
+    def _end_spent(self, spent: Sequence[_Ended]) -> None:
+        """Reads what the transactions paid that used or cancelled authorizations."""
         hashes = sorted({one.log.transaction_hash for one in spent if one.log})
         answers = self._rpc.many([(_GET_RECEIPT, [tx]) for tx in hashes])
         receipts = {
             tx: receipt
             for tx, answer in zip(hashes, answers, strict=True)
             if answer is not None
-            and (receipt := parse_or_none(Receipt, answer, _GET_RECEIPT))
+            and (receipt := item_or_none(Receipt, answer))
             and receipt.transaction_hash == tx
         }
         accepted = self._observe(self._window, list(receipts.values()))
@@ -385,7 +398,7 @@ class OpenSettlementResolver:
             if one.each.settlement_id in self._window.seen:
                 self._window.count("found_by_event")  # the scan's search for logs was incomplete
             elif one.log is None or one.log.transaction_hash not in accepted:
-                self._unknown(one.each, "used_unseen")
+                self._unseen(one.each)
             else:
                 self._by_event(one.each, receipts[one.log.transaction_hash])
 
@@ -394,7 +407,7 @@ class OpenSettlementResolver:
         how = ended(receipt, latest.asset, latest.payer, latest.payment_ref)
         header = self._header(receipt.block_number)
         if how is None or header is None or (how.is_used and how.receiver is None):
-            self._unknown(each, "used_unseen")
+            self._unseen(each)
             return
         if how.is_used and how.receiver == latest.to_address:
             # Paid as the gate asked, and not to an address of the settings.
@@ -417,11 +430,19 @@ class OpenSettlementResolver:
             block_hash=receipt.block_hash,
         )
 
-    def _find_events(self, spent: Sequence[_Spent], logs: LogReader) -> None:
-        first = self._first_block(spent, logs)
+    def _unseen(self, each: OpenSettlement) -> None:
+        """Closes a payment that was used, and how nobody could find, after some runs."""
+        if self._final_s > (each.deadline_s or 0) + UNSEEN_S:
+            self._unknown(each, "used_unseen")
+
+    def _find_events(self, spent: Sequence[_Ended], logs: LogReader, ranges_max: int) -> None:
+        if not spent:
+            return
+        first = self._first_block(spent, ranges_max * logs.size)
         by_key = {_key_of(one.each.latest): one for one in spent}
         for start in range(0, len(spent), EVENTS_PER_QUERY):
-            chunk = [one.each.latest for one in spent[start : start + EVENTS_PER_QUERY]]
+            ones = spent[start : start + EVENTS_PER_QUERY]
+            chunk = [one.each.latest for one in ones]
             query = {
                 "address": sorted({each.asset for each in chunk}),
                 "topics": [
@@ -433,13 +454,16 @@ class OpenSettlementResolver:
             try:
                 for _first, _last, found in logs.read([query], first, self._window.final_number):
                     for answer in found:
-                        log = parse_or_none(FoundLog, answer, "eth_getLogs")
+                        log = item_or_none(FoundLog, answer)
                         if log and not log.removed and (one := by_key.get(_key_of_log(log))):
                             one.log = log
             except RailUnavailableError:
                 self._window.count("events_not_searched")
+                continue
+            for one in ones:
+                one.is_searched = True
 
-    def _first_block(self, spent: Sequence[_Spent], logs: LogReader) -> int:
+    def _first_block(self, spent: Sequence[_Ended], blocks_max: int) -> int:
         """Returns the block to search events from: before the first announcement, within limits."""
         final = self._window.final_number
         announced_s = min(one.each.latest.timestamp_ns for one in spent) // 10**9
@@ -448,25 +472,15 @@ class OpenSettlementResolver:
         took_s = max(1, self._final_s - header.timestamp) if header else 0
         per_s = (final - earlier) / took_s if took_s else 1.0
         back = (self._final_s - announced_s + EVENT_MARGIN_S) * per_s + EVENT_MARGIN_BLOCKS
-        return max(0, final - int(min(max(back, 0), EVENT_RANGES_MAX * logs.size)))
+        return max(0, final - int(min(max(back, 0), blocks_max)))
 
     # Results ----------------------------------------------------------------------------------
 
-    def _unknown(self, each: OpenSettlement, reason: str, *, tx_hash: str = "") -> None:
+    def _unknown(self, each: OpenSettlement, reason: str, **changes: Any) -> None:
         """Closes a payment that nothing proves anything of."""
-        latest = each.latest
         self._window.count(f"closed_{reason}")
         self._closed += 1
-        self._window.observations.append(
-            replace(
-                latest,
-                source="chain",
-                status="unknown",
-                failure_reason=reason,
-                tx_hash=tx_hash or latest.tx_hash,
-                attributes={**latest.attributes, CLOSED: reason},
-            )
-        )
+        self._window.observations.append(each.closed(reason, **changes))
 
     def _failed(  # noqa: PLR0913 - the fields of one record, by name
         self,

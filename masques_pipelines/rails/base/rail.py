@@ -19,22 +19,19 @@ payments that can be decided, 50 a request.
 
 import contextlib
 import itertools
+import json
 import logging
+import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from masques_pipelines.errors import SettingError
+from masques_pipelines.rails.answers import nonsense, read_answer
 from masques_pipelines.rails.base.balances import read_balances
 from masques_pipelines.rails.base.logs import LogReader
-from masques_pipelines.rails.base.messages import (
-    Header,
-    ShapeError,
-    is_address,
-    nonsense,
-    parse,
-    quantity,
-)
+from masques_pipelines.rails.base.messages import SERVER, Header, is_address, quantity
 from masques_pipelines.rails.base.open_settlements import OpenSettlementResolver
 from masques_pipelines.rails.base.scan import HEADER_ONLY, Scanner
 from masques_pipelines.rails.base.window import NAME, BaseConfig, Wanted, Window
@@ -47,11 +44,13 @@ from masques_pipelines.rails.protocol import (
     BalanceReading,
     Cursor,
     FetchResult,
+    Found,
     OpenSettlement,
     OpenSettlements,
     RailRefusedError,
     RailUnavailableError,
     RecordedSettlements,
+    Rejected,
     nothing_recorded,
 )
 from masques_pipelines.settings import RailSettings, Settings
@@ -59,6 +58,7 @@ from masques_pipelines.settings import RailSettings, Settings
 CURSOR_VERSION: Final = 1
 # One fetch is one insert: some thousands of blocks keep it small and a restart cheap.
 BLOCKS_PER_FETCH: Final = 10_000
+_TRANSACTION: Final = re.compile("0x[0-9a-f]{64}$")
 _GET_BLOCK: Final = "eth_getBlockByNumber"
 
 logger = logging.getLogger(__name__)
@@ -101,6 +101,7 @@ class BaseRail:
         """
         window, anchor = self._window(cursor)
         start = self._start(cursor, window, anchor)
+        window = replace(window, ours=self._ours(start))
         self._recall_limit(start)
         refused_before = self._logs.refusals
         first = start["next"]
@@ -122,9 +123,14 @@ class BaseRail:
             )
         done = min(last, window.final_number)
         header = self._done_header(start, window, done)
+        is_at_final = last == window.head
+        balances = self._balances(cursor, start, window, header, is_at_final=is_at_final)
+        if anchor is not None:
+            balances += self._dropped_balances(start, anchor)
+        ours = _ours_after(window, self._config, balances, header)
         return FetchResult(
             observations=window.observations,
-            cursor=self._next_cursor(start, window, header, looked),
+            cursor={**self._next_cursor(start, window, header, looked), "ours": ours},
             is_caught_up=is_caught_up,
             position=done,
             behind=window.head - done,
@@ -132,9 +138,27 @@ class BaseRail:
             findings=window.findings,
             # Blocks whose payments still wait for a receipt are not read yet.
             read_to_ns=None if window.waiting or header is None else header.timestamp * 10**9,
-            balances=self._balances(cursor, start, window, header, is_at_final=last == window.head),
+            balances=balances,
             notes={**window.notes, "ranges_refused": self._logs.refusals - refused_before},
         )
+
+    def replay(self, rejected: Sequence[Rejected], cursor: Cursor | None) -> Found:
+        """Reads the transactions again whose receipts or amounts were rejected.
+
+        Raises:
+            RailUnavailableError, RailRefusedError: as `fetch`.
+        """
+        window, anchor = self._window(cursor)
+        self._check_anchor(cursor, anchor)
+        transactions = {each.key: _transaction_of(each) for each in rejected}
+        wanted = {tx: wanted for tx, wanted in transactions.values() if tx}
+        missing = self._scanner.read(window, wanted)
+        again = {each.key: each for each in window.rejected}
+        for each in rejected:
+            tx, _ = transactions[each.key]
+            if not tx or tx in missing:
+                again.setdefault(each.key, each)
+        return Found(observations=window.observations, rejected=list(again.values()))
 
     def header(self, block: int | str) -> Header:
         """Returns a block's header, without its transactions.
@@ -151,10 +175,10 @@ class BaseRail:
                 f"{self.description}: it does not have block {block}: the node is behind or does "
                 f"not know this tag{_because(answer)}; the next run tries again"
             )
-        try:
-            return parse(Header, answer, _GET_BLOCK)
-        except ShapeError as error:
-            raise nonsense(self.description, error) from error
+        found: Header = read_answer(
+            Header, answer, method=_GET_BLOCK, node=self.description, server=SERVER
+        )
+        return found
 
     def _quantity(self, answer: Any, method: str) -> int:
         if isinstance(answer, RpcError):
@@ -162,7 +186,7 @@ class BaseRail:
         try:
             return quantity(answer)
         except ValueError as error:
-            raise nonsense(self.description, ShapeError(f"{method}: {error}")) from error
+            raise nonsense(self.description, f"{method}: {error}", SERVER) from error
 
     def _window(self, cursor: Cursor | None) -> tuple[Window, Header | None]:
         """Returns the window, and the block that the cursor was saved at; all in one request."""
@@ -218,13 +242,7 @@ class BaseRail:
                 "next": number,
                 "since": {"block": number, "time_s": header.timestamp},
             }
-        if anchor and anchor.hash != cursor["anchor"]["hash"]:
-            raise RailRefusedError(
-                f"{self.description}: block {anchor.number} was {cursor['anchor']['hash']} when it "
-                f"was {self._config.finality} and is another now: this is another chain, or a "
-                "reorganisation below the finality; see docs/rails.md, 'When a chain contradicts "
-                "itself'"
-            )
+        self._check_anchor(cursor, anchor)
         wanted = self._config.start_block
         if wanted is not None and wanted < cursor["since"]["block"]:
             logger.warning(
@@ -233,6 +251,15 @@ class BaseRail:
                 *(wanted, cursor["since"]["block"], wanted),
             )
         return dict(cursor)
+
+    def _check_anchor(self, cursor: Cursor | None, anchor: Header | None) -> None:
+        if cursor and anchor and anchor.hash != cursor["anchor"]["hash"]:
+            raise RailRefusedError(
+                f"{self.description}: block {anchor.number} was {cursor['anchor']['hash']} when it "
+                f"was {self._config.finality} and is another now: this is another chain, or a "
+                "reorganisation below the finality; see docs/rails.md, 'When a chain contradicts "
+                "itself'"
+            )
 
     def _recall_limit(self, start: Mapping[str, Any]) -> None:
         """Starts with the limit that this provider made known in an earlier run."""
@@ -288,6 +315,26 @@ class BaseRail:
             readings += read_balances(self._rpc, self._config, header)
         return readings
 
+    def _ours(self, start: Mapping[str, Any]) -> dict[str, int]:
+        """Returns the addresses that are known, and the blocks after which they are ours.
+
+        In the first fetch, and with a cursor of before, all of them are from the beginning.
+        """
+        known = start.get("ours")
+        if known is None:
+            return dict.fromkeys(sorted(self._config.treasury), -1)
+        return {each: since for each, since in known.items() if each in self._config.treasury}
+
+    def _dropped_balances(self, start: Mapping[str, Any], anchor: Header) -> list[BalanceReading]:
+        """Returns what addresses had when they were dropped: at the last block that was read."""
+        dropped = frozenset(start.get("ours") or {}) - self._config.treasury
+        if not dropped:
+            return []
+        of_before = replace(self._config, treasury=dropped)
+        return [
+            each for each in read_balances(self._rpc, of_before, anchor) if each.balance is not None
+        ]
+
     def _pages(self, first: Sequence[OpenSettlement]) -> Iterator[Sequence[OpenSettlement]]:
         """Yields all open settlements once, page by page around the circle."""
         known: set[uuid.UUID] = set()
@@ -302,9 +349,33 @@ class BaseRail:
             page = self._open_settlements(after=str(page[-1].settlement_id))
 
 
+def _ours_after(
+    window: Window,
+    config: BaseConfig,
+    balances: Sequence[BalanceReading],
+    header: Header | None,
+) -> dict[str, int]:
+    """Returns the addresses that are ours, with the new ones once the balances of all are read."""
+    at_end = [each for each in balances if header is not None and each.block == header.number]
+    read = {each.address for each in at_end}
+    if not config.treasury <= read or any(each.balance is None for each in at_end):
+        return dict(window.ours)
+    return {each: window.ours.get(each, window.final_number) for each in sorted(config.treasury)}
+
+
 def _waiting_of(cursor: Mapping[str, Any]) -> dict[str, Wanted]:
     waiting = cursor.get("waiting", {})
     return {tx: Wanted(number, tries=tries) for tx, (number, tries) in waiting.items()}
+
+
+def _transaction_of(rejected: Rejected) -> tuple[str, Wanted]:
+    """Returns the transaction that was rejected, '' for none, and its block where that is known."""
+    found = _TRANSACTION.search(rejected.source)
+    try:
+        number = json.loads(rejected.raw).get("blockNumber")
+    except (ValueError, AttributeError):
+        number = None
+    return (found[0] if found else ""), Wanted(number if isinstance(number, int) else None)
 
 
 def _because(answer: Any) -> str:

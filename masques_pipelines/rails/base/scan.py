@@ -12,20 +12,20 @@ from decimal import Decimal
 from typing import Any, Final
 
 from masques_pipelines.money import is_representable, whole_units
+from masques_pipelines.rails.answers import ShapeError, item_of, item_or_none
 from masques_pipelines.rails.base.logs import LogReader
 from masques_pipelines.rails.base.messages import (
     FoundLog,
     Header,
+    Log,
     Receipt,
-    ShapeError,
     is_hash,
-    parse,
-    parse_or_none,
 )
 from masques_pipelines.rails.base.transfers import (
     TRANSFER,
     Transfer,
     address_topic,
+    is_transfer,
     network_fee,
     transfers,
 )
@@ -70,7 +70,7 @@ class Scanner:
             for log in logs:
                 self._want(window, log, (range_first, upto), wanted)
         fresh = self._unrecorded(wanted, window, open_now)
-        self._observe_wanted(window, fresh)
+        self._postpone(window, self.read(window, fresh))
 
     def _queries(self) -> list[dict[str, Any]]:
         """Returns the searches for transfers to and from the treasury, bounded lists each."""
@@ -87,7 +87,7 @@ class Scanner:
         self, window: Window, answer: Any, span: tuple[int, int], wanted: dict[str, Wanted]
     ) -> None:
         """Notes the transaction of a log; a log that cannot be read goes to quarantine."""
-        log = parse_or_none(FoundLog, answer, _GET_LOGS)
+        log = item_or_none(FoundLog, answer)
         if log is None or (not log.removed and not span[0] <= log.block_number <= span[1]):
             self._unreadable_log(window, answer, wanted)
         elif log.removed:
@@ -95,7 +95,11 @@ class Scanner:
         elif log.data != "0x" and int(log.data, 16) == 0:
             window.count("zero_value_skipped")
         else:
-            wanted[log.transaction_hash] = Wanted(log.block_number, log.block_hash)
+            events = wanted.get(log.transaction_hash, Wanted(None)).events
+            if is_transfer(log) and is_hash(log.data):  # otherwise the receipt knows better
+                said = {name: getattr(log, name) for name in Log.model_fields}
+                events |= {Log.model_construct(**said)}
+            wanted[log.transaction_hash] = Wanted(log.block_number, log.block_hash, events=events)
 
     def _unreadable_log(self, window: Window, answer: Any, wanted: dict[str, Wanted]) -> None:
         """The receipt of its transaction may say what a log does not."""
@@ -103,11 +107,9 @@ class Scanner:
         if isinstance(tx, str) and is_hash(tx):
             wanted.setdefault(tx.lower(), Wanted(None))
             return
-        why = "of a block that was not asked for"
-        try:
-            parse(FoundLog, answer, _GET_LOGS)
-        except ShapeError as error:
-            why = str(error)
+        problem = item_of(FoundLog, answer)
+        is_shape = isinstance(problem, ShapeError)
+        why = str(problem) if is_shape else "of a block that was not asked for"
         where = f"{self._config.network}:{_GET_LOGS}"
         raw = json.dumps({"why": why})
         window.rejected.append(Rejected(where, 1, "unreadable:log", raw))
@@ -126,16 +128,19 @@ class Scanner:
             window.seen.update(recorded.get((tx, each_wanted.block_hash), ()))
         return {tx: w for tx, w in wanted.items() if (tx, w.block_hash) not in recorded}
 
-    def _observe_wanted(self, window: Window, wanted: Mapping[str, Wanted]) -> None:
+    def read(self, window: Window, wanted: Mapping[str, Wanted]) -> dict[str, Wanted]:
+        """Observes the payments of transactions; returns those that cannot be read now."""
         answers = self._rpc.many([(_GET_RECEIPT, [tx]) for tx in wanted])
         receipts = {
             tx: receipt
             for tx, answer in zip(wanted, answers, strict=True)
-            if (receipt := _receipt(answer, tx)) and self._moves_ours(receipt)
+            if (receipt := _receipt(answer, tx)) and self._holds(receipt, wanted[tx])
         }
         accepted = self.observe(window, list(receipts.values()))
-        missing = {tx: w for tx, w in wanted.items() if tx not in accepted}
-        missing = self._by_block(window, missing)
+        return self._by_block(window, {tx: w for tx, w in wanted.items() if tx not in accepted})
+
+    def _postpone(self, window: Window, missing: Mapping[str, Wanted]) -> None:
+        """Lets transactions that cannot be read wait; after some fetches they are rejected."""
         for tx, each in missing.items():
             window.count("receipts_disagree")
             if each.number is not None and each.number > window.final_number:
@@ -147,9 +152,10 @@ class Scanner:
             source = f"{self._config.network}:{tx}"
             window.rejected.append(Rejected(source, 1, "unreadable:receipt", raw))
 
-    def _moves_ours(self, receipt: Receipt) -> bool:
+    def _holds(self, receipt: Receipt, wanted: Wanted) -> bool:
         """Returns whether a receipt has what the search found: otherwise one of them is wrong."""
-        return any(transfers(receipt, self._assets, self._config.treasury))
+        is_ours = any(transfers(receipt, self._assets, self._config.treasury))
+        return is_ours and wanted.events <= set(receipt.logs)
 
     def _by_block(self, window: Window, missing: Mapping[str, Wanted]) -> dict[str, Wanted]:
         """Reads receipts with their block: nodes forget the place of old transactions first."""
@@ -164,7 +170,7 @@ class Scanner:
                 if not isinstance(tx, str) or tx not in missing:
                     continue
                 receipt = _receipt(each, tx)
-                if receipt is not None and self._moves_ours(receipt):
+                if receipt is not None and self._holds(receipt, missing[tx]):
                     found[tx] = receipt
         accepted = self.observe(window, list(found.values()))
         window.count("receipts_by_block", len(accepted))
@@ -180,7 +186,7 @@ class Scanner:
         numbers = sorted({receipt.block_number for receipt in receipts})
         answers = self._rpc.many([(_GET_BLOCK, [hex(n), HEADER_ONLY]) for n in numbers])
         headers = {
-            number: parse_or_none(Header, answer, _GET_BLOCK)
+            number: item_or_none(Header, answer)
             for number, answer in zip(numbers, answers, strict=True)
         }
         accepted: dict[str, list[Observation]] = {}
@@ -188,6 +194,8 @@ class Scanner:
             header = headers[receipt.block_number]
             if header is None or header.hash != receipt.block_hash:
                 continue
+            if header.number <= window.final_number and header.timestamp > window.final.timestamp:
+                continue  # later than the final block
             made = list(self._payments(window, receipt, header.timestamp))
             window.observations.extend(made)
             window.seen.update(each.settlement_id for each in made)
@@ -209,7 +217,7 @@ class Scanner:
                 continue
             if units == 0:
                 continue
-            if moved.sender in self._config.treasury and moved.receiver in self._config.treasury:
+            if self._is_internal(window, receipt, moved):
                 window.count("internal_skipped")  # no money came in or went out
                 continue
             amount = whole_units(units, moved.asset.decimals)
@@ -222,6 +230,19 @@ class Scanner:
             yield replace(seen, timestamp_ns=time_s * 10**9, network_fee=fee)
             fee *= 0  # a transaction's fee is recorded once
 
+    def _is_internal(self, window: Window, receipt: Receipt, moved: Transfer) -> bool:
+        """Returns whether money moved between our addresses, of which none is ours later only."""
+        sides = {moved.sender, moved.receiver}
+        if not sides <= self._config.treasury:
+            return False
+        return len({window.is_ours(each, receipt.block_number) for each in sides}) == 1
+
+    def _is_in(self, window: Window, receipt: Receipt, moved: Transfer) -> bool:
+        treasury = self._config.treasury
+        if moved.receiver in treasury and moved.sender in treasury:
+            return window.is_ours(moved.receiver, receipt.block_number)
+        return moved.receiver in treasury
+
     def _observation(
         self, window: Window, receipt: Receipt, moved: Transfer, amount: Decimal
     ) -> Observation:
@@ -233,7 +254,7 @@ class Scanner:
             source="chain",
             rail=NAME,
             network=network,
-            direction="in" if moved.receiver in self._config.treasury else "out",
+            direction="in" if self._is_in(window, receipt, moved) else "out",
             status="confirmed" if is_final else "pending",
             amount=amount,
             currency=moved.asset.symbol,
@@ -270,7 +291,7 @@ def _rejected(network: str, receipt: Receipt, moved: Transfer, reason: str) -> R
 
 def _receipt(answer: Any, tx: str) -> Receipt | None:
     """Returns an answer as the receipt of a transaction, None when it is anything else."""
-    receipt = None if answer is None else parse_or_none(Receipt, answer, _GET_RECEIPT)
+    receipt = None if answer is None else item_or_none(Receipt, answer)
     return receipt if receipt is not None and receipt.transaction_hash == tx else None
 
 

@@ -89,7 +89,7 @@ def transfers(
     nonces: dict[str, dict[int, str]] = {}
     for ordinal, log in enumerate(receipt.logs):
         asset = assets.get(log.address)
-        if asset is None or not _is_transfer(log):
+        if asset is None or not is_transfer(log):
             continue
         sender, receiver = address_of(log.topics[1]), address_of(log.topics[2])
         if sender in treasury or receiver in treasury:
@@ -129,7 +129,7 @@ def _nonces(logs: Sequence[Log], contract: str) -> dict[int, str]:
             i
             for i, log in enumerate(logs)
             if log.address == contract
-            and (_is_transfer(log) or _is_used(log, contract))
+            and (is_transfer(log) or _is_used(log, contract))
             and log.topics[1] == authorizer
         ]
         # Transfer, AuthorizationUsed, Transfer, AuthorizationUsed …: the other order.
@@ -139,12 +139,13 @@ def _nonces(logs: Sequence[Log], contract: str) -> dict[int, str]:
         step = -1 if is_after else 1
         for i in events:
             paid = i + step
-            if _is_used(logs[i], contract) and paid in events and _is_transfer(logs[paid]):
+            if _is_used(logs[i], contract) and paid in events and is_transfer(logs[paid]):
                 found[paid] = logs[i].topics[2]
     return found
 
 
-def _is_transfer(log: Log) -> bool:
+def is_transfer(log: Log) -> bool:
+    """Returns whether an event is an ERC-20 transfer."""
     return len(log.topics) == _TRANSFER_TOPICS and log.topics[0] == TRANSFER
 
 

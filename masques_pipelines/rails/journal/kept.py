@@ -17,6 +17,8 @@ from masques_pipelines.rails.journal.reasons import known_reason
 from masques_pipelines.rails.journal.schemes import known_network, known_scheme
 
 DROPPED: Final = "[dropped]"
+# Field of a kept line: the id of its fact, which is that of the text before anything was left out.
+EVENT_ID: Final = "event_id"
 _DIGITS: Final = rf"[0-9]{{1,{DIGITS_MAX}}}"
 _BASE58: Final = "[1-9A-HJ-NP-Za-km-z]"
 _ADDRESS: Final = rf"0x[0-9a-fA-F]{{40}}|{_BASE58}{{32,44}}"
@@ -108,6 +110,7 @@ _SIGNED: Final = _object(
             }
         ),
         "permit2Authorization": _object({"from": _text(_ADDRESS), "deadline": _UNITS}),
+        "channelConfig": _object({"payer": _text(_ADDRESS), "withdrawDelay": _integer}),
     }
 )
 _LINE: Final = _object(
@@ -118,6 +121,7 @@ _LINE: Final = _object(
         "http_status": _integer,
         "latency_ms": _number,
         "payload_sha256": _text("[0-9a-f]{64}"),
+        EVENT_ID: _text(_UUID),
         "transaction_id": _LEDGER_ID,
         "transaction_ids": _list_of(_LEDGER_ID),
         "amount_msat": _UNITS,
@@ -153,6 +157,7 @@ _LINE: Final = _object(
                 "payer": _text(_ADDRESS),
                 "amount": _UNITS,
                 "network": _word(known_network),
+                "extra": _object({"chargedAmount": _UNITS}),
             }
         ),
     }

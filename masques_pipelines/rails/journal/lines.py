@@ -14,12 +14,13 @@ from masques_pipelines.rails.journal import headers as header
 from masques_pipelines.rails.journal import payouts, tokens, x402
 from masques_pipelines.rails.journal.amounts import journal_at, nanoseconds
 from masques_pipelines.rails.journal.facts import Facts
-from masques_pipelines.rails.journal.kept import kept_of
+from masques_pipelines.rails.journal.kept import EVENT_ID, kept_of
 from masques_pipelines.rails.journal.messages import Line, LineError, mapping, parsed
 from masques_pipelines.rails.journal.reading import UnreadableError, read_header, read_json
 from masques_pipelines.rails.protocol import (
     ANSWER,
     JOURNAL_AT,
+    NO_ID,
     AssetAllowList,
     JournalEvent,
     Observation,
@@ -56,10 +57,26 @@ class _Reader:
     record: Any = None
     line: Line | None = None
     bodies: x402.Bodies | None = None
+    event_id: uuid.UUID = NO_ID
 
 
-def read_line(text: str, allowed: AssetAllowList, *, source: str = "", line_no: int = 1) -> Reading:
-    """Reads a line; nothing that it holds raises."""
+def read_line(
+    text: str,
+    allowed: AssetAllowList,
+    *,
+    source: str = "",
+    line_no: int = 1,
+    is_kept: bool = False,
+) -> Reading:
+    """Reads a line; nothing that it holds raises.
+
+    Args:
+        text: The line, or what quarantine kept of it.
+        allowed: The tokens and networks of all rails.
+        source: File of the journal.
+        line_no: Line of that file, from 1.
+        is_kept: Whether it comes from quarantine: then it says whose line it was.
+    """
     reader = _Reader(Facts())
     observation, reason = None, ""
     try:
@@ -74,7 +91,8 @@ def read_line(text: str, allowed: AssetAllowList, *, source: str = "", line_no: 
         reason = "unreadable:line"
     if observation is not None:
         reader.facts.settlement_id = observation.settlement_id
-    event = _event(reader, text, source, line_no)
+    reader.event_id = _event_id(reader, text, is_kept=is_kept)
+    event = _event(reader, source, line_no)
     if reason:
         return Reading(event=event, reason=reason, kept=_kept(reader, text))
     return Reading(observation, event, rule=reader.facts.rule)
@@ -130,12 +148,21 @@ def _mpp(line: Line, headers: Mapping[str, Any], facts: Facts) -> Observation | 
     )
 
 
-def _event(reader: _Reader, text: str, source: str, line_no: int) -> JournalEvent | None:
+def _event_id(reader: _Reader, text: str, *, is_kept: bool) -> uuid.UUID:
+    """Returns the id of a line: of its text, wherever it is read, or as quarantine kept it."""
+    kept = mapping(reader.record).get(EVENT_ID) if is_kept else None
+    try:
+        return uuid.UUID(kept)
+    except (TypeError, ValueError, AttributeError):
+        return uuid.uuid5(NAMESPACE, text.encode("utf-8", "replace").decode())
+
+
+def _event(reader: _Reader, source: str, line_no: int) -> JournalEvent | None:
     facts, line = reader.facts, reader.line
     if facts.kind is None or line is None:
         return None
     return JournalEvent(
-        event_id=uuid.uuid5(NAMESPACE, text.encode("utf-8", "replace").decode()),
+        event_id=reader.event_id,
         time_ns=nanoseconds(line.recorded_at),
         kind=facts.kind,
         outcome=facts.outcome,
@@ -158,6 +185,8 @@ def _kept(reader: _Reader, text: str) -> str:
         return f"[{len(text)} characters that are not JSON]"
     try:
         record, bodies = reader.record, reader.bodies
+        if isinstance(record, dict):
+            record = {**record, EVENT_ID: str(reader.event_id)}
         if bodies is not None and bodies.payload:
             request = {**mapping(record.get("request")), "paymentPayload": bodies.payload}
             if bodies.requirements:

@@ -5,24 +5,26 @@ LND's REST gives 64-bit numbers as text, bytes in base64 and enums by name.
 
 import base64
 import binascii
+import hashlib
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    model_validator,
+)
 
-from masques_pipelines.rails.protocol import RailUnavailableError
+from masques_pipelines.rails.answers import nonsense
 
-# Times that a payment can have: from Bitcoin's first block to the last year of DateTime64(9).
-TIME_MIN_S: Final = 1_231_006_505
-TIME_MAX_S: Final = 9_214_646_399
+SERVER: Final = "an LND node"
 # More than all bitcoin there will be, in millisatoshi.
 MSAT_MAX: Final = 21 * 10**17
 _NUMBER: Final = re.compile(r"-?[0-9]{1,19}")
 _HEX_HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
-
-
-class ShapeError(Exception):
-    """An answer has another shape than the method promises; the text is the place, no value."""
 
 
 def _number(value: Any) -> int:
@@ -45,6 +47,14 @@ def _hash_of_bytes(value: Any) -> str:
     return data.hex()
 
 
+def _bytes_of(value: Any) -> bytes:
+    """Returns the bytes of base64 text, none when it is anything else."""
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError, TypeError):
+        return b""
+
+
 def is_payment_hash(text: Any) -> bool:
     """Returns whether a text is 32 bytes of hex."""
     return isinstance(text, str) and _HEX_HASH.fullmatch(text) is not None
@@ -60,6 +70,7 @@ Number = Annotated[int, BeforeValidator(_number), Field(ge=-(2**63), le=2**63 - 
 Index = Annotated[int, BeforeValidator(_number), Field(ge=0, le=2**63 - 1)]
 Msat = Annotated[int, BeforeValidator(_number), Field(ge=0, le=MSAT_MAX)]
 Word = Annotated[str, Field(strict=True, max_length=40, pattern=r"^[A-Za-z_]*$")]
+Pubkey = Annotated[str, Field(strict=True, pattern=r"^0[23][0-9a-fA-F]{64}$")]
 PaymentHash = Annotated[str, BeforeValidator(_hash_of_bytes)]
 HexHash = Annotated[str, BeforeValidator(_hex_hash)]
 Hex = Annotated[str, Field(strict=True, max_length=200, pattern=r"^[0-9a-fA-F]*$")]
@@ -87,7 +98,9 @@ class AmpSet(_Answer):
 
 
 class Invoice(_Answer):
-    """An invoice of the node."""
+    """An invoice of the node; a settled one has the preimage of its hash, which is not kept."""
+
+    INDEX: ClassVar = "add_index"
 
     r_hash: PaymentHash
     add_index: Index
@@ -100,6 +113,29 @@ class Invoice(_Answer):
     htlcs: list[Part] | None = Field(default=None, max_length=10_000)
     is_amp: bool = False
     amp_invoice_state: dict[str, AmpSet] | None = None
+
+    @property
+    def index(self) -> int:
+        """Its place among the invoices."""
+        return self.add_index
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_proved(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or value.get("is_amp") or value.get("amp_invoice_state"):
+            return value  # each set of parts has its own
+        if value.get("state") == "SETTLED" and value.get("r_preimage"):
+            preimage, digest = (_bytes_of(value.get(name)) for name in ("r_preimage", "r_hash"))
+            if hashlib.sha256(preimage).digest() != digest:
+                raise ValueError("not the hash of its preimage")
+        return value
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> "Invoice":
+        settled = [each.amt_msat for each in self.htlcs or () if each.state == "SETTLED"]
+        if self.state == "SETTLED" and settled and sum(settled) != self.amt_paid_msat:
+            raise ValueError("its parts are not its amount")
+        return self
 
 
 class Hop(_Answer):
@@ -123,7 +159,9 @@ class Attempt(_Answer):
 
 
 class Payment(_Answer):
-    """An outgoing payment."""
+    """An outgoing payment; one that succeeded has the preimage of its hash, which is not kept."""
+
+    INDEX: ClassVar = "payment_index"
 
     payment_hash: HexHash
     payment_index: Index
@@ -135,6 +173,28 @@ class Payment(_Answer):
     failure_reason: Word | None = None
     htlcs: list[Attempt] | None = Field(default=None, max_length=10_000)
 
+    @property
+    def index(self) -> int:
+        """Its place among the payments."""
+        return self.payment_index
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_proved(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("status") == "SUCCEEDED":
+            preimage = value.get("payment_preimage")
+            if isinstance(preimage, str) and _HEX_HASH.fullmatch(preimage):
+                digest = hashlib.sha256(bytes.fromhex(preimage)).hexdigest()
+                if digest != str(value.get("payment_hash")).lower():
+                    raise ValueError("not the hash of its preimage")
+        return value
+
+
+class Offset(_Answer):
+    """The end of a page; 0 when the node does not say, and of an empty page."""
+
+    last_index_offset: Index = 0
+
 
 class Chain(_Answer):
     """The chain under the node."""
@@ -145,7 +205,7 @@ class Chain(_Answer):
 class Info(_Answer):
     """What the node says of itself."""
 
-    identity_pubkey: Hex = ""
+    identity_pubkey: Pubkey
     chains: list[Chain] | None = None
     best_header_timestamp: Index = 0
 
@@ -223,36 +283,7 @@ class Forwards(_Answer):
     last_offset_index: Index = 0
 
 
-def read_item(kind: type[BaseModel], value: Any) -> Any:
-    """Returns one item of an answer, checked.
-
-    Raises:
-        ShapeError: It has another shape; the text is the place.
-    """
-    try:
-        return kind.model_validate(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        # Keys of the answer may be anything: only names of ours are shown.
-        names = [str(each) if isinstance(each, int) else _name(each) for each in first["loc"]]
-        raise ShapeError(f"{'.'.join(names) or 'answer'} ({first['type']})") from None
-    except RecursionError:
-        raise ShapeError("answer (too deep)") from None
-
-
-def read_answer(kind: type[BaseModel], value: Any, *, method: str, node: str) -> Any:
-    """Returns an answer that the rail cannot do without, checked.
-
-    Raises:
-        RailUnavailableError: It has another shape.
-    """
-    try:
-        return read_item(kind, value)
-    except ShapeError as error:
-        raise RailUnavailableError(
-            f"{node}: answered nonsense: {method}: {error}: check that it is an LND node; the "
-            "next run tries again"
-        ) from None
+INDEX: Final = TypeAdapter(Index)
 
 
 def items_of(answer: Any, name: str, *, method: str, node: str) -> list[Any]:
@@ -261,17 +292,5 @@ def items_of(answer: Any, name: str, *, method: str, node: str) -> list[Any]:
     if found is None:
         return []
     if not isinstance(found, list):
-        raise RailUnavailableError(
-            f"{node}: answered nonsense: {method}: {name} (not a list): check that it is an LND "
-            "node; the next run tries again"
-        )
+        raise nonsense(node, f"{method}: {name} (not a list)", SERVER)
     return found
-
-
-def is_time(seconds: int) -> bool:
-    """Returns whether a payment can have this time."""
-    return TIME_MIN_S <= seconds <= TIME_MAX_S
-
-
-def _name(text: str) -> str:
-    return text if re.fullmatch(r"[a-z_]{1,40}", text) else "?"

@@ -1,13 +1,14 @@
 """Asks an LND node: its identity, pages of invoices, payments and forwards, and its balances."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from masques_pipelines.money import whole_units
+from masques_pipelines.rails.answers import ShapeError, item_of, nonsense, read_answer
 from masques_pipelines.rails.lightning import messages
-from masques_pipelines.rails.lightning.messages import Info, Invoice, Payment, ShapeError
+from masques_pipelines.rails.lightning.messages import Info, Invoice, Payment
 from masques_pipelines.rails.lightning.records import MSAT_DECIMALS
 from masques_pipelines.rails.node import HttpNode
 from masques_pipelines.rails.protocol import (
@@ -24,6 +25,7 @@ _REFUSALS: Final = ("macaroon", "permission denied", "verification")
 _OPENED: Final = re.compile(r"^\d+:openchannel\b")
 _CLOSED: Final = re.compile(r"^\d+:(closechannel|sweep|justicetx)\b")
 _MSAT_PER_SAT: Final = 1_000
+Item = TypeVar("Item", Invoice, Payment)
 
 
 @dataclass
@@ -67,6 +69,24 @@ class Funds:
         ]
 
 
+@dataclass
+class Page(Generic[Item]):
+    """A page of a list.
+
+    Attributes:
+        items: Its items, or why one cannot be read.
+        last: Index that the next page comes after.
+    """
+
+    items: list[Item | ShapeError]
+    last: int
+
+    @property
+    def readable(self) -> list[Item]:
+        """The items that can be read."""
+        return [each for each in self.items if not isinstance(each, ShapeError)]
+
+
 class LndNode:
     """One LND node behind its REST interface."""
 
@@ -86,34 +106,33 @@ class LndNode:
 
     def info(self) -> Info:
         """Returns what the node says of itself."""
-        status, answer = self._node.json("GET", "/v1/getinfo")
-        if status != 404:  # LND answers so while it starts
-            answer = self._accepted("/v1/getinfo", status, answer)
-        found: Info = self._checked(Info, answer if status != 404 else {}, "getinfo")
+        found: Info = self._one(Info, "/v1/getinfo")
         return found
 
-    def invoices(self, after: int, *, is_pending: bool = False) -> list[Invoice | ShapeError]:
+    def invoices(
+        self, after: int, *, is_pending: bool = False, limit: int = PAGE
+    ) -> "Page[Invoice]":
         """Returns a page of invoices after an index, in the order in which they were added."""
         parameters: dict[str, Any] = {
             "index_offset": after,
-            "num_max_invoices": PAGE,
+            "num_max_invoices": limit,
             "reversed": "false",
         }
         if is_pending:
             parameters["pending_only"] = "true"
-        return self._items(Invoice, "/v1/invoices", parameters, "invoices")
+        return self._page(Invoice, "/v1/invoices", parameters, after)
 
     def invoice(self, payment_hash: str) -> Invoice | ShapeError | None:
         """Returns one invoice, None when the node does not have it."""
         status, answer = self._node.json("GET", f"/v1/invoice/{payment_hash}")
         if status == 200 and isinstance(answer, dict) and answer.get("r_hash"):
-            found: Invoice | ShapeError = _item(Invoice, answer)
+            found: Invoice | ShapeError = item_of(Invoice, answer)
             return found
         if status in (200, 404):
             return None
         return ShapeError(f"HTTP {status}")  # its own problem: the node answers the lists
 
-    def payments(self, after: int, limit: int) -> list[Payment | ShapeError]:
+    def payments(self, after: int, limit: int) -> "Page[Payment]":
         """Returns a page of outgoing payments after an index, in their order."""
         parameters = {
             "include_incomplete": "true",
@@ -121,7 +140,7 @@ class LndNode:
             "max_payments": limit,
             "reversed": "false",
         }
-        return self._items(Payment, "/v1/payments", parameters, "payments")
+        return self._page(Payment, "/v1/payments", parameters, after)
 
     def forwards(self, after: int) -> tuple[int, int, int]:
         """Returns of a page of forwards: how many, the fees in millisatoshi, the next index."""
@@ -139,7 +158,8 @@ class LndNode:
         """Returns what is in the channels and in the wallet, and what moved on the chain."""
         try:
             return self._funds()
-        except RailRefusedError as error:  # the macaroon may not read the wallet
+        except (RailRefusedError, RailUnavailableError) as error:
+            # The macaroon may not read the wallet, or the answer is nonsense; payments are read.
             return Funds(problem=str(error))
 
     def _funds(self) -> Funds:
@@ -182,13 +202,29 @@ class LndNode:
     def _one(self, kind: Any, path: str) -> Any:
         return self._checked(kind, self._get(path), path.removeprefix("/v1/"))
 
-    def _items(self, kind: Any, path: str, parameters: Mapping[str, Any], name: str) -> list[Any]:
+    def _page(
+        self, kind: type[Item], path: str, parameters: Mapping[str, Any], after: int
+    ) -> "Page[Item]":
+        """Returns a page whose items come one after the other, up to the index that LND says."""
+        name = path.removeprefix("/v1/")
         answer = self._get(path, **parameters)
-        found: Sequence[Any] = messages.items_of(answer, name, method=name, node=self.description)
-        return [_item(kind, each) for each in found]
+        found = messages.items_of(answer, name, method=name, node=self.description)
+        items: list[Item | ShapeError] = [_indexed(kind, each) for each in found]
+        page = Page(items, after)
+        said = self._checked(messages.Offset, answer, name) if found else messages.Offset()
+        indices: list[int] = [each.index for each in page.readable]
+        is_last_read = bool(found) and not isinstance(page.items[-1], ShapeError)
+        is_sound = indices == sorted(set(indices)) and min(indices, default=after + 1) > after
+        if not is_sound or (is_last_read and said.last_index_offset not in (0, indices[-1])):
+            problem = f"{name}: its indices are not one after the other from {after} on"
+            raise nonsense(self.description, problem, messages.SERVER)
+        page.last = max([after, said.last_index_offset, *indices])
+        return page
 
     def _checked(self, kind: Any, answer: Any, method: str) -> Any:
-        return messages.read_answer(kind, answer, method=method, node=self.description)
+        return read_answer(
+            kind, answer, method=method, node=self.description, server=messages.SERVER
+        )
 
     def _get(self, path: str, **parameters: Any) -> Any:
         return self._ask("GET", path, parameters=parameters or None)
@@ -220,8 +256,10 @@ class LndNode:
         )
 
 
-def _item(kind: Any, value: Any) -> Any:
-    try:
-        return messages.read_item(kind, value)
-    except ShapeError as error:
-        return error
+def _indexed(kind: type[Item], value: Any) -> Item | ShapeError:
+    """Returns an item of a list; one of another shape may say its index."""
+    found: Item | ShapeError = item_of(kind, value)
+    if isinstance(found, ShapeError) and isinstance(value, dict):
+        index = item_of(messages.INDEX, value.get(kind.INDEX))
+        found.item = "" if isinstance(index, ShapeError) else str(index)
+    return found

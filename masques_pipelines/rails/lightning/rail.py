@@ -15,10 +15,12 @@ a difference, or a payment that settled in the same seconds, there is no reading
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from masques_pipelines.rails.answers import ShapeError
 from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
 from masques_pipelines.rails.endpoint import open_endpoint, read_secret
 from masques_pipelines.rails.lightning import node as lnd
@@ -26,19 +28,18 @@ from masques_pipelines.rails.lightning.cursor import Position, cursor_of, positi
 from masques_pipelines.rails.lightning.messages import (
     Invoice,
     Payment,
-    ShapeError,
     is_payment_hash,
 )
-from masques_pipelines.rails.lightning.node import Funds, LndNode
+from masques_pipelines.rails.lightning.node import Funds, LndNode, Page
 from masques_pipelines.rails.lightning.records import of_invoice, of_payment
 from masques_pipelines.rails.node import HttpNode
 from masques_pipelines.rails.protocol import (
-    CLOSED,
     OPEN_MAX,
     BalanceReading,
     Cursor,
     FetchResult,
     Finding,
+    Found,
     Observation,
     OpenSettlement,
     OpenSettlements,
@@ -61,6 +62,8 @@ DAY_S: Final = 86_400
 DEADLINE_DAYS_MAX: Final = 30
 # Seconds after which a settled payment is in the balance of its channel.
 SETTLING_S: Final = 2
+# Where a rejected item is found again, as _reject names it.
+_PLACE: Final = re.compile(r"/(invoices|payments)/([0-9]{1,18})|/(invoice)/([0-9a-f]{64})")
 _OPEN: Final = ("OPEN", "ACCEPTED")
 _ENDED: Final = ("SUCCEEDED", "FAILED")
 # CAIP-2 ids of the chains under the node: the first 16 bytes of their genesis hashes.
@@ -82,6 +85,7 @@ class _Fetch:
     found: set[str] = field(default_factory=set)
     open_now: dict[int, Invoice] = field(default_factory=dict)
     in_flight: set[int] = field(default_factory=set)
+    is_one_unread: bool = False
     rejected: list[Rejected] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     notes: dict[str, int] = field(default_factory=dict)
@@ -143,6 +147,43 @@ class LightningRail:
             notes=seen.notes,
         )
 
+    def replay(self, rejected: Sequence[Rejected], cursor: Cursor | None) -> Found:
+        """Reads the invoices and payments again that were rejected and have an index or a hash.
+
+        Raises:
+            RailUnavailableError, RailRefusedError: as `fetch`.
+        """
+        at = position_of(cursor)
+        self._check_node(at)
+        seen = self._announced(at)
+        unread = [each for each in rejected if not self._read_again(each, seen)]
+        return Found(observations=seen.observations, rejected=[*unread, *seen.rejected])
+
+    def _read_again(self, rejected: Rejected, seen: _Fetch) -> bool:
+        """Reads one item by its index or hash; returns whether it was found and has ended."""
+        match = _PLACE.fullmatch(rejected.source.removeprefix(self.network))
+        if match is None:
+            return False
+        kind, name = filter(None, match.groups())
+        if kind == "invoice":
+            invoice = self._node.invoice(name)
+            if not isinstance(invoice, Invoice):
+                return False
+            self._invoice(invoice, seen)
+            return True
+        index = int(name)
+        if kind == "invoices":
+            invoices = self._node.invoices(index - 1, limit=1).readable
+            same = [each for each in invoices if each.add_index == index]
+            for each in same:
+                self._invoice(each, seen)
+            return bool(same)
+        payments = self._node.payments(index - 1, 1).readable
+        # One in flight would have to be in the cursor, which a replay leaves alone.
+        ended = [each for each in payments if each.payment_index == index and each.status in _ENDED]
+        self._outgoing(ended, "", seen)
+        return bool(ended)
+
     def _check_node(self, at: Position) -> int:
         """Returns the node's own time, after checking that it is the right node."""
         info = self._node.info()
@@ -153,6 +194,11 @@ class LightningRail:
                 f"MASQUES_LND_NETWORK is {self._chain}: give MASQUES_LND_URL a node of that one"
             )
         self._pubkey = info.identity_pubkey
+        if not at.pubkey and self._node.info().identity_pubkey != self._pubkey:
+            raise RailUnavailableError(
+                f"{self.description}: it says of itself that it is two nodes: several answer under "
+                "this address; give MASQUES_LND_URL the address of one"
+            )
         if at.pubkey and at.pubkey != self._pubkey:
             raise RailRefusedError(
                 f"{self.description}: the node is {self._pubkey[:20]}… and was {at.pubkey[:20]}… "
@@ -188,14 +234,14 @@ class LightningRail:
         for _ in range(PAGES_PER_FETCH):
             page = self._node.invoices(at.listed)
             self._invoices(page, f"/invoices after {at.listed}", seen)
-            indices = [each.add_index for each in page if isinstance(each, Invoice)]
-            if len(page) >= lnd.PAGE and max(indices, default=0) <= at.listed:
+            is_full = len(page.items) >= lnd.PAGE
+            if is_full and page.last <= at.listed:
                 raise RailUnavailableError(
                     f"{self.description}: answered nonsense: invoices: add_index (not after "
                     f"{at.listed}): check that it is an LND node; the next run tries again"
                 )
-            at.listed = max([at.listed, *indices])
-            if len(page) < lnd.PAGE:
+            at.listed = page.last
+            if not is_full:
                 break
         else:
             at.is_listing = True
@@ -215,11 +261,10 @@ class LightningRail:
         while True:
             page = self._node.invoices(offset, is_pending=True)
             self._invoices(page, f"/invoices pending after {offset}", seen)
-            found = [each.add_index for each in page if isinstance(each, Invoice)]
-            indices += found
-            if len(page) < lnd.PAGE or not found or max(found) <= offset:
+            indices += [each.add_index for each in page.readable]
+            if len(page.items) < lnd.PAGE or page.last <= offset:
                 return indices
-            offset = max(found)
+            offset = page.last
 
     def _old_open(self, at: Position, seen: _Fetch) -> None:
         """Reads, in pages, the invoices that were open long ago and are not any more."""
@@ -227,14 +272,13 @@ class LightningRail:
         while ended:
             page = self._node.invoices(ended[0] - 1)
             self._invoices(page, f"/invoices after {ended[0] - 1}", seen)
-            indices = [each.add_index for each in page if isinstance(each, Invoice)]
-            reached = max([ended[0], *indices])  # one that was deleted is in no page
+            reached = max(ended[0], page.last)  # one that was deleted is in no page
             ended = [each for each in ended if each > reached]
 
-    def _invoices(self, page: Sequence[Invoice | ShapeError], place: str, seen: _Fetch) -> None:
-        for number, each in enumerate(page):
+    def _invoices(self, page: Page[Invoice], place: str, seen: _Fetch) -> None:
+        for number, each in enumerate(page.items):
             if isinstance(each, ShapeError):
-                self._reject(seen, f"{place}/{number}", each)
+                self._reject(seen, _place_of(each, "invoices") or f"{place}/{number}", each)
             else:
                 self._invoice(each, seen)
 
@@ -274,7 +318,7 @@ class LightningRail:
             if payment_hash in seen.found or now_s <= _deadline_s(known):
                 continue
             if not is_payment_hash(payment_hash):
-                seen.observations.append(_unknown(known, "not_a_payment_hash"))
+                seen.observations.append(known.closed("not_a_payment_hash"))
                 continue
             if looked_up == LOOKUPS_MAX:
                 break
@@ -284,35 +328,39 @@ class LightningRail:
                 self._invoice(invoice, seen)
             elif isinstance(invoice, ShapeError):
                 self._reject(seen, f"/invoice/{payment_hash}", invoice)
-                seen.observations.append(_unknown(known, "unreadable"))
+                seen.observations.append(known.closed("unreadable"))
             else:
                 # LND deletes canceled invoices only, and never knew one of another node.
-                seen.observations.append(_unknown(known, "invoice_not_found"))
+                seen.observations.append(known.closed("invoice_not_found"))
 
     def _payments(self, at: Position, seen: _Fetch) -> bool:
         """Reads the outgoing payments after an index and those that were in flight."""
         for index in list(at.in_flight):
-            page = self._node.payments(index - 1, 1)
-            self._outgoing(
-                [
-                    each
-                    for each in page
-                    if isinstance(each, Payment) and each.payment_index == index
-                ],
-                "",
-                seen,
-            )
+            self._in_flight(index, seen)
         has_all = False
         for _ in range(PAGES_PER_FETCH):
             page = self._node.payments(at.paid, lnd.PAGE)
-            self._outgoing(page, f"/payments after {at.paid}", seen)
-            indices = [each.payment_index for each in page if isinstance(each, Payment)]
-            has_all = len(page) < lnd.PAGE or not indices or max(indices) <= at.paid
-            at.paid = max([at.paid, *indices])
+            self._outgoing(page.items, f"/payments after {at.paid}", seen)
+            has_all = len(page.items) < lnd.PAGE or page.last <= at.paid
+            at.paid = page.last
             if has_all:
                 break
         at.in_flight = sorted(seen.in_flight)
         return has_all
+
+    def _in_flight(self, index: int, seen: _Fetch) -> None:
+        """Reads a payment that was in flight; one that two answers lack was deleted."""
+        for limit in (1, 2):
+            page = self._node.payments(index - 1, limit)
+            found = [each for each in page.readable if each.payment_index == index]
+            if found:
+                self._outgoing(found, f"/payments after {index - 1}", seen)
+                return
+            if len(page.readable) < len(page.items):
+                self._outgoing(page.items[:1], f"/payments after {index - 1}", seen)
+                seen.in_flight.add(index)  # the next run asks again
+                seen.is_one_unread = True
+                return
 
     def _outgoing(self, page: Sequence[Payment | ShapeError], place: str, seen: _Fetch) -> None:
         for number, each in enumerate(page):
@@ -321,7 +369,9 @@ class LightningRail:
                     raise each
                 made = of_payment(each, network=self.network, pubkey=self._pubkey)
             except ShapeError as error:
-                self._reject(seen, f"{place}/{number}", error)
+                if isinstance(each, Payment):
+                    error.item = str(each.payment_index)
+                self._reject(seen, _place_of(error, "payments") or f"{place}/{number}", error)
                 continue
             seen.found.add(f"{each.payment_hash}|out")
             seen.observations.append(made)
@@ -333,11 +383,13 @@ class LightningRail:
         for payment_hash, known in sorted(seen.outgoing.items()):
             if f"{payment_hash}|out" in seen.found:
                 continue
+            if known.latest.finality and seen.is_one_unread:
+                continue  # which one is not known
             if known.latest.finality:
                 # In flight, and every one in flight was read just now.
-                seen.observations.append(_unknown(known, "payment_deleted"))
+                seen.observations.append(known.closed("payment_deleted"))
             elif now_s > _deadline_s(known):
-                seen.observations.append(_unknown(known, "payment_not_found"))
+                seen.observations.append(known.closed("payment_not_found"))
 
     def _forwards(self, at: Position) -> bool:
         """Adds up the fees of forwarded payments; returns whether those are all."""
@@ -381,16 +433,9 @@ def _deadline_s(known: OpenSettlement) -> int:
     return min(deadline_s, announced_s + DEADLINE_DAYS_MAX * DAY_S)
 
 
-def _unknown(known: OpenSettlement, reason: str) -> Observation:
-    """Closes a settlement without proof of anything; what is seen later opens it again."""
-    latest = known.latest
-    return replace(
-        latest,
-        source="chain",
-        status="unknown",
-        failure_reason=reason,
-        attributes={**latest.attributes, CLOSED: reason},
-    )
+def _place_of(error: ShapeError, kind: str) -> str:
+    """Returns where an item is found again, '' when its index could not be read."""
+    return f"/{kind}/{error.item}" if error.item else ""
 
 
 @contextlib.contextmanager

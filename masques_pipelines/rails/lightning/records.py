@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from masques_pipelines.money import whole_units
-from masques_pipelines.rails.lightning.messages import Invoice, Payment, ShapeError, is_time
+from masques_pipelines.rails.answers import ShapeError, is_time
+from masques_pipelines.rails.lightning.messages import Invoice, Payment
 from masques_pipelines.rails.protocol import Observation, Status
 from masques_pipelines.rails.settlement_ids import lightning_payment
 
@@ -170,13 +171,18 @@ def _incoming(  # noqa: PLR0913 - the fields of one record, by name
 
 
 def _destination(payment: Payment) -> str:
-    """Returns the node that was paid: the last hop of the successful attempt, else the first."""
+    """Returns the node that was paid: the last hop of the successful attempts, else of all.
+
+    All of them have one destination; where they do not say so, it is not known.
+    """
     parts = payment.htlcs or []
-    for part in [each for each in parts if each.status == "SUCCEEDED"] or parts:
-        hops = (part.route.hops if part.route else None) or []
-        if hops:
-            return hops[-1].pub_key
-    return ""
+    routes = [
+        each.route.hops
+        for each in [each for each in parts if each.status == "SUCCEEDED"] or parts
+        if each.route and each.route.hops
+    ]
+    ends = {hops[-1].pub_key for hops in routes}
+    return ends.pop() if len(ends) == 1 else ""
 
 
 def _set_id(text: str) -> str:

@@ -9,25 +9,27 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-from masques_pipelines.rails.protocol import RailUnavailableError
+from masques_pipelines.rails.answers import is_time
 
-# Times that a block can have: from Bitcoin's first block to the last year of DateTime64(9).
-TIME_MIN_S: Final = 1_231_006_505
-TIME_MAX_S: Final = 9_214_646_399
+SERVER: Final = "a Solana node"
 _BASE58: Final = "[1-9A-HJ-NP-Za-km-z]"
 _INSTRUCTIONS_MAX: Final = 1_000
 
 Slot = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
-# A time outside is not known: it is looked for in another way.
-BlockTime = Annotated[int, Field(strict=True, ge=TIME_MIN_S, le=TIME_MAX_S)]
 Address = Annotated[str, StringConstraints(strict=True, pattern=f"^{_BASE58}{{32,44}}$")]
 Signature = Annotated[str, StringConstraints(strict=True, pattern=f"^{_BASE58}{{64,88}}$")]
 Units = Annotated[str, StringConstraints(strict=True, pattern="^[0-9]{1,20}$")]
 Lamports = Annotated[int, Field(strict=True, ge=0, le=2**64 - 1)]
-
-
-class ShapeError(Exception):
-    """An answer has another shape than the method promises; the text is the place, no value."""
+# A transaction's error is a word, or a word with its details.
+_ERROR_WORD: Final = "^[A-Za-z]{1,64}$"
+TransactionError = (
+    Annotated[str, StringConstraints(strict=True, pattern=_ERROR_WORD)]
+    | Annotated[
+        dict[Annotated[str, StringConstraints(strict=True, pattern=_ERROR_WORD)], Any],
+        Field(min_length=1, max_length=1),
+    ]
+    | None
+)
 
 
 class _Answer(BaseModel):
@@ -39,7 +41,7 @@ class Listed(_Answer):
 
     signature: Signature
     slot: Slot
-    err: Any
+    err: TransactionError
     blockTime: Any = None  # noqa: N815 - the node's name
 
 
@@ -62,6 +64,7 @@ class Instruction(_Answer):
     """An instruction; what a program's parser made of it is checked by who reads it."""
 
     program: Any = ""
+    programId: Any = ""  # noqa: N815 - the node's name
     parsed: Any = None
 
 
@@ -74,8 +77,10 @@ class Inner(_Answer):
 class Meta(_Answer):
     """The outcome of a transaction."""
 
-    err: Any
+    err: TransactionError
     fee: Lamports
+    preBalances: list[Lamports] = Field(max_length=256)  # noqa: N815 - the node's name
+    postBalances: list[Lamports] = Field(max_length=256)  # noqa: N815 - the node's name
     preTokenBalances: list[TokenBalance] | None = None  # noqa: N815 - the node's name
     postTokenBalances: list[TokenBalance] | None = None  # noqa: N815 - the node's name
     innerInstructions: list[Inner] | None = None  # noqa: N815 - the node's name
@@ -97,6 +102,7 @@ class Message(_Answer):
 class Signed(_Answer):
     """A transaction as it was signed."""
 
+    signatures: list[Signature] = Field(min_length=1, max_length=256)
     message: Message
 
 
@@ -113,7 +119,7 @@ class SignatureStatus(_Answer):
     """What the cluster says about a signature."""
 
     slot: Slot
-    err: Any
+    err: TransactionError
 
 
 class _Context(_Answer):
@@ -151,39 +157,8 @@ ACCOUNTS: Final = TypeAdapter(Accounts)
 _SIGNATURE: Final = TypeAdapter(Signature)
 
 
-def read_item(kind: TypeAdapter[Any], value: Any) -> Any:
-    """Returns one item of an answer, checked.
-
-    Raises:
-        ShapeError: It has another shape; the text is the place.
-    """
-    try:
-        return kind.validate_python(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(str(each)[:40] for each in first["loc"]) or "answer"
-        raise ShapeError(f"{place} ({first['type']})") from None
-    except RecursionError:
-        raise ShapeError("answer (too deep)") from None
-
-
-def read_answer(kind: TypeAdapter[Any], value: Any, *, method: str, node: str) -> Any:
-    """Returns an answer that the rail cannot do without, checked.
-
-    Raises:
-        RailUnavailableError: It has another shape.
-    """
-    try:
-        return read_item(kind, value)
-    except ShapeError as error:
-        raise RailUnavailableError(
-            f"{node}: answered nonsense: {method}: {error}: check that it is a Solana node; the "
-            "next run tries again"
-        ) from None
-
-
-def is_signature(text: str) -> bool:
-    """Returns whether a text can be a transaction's signature."""
+def is_signature(text: Any) -> bool:
+    """Returns whether a value can be a transaction's signature."""
     try:
         _SIGNATURE.validate_python(text)
     except ValidationError:
@@ -194,7 +169,7 @@ def is_signature(text: str) -> bool:
 def time_of(value: Any) -> int | None:
     """Returns a block time, None when it is not known or impossible."""
     is_number = isinstance(value, int) and not isinstance(value, bool)
-    return value if is_number and TIME_MIN_S <= value <= TIME_MAX_S else None
+    return value if is_number and is_time(value) else None
 
 
 def short(error: Any) -> str:

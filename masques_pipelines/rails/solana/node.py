@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from masques_pipelines.rails.answers import ShapeError, item_of, nonsense, read_answer
 from masques_pipelines.rails.node import JsonRpc, RpcError
 from masques_pipelines.rails.protocol import RailUnavailableError
 from masques_pipelines.rails.solana import messages
@@ -19,7 +20,6 @@ from masques_pipelines.rails.solana.messages import (
     AccountData,
     Accounts,
     Listed,
-    ShapeError,
     SignatureStatus,
     Transaction,
 )
@@ -28,6 +28,8 @@ STATUSES_PER_CALL: Final = 256
 ACCOUNTS_PER_CALL: Final = 100
 # Slots beside one without a time that are asked for theirs: most skipped slots come in fours.
 NEIGHBOURS: Final = 4
+# A slot takes 0.4 s; a time further from that of the slot before it is not believed.
+SLOT_S_MAX: Final = 30
 # Single transactions of one fetch that may go unanswered before the node is said to be down.
 UNANSWERED_MAX: Final = 3
 _TRANSACTION_OPTIONS: Final = {
@@ -96,11 +98,7 @@ class SolanaNode:
 
     def time_at(self, slot: int) -> int | None:
         """Returns the time of a slot's block, None when it has none or the node does not know."""
-        if slot not in self._times:
-            try:
-                self._times[slot] = messages.time_of(self._rpc.call("getBlockTime", slot))
-            except RpcError:  # a skipped slot, or one that the node has cleaned up
-                self._times[slot] = None
+        self._ask_times([slot])
         return self._times[slot]
 
     def time_near(self, slot: int) -> int | None:
@@ -112,11 +110,30 @@ class SolanaNode:
         return None
 
     def time_before(self, slot: int) -> int | None:
-        """Returns the time of the newest slot up to one that has a time."""
-        for near in range(slot, max(-1, slot - 2 * NEIGHBOURS), -1):
-            if (found := self.time_at(near)) is not None:
-                return found
+        """Returns the time of the newest slot up to one that has a time.
+
+        Slots before it are asked in the same request: with a time that does not fit theirs none is
+        known.
+        """
+        for start in (slot, slot - NEIGHBOURS):
+            near = range(start, max(-1, start - NEIGHBOURS), -1)
+            self._ask_times(near)
+            known = [(each, time_s) for each in near if (time_s := self._times[each]) is not None]
+            if known:
+                newest, newest_s = known[0]
+                is_sound = all(
+                    0 <= newest_s - time_s <= SLOT_S_MAX * (newest - each) for each, time_s in known
+                )
+                return newest_s if is_sound else None
         return None
+
+    def _ask_times(self, slots: Sequence[int]) -> None:
+        unknown = [each for each in slots if each not in self._times]
+        for slot, answer in zip(
+            unknown, self._rpc.many([("getBlockTime", (each,)) for each in unknown]), strict=True
+        ):
+            # An error is a skipped slot, or one that the node has cleaned up.
+            self._times[slot] = messages.time_of(answer)
 
     def signatures(
         self, address: str, *, limit: int, at_least: int, before: str | None
@@ -133,7 +150,7 @@ class SolanaNode:
         if before is not None:
             options["before"] = before
         page = self._answer(messages.LIST, "getSignaturesForAddress", address, options)
-        return [_item(messages.LISTED, each) for each in page]
+        return [_listed(each) for each in page]
 
     def transactions(self, signatures: Sequence[str]) -> list[Transaction | Unreadable | None]:
         """Returns transactions in order; None where the node does not have one (yet)."""
@@ -154,7 +171,7 @@ class SolanaNode:
         for start in range(0, len(signatures), STATUSES_PER_CALL):
             chunk = list(signatures[start : start + STATUSES_PER_CALL])
             for signature, status in zip(chunk, self._statuses(chunk), strict=True):
-                checked = _item(messages.STATUS, status) if status is not None else None
+                checked = item_of(messages.STATUS, status) if status is not None else None
                 if isinstance(checked, SignatureStatus):
                     found[signature] = checked
         return found
@@ -193,10 +210,8 @@ class SolanaNode:
                 messages.ACCOUNTS, "getMultipleAccounts", chunk, options
             )
             if len(answer.value) != len(chunk):
-                raise RailUnavailableError(
-                    f"{self.description}: answered nonsense: getMultipleAccounts: value (length): "
-                    "check that it is a Solana node; the next run tries again"
-                )
+                problem = "getMultipleAccounts: value (length)"
+                raise nonsense(self.description, problem, messages.SERVER)
             slots.add(answer.context.slot)
             found |= {a: each for a, each in zip(chunk, answer.value, strict=True) if each}
         # Of different slots there is no common one: 0 is before everything.
@@ -204,7 +219,9 @@ class SolanaNode:
 
     def _answer(self, kind: Any, method: str, *params: Any) -> Any:
         answer = self._rpc.call(method, *params)
-        return messages.read_answer(kind, answer, method=method, node=self.description)
+        return read_answer(
+            kind, answer, method=method, node=self.description, server=messages.SERVER
+        )
 
     def _one_by_one(self, calls: Sequence[tuple[str, Any]]) -> list[Any]:
         """Asks singly, so that one transaction that makes the node fail keeps no other waiting."""
@@ -231,18 +248,19 @@ class SolanaNode:
                 return [None]
             return [self._statuses([each])[0] for each in signatures]
         if len(answer.value) != len(signatures):
-            raise RailUnavailableError(
-                f"{self.description}: answered nonsense: getSignatureStatuses: value (length): "
-                "check that it is a Solana node; the next run tries again"
-            )
+            problem = "getSignatureStatuses: value (length)"
+            raise nonsense(self.description, problem, messages.SERVER)
         return list(answer.value)
 
 
-def _item(kind: Any, value: Any) -> Any:
-    try:
-        return messages.read_item(kind, value)
-    except ShapeError as error:
-        return error
+def _listed(value: Any) -> Listed | ShapeError:
+    """Returns an entry of a list; one of another shape may say whose it is."""
+    found: Listed | ShapeError = item_of(messages.LISTED, value)
+    if isinstance(found, ShapeError) and isinstance(value, dict):
+        signature = value.get("signature")
+        if messages.is_signature(signature):
+            found.item = str(signature)
+    return found
 
 
 def _transaction(answer: Any) -> Transaction | Unreadable | None:
@@ -250,7 +268,7 @@ def _transaction(answer: Any) -> Transaction | Unreadable | None:
         return None
     if isinstance(answer, RpcError):
         return Unreadable("refused:transaction", f"the node refuses it (code {answer.code})")
-    found = _item(messages.TRANSACTION, answer)
+    found = item_of(messages.TRANSACTION, answer)
     if isinstance(found, ShapeError):
         return Unreadable("unreadable:transaction", f"its shape is another: {found}")
     return found if isinstance(found, Transaction) else None

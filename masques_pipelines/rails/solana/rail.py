@@ -24,13 +24,13 @@ from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
 from masques_pipelines.rails.endpoint import bearer_headers, open_endpoint, parse_assets
 from masques_pipelines.rails.node import JsonRpc
 from masques_pipelines.rails.protocol import (
-    CLOSED,
     OPEN_MAX,
     Asset,
     BalanceReading,
     Cursor,
     FetchResult,
     Finding,
+    Found,
     Observation,
     OpenSettlement,
     OpenSettlements,
@@ -45,6 +45,7 @@ from masques_pipelines.rails.solana.addresses import (
     associated_token_account,
     is_address,
 )
+from masques_pipelines.rails.solana.consistency import Expected, contradiction
 from masques_pipelines.rails.solana.cursor import (
     Position,
     Walk,
@@ -75,6 +76,8 @@ OVERLAP_SLOTS: Final = 64
 PAGE: Final = 1_000
 # Transactions of one fetch; the rest waits for the next fetch, so that one insert stays small.
 TRANSACTIONS_PER_FETCH: Final = 1_000
+# Slot of what waits for an answer and was listed without one that can be read.
+UNKNOWN_SLOT: Final = 0
 # A blockhash is valid for 150 blocks; a transaction that has not landed by then never will.
 BLOCKHASH_SLOTS: Final = 150
 # Runs that ask again for a transaction or a time that the node does not answer, and how many.
@@ -111,6 +114,10 @@ class _Fetch:
 
     final_slot: int
     head_slot: int
+    # By token account the wallet that it belongs to at the final slot; and whose lists have what.
+    holders: Mapping[str, str] = field(default_factory=dict)
+    ours: dict[str, int] = field(default_factory=dict)
+    listed_for: dict[str, set[str]] = field(default_factory=dict)
     observations: list[Observation] = field(default_factory=list)
     ids: set[Any] = field(default_factory=set)
     rejected: list[Rejected] = field(default_factory=list)
@@ -152,17 +159,14 @@ class SolanaRail:
         """
         self._check_cluster()
         at = position_of(cursor)
-        held_slot, held = self._node.balances(
-            [each.address for each in self._accounts], self._config.finality
-        )
-        final = self._node.slot(self._config.finality, held_slot)
-        seen = _Fetch(final_slot=final, head_slot=self._node.slot("confirmed", final))
+        held_slot, held, seen = self._begin()
         floor = self._floor(at, seen)
         is_whole = at.walk is None
         if is_whole:
             self._check_history(floor, seen)
             self._read_waiting(at, seen)
-        walk = at.walk or Walk(final)
+        seen.ours = self._ours(at)
+        walk = at.walk or Walk(seen.final_slot)
         listed = self._listed(walk, floor - OVERLAP_SLOTS, at, seen)
         is_at_end = all(walk.pages.get(each.address, ()) is None for each in self._accounts)
         is_caught_up = is_whole and is_at_end
@@ -179,6 +183,10 @@ class SolanaRail:
             if slot >= walk.to_slot - OVERLAP_SLOTS or (not is_at_end and slot <= floor)
         }
         held_at_s = self._node.time_before(held_slot) if is_caught_up and held_slot else None
+        balances = self._readings(at, held, held_slot, held_at_s)
+        at.ours = seen.ours
+        if balances and all(each.balance is not None for each in balances):
+            at.ours = {a.address: seen.ours.get(a.address, held_slot) for a in self._accounts}
         return FetchResult(
             observations=seen.observations,
             cursor=cursor_of(at),
@@ -188,9 +196,48 @@ class SolanaRail:
             rejected=seen.rejected,
             findings=seen.findings,
             read_to_ns=None if held_at_s is None else held_at_s * 10**9,
-            balances=self._readings(at, held, held_slot, held_at_s),
+            balances=balances,
             notes=seen.notes,
         )
+
+    def replay(self, rejected: Sequence[Rejected], cursor: Cursor | None) -> Found:
+        """Reads the transactions again that were rejected.
+
+        Raises:
+            RailUnavailableError, RailRefusedError: as `fetch`.
+        """
+        self._check_cluster()
+        _, _, seen = self._begin()
+        self._floor(position_of(cursor), seen)
+        named = {each.key: each.source.removeprefix(f"{self.network}/") for each in rejected}
+        signatures = sorted({name for name in named.values() if is_signature(name)})
+        answers = dict(zip(signatures, self._node.transactions(signatures), strict=True))
+        still: list[Rejected] = []
+        for each in rejected:
+            signature = named[each.key]
+            if signature not in answers:
+                still.append(each)
+                continue
+            slot = _slot_of(each)
+            expected = Expected(signature, slot or UNKNOWN_SLOT)
+            problem = self._observe(seen, answers[signature], expected, None)
+            if problem is not None:
+                still.append(self._rejected(signature, problem.reason, problem.problem, slot))
+        return Found(observations=seen.observations, rejected=still)
+
+    def _begin(self) -> tuple[int, dict[str, tuple[str, str, int]], _Fetch]:
+        """Returns the slot of our balances, the balances, and a fetch that is not before it."""
+        held_slot, held = self._node.balances(
+            [each.address for each in self._accounts], self._config.finality
+        )
+        final = self._node.slot(self._config.finality, held_slot)
+        # Up to the slot of the balances, so that both say the same of every payment.
+        seen = _Fetch(
+            final_slot=held_slot or final,
+            head_slot=self._node.slot("confirmed", final),
+            holders={address: owner for address, (_, owner, _) in held.items()},
+        )
+        return held_slot, held, seen
 
     def _check_cluster(self) -> None:
         """Checks the cluster once, and derives our accounts by the programs of the mints."""
@@ -224,6 +271,21 @@ class SolanaRail:
             for mint in self._config.mints
         )
         self._is_checked = True
+
+    def _ours(self, at: Position) -> dict[str, int]:
+        """Returns the accounts that are known, and the slots after which they are ours.
+
+        Of a token that is new all accounts are from the beginning, as all are in the first fetch.
+        """
+        known = at.ours
+        if known is None:
+            return {each.address: 0 for each in self._accounts}
+        old_mints = {each.mint.address for each in self._accounts if each.address in known}
+        return {
+            each.address: known.get(each.address, 0)
+            for each in self._accounts
+            if each.address in known or each.mint.address not in old_mints
+        }
 
     def _floor(self, at: Position, seen: _Fetch) -> int:
         if at.floor is None:
@@ -263,7 +325,7 @@ class SolanaRail:
                 place = walk.pages.get(account.address, [])
                 if place is None:
                     break
-                page = self._page(account.address, place, seen)
+                page = self._page(account.address, place, at, seen)
                 if page is None:
                     # A place in the cursor may have been forked away since; a new one was not.
                     if is_restarted or not place:
@@ -277,6 +339,8 @@ class SolanaRail:
                     continue
                 is_restarted = True
                 found |= {each.signature: each for each in page if each.slot >= lowest}
+                for each in page:
+                    seen.listed_for.setdefault(each.signature, set()).add(account.address)
                 # Those that are not final yet do not count: they come again in every walk.
                 new |= {
                     each.signature
@@ -289,7 +353,9 @@ class SolanaRail:
                 )
         return sorted(found.values(), key=lambda each: (each.slot, each.signature))
 
-    def _page(self, address: str, place: list[str], seen: _Fetch) -> list[Listed] | None:
+    def _page(
+        self, address: str, place: list[str], at: Position, seen: _Fetch
+    ) -> list[Listed] | None:
         """Returns a page, None when it does not continue the one before it."""
         entries = self._node.signatures(
             address,
@@ -300,7 +366,10 @@ class SolanaRail:
         page = [each for each in entries if isinstance(each, Listed)]
         for number, each in enumerate(entries):
             if not isinstance(each, Listed):
-                self._reject(seen, f"{address}/{number}", "unreadable:listed", str(each), None)
+                name = each.item or f"{address}/{number}"
+                self._reject(seen, name, "unreadable:listed", str(each), None)
+                if each.item and len(at.waiting) < WAITING_MAX:
+                    at.waiting[each.item] = [UNKNOWN_SLOT, 1]
         if place and (not page or page[0].signature != place[1]):
             return None
         slots = [each.slot for each in page]
@@ -323,18 +392,26 @@ class SolanaRail:
         known: Mapping[str, list[OpenSettlement]],
         seen: _Fetch,
     ) -> None:
-        """Observes the transactions that succeeded; one that failed moved nothing."""
+        """Observes the transactions that succeeded; one that failed moved nothing.
+
+        What the list says has failed is asked for in another way, before it is passed over.
+        """
         due = []
         for each in listed:
             seen.ids.update(one.settlement_id for one in known.get(each.signature, ()))
             is_new = each.signature not in at.done and each.signature not in at.waiting
             if is_new and each.signature not in known:
                 due.append(each)
-        read = [each for each in due if each.err is None]
+        failed = [each.signature for each in due if each.err is not None]
+        statuses = self._node.statuses(failed) if failed else {}
+        paid = {name for name, status in statuses.items() if status.err is None}
+        read = [each for each in due if each.err is None or each.signature in paid]
         transactions = self._node.transactions([each.signature for each in read])
         for each, transaction in zip(read, transactions, strict=True):
             is_final = each.slot <= seen.final_slot
-            problem = self._observe(seen, transaction, each.signature, time_of(each.blockTime))
+            accounts = frozenset(seen.listed_for.get(each.signature, ()))
+            expected = Expected(each.signature, each.slot, accounts)
+            problem = self._observe(seen, transaction, expected, time_of(each.blockTime))
             if problem is not None and is_final:
                 self._wait(at, each.signature, each.slot, problem, seen)
             # One that is not final is listed again by the next walk.
@@ -348,7 +425,7 @@ class SolanaRail:
             signatures, self._node.transactions(signatures), strict=True
         ):
             slot, _ = at.waiting[signature]
-            problem = self._observe(seen, transaction, signature, None)
+            problem = self._observe(seen, transaction, Expected(signature, slot), None)
             if problem is None:
                 del at.waiting[signature]
             else:
@@ -373,17 +450,20 @@ class SolanaRail:
         seen.count("waiting")
 
     def _reject(self, seen: _Fetch, name: str, reason: str, problem: str, slot: int | None) -> None:
-        raw = json.dumps({"slot": slot, "problem": problem[:200]})
-        seen.rejected.append(Rejected(f"{self.network}/{name}", 1, reason, raw))
+        seen.rejected.append(self._rejected(name, reason, problem, slot))
         detail = f"{name}: {problem[:200]}: its payment is not recorded"
         found = solana_transfer(self.network, name, "")
         seen.findings.append(Finding(found, "unreadable", detail, NAME))
+
+    def _rejected(self, name: str, reason: str, problem: str, slot: int | None) -> Rejected:
+        raw = json.dumps({"slot": slot, "problem": problem[:200]})
+        return Rejected(f"{self.network}/{name}", 1, reason, raw)
 
     def _observe(
         self,
         seen: _Fetch,
         transaction: Transaction | Unreadable | None,
-        signature: str,
+        expected: Expected,
         time_s: int | None,
     ) -> Unreadable | None:
         """Adds what a transaction moved; returns why that is not possible."""
@@ -391,10 +471,16 @@ class SolanaRail:
             return Unreadable("unanswered:transaction", "the node lists it and does not have it")
         if isinstance(transaction, Unreadable):
             return transaction
-        time_s = time_of(transaction.blockTime) or time_s or self._node.time_near(transaction.slot)
+        problem = contradiction(transaction, expected, self._accounts, seen.holders)
+        if problem:
+            return Unreadable("contradicts:transaction", problem)
+        times = {time_of(transaction.blockTime), time_s} - {None}
+        if len(times) > 1:
+            return Unreadable("contradicts:blockTime", "its time is another than in the list")
+        time_s = times.pop() if times else self._node.time_near(transaction.slot)
         if time_s is None:
             return Unreadable("unanswered:blockTime", "the node does not know the block's time")
-        made = self._movements(seen, transaction, signature, time_s)
+        made = self._movements(seen, transaction, expected.signature, time_s)
         seen.observations.extend(made)
         seen.ids.update(each.settlement_id for each in made)
         seen.count("nothing_moved", int(not made))
@@ -411,7 +497,19 @@ class SolanaRail:
             head_slot=seen.head_slot,
             finality=self._config.finality,
         )
-        return movements(transaction, self._accounts, context)
+        known = [
+            each
+            for each in self._accounts
+            if transaction.slot > seen.ours.get(each.address, seen.final_slot)
+        ]
+        made = movements(transaction, known, context)
+        for each in self._accounts:
+            if each in known:
+                continue
+            # An account that is ours later only is one of others here.
+            more = movements(transaction, [each], context)
+            made += [replace(one, network_fee=one.network_fee * (not made)) for one in more]
+        return made
 
     def _resolve(self, seen: _Fetch, unseen: Sequence[OpenSettlement]) -> None:
         """Resolves open settlements that are not in the accounts' lists of signatures."""
@@ -445,6 +543,10 @@ class SolanaRail:
     ) -> Observation | None:
         """Resolves by a final transaction; `err` comes first, whatever is confirmed with it."""
         found = transaction if isinstance(transaction, Transaction) else None
+        if found is None or (found.meta.err is None) != (status.err is None):
+            return None  # one of the two answers is wrong: looked at again
+        if found.slot != status.slot or found.transaction.signatures[0] != each.latest.tx_hash:
+            return None
         if status.err is not None:
             # The signature is on the chain with its failure, and cannot land a second time.
             return replace(
@@ -454,14 +556,13 @@ class SolanaRail:
                 failure_reason=f"transaction_failed: {short(status.err)}",
                 finality=self._config.finality,
                 block_height=status.slot,
-                network_fee=network_fee(found) if found else each.latest.network_fee,
+                network_fee=network_fee(found),
                 fee_currency="SOL",
                 confirmations=0,
             )
-        if found is None or found.meta.err is not None:
-            return None
         # Before the floor, or at another of our accounts.
-        problem = self._observe(seen, found, each.latest.tx_hash, None)
+        in_no_list = Expected(each.latest.tx_hash, status.slot, frozenset())
+        problem = self._observe(seen, found, in_no_list, None)
         if problem is not None or each.settlement_id in seen.ids:
             return None
         return self._paid_otherwise(each, found, seen)
@@ -472,11 +573,11 @@ class SolanaRail:
         """Resolves an announcement whose transaction succeeded and did not do what it says."""
         latest = each.latest
         if any(one.tx_hash == latest.tx_hash for one in seen.observations):
-            return self._unknown(each, "recorded_under_transaction")
+            return each.closed("recorded_under_transaction")
         if latest.direction == "in" and latest.to_address not in self._config.treasury:
-            return self._unknown(each, "receiver_is_not_ours")
+            return each.closed("receiver_is_not_ours")
         if is_paid_elsewhere(found, latest.to_address, latest.asset):
-            return self._unknown(each, "paid_another_account")
+            return each.closed("paid_another_account")
         return replace(
             latest,
             source="chain",
@@ -497,7 +598,7 @@ class SolanaRail:
                 return None
             # Asked once more in another way: the indexes of statuses and of history differ.
             is_known = self._node.transaction(latest.tx_hash) is not None
-            return None if is_known else self._unknown(each, "forked_away", is_on_chain=False)
+            return None if is_known else each.closed("forked_away", block_height=None)
         announced_s = latest.timestamp_ns // 10**9
         if (
             final_time_s is None
@@ -506,22 +607,8 @@ class SolanaRail:
         ):
             return None
         if latest.tx_hash and not is_signature(latest.tx_hash):
-            return self._unknown(each, "not_a_signature")
-        return self._unknown(each, "transaction_not_found" if latest.tx_hash else "never_sent")
-
-    @staticmethod
-    def _unknown(each: OpenSettlement, reason: str, *, is_on_chain: bool = True) -> Observation:
-        """Closes a settlement without proof of anything; what is seen later opens it again."""
-        latest = each.latest
-        return replace(
-            latest,
-            source="chain",
-            status="unknown",
-            failure_reason=reason,
-            block_height=latest.block_height if is_on_chain else None,
-            confirmations=0,
-            attributes={**latest.attributes, CLOSED: reason},
-        )
+            return each.closed("not_a_signature")
+        return each.closed("transaction_not_found" if latest.tx_hash else "never_sent")
 
     def _readings(
         self,
@@ -541,9 +628,7 @@ class SolanaRail:
                 asset=each.mint.address,
                 address=each.address,
                 currency=each.mint.symbol,
-                balance=None
-                if problem
-                else whole_units(held.get(each.address, ("", "", 0))[2], each.mint.decimals),
+                balance=None if problem else whole_units(_units_of(each, held), each.mint.decimals),
                 block=slot,
                 read_at_ns=time_s * 10**9,
                 finality=self._config.finality,
@@ -551,6 +636,21 @@ class SolanaRail:
             )
             for each in self._accounts
         ]
+
+
+def _units_of(account: Account, held: Mapping[str, tuple[str, str, int]]) -> int:
+    """Returns what an account of ours holds; one that was given away holds nothing of ours."""
+    mint, owner, units = held.get(account.address, (account.mint.address, account.owner, 0))
+    return units if (mint, owner) == (account.mint.address, account.owner) else 0
+
+
+def _slot_of(rejected: Rejected) -> int | None:
+    """Returns the slot that a transaction was listed with, None when it was not known."""
+    try:
+        slot = json.loads(rejected.raw).get("slot")
+    except (ValueError, AttributeError):
+        return None
+    return slot if isinstance(slot, int) else None
 
 
 @contextlib.contextmanager

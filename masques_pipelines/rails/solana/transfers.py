@@ -161,12 +161,12 @@ def _balances(entries: Sequence[TokenBalance] | None) -> dict[int, TokenBalance]
 def _units(balances: Mapping[int, TokenBalance], index: int, account: Account) -> int:
     """Returns the balance of our account; 0 when it did not exist or had another owner."""
     entry = balances.get(index)
-    if entry is None or (entry.mint, entry.owner) != (account.mint.address, account.owner):
+    if entry is None or entry.owner not in (None, account.owner):
         return 0
     return int(entry.uiTokenAmount.amount)
 
 
-def _instructions(transaction: Transaction) -> Iterator[Instruction]:
+def instructions(transaction: Transaction) -> Iterator[Instruction]:
     """Yields all instructions, including those made by programs (smart wallets)."""
     yield from transaction.transaction.message.instructions
     for group in transaction.meta.innerInstructions or ():
@@ -174,7 +174,7 @@ def _instructions(transaction: Transaction) -> Iterator[Instruction]:
 
 
 def _transfers(transaction: Transaction) -> Iterator[Mapping[str, Any]]:
-    for each in _instructions(transaction):
+    for each in instructions(transaction):
         if isinstance(each.parsed, dict) and each.parsed.get("type") in _TRANSFERS:
             info = each.parsed.get("info")
             if isinstance(info, dict):
@@ -190,7 +190,7 @@ def _sides(
     """
     near, far = ("destination", "source") if is_in else ("source", "destination")
     ours = {each.address for each in accounts}
-    owners = _owners(transaction)
+    owners = _owners(transaction, account.mint.address)
     others: dict[str, None] = {}
     signers: dict[str, None] = {}
     count = 0
@@ -200,7 +200,8 @@ def _sides(
         count += 1
         other = _text(info.get(far))
         if other and other not in ours:
-            others[owners.get(other, other)] = None
+            # One that cannot be a side of this transfer is somebody, and nobody knows who.
+            others[owners.get(other, "")] = None
             signers[_text(info.get("authority")) or _text(info.get("multisigAuthority"))] = None
     other = next(iter(others)) if len(others) == 1 else ""
     delegate = next(iter(signers)) if len(signers) == 1 else ""
@@ -213,21 +214,34 @@ def _sides(
     }
 
 
-def _owners(transaction: Transaction) -> dict[str, str]:
-    """Returns the wallets of the token accounts that a transaction names."""
+def _owners(transaction: Transaction, mint: str) -> dict[str, str]:
+    """Returns the token accounts that a transaction names, with their wallets.
+
+    One that is there neither before nor after it has no balance and stands for itself; where the
+    chain names no wallet, or two, nobody is known. One of another token, or of none, cannot be a
+    side of a transfer of this one, and is missing.
+    """
     keys = [each.pubkey for each in transaction.transaction.message.accountKeys]
     meta = transaction.meta
-    return {
-        keys[each.accountIndex]: each.owner
-        for entries in (meta.postTokenBalances, meta.preTokenBalances)
-        for each in entries or ()
-        if each.owner and each.accountIndex < len(keys)
-    }
+    entries = [*(meta.postTokenBalances or ()), *(meta.preTokenBalances or ())]
+    wallets: dict[str, set[str]] = {}
+    others: set[str] = set()
+    for each in entries:
+        if each.accountIndex < len(keys):
+            address = keys[each.accountIndex]
+            if each.mint != mint:
+                others.add(address)
+            else:
+                wallets.setdefault(address, set()).add(each.owner or "")
+    found = {key: each.pop() if len(each) == 1 else "" for key, each in wallets.items()}
+    lamports = zip(keys, meta.preBalances, meta.postBalances, strict=False)
+    passing = {key: key for key, *held in lamports if not any(held)}
+    return {key: name for key, name in {**passing, **found}.items() if key not in others}
 
 
 def _memo(transaction: Transaction) -> str:
     """Returns the memo, which anybody may set: it is shown and proves nothing."""
-    for each in _instructions(transaction):
+    for each in instructions(transaction):
         if each.program == "spl-memo" and isinstance(each.parsed, str):
             return each.parsed.encode(errors="replace").decode()[:256]
     return ""

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,7 +16,14 @@ from masques_pipelines.cli import masques
 from masques_pipelines.errors import SettingError
 from masques_pipelines.rails import catalog
 from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
-from masques_pipelines.rails.protocol import Asset, Cursor, FetchResult, Observation
+from masques_pipelines.rails.protocol import (
+    Asset,
+    Cursor,
+    FetchResult,
+    Found,
+    Observation,
+    Rejected,
+)
 from masques_pipelines.rails.rewind import RewindError, rewind
 from masques_pipelines.rails.run import ingest_all
 from masques_pipelines.rails.settlement_ids import settlement_id
@@ -62,6 +69,10 @@ class CoinRail:
             position=HEAD,
             behind=0,
         )
+
+    def replay(self, rejected: Sequence[Rejected], cursor: Cursor | None) -> Found:
+        del cursor
+        return Found(observations=[], rejected=rejected)
 
 
 @contextlib.contextmanager

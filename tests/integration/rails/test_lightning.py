@@ -266,7 +266,7 @@ def test_a_wrong_macaroon_a_locked_node_and_another_network_are_told_apart(
     assert b"another".hex() not in str(refused.value)
     (tmp_path / "readonly.macaroon").write_bytes(MACAROON)
     lnd.fails = [(404, b'{"code":5,"message":"Not Found"}')]
-    with pytest.raises(RailRefusedError, match="no network"):
+    with pytest.raises(RailUnavailableError, match="HTTP 404: the node may be locked or starting"):
         poll(warehouse, settings)
     lnd.fails = [(500, b'{"code":2,"message":"wallet locked, unlock it"}')]
     with pytest.raises(RailUnavailableError, match="may be locked"):

@@ -18,11 +18,10 @@ from masques_pipelines.rails.protocol import (
     Observation,
     OpenSettlement,
     RailRefusedError,
-    RailUnavailableError,
 )
 from masques_pipelines.rails.settlement_ids import lightning_payment
 from tests.support.fake_lnd import PUBKEY, FakeLnd, payment_hash
-from tests.support.spoiled_nodes import Spoil, lnd_node, mutated, truth
+from tests.support.spoiled_nodes import Spoil, lnd_node, truth
 
 NOW_S = int(time.time()) - 86_400
 MAINNET = CAIP2["mainnet"]
@@ -305,30 +304,3 @@ def test_the_balance_is_of_one_time_and_has_its_lines(lnd: FakeLnd) -> None:
     assert (fetched.balances, fetched.notes["balance_moved"]) == ([], 1)
     lnd.now_s += 10
     assert len(run(rail_of(lnd))[-1].balances) == 11
-
-
-@pytest.mark.parametrize("seed", range(300))
-def test_no_mutated_answer_ends_more_than_its_item(lnd: FakeLnd, seed: int) -> None:
-    chance = random.Random(seed)
-    for name in ("one", "two", "three"):
-        pay(lnd, name, 1_000)
-    lnd.add("open", 5_000)
-    lnd.pay("out", 7_000, "SUCCEEDED")
-    spoiled: list[str] = []
-
-    def spoil(path: str, _asked: Any, answer: Any) -> Any:
-        if not spoiled and chance.random() < 0.15:
-            spoiled.append(path)
-            return mutated(answer, chance)
-        return answer
-
-    known = [announced(payment_hash("gone"), deadline_s=NOW_S - 1)]
-    problem = ""
-    fetched: list[FetchResult] = []
-    try:
-        fetched = run(rail_of(lnd, spoil, known))
-    except (RailUnavailableError, RailRefusedError) as error:
-        problem = str(error)
-    assert "\n" not in problem
-    allowed = {"confirmed", "pending", "unknown"}
-    assert {o.status for f in fetched for o in f.observations} <= allowed | {"failed"}

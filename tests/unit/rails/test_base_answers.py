@@ -1,7 +1,6 @@
 """Base through nodes that answer anything: one bad item stops nothing, and nothing is lost."""
 
 import copy
-import random
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -324,52 +323,6 @@ def test_hundreds_of_payments_within_their_deadline_cost_no_call() -> None:
     assert past.cursor["looked"] == str(uuid.UUID(int=DECISIONS_MAX))
     # Receipts, states, and on this chain, which answers no state that is 0 or 1, events and theirs.
     assert rail.calls - 5 <= 4 * DECISIONS_MAX // BATCH_MAX
-
-
-def mutated(value: Any, chance: random.Random) -> Any:
-    """Returns JSON with one place of it replaced, removed or doubled."""
-    changed = copy.deepcopy(value)
-    place, steps = changed, chance.randint(0, 5)
-    for _ in range(steps):
-        if not isinstance(place, (dict, list)) or not place:
-            break
-        key = chance.choice(list(place) if isinstance(place, dict) else range(len(place)))
-        if chance.random() < 0.4 or not isinstance(place[key], (dict, list)):
-            if chance.random() < 0.3:
-                del place[key]
-            else:
-                place[key] = chance.choice([*WRONG, place[key], "0x1", "a" * 300, {"a": "b"}])
-            return changed
-        place = place[key]
-    return chance.choice([*WRONG, changed])
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_mutated_answers_end_no_run_and_lose_nothing(seed: int) -> None:
-    chance = random.Random(seed)
-    methods = ("eth_getTransactionReceipt", "eth_getBlockReceipts", "eth_call", "eth_getLogs")
-    unavailable = 0
-    for _ in range(40):
-        method = chance.choice(methods)
-        front = Spoiled(chain())
-        front.always = {
-            method: lambda found: mutated(found, chance) if chance.random() < 0.5 else found
-        }
-        rail = rail_over(front)
-        try:
-            results = [rail.fetch(None)]
-            front.always = {}
-            results.append(rail.fetch(results[0].cursor))
-        except RailUnavailableError:
-            unavailable += 1
-            assert method == "eth_getLogs"
-            continue
-        seen = {height for each in results for height in heights(each)}
-        rejected = [each for result in results for each in result.rejected]
-        # A list of logs that lacks one is what the check of the balances is for.
-        if method != "eth_getLogs":
-            assert len(set(FINAL) - seen) <= len(rejected)
-    assert unavailable < 20
 
 
 def test_a_range_that_is_refused_without_a_number_is_found_by_halves() -> None:

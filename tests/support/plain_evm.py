@@ -1,0 +1,162 @@
+"""An EVM chain in memory, in milliseconds: what its receipts say, and what follows from them.
+
+Logs, balances and states of authorizations all follow from the same receipts, so that the answers
+agree with each other as those of a true node do. Nothing is executed: tests/support/anvil.py is a
+real chain.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from masques_pipelines.rails.base.transfers import (
+    AUTHORIZATION_CANCELED,
+    AUTHORIZATION_USED,
+    BALANCE_OF,
+    TRANSFER,
+    address_topic,
+)
+from tests.support.anvil import USDC
+
+START_S = 1_795_000_000
+SUBMITTER = "0x" + "5" * 40
+
+
+def digest(text: str) -> str:
+    return "0x" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def moves(sender: str, receiver: str, units: int, token: str = USDC) -> dict[str, Any]:
+    topics = [TRANSFER, address_topic(sender), address_topic(receiver)]
+    return {"address": token, "topics": topics, "data": f"0x{units:064x}"}
+
+
+def uses(authorizer: str, nonce: str, token: str = USDC) -> dict[str, Any]:
+    topics = [AUTHORIZATION_USED, address_topic(authorizer), nonce]
+    return {"address": token, "topics": topics, "data": "0x"}
+
+
+def cancels(authorizer: str, nonce: str, token: str = USDC) -> dict[str, Any]:
+    return {**uses(authorizer, nonce, token), "topics": [
+        AUTHORIZATION_CANCELED, address_topic(authorizer), nonce,
+    ]}  # fmt: skip
+
+
+@dataclass
+class PlainEvm:
+    """One chain: transactions in blocks of two seconds, the newest of which are not final."""
+
+    head: int = 0
+    final: int = 0
+    receipts: list[dict[str, Any]] = field(default_factory=list)
+    inputs: dict[str, str] = field(default_factory=dict)
+
+    def time_s(self, block: int) -> int:
+        return START_S + 2 * block
+
+    def land(
+        self, block: int, *logs: dict[str, Any], status: int = 1, call: str = "0x", fork: str = ""
+    ) -> str:
+        """Puts a transaction into a block; returns its hash."""
+        tx = digest(f"tx {block} {len(self.receipts)} {fork}")
+        place = {
+            "blockNumber": hex(block),
+            "blockHash": self._hash(block),
+            "transactionHash": tx,
+            "transactionIndex": "0x0",
+        }
+        made = [
+            {**log, **place, "logIndex": hex(number), "removed": False}
+            for number, log in enumerate(logs)
+        ]
+        self.receipts.append(
+            {
+                **place,
+                "status": hex(status),
+                "from": SUBMITTER,
+                "to": USDC,
+                "gasUsed": "0xfde8",
+                "effectiveGasPrice": "0xf4240",
+                "l1Fee": "0x3b9aca00",
+                "logs": made,
+            }
+        )
+        self.inputs[tx] = call
+        return tx
+
+    def answer(self, method: str, params: list[Any]) -> Any:
+        return getattr(self, f"_{method.removeprefix('eth_')}")(*params)
+
+    def _hash(self, block: int) -> str:
+        return digest(f"block {block}")
+
+    def _number(self, tag: str) -> int:
+        return {"latest": self.head, "finalized": self.final}.get(tag) or int(tag, 16)
+
+    def _chainId(self) -> str:  # noqa: N802 - the node's name
+        return hex(8453)
+
+    def _blockNumber(self) -> str:  # noqa: N802 - the node's name
+        return hex(self.head)
+
+    def _getBlockByNumber(self, tag: str, _whole: bool) -> Any:  # noqa: N802
+        number = self._number(tag)
+        if number > self.head:
+            return None
+        return {
+            "number": hex(number),
+            "hash": self._hash(number),
+            "parentHash": self._hash(number - 1),
+            "timestamp": hex(self.time_s(number)),
+        }
+
+    def _getTransactionReceipt(self, tx: str) -> Any:  # noqa: N802 - the node's name
+        return next((each for each in self.receipts if each["transactionHash"] == tx), None)
+
+    def _getBlockReceipts(self, tag: str) -> Any:  # noqa: N802 - the node's name
+        return [each for each in self.receipts if each["blockNumber"] == hex(self._number(tag))]
+
+    def _getTransactionByHash(self, tx: str) -> Any:  # noqa: N802 - the node's name
+        return {"hash": tx, "input": self.inputs[tx]} if tx in self.inputs else None
+
+    def _getLogs(self, query: dict[str, Any]) -> Any:  # noqa: N802 - the node's name
+        first, last = int(query["fromBlock"], 16), int(query["toBlock"], 16)
+        return [
+            log
+            for log in self._logs()
+            if first <= int(log["blockNumber"], 16) <= last and _matches(log, query)
+        ]
+
+    def _call(self, call: dict[str, str], tag: str) -> str:
+        upto = self._number(tag)
+        logs = [
+            log
+            for log in self._logs()
+            if int(log["blockNumber"], 16) <= upto and log["address"] == call["to"]
+        ]
+        words = [call["data"][start : start + 64] for start in range(10, len(call["data"]), 64)]
+        if call["data"].startswith(BALANCE_OF):
+            topic = f"0x{words[0]}"
+            value = sum(
+                int(log["data"], 16) * ((log["topics"][2] == topic) - (log["topics"][1] == topic))
+                for log in logs
+                if log["topics"][0] == TRANSFER
+            )
+        else:
+            subject = [f"0x{each}" for each in words]
+            value = any(
+                log["topics"][0] != TRANSFER and log["topics"][1:] == subject for log in logs
+            )
+        return f"0x{int(value):064x}"
+
+    def _logs(self) -> list[dict[str, Any]]:
+        return [log for each in self.receipts if each["status"] == "0x1" for log in each["logs"]]
+
+
+def _matches(log: dict[str, Any], query: dict[str, Any]) -> bool:
+    if log["address"] not in query["address"]:
+        return False
+    for topic, wanted in zip(log["topics"], query["topics"], strict=False):
+        if wanted is not None and topic not in ([wanted] if isinstance(wanted, str) else wanted):
+            return False
+    return len(log["topics"]) >= len(query["topics"])
