@@ -44,6 +44,7 @@ def payments(chain: Anvil, tmp_path: Path) -> Iterator[Payments]:
 
 
 def landing_at(folder: Path) -> Landing:
+    folder.mkdir(parents=True, exist_ok=True)  # a zone that is missing is an error
     return open_landing(read_settings({"MASQUES_LANDING_URL": str(folder)}))
 
 
