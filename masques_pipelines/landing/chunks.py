@@ -33,7 +33,8 @@ class FileProblemError(PermanentError):
     """
 
     def __init__(self, reason: str, text: str) -> None:
-        super().__init__(text)
+        # It may quote names of the file's own, which need not be valid text.
+        super().__init__(text.encode("utf-8", "backslashreplace").decode())
         self.reason = reason
 
 
