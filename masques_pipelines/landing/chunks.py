@@ -25,6 +25,9 @@ WRONG_FIELD_COUNT: Final = "wrong_field_count"
 CUTTING_PROBLEMS: Final = (LINE_TOO_LONG, WRONG_FIELD_COUNT)
 
 
+_SAID_LENGTH: Final = 200
+
+
 class FileProblemError(PermanentError):
     """A file cannot be read to its end: the file as a whole goes to quarantine.
 
@@ -36,6 +39,11 @@ class FileProblemError(PermanentError):
         # It may quote names of the file's own, which need not be valid text.
         super().__init__(text.encode("utf-8", "backslashreplace").decode())
         self.reason = reason
+
+
+def said(error: BaseException) -> str:
+    """Returns what a format's reader says of a file, in one short line."""
+    return " ".join(str(error).split())[:_SAID_LENGTH]
 
 
 @dataclass(frozen=True)

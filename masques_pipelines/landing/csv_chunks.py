@@ -15,9 +15,10 @@ from masques_pipelines.landing.chunks import (
     WRONG_FIELD_COUNT,
     Chunk,
     FileProblemError,
+    said,
 )
 from masques_pipelines.landing.compression import BLOCK_BYTES, BlockStream
-from masques_pipelines.landing.fields import Fields, require_key
+from masques_pipelines.landing.fields import Fields, check_names
 
 _HEADER_BYTES_MAX: Final = 1 << 20
 _EMPTY: Final = b"{}"
@@ -49,8 +50,7 @@ def _records(blocks: Iterable[bytes], fields: Fields) -> Iterator[Chunk]:
     if not head:
         return
     names = _header(head)
-    require_key(names, fields)
-    refuse_repeated(names)
+    check_names(names, fields)
     bad: list[Any] = []
 
     def keep(row: Any) -> str:
@@ -79,7 +79,7 @@ def _records(blocks: Iterable[bytes], fields: Fields) -> Iterator[Chunk]:
             yield from _numbered(reader, bad)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise FileProblemError(
-            "bad_csv", f"the CSV data cannot be read ({_line(error)}): deliver the file again"
+            "bad_csv", f"the CSV data cannot be read ({said(error)}): deliver the file again"
         ) from error
 
 
@@ -149,20 +149,3 @@ def _header(head: bytes) -> list[str]:
             "bad_header", "the CSV file has no line of field names: deliver it with one"
         ) from error
     return [name.strip() for name in names]
-
-
-def refuse_repeated(names: list[str]) -> None:
-    """Refuses a header or schema in which a name is empty or there twice.
-
-    Raises:
-        FileProblemError: bad_header.
-    """
-    if "" in names or len(set(names)) != len(names):
-        raise FileProblemError(
-            "bad_header",
-            "a field name is empty or there twice: name each field once, and deliver again",
-        )
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]

@@ -28,8 +28,14 @@ class Fields:
     known: frozenset[str] = frozenset()
 
 
-def require_key(names: Sequence[str], fields: Fields) -> None:
-    """Refuses a header or schema without the key field: none of its rows could be read.
+# Of files whose rows may have any fields.
+ANY_FIELDS: Final = Fields()
+
+
+def check_names(names: Sequence[str], fields: Fields) -> None:
+    """Refuses a header or schema of which no row could be read.
+
+    It has no key field, or a name is empty or there twice.
 
     Raises:
         FileProblemError: bad_header, with the names that were found and the likely cause.
@@ -40,6 +46,11 @@ def require_key(names: Sequence[str], fields: Fields) -> None:
         raise FileProblemError(
             "bad_header",
             f"no field is named {fields.key}; found {shown}{more}: {_cause(names, fields.key)}",
+        )
+    if "" in names or len(set(names)) != len(names):
+        raise FileProblemError(
+            "bad_header",
+            "a field name is empty or there twice: name each field once, and deliver again",
         )
 
 

@@ -18,7 +18,7 @@ from masques_pipelines.landing.chunks import (
     FileProblemError,
 )
 from masques_pipelines.landing.compression import BLOCK_BYTES, decompressed
-from masques_pipelines.landing.fields import Fields
+from masques_pipelines.landing.fields import ANY_FIELDS, Fields
 
 NDJSON_ENDINGS: Final = ("ndjson", "jsonl")
 FORMATS: Final = (*NDJSON_ENDINGS, "csv", "parquet")
@@ -46,7 +46,7 @@ def format_of(name: str) -> tuple[str, str] | None:
     return parts[-1], compression
 
 
-def read_chunks(name: str, blocks: Blocks, fields: Fields | None = None) -> Iterator[Chunk]:
+def read_chunks(name: str, blocks: Blocks, fields: Fields = ANY_FIELDS) -> Iterator[Chunk]:
     """Yields the lines of a file.
 
     Args:
@@ -71,11 +71,11 @@ def read_chunks(name: str, blocks: Blocks, fields: Fields | None = None) -> Iter
         # Arrow takes longer to load than a small file to read.
         from masques_pipelines.landing.csv_chunks import csv_chunks  # noqa: PLC0415
 
-        yield from csv_chunks(_as_named(plain), fields or Fields())
+        yield from csv_chunks(_as_named(plain), fields)
     else:
         from masques_pipelines.landing.parquet_chunks import parquet_chunks  # noqa: PLC0415
 
-        yield from parquet_chunks(plain, fields or Fields())
+        yield from parquet_chunks(plain, fields)
 
 
 def read_blocks(file: BinaryIO) -> Iterator[bytes]:

@@ -9,10 +9,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from masques_pipelines.landing.arrow_chunks import batches_chunks
-from masques_pipelines.landing.chunks import Chunk, FileProblemError
+from masques_pipelines.landing.chunks import Chunk, FileProblemError, said
 from masques_pipelines.landing.compression import refuse_bomb
-from masques_pipelines.landing.csv_chunks import refuse_repeated
-from masques_pipelines.landing.fields import Fields, require_key
+from masques_pipelines.landing.fields import Fields, check_names
 
 BATCH_ROWS: Final = 16_384
 # What the values of one column of a batch may take at worst.
@@ -41,7 +40,7 @@ def parquet_chunks(blocks: Iterable[bytes], fields: Fields) -> Iterator[Chunk]:
         except (pa.ArrowException, OSError, ValueError, IndexError) as error:
             raise FileProblemError(
                 "bad_parquet",
-                f"the Parquet data cannot be read ({_line(error)}): deliver the file again",
+                f"the Parquet data cannot be read ({said(error)}): deliver the file again",
             ) from error
 
 
@@ -49,8 +48,7 @@ def _batches(file: Any, fields: Fields) -> Iterator[pa.RecordBatch]:
     file.seek(0)
     described = pyarrow.parquet.ParquetFile(file)
     names = described.schema_arrow.names
-    require_key(names, fields)
-    refuse_repeated(names)
+    check_names(names, fields)
     leaves = [described.schema.column(number) for number in range(len(described.schema))]
     # Texts stay in their dictionaries: each value is in memory once, until its rows are measured.
     texts = [leaf.path for leaf in leaves if leaf.physical_type == _BYTES and leaf.path in names]
@@ -129,7 +127,3 @@ def _with_far_dates(
         )
         batch = batch.set_column(place, name, texts)
     return batch
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from masques_pipelines.errors import MasquesError, PermanentError, SettingError, TransientError
 from masques_pipelines.landing.chunks import Chunk, FileProblemError
-from masques_pipelines.landing.fields import Fields
+from masques_pipelines.landing.fields import ANY_FIELDS, Fields
 from masques_pipelines.landing.formats import read_blocks, read_chunks
 from masques_pipelines.landing.local import LEAVES_THE_ZONE, OutsideError, open_inside
 from masques_pipelines.settings import Settings
@@ -208,7 +208,7 @@ def is_absent(landing: Landing, settings: Settings) -> bool:
 
 
 def read_lines(
-    landing: Landing, file: LandingFile, digest: Any = None, fields: Fields | None = None
+    landing: Landing, file: LandingFile, digest: Any = None, fields: Fields = ANY_FIELDS
 ) -> Iterator[Chunk]:
     """Yields the lines of a file as chunks of NDJSON.
 
@@ -216,7 +216,7 @@ def read_lines(
         landing: Where it is.
         file: Which.
         digest: A hashlib object that is fed the bytes of the file as it is stored.
-        fields: The fields of the table's rows, which a header must name; None for any.
+        fields: The fields of the table's rows, of which a header must name the key.
 
     Raises:
         FileProblemError: It cannot be read (further).

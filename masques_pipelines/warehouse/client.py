@@ -23,7 +23,7 @@ from masques_pipelines.warehouse.retry import with_retries
 if TYPE_CHECKING:
     import pandas as pd
 
-# Of every statement of a client, sent or set once.
+# Of every statement: a server's client sends them, the embedded engine has them in its profile.
 #
 # A page is a batch already; asynchronous inserts would only delay its errors.
 #

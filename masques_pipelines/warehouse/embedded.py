@@ -52,31 +52,33 @@ SESSION_SETTINGS: Final = {
     "max_bytes_before_external_sort": "400000000",
 }
 
+# The profile of the engine: it holds for refreshes, merges and background work too, which run in no
+# session of ours. Only a configuration file can set it; the options above cannot.
+#
 # An embedded engine forgets when a view was last refreshed, so every open would run every
-# refreshable view at once. Only a configuration file can stop that; the options above cannot.
+# refreshable view at once.
 #
 # By default the engine wants 1 GiB of free memory for each thread of a query and 4 GiB for each
 # inserting thread: under the limits above it would never use a second core (seen: 2.9 s of clock
-# where two cores take 1.5 s). In the profile, since the refresh of a view runs in no session of
-# ours.
+# where two cores take 1.5 s).
 #
 # The query condition cache remembers which granules of a part hold nothing for a condition. It was
 # reported to hide rows (ClickHouse issues 108519 and 116853): a right answer comes before a quick
-# one. So it does with compiled code (CLIENT_SETTINGS in client.py has the reason); it stands here
-# again for what runs without a statement of ours: refreshes, merges and background work.
+# one.
+_PROFILE: Final = {
+    "stop_refreshable_materialized_views_on_startup": 1,
+    "max_threads_min_free_memory_per_thread": 268435456,
+    "max_insert_threads_min_free_memory_per_thread": 268435456,
+    "use_query_condition_cache": 0,
+    **CLIENT_SETTINGS,
+}
 _CONFIG_XML: Final = """<clickhouse>
   <user_directories><users_xml><path>{users_path}</path></users_xml></user_directories>
 </clickhouse>
 """
 _USERS_XML: Final = """<clickhouse>
   <profiles><default>
-  <stop_refreshable_materialized_views_on_startup>1</stop_refreshable_materialized_views_on_startup>
-  <max_threads_min_free_memory_per_thread>268435456</max_threads_min_free_memory_per_thread>
-  <max_insert_threads_min_free_memory_per_thread>268435456</max_insert_threads_min_free_memory_per_thread>
-  <use_query_condition_cache>0</use_query_condition_cache>
-  <compile_expressions>0</compile_expressions>
-  <compile_aggregate_expressions>0</compile_aggregate_expressions>
-  <compile_sort_description>0</compile_sort_description>
+  {profile}
   </default></profiles>
   <users><default>
     <password></password><profile>default</profile><quota>default</quota>
@@ -265,7 +267,8 @@ def _sweep(folder: Path) -> None:
 def _write_configuration(side: Path) -> None:
     config_path, users_path = side / "config.xml", side / "users.xml"
     try:
-        users_path.write_text(_USERS_XML, encoding="utf-8")
+        profile = "\n  ".join(f"<{name}>{value}</{name}>" for name, value in _PROFILE.items())
+        users_path.write_text(_USERS_XML.format(profile=profile), encoding="utf-8")
         config_path.write_text(_CONFIG_XML.format(users_path=users_path), encoding="utf-8")
     except OSError as error:
         raise unwritable(side, error) from error
@@ -283,7 +286,7 @@ def _connect(folder: Path, side: Path) -> Client:
         return clickhouse_connect.get_client(
             interface="chdb",
             path=str(folder),
-            settings={**CLIENT_SETTINGS, **SESSION_SETTINGS},
+            settings=SESSION_SETTINGS,
             chdb_options={**ENGINE_OPTIONS, "config-file": str(side / "config.xml")},
         )
     except ClickHouseError as error:
