@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from masques_pipelines.errors import PermanentError
@@ -143,6 +142,9 @@ def read_channels(path: Path | None) -> Channels:
     """
     if path is None:
         return ONE_CHANNEL
+    # Most commands read no channels.
+    import yaml  # noqa: PLC0415
+
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
