@@ -1,7 +1,8 @@
 -- Marks announcements as superseded whose transaction the chain records as another settlement: one by
 -- Permit2, one of `upto`, a payout. The money is the same: the same transaction, asset, receiver and
--- direction, the same payer where both know it, and not more than was announced. Where two settlements
--- of the transaction fit, neither is taken.
+-- direction, the same payer where both know it, and not more than was announced; exactly as much when
+-- we paid it out. Where two settlements of the transaction fit, neither is taken, except of payouts that
+-- are alike: as many lines as transfers of one amount to one receiver belong together in their order.
 -- Without skip indexes: see current_by_id.sql.
 INSERT INTO masques.settlements
     (settlement_id, timestamp, rail, protocol, amount, currency, tx_hash, block_height,
@@ -15,23 +16,50 @@ WITH
         FROM masques_marts.settlements_current
         WHERE finality = '' AND tx_hash != '' AND status IN ('pending', 'unknown')
     ),
-    matches AS
+    recorded AS
+    (
+        SELECT *
+        FROM masques_marts.settlements_current
+        WHERE finality != '' AND status = 'confirmed'
+            AND tx_hash IN (SELECT tx_hash FROM announced)
+    ),
+    single AS
     (
         SELECT a.settlement_id AS announced_id, any(c.settlement_id) AS settlement_id
         FROM announced AS a
-        INNER JOIN
-        (
-            SELECT *
-            FROM masques_marts.settlements_current
-            WHERE finality != '' AND status = 'confirmed'
-                AND tx_hash IN (SELECT tx_hash FROM announced)
-        ) AS c ON c.tx_hash = a.tx_hash AND c.rail = a.rail AND c.network = a.network
-            AND c.asset = a.asset AND c.direction = a.direction
-        WHERE c.to_address = a.to_address AND c.amount <= a.amount
+        INNER JOIN recorded AS c ON c.tx_hash = a.tx_hash AND c.rail = a.rail
+            AND c.network = a.network AND c.asset = a.asset AND c.direction = a.direction
+        WHERE c.to_address = a.to_address
+            AND (c.amount = a.amount OR (c.amount < a.amount AND a.direction = 'in'))
             AND (a.payer = '' OR c.payer = '' OR a.payer = c.payer)
             AND c.settlement_id != a.settlement_id
         GROUP BY a.settlement_id
         HAVING uniqExact(c.settlement_id) = 1
+    ),
+    alike AS
+    (
+        SELECT arrayJoin(arrayZip(l.ids, t.ids)) AS pair
+        FROM
+        (
+            SELECT rail, network, tx_hash, asset, to_address, amount, arraySort(groupArray(settlement_id)) AS ids
+            FROM announced
+            WHERE direction = 'out'
+            GROUP BY rail, network, tx_hash, asset, to_address, amount
+        ) AS l
+        INNER JOIN
+        (
+            SELECT rail, network, tx_hash, asset, to_address, amount, arraySort(groupArray(settlement_id)) AS ids
+            FROM recorded
+            WHERE direction = 'out'
+            GROUP BY rail, network, tx_hash, asset, to_address, amount
+        ) AS t USING (rail, network, tx_hash, asset, to_address, amount)
+        WHERE length(l.ids) = length(t.ids) AND length(t.ids) > 1
+    ),
+    matches AS
+    (
+        SELECT announced_id, settlement_id FROM single
+        UNION ALL
+        SELECT pair.1, pair.2 FROM alike
     )
 SELECT
     a.settlement_id, a.timestamp, a.rail, a.protocol, a.amount, a.currency, a.tx_hash,

@@ -75,7 +75,7 @@ def announced(line: Line, record: Any, allowed: AssetAllowList, facts: Facts) ->
         _untraceable(said, facts)
         return None
     facts.reference = payout_id or tx_hash
-    facts.settlement_id = payout(rail, network, tx_hash, receiver)
+    facts.settlement_id = payout(network, tx_hash, receiver, said.amount, payout_id)
     return _observation(
         line,
         facts,
