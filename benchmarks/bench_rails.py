@@ -8,6 +8,7 @@ not, the ratio hardly.
 
 import argparse
 import tempfile
+from functools import partial
 
 import httpx2
 
@@ -37,7 +38,7 @@ def poll(warehouse: Warehouse, chain: MadeChain, *, batches: bool) -> RailRun:
             start_block=0,
         )
         rpc = JsonRpc(node, takes_batches=batches)
-        rail = BaseRail(rpc, config, lambda: open_settlements(warehouse, "base"))
+        rail = BaseRail(rpc, config, partial(open_settlements, warehouse, "base"))
         return ingest(warehouse, rail)
 
 

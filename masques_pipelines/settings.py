@@ -4,10 +4,10 @@ The environment is read when a run or a command asks, never at import, and again
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from urllib.parse import quote
 
 from dotenv import dotenv_values
@@ -16,6 +16,9 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from masques_pipelines.errors import SettingError
+
+if TYPE_CHECKING:
+    import httpx2
 
 _PREFIX: Final = "MASQUES_"
 _PACKAGE_DIRECTORY: Final = Path(__file__).resolve().parent
@@ -49,6 +52,8 @@ class RailSettings:
         start: First block or slot to read, or None: from now on.
         credential_file: File of the bearer token, or of the macaroon.
         tls_cert_file: The node's certificate, when no authority signed it.
+        transport: Opens what answers instead of the network; None: the network. Only the sandbox
+            has one, for its computed nodes.
     """
 
     url: str | None = field(repr=False)
@@ -59,6 +64,7 @@ class RailSettings:
     start: int | None = None
     credential_file: Path | None = None
     tls_cert_file: Path | None = None
+    transport: "Callable[[], httpx2.BaseTransport] | None" = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,7 @@ class Settings:
     ledger_chart: Path | None
     landing_url: str = field(repr=False)
     intake_bad_share_max: float
+    landing_channels: Path | None
     base: RailSettings
     solana: RailSettings
     lightning: RailSettings
@@ -175,6 +182,11 @@ class Variables(BaseSettings):
         None,
         description="Where producers deliver files: a folder or any fsspec URL; "
         "$MASQUES_HOME/landing when unset.",
+    )
+    landing_channels: _File | None = Field(
+        None,
+        description="YAML file: who delivers where in the landing zone, and what they may write; "
+        "one channel when unset.",
     )
     intake_bad_share_max: Annotated[float, Field(ge=0, le=1)] = Field(
         0.05, description="Share of bad rows, 0 to 1, above which the intake's check fails."
@@ -291,6 +303,7 @@ def _settings(read: Variables) -> Settings:
         ledger_chart=read.ledger_chart,
         landing_url=read.landing_url or str(read.home / "landing"),
         intake_bad_share_max=read.intake_bad_share_max,
+        landing_channels=read.landing_channels,
         base=RailSettings(
             url=read.base_rpc_url,
             network=read.base_network,

@@ -70,3 +70,18 @@ SELECT
     ingested_at
 FROM masques_ops.identity_versions
 COMMENT 'Key and content hash of every row of the table, which the intake compares a batch with.';
+
+CREATE OR REPLACE VIEW masques_ops.landing_channels_current
+(
+    channel LowCardinality(String) COMMENT 'name of the channel, as rows have it',
+    attests UInt8 COMMENT '1 when what it says of others counts as attested; 0 otherwise',
+    tables Array(String) COMMENT 'the tables that it may write, sorted; none for one that is not configured any more',
+    prefixes Array(String) COMMENT 'where in the landing zone it delivers, sorted; an empty one is all of it',
+    recorded_at DateTime64(6, 'UTC') COMMENT 'since when that holds'
+)
+AS
+SELECT channel, attests, tables, prefixes, recorded_at
+FROM masques_ops.landing_channels
+ORDER BY recorded_at DESC
+LIMIT 1 BY channel
+COMMENT 'What each channel of the landing zone may do now.';

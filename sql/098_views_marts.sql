@@ -134,7 +134,8 @@ COMMENT 'One hold, as in masques_marts.holds. Parameters: id - the transfer that
 
 -- The holds that are still open: those of the latest proved checkpoint and those begun since, without
 -- those that were posted, voided or expired since. Nothing can be written at or before a checkpoint any
--- more. Before the first checkpoint all events are read.
+-- more. The checkpoint holds all that is asked of a hold: reading its event would cost a granule for each
+-- (2 CPU s for a thousand holds that are open for long). Before the first checkpoint all events are read.
 CREATE OR REPLACE VIEW masques_marts.holds_open
 (
     transaction_id UUID COMMENT 'the transfer that opened the hold',
@@ -156,34 +157,72 @@ WITH
         FROM masques_ops.balance_checkpoints AS c FINAL
         WHERE c.state = 'proven'
     ) AS base_ns,
-    fromUnixTimestamp64Nano(toInt64(base_ns), 'UTC') AS base
-SELECT
-    t.transaction_id AS transaction_id,
-    t.timestamp AS held_at,
-    t.debit_account_id AS debit_account_id,
-    t.credit_account_id AS credit_account_id,
-    t.ledger AS ledger,
-    t.currency AS currency,
-    t.transaction_type AS transaction_type,
-    t.timeout_s AS timeout_s,
-    t.amount AS held,
-    if(t.timeout_s = 0, NULL, t.timestamp + toIntervalSecond(t.timeout_s)) AS expires_at
-FROM masques.transactions AS t
-WHERE t.event_type = 'two_phase_pending'
-    AND (t.timestamp > base OR t.timestamp IN
+    fromUnixTimestamp64Nano(toInt64(base_ns), 'UTC') AS base,
     (
-        SELECT fromUnixTimestamp64Nano(toInt64(h.opened_ns), 'UTC')
-        FROM masques_ops.checkpoint_holds AS h
-        WHERE h.checkpoint_ns = base_ns
-    ))
-    AND t.transaction_id NOT IN
+        SELECT (arrayPushBack(groupArray(l.ledger), 0), arrayPushBack(groupArray(l.scale), 0),
+            arrayPushBack(groupArray(l.asset), 'ledger_0'))
+        FROM masques_ops.chart_ledgers AS l
+    ) AS ledgers,
+    (
+        SELECT (arrayPushBack(groupArray(c.code), 0),
+            arrayPushBack(groupArray(c.transaction_type), 'code_0'))
+        FROM masques_ops.chart_transfer_codes AS c
+    ) AS codes
+SELECT
+    o.transaction_id AS transaction_id,
+    o.held_at AS held_at,
+    o.debit_account_id AS debit_account_id,
+    o.credit_account_id AS credit_account_id,
+    o.ledger AS ledger,
+    toLowCardinality(o.currency) AS currency,
+    toLowCardinality(o.transaction_type) AS transaction_type,
+    o.timeout_s AS timeout_s,
+    o.held AS held,
+    if(o.timeout_s = 0, NULL, o.held_at + toIntervalSecond(o.timeout_s)) AS expires_at
+FROM
+(
+    SELECT
+        t.transaction_id AS transaction_id,
+        t.timestamp AS held_at,
+        t.debit_account_id AS debit_account_id,
+        t.credit_account_id AS credit_account_id,
+        t.ledger AS ledger,
+        toString(t.currency) AS currency,
+        toString(t.transaction_type) AS transaction_type,
+        t.timeout_s AS timeout_s,
+        t.amount AS held
+    FROM masques.transactions AS t
+    WHERE t.event_type = 'two_phase_pending'
+        AND (t.timestamp > base OR t.timestamp IN
+        (
+            SELECT fromUnixTimestamp64Nano(toInt64(h.opened_ns), 'UTC')
+            FROM masques_ops.checkpoint_holds AS h
+            WHERE h.checkpoint_ns = base_ns AND h.code = 0
+        ))
+    UNION ALL
+    SELECT
+        h.transaction_id AS transaction_id,
+        fromUnixTimestamp64Nano(toInt64(h.opened_ns), 'UTC') AS held_at,
+        h.debit_account_id AS debit_account_id,
+        h.credit_account_id AS credit_account_id,
+        h.ledger AS ledger,
+        transform(h.ledger, ledgers.1, ledgers.3, concat('ledger_', toString(h.ledger))) AS currency,
+        transform(h.code, codes.1, codes.2, concat('code_', toString(h.code))) AS transaction_type,
+        h.timeout_s AS timeout_s,
+        reinterpret(
+            toInt256(intExp10(18 - transform(h.ledger, ledgers.1, ledgers.2, 0))) * h.amount,
+            'Decimal(76, 18)') AS held
+    FROM masques_ops.checkpoint_holds AS h FINAL
+    WHERE h.checkpoint_ns = base_ns AND h.code != 0
+) AS o
+WHERE o.transaction_id NOT IN
     (
         SELECT assumeNotNull(e.pending_id)
         FROM masques.transactions AS e
         WHERE e.timestamp > base
             AND e.event_type IN ('two_phase_posted', 'two_phase_voided', 'two_phase_expired')
     )
-LIMIT 1 BY t.transaction_id
+LIMIT 1 BY o.transaction_id
 COMMENT 'The holds that are still open: one row per hold. Faster than holds with state = ''open''.';
 
 -- What was posted to one account from one moment up to another, oldest first by time.
@@ -569,10 +608,12 @@ GROUP BY rail, network, currency, direction, status
 COMMENT 'Money and number of settlements by rail, currency, direction and status.';
 
 -- What the chain says: per rail and asset the opening balance, what the settlements moved since, and what
--- is there. Opening is the first reading with the addresses and lines of the newest one. On a rail with
--- blocks a settlement counts by its block, else by its time. The fees of what left are ours; a flow is what
--- moved beside settlements (Lightning's forwards, say). A reading that the node could not give (it no
--- longer has the state) is inconclusive; a difference that an earlier one shows stays.
+-- is there. Each address counts from its first reading to its last one, so that one that is added brings
+-- what it has, and one that is dropped takes it away: the check goes on for the others. Other lines of a
+-- node (Lightning) are another address. On a rail with blocks a settlement counts by its block, else by its
+-- time; it is of the address of ours that it names. The fees of what left are ours; a flow is what moved
+-- beside settlements (Lightning's forwards, say). A reading that the node could not give (it no longer has
+-- the state) is inconclusive; a difference that an earlier one shows stays.
 CREATE OR REPLACE VIEW masques_marts.chain_balances
 (
     rail LowCardinality(String) COMMENT 'lightning, solana or base',
@@ -583,55 +624,78 @@ CREATE OR REPLACE VIEW masques_marts.chain_balances
     opening_block UInt64 COMMENT 'block of the opening balance; 0 on a rail without blocks',
     opening_at DateTime64(9, 'UTC') COMMENT 'time of the opening balance',
     opening Decimal(76, 18) COMMENT 'what was there then',
+    added Decimal(76, 18) COMMENT 'what addresses had that were added since then',
+    dropped Decimal(76, 18) COMMENT 'what addresses had that were dropped since then',
     came_in Decimal(76, 18) COMMENT 'confirmed settlements since then',
     went_out Decimal(76, 18) COMMENT 'confirmed settlements since then',
     fees Decimal(76, 18) COMMENT 'network fees of what left, where they are paid in this asset',
     flows Decimal(76, 18) COMMENT 'what moved beside settlements since then; negative when it left',
-    expected Decimal(76, 18) COMMENT 'opening + came_in - went_out - fees + flows',
+    expected Decimal(76, 18) COMMENT 'opening + added - dropped + came_in - went_out - fees + flows',
     balance Decimal(76, 18) COMMENT 'what is there by the newest reading that the node could give',
     difference Decimal(76, 18) COMMENT 'balance - expected: negative when money left that no settlement records',
     block UInt64 COMMENT 'block of that reading; 0 on a rail without blocks',
     read_at DateTime64(9, 'UTC') COMMENT 'time of that reading',
+    added_addresses Array(String) COMMENT 'addresses that were added since the opening, and from which block on',
+    dropped_addresses Array(String) COMMENT 'addresses that were dropped since the opening, and up to which block',
     problem String COMMENT 'why the newest reading is not known; empty when it is'
 )
 AS
 WITH
-    readings AS
+    parts AS
     (
         SELECT
-            rail, network, asset, block, read_at,
+            rail, network, asset, block, read_at, address,
             any(b.currency) AS currency,
             sumIf(b.balance, b.is_flow = 0) AS held,
             sumIf(b.balance, b.is_flow = 1) AS flowed,
-            cityHash64(arraySort(groupArray((b.address, toString(b.line))))) AS lines,
+            cityHash64(arraySort(groupArray(toString(b.line)))) AS lines,
             max(b.problem) AS why
         FROM masques_ops.rail_balances AS b FINAL
-        GROUP BY rail, network, asset, block, read_at
+        GROUP BY rail, network, asset, block, read_at, address
     ),
     newest AS
     (
-        SELECT rail, network, asset, argMax(why, (block, read_at)) AS newest_why
-        FROM readings
+        SELECT rail, network, asset, argMax(reading_why, (block, read_at)) AS newest_why
+        FROM
+        (
+            SELECT rail, network, asset, block, read_at, max(why) AS reading_why
+            FROM parts
+            GROUP BY rail, network, asset, block, read_at
+        )
         GROUP BY rail, network, asset
     ),
     known AS
     (
         SELECT
-            rail, network, asset,
-            argMax((block, read_at, held, flowed, lines, currency), (block, read_at)) AS now
-        FROM readings
-        WHERE why = ''
-        GROUP BY rail, network, asset
+            *,
+            dense_rank() OVER (PARTITION BY rail, network, asset ORDER BY block, read_at) AS reading
+        FROM
+        (
+            SELECT
+                *,
+                max(why) OVER (PARTITION BY rail, network, asset, block, read_at) AS reading_why
+            FROM parts
+        )
+        WHERE reading_why = ''
     ),
-    openings AS
+    spans AS
     (
         SELECT
-            r.rail AS rail, r.network AS network, r.asset AS asset,
-            argMin((r.block, r.read_at, r.held, r.flowed), (r.block, r.read_at)) AS first
-        FROM readings AS r
-        INNER JOIN known AS k ON k.rail = r.rail AND k.network = r.network AND k.asset = r.asset
-        WHERE r.why = '' AND r.lines = k.now.5
-        GROUP BY rail, network, asset
+            rail, network, asset, address,
+            any(currency) AS currency,
+            min(reading) AS first_reading,
+            max(reading) AS last_reading,
+            argMin((block, read_at, held, flowed), reading) AS first,
+            argMax((block, read_at, held, flowed), reading) AS last
+        FROM
+        (
+            SELECT
+                *,
+                reading - row_number() OVER
+                    (PARTITION BY rail, network, asset, address, lines ORDER BY reading) AS span
+            FROM known
+        )
+        GROUP BY rail, network, asset, address, lines, span
     ),
     moved AS
     (
@@ -640,41 +704,77 @@ WITH
             sumIf(s.amount, s.direction = 'in') AS sum_in,
             sumIf(s.amount, s.direction = 'out') AS sum_out,
             sumIf(s.network_fee, s.direction = 'out' AND s.fee_currency = s.currency) AS sum_fees
-        FROM masques_marts.settlements_current AS s
-        INNER JOIN openings AS o ON o.rail = s.rail AND o.network = s.network AND o.asset = s.asset
-        INNER JOIN known AS k ON k.rail = s.rail AND k.network = s.network AND k.asset = s.asset
-        WHERE s.status = 'confirmed'
-            AND if(s.block_height IS NOT NULL AND k.now.1 > 0,
-                s.block_height > o.first.1 AND s.block_height <= k.now.1,
-                s.timestamp > o.first.2 AND s.timestamp <= k.now.2)
+        FROM
+        (
+            SELECT
+                rail, network, asset, direction, amount, network_fee, fee_currency, currency,
+                block_height, timestamp,
+                multiIf(
+                    attributes['token_account'] != '', attributes['token_account'],
+                    direction = 'in', to_address,
+                    payer) AS address
+            FROM masques_marts.settlements_current
+            WHERE status = 'confirmed'
+        ) AS s
+        INNER JOIN spans AS p
+            ON p.rail = s.rail AND p.network = s.network AND p.asset = s.asset AND p.address = s.address
+        WHERE if(s.block_height IS NOT NULL AND p.last.1 > 0,
+            s.block_height > p.first.1 AND s.block_height <= p.last.1,
+            s.timestamp > p.first.2 AND s.timestamp <= p.last.2)
+        GROUP BY rail, network, asset
+    ),
+    sums AS
+    (
+        SELECT
+            rail, network, asset,
+            argMax(p.currency, last_reading) AS currency,
+            argMin((first.1, first.2), first_reading) AS begins,
+            argMax((last.1, last.2), last_reading) AS ends,
+            sumIf(first.3, first_reading = 1) AS began_with,
+            sumIf(first.3, first_reading > 1) AS added,
+            sumIf(last.3, last_reading < newest_reading) AS dropped,
+            sumIf(last.3, last_reading = newest_reading) AS balance,
+            sum(last.4 - first.4) AS flows,
+            arraySort(groupArrayIf(concat(address, ' since ', toString(first.1)), first_reading > 1))
+                AS added_addresses,
+            arraySort(groupArrayIf(concat(address, ' until ', toString(last.1)),
+                last_reading < newest_reading)) AS dropped_addresses
+        FROM
+        (
+            SELECT *, max(last_reading) OVER (PARTITION BY rail, network, asset) AS newest_reading
+            FROM spans
+        ) AS p
         GROUP BY rail, network, asset
     )
 SELECT
     n.rail AS rail,
     n.network AS network,
     n.asset AS asset,
-    k.now.6 AS currency,
+    u.currency AS currency,
     multiIf(
         balance - expected != 0, 'differs',
         n.newest_why != '', 'inconclusive',
-        (o.first.1, o.first.2) = (k.now.1, k.now.2), 'opening',
+        u.begins = u.ends, 'opening',
         'agrees') AS state,
-    o.first.1 AS opening_block,
-    o.first.2 AS opening_at,
-    CAST(o.first.3, 'Decimal(76, 18)') AS opening,
+    u.begins.1 AS opening_block,
+    u.begins.2 AS opening_at,
+    CAST(u.began_with, 'Decimal(76, 18)') AS opening,
+    CAST(u.added, 'Decimal(76, 18)') AS added,
+    CAST(u.dropped, 'Decimal(76, 18)') AS dropped,
     CAST(m.sum_in, 'Decimal(76, 18)') AS came_in,
     CAST(m.sum_out, 'Decimal(76, 18)') AS went_out,
     CAST(m.sum_fees, 'Decimal(76, 18)') AS fees,
-    CAST(k.now.4 - o.first.4, 'Decimal(76, 18)') AS flows,
-    CAST(opening + came_in - went_out - fees + flows, 'Decimal(76, 18)') AS expected,
-    CAST(k.now.3, 'Decimal(76, 18)') AS balance,
+    CAST(u.flows, 'Decimal(76, 18)') AS flows,
+    CAST(opening + added - dropped + came_in - went_out - fees + flows, 'Decimal(76, 18)') AS expected,
+    CAST(u.balance, 'Decimal(76, 18)') AS balance,
     CAST(balance - expected, 'Decimal(76, 18)') AS difference,
-    k.now.1 AS block,
-    k.now.2 AS read_at,
+    u.ends.1 AS block,
+    u.ends.2 AS read_at,
+    u.added_addresses AS added_addresses,
+    u.dropped_addresses AS dropped_addresses,
     n.newest_why AS problem
 FROM newest AS n
-LEFT JOIN known AS k ON k.rail = n.rail AND k.network = n.network AND k.asset = n.asset
-LEFT JOIN openings AS o ON o.rail = n.rail AND o.network = n.network AND o.asset = n.asset
+LEFT JOIN sums AS u ON u.rail = n.rail AND u.network = n.network AND u.asset = n.asset
 LEFT JOIN moved AS m ON m.rail = n.rail AND m.network = n.network AND m.asset = n.asset
 COMMENT 'What the chain says: per rail and asset the opening balance, what settlements moved, and the balance that is there.';
 

@@ -1,4 +1,4 @@
-"""`masques intake`: load the landing zone, check a file, look after quarantine."""
+"""`masques intake`: load the landing zone, load again, check a file, look after quarantine."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,10 +8,13 @@ import click
 from masques_pipelines import quarantine as quarantined
 from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
+from masques_pipelines.intake import reload as reloading
 from masques_pipelines.intake import replay as replaying
+from masques_pipelines.intake.channels import read_channels
 from masques_pipelines.intake.run import IntakeResult, load_table
 from masques_pipelines.intake.tables import TABLES
 from masques_pipelines.intake.validation import validate_file
+from masques_pipelines.landing.listing import ADVICE, PassedOver, by_reason
 from masques_pipelines.landing.zone import open_landing
 from masques_pipelines.quarantine import REMEDIES, Selection
 
@@ -31,9 +34,32 @@ def load(tables: tuple[str, ...]) -> None:
     """Load what is due of TABLES (of all when none is given), as intake_job does."""
     settings = command_settings()
     landing = open_landing(settings)
+    channels = read_channels(settings.landing_channels)
     with opened_warehouse(settings, "intake load", writes=True) as warehouse:
         for name in tables or TABLES:
-            _show(load_table(warehouse, landing, TABLES[name]))
+            done = load_table(warehouse, landing, TABLES[name], channels=channels)
+            _show(done)
+    _show_passed_over("in no reader's folder", done.strays)
+
+
+@intake.command()
+@click.argument("file", required=False)
+@click.option("--table", type=_TABLE_NAMES, help="All files of this table.")
+def reload(file: str | None, table: str | None) -> None:
+    """Load FILE, or all files of a table, again; rows that are there already stay as they are.
+
+    FILE is a path below the landing zone. What is recorded of the files is forgotten first.
+    """
+    if (file is None) == (table is None):
+        raise click.UsageError("give a file, or --table")
+    settings = command_settings()
+    landing = open_landing(settings)
+    channels = read_channels(settings.landing_channels)
+    with opened_warehouse(settings, "intake reload", writes=True) as warehouse:
+        if table is not None:
+            _show(reloading.reload_table(warehouse, landing, TABLES[table], channels=channels))
+        else:
+            _show(reloading.reload_file(warehouse, landing, str(file), channels=channels))
 
 
 @intake.command()
@@ -135,7 +161,9 @@ def replay(table_name: str | None, reason: str, source: str) -> None:
     settings = command_settings()
     with opened_warehouse(settings, "intake quarantine replay", writes=True) as warehouse:
         if table_name is None or table_name in TABLES:
-            done = replaying.replay(warehouse, open_landing(settings), selection)
+            channels = read_channels(settings.landing_channels)
+            landing = open_landing(settings)
+            done = replaying.replay(warehouse, landing, selection, channels=channels)
             click.echo(
                 f"tried {done.tried:,}, closed {done.closed:,}, {done.tried - done.closed:,} open"
             )
@@ -175,8 +203,18 @@ def _show(done: IntakeResult) -> None:
         click.echo(f"    {rows:>8,}  {reason}")
     if done.total("unknown_fields"):
         click.echo(f"    {done.total('unknown_fields'):,} unknown fields, which were not loaded")
+    if done.files_rewritten:
+        click.echo(f"    {done.files_rewritten:,} files were rewritten with the same size and time")
+    if done.waiting:
+        click.echo(f"    {done.waiting:,} files are still being written")
     if done.files_left:
         click.echo(f"    {done.files_left:,} files are left to the next run")
+    _show_passed_over("passed over", done.passed_over)
+
+
+def _show_passed_over(where: str, entries: list[PassedOver]) -> None:
+    for reason, count, first in by_reason(entries):
+        click.echo(f"    {count:,} {where}, {reason} ({ADVICE[reason]}): {_cut(first)}")
 
 
 def _cut(text: str) -> str:

@@ -15,8 +15,10 @@ from masques_pipelines.defs.table_asset import (
     table_asset,
     table_key,
 )
+from masques_pipelines.intake.channels import read_channels
 from masques_pipelines.intake.run import IntakeResult, load_table
-from masques_pipelines.intake.tables import IntakeTable
+from masques_pipelines.intake.tables import TABLES, IntakeTable
+from masques_pipelines.landing.listing import by_reason
 from masques_pipelines.landing.zone import open_landing
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
@@ -63,7 +65,9 @@ def intake_asset(table: IntakeTable, *, group: str, description: str) -> IntakeD
         context: dg.AssetExecutionContext, warehouse: WarehouseResource
     ) -> dg.MaterializeResult[None]:
         opened = warehouse.open(context)
-        done = load_table(opened, open_landing(run_settings()), table)
+        settings = run_settings()
+        channels = read_channels(settings.landing_channels)
+        done = load_table(opened, open_landing(settings), table, channels=channels)
         context.log.info(
             "%s: %d files, %d rows: %d loaded, %d duplicates, %d quarantined",
             table.name,
@@ -158,6 +162,32 @@ def _bad_rows_within_limit(table: IntakeTable) -> dg.AssetChecksDefinition:
     return check
 
 
+@dg.asset_check(
+    asset=LANDING_FILES,
+    name="nothing_passed_over",
+    additional_deps=[table_key(name) for name in TABLES],
+    description=(
+        "Everything in the landing zone is read, but for hidden files. A warning names what is "
+        "not: unknown endings and folders, links, times in the future, uploads that died; and "
+        "files that were rewritten in place. docs/intake.md says what to do about each."
+    ),
+)
+@explained
+def nothing_passed_over(
+    context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
+) -> dg.AssetCheckResult:
+    """Warns of what the newest runs found in the landing zone and did not read."""
+    found = warehouse.open(context).records(sql("intake/passed_over"))
+    return dg.AssetCheckResult(
+        passed=not found,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "files": sum(int(each["files"]) for each in found),
+            "found": records_metadata(found),
+        },
+    )
+
+
 def _metadata(warehouse: Warehouse, done: IntakeResult) -> dict[str, dg.MetadataValue]:
     table = done.table
     total = warehouse.scalar(sql("intake/rows_total"), {"table": table.name})
@@ -166,6 +196,13 @@ def _metadata(warehouse: Warehouse, done: IntakeResult) -> dict[str, dg.Metadata
         "files": dg.MetadataValue.int(len(done.files)),
         "files_failed": dg.MetadataValue.int(done.files_failed),
         "files_left": dg.MetadataValue.int(done.files_left),
+        "files_waiting": dg.MetadataValue.int(done.waiting),
+        "files_rewritten": dg.MetadataValue.int(done.files_rewritten),
+        "files_passed_over": dg.MetadataValue.int(len(done.passed_over)),
+        "passed_over": records_metadata(
+            {"reason": reason, "files": count, "first": first}
+            for reason, count, first in by_reason(done.passed_over)
+        ),
         "rows_read": dg.MetadataValue.int(done.total("rows_read")),
         "duplicates": dg.MetadataValue.int(done.total("duplicates")),
         "quarantined": dg.MetadataValue.int(done.total("quarantined")),

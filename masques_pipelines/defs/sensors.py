@@ -16,8 +16,10 @@ import dagster as dg
 from masques_pipelines.defs.jobs import intake_job, unfinished_run
 from masques_pipelines.defs.resources import run_settings
 from masques_pipelines.errors import MasquesError
+from masques_pipelines.intake.channels import read_channels
 from masques_pipelines.intake.tables import TABLES
-from masques_pipelines.landing.zone import LandingFile, open_landing, settled_files
+from masques_pipelines.landing.listing import list_folder
+from masques_pipelines.landing.zone import LandingFile, open_landing
 
 INTERVAL_S: Final = 30
 # Files that one tick asks a run for. A run takes what is due, these or more; the ticks after it
@@ -42,8 +44,11 @@ def intake_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.S
     The cursor holds a short hash of each file that a run was asked for and that is still there.
     """
     try:
-        landing = open_landing(run_settings())
-        files = [file for name in TABLES for file in settled_files(landing, name)]
+        settings = run_settings()
+        landing = open_landing(settings)
+        channels = read_channels(settings.landing_channels)
+        listings = [list_folder(landing, name, within=channels.folders(name)) for name in TABLES]
+        files = [file for listing in listings for file in listing.files]
     except MasquesError as error:
         return dg.SkipReason(str(error))
     seen = set(json.loads(context.cursor)) if context.cursor else set()

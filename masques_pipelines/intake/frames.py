@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from masques_pipelines.intake.channels import FRAME
 from masques_pipelines.intake.loader import Loader, Source
 from masques_pipelines.intake.run import LEASE, IntakeResult
 from masques_pipelines.intake.tables import intake_table
@@ -20,6 +21,7 @@ from masques_pipelines.landing.arrow_chunks import batches_chunks
 from masques_pipelines.landing.chunks import Chunk
 from masques_pipelines.landing.fields import Fields
 from masques_pipelines.landing.file_log import FileResult, record_files
+from masques_pipelines.landing.listing import shown
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.lease import writer_lease
 
@@ -46,12 +48,13 @@ def load_frame(warehouse: Warehouse, table: str, frame: pd.DataFrame, *, name: s
     found = intake_table(table)
     if not frame.columns.is_unique:
         raise ValueError("two columns of the frame have one name: name each field once")
-    source = f"frame:{name}"
+    source = shown(f"{FRAME}:{name}")
     result = FileResult(
         folder=table,
         path=source,
         version=datetime.now(UTC).isoformat(),
         source=source,
+        channel=FRAME,
         bytes=int(frame.memory_usage(deep=False).sum()),
     )
     done = IntakeResult(found)

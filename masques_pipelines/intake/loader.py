@@ -58,7 +58,7 @@ class Source:
     """One thing to load: its result, which is filled in, and its lines.
 
     Attributes:
-        result: The caller sets folder, path and source; the loader the counts.
+        result: The caller sets folder, path, source and channel; the loader the counts.
         chunks: The lines. May raise FileProblemError: then the file as a whole is quarantined too.
         finish: Called after the last chunk, to complete the result (the file's hash).
         is_whole_file: False for single lines, which do not show that the file can be read.
@@ -133,7 +133,8 @@ class Loader:
         Raises:
             IntakeIncompleteError: The tables do not hold what was read.
             WarehouseTransientError, WarehousePermanentError: From the warehouse.
-            LandingUnavailableError: From the source; the batches so far are loaded.
+            LandingUnavailableError, LandingMissingError: From the source; the batches so far are
+                loaded.
         """
         before: tuple[_Batch, _Staged | None] | None = None
         with (
@@ -182,7 +183,7 @@ class Loader:
         if not batch.chunks:
             return None
         rows = [
-            chunk_rows(number, source.result.source, chunk)
+            chunk_rows(number, source.result.source, source.result.channel, chunk)
             for number, (source, chunk) in enumerate(batch.chunks)
         ]
         chunks = [chunk for _source, chunk in batch.chunks]

@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from masques_pipelines import quarantine
+from masques_pipelines.intake.channels import FRAME, ONE_CHANNEL, Channels
 from masques_pipelines.intake.loader import Loader, Source
 from masques_pipelines.intake.run import LEASE, load_files
 from masques_pipelines.intake.tables import TABLES, IntakeTable, intake_table
 from masques_pipelines.landing.chunks import CHUNK_BYTES, CUTTING_PROBLEMS, Chunk
 from masques_pipelines.landing.file_log import FileLog, FileResult
-from masques_pipelines.landing.zone import Landing, settled_files
+from masques_pipelines.landing.listing import list_folder
+from masques_pipelines.landing.zone import Landing
 from masques_pipelines.quarantine import Selection
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.lease import Lease, writer_lease
@@ -37,13 +39,21 @@ class Replay:
     closed: int = 0
 
 
-def replay(warehouse: Warehouse, landing: Landing, selection: Selection) -> Replay:
+def replay(
+    warehouse: Warehouse,
+    landing: Landing,
+    selection: Selection,
+    *,
+    channels: Channels = ONE_CHANNEL,
+) -> Replay:
     """Loads open entries again, of the tables that the landing zone feeds.
+
+    A line whose channel may not write the table (any more) is left as it is.
 
     Raises:
         UnknownTableError: The landing zone does not feed the selection's table.
-        LandingUnavailableError, IntakeIncompleteError, LeaseBusyError, WarehouseTransientError,
-        WarehousePermanentError: as load_table.
+        LandingUnavailableError, LandingMissingError, IntakeIncompleteError, LeaseBusyError,
+        WarehouseTransientError, WarehousePermanentError: as load_table.
     """
     done = Replay()
     tables = [intake_table(selection.table_name)] if selection.table_name else TABLES.values()
@@ -54,14 +64,18 @@ def replay(warehouse: Warehouse, landing: Landing, selection: Selection) -> Repl
             if before == 0:
                 continue
             done.tried += before
-            _replay_lines(warehouse, table, lease, wanted)
-            _replay_files(warehouse, landing, table, lease, wanted)
+            _replay_lines(warehouse, table, lease, wanted, channels)
+            _replay_files(warehouse, landing, table, lease, wanted, channels=channels)
             done.closed += before - quarantine.count(warehouse, wanted)
     return done
 
 
 def _replay_lines(
-    warehouse: Warehouse, table: IntakeTable, lease: Lease, selection: Selection
+    warehouse: Warehouse,
+    table: IntakeTable,
+    lease: Lease,
+    selection: Selection,
+    channels: Channels,
 ) -> None:
     """Loads lines page by page, in the order of file and line."""
     after: tuple[str, int] = ("", 0)
@@ -74,20 +88,23 @@ def _replay_lines(
         ):
             after = (rows[-1][0], int(rows[-1][1]))
             loader = Loader(warehouse, table, helper=helper, before_batch=lease.hold)
-            for _ended in loader.load(_line_sources(table.name, rows)):
+            for _ended in loader.load(_line_sources(table.name, rows, channels)):
                 pass
 
 
-def _line_sources(folder: str, rows: list[tuple[Any, ...]]) -> Iterator[Source]:
+def _line_sources(table: str, rows: list[tuple[Any, ...]], channels: Channels) -> Iterator[Source]:
     """Yields one source per file; each line keeps its number."""
     by_source: dict[str, list[Chunk]] = {}
     for source, line_no, reason, raw_hex in rows:
+        if channels.name_of(source) != FRAME and channels.refusal(source, table):
+            continue
         problem = reason if reason in CUTTING_PROBLEMS else ""
         chunk = Chunk(int(line_no), bytes.fromhex(raw_hex), problem)
         _append(by_source.setdefault(source, []), chunk)
     for source, chunks in by_source.items():
         # A second attempt: entries whose line is good now are closed.
-        result = FileResult(folder, source, "replay", source, attempts=2)
+        channel = channels.name_of(source)
+        result = FileResult(table, source, "replay", source, channel, attempts=2)
         yield Source(result, chunks, is_whole_file=False)
 
 
@@ -107,17 +124,20 @@ def _append(chunks: list[Chunk], chunk: Chunk) -> None:
         chunks[-1] = Chunk(last.first_line, last.data + b"\n" + chunk.data)
 
 
-def _replay_files(
-    warehouse: Warehouse, landing: Landing, table: IntakeTable, lease: Lease, selection: Selection
+def _replay_files(  # noqa: PLR0913 - what is replayed, from where, and as whose
+    warehouse: Warehouse,
+    landing: Landing,
+    table: IntakeTable,
+    lease: Lease,
+    selection: Selection,
+    *,
+    channels: Channels,
 ) -> None:
     """Reads whole files again that are still in the landing zone."""
     failed = quarantine.failed_files(warehouse, selection)
     if not failed:
         return
     log = FileLog(warehouse, table.name)
-    files = [
-        file
-        for file in settled_files(landing, table.name, settle_s=0)
-        if file.path in failed or log.source_of(file) in failed
-    ]
-    load_files(warehouse, landing, table, files, log, lease=lease)
+    listed = list_folder(landing, table.name, within=channels.folders(table.name), settle_s=0)
+    files = [file for file in listed.files if file.path in failed or log.source_of(file) in failed]
+    load_files(warehouse, landing, table, files, log, lease=lease, channels=channels)

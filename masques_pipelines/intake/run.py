@@ -10,18 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from masques_pipelines.intake.channels import ONE_CHANNEL, Channels, record_channels
 from masques_pipelines.intake.loader import Loader, Source
 from masques_pipelines.intake.tables import IntakeTable
+from masques_pipelines.landing.chunks import FileProblemError
 from masques_pipelines.landing.fields import Fields
-from masques_pipelines.landing.file_log import FAILED, SAME, FileLog, FileResult
-from masques_pipelines.landing.zone import (
-    SETTLE_S,
-    Landing,
-    LandingFile,
-    content_sha256,
-    read_lines,
-    settled_files,
-)
+from masques_pipelines.landing.file_log import FAILED, REWRITTEN, SAME, FileLog, FileResult
+from masques_pipelines.landing.listing import SETTLE_S, PassedOver, list_folder, list_strays
+from masques_pipelines.landing.zone import Landing, LandingFile, content_sha256, read_lines
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.lease import Lease, writer_lease
 
@@ -42,6 +38,9 @@ class IntakeResult:
         table: The table.
         files: One result per file that was read.
         files_left: Files that are due and were left to the next run.
+        passed_over: What is in the table's folders and is not read, with the reason.
+        strays: What is in no reader's folder.
+        waiting: Files that are still being written, or may be.
         reasons: Why rows and files went to quarantine, with how many did.
         duration_s: How long it took.
     """
@@ -49,6 +48,9 @@ class IntakeResult:
     table: IntakeTable
     files: list[FileResult] = field(default_factory=list)
     files_left: int = 0
+    passed_over: list[PassedOver] = field(default_factory=list)
+    strays: list[PassedOver] = field(default_factory=list)
+    waiting: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     duration_s: float = 0.0
 
@@ -60,6 +62,11 @@ class IntakeResult:
     def files_failed(self) -> int:
         """Files that could not be read to their end."""
         return sum(result.state == FAILED for result in self.files)
+
+    @property
+    def files_rewritten(self) -> int:
+        """Files that have other bytes than they had with the same size and time."""
+        return sum(result.problem.startswith(REWRITTEN) for result in self.files)
 
     @property
     def rows_per_s(self) -> float:
@@ -81,34 +88,44 @@ def load_table(  # noqa: PLR0913 - the limits have defaults; few callers give th
     landing: Landing,
     table: IntakeTable,
     *,
+    channels: Channels = ONE_CHANNEL,
     settle_s: float = SETTLE_S,
     files_max: int = RUN_FILES_MAX,
     bytes_max: int = RUN_BYTES_MAX,
 ) -> IntakeResult:
-    """Loads the files of a table's folder that no run has read yet.
+    """Loads the files of a table that no run has read yet, and records what is passed over.
 
     Args:
         warehouse: The target.
         landing: The landing zone.
         table: The table.
+        channels: Who delivers where, and what they may.
         settle_s: How long ago a file must have been written.
         files_max: Most files of this run.
         bytes_max: Most bytes of this run, though always at least one file.
 
     Raises:
-        LandingUnavailableError: The landing zone cannot be read for now; files so far are loaded.
+        LandingUnavailableError: The landing zone cannot be listed for now; files so far are loaded.
+        LandingMissingError: There is no landing zone.
         IntakeIncompleteError: The tables do not hold what was read.
         LeaseBusyError, LeaseLostError: Another intake is running on the same server.
         WarehouseTransientError, WarehousePermanentError: From the warehouse.
     """
     started_s = time.monotonic()
-    listed = settled_files(landing, table.name, settle_s=settle_s)
+    within = channels.folders(table.name)
+    listed = list_folder(landing, table.name, within=within, settle_s=settle_s)
+    strays = list_strays(landing, channels.all_folders())
     with writer_lease(warehouse, LEASE) as lease:
+        record_channels(warehouse, channels)
+        FileLog(warehouse, "").note(strays)
         log = FileLog(warehouse, table.name)
-        due = log.unread(listed)
+        log.note(listed.passed_over)
+        due = log.unread(listed.files)
         taken = _bounded(due, files_max=files_max, bytes_max=bytes_max)
-        result = load_files(warehouse, landing, table, taken, log, lease=lease)
+        result = load_files(warehouse, landing, table, taken, log, lease=lease, channels=channels)
     result.files_left = len(due) - len(taken)
+    result.passed_over, result.waiting = listed.passed_over, listed.waiting
+    result.strays = strays
     result.duration_s = time.monotonic() - started_s
     return result
 
@@ -121,6 +138,7 @@ def load_files(  # noqa: PLR0913 - what is loaded, where, and under which lease
     log: FileLog,
     *,
     lease: Lease,
+    channels: Channels = ONE_CHANNEL,
 ) -> IntakeResult:
     """Loads given files, whether they were read before or not; the caller holds the lease."""
     started_s = logged_s = time.monotonic()
@@ -129,23 +147,32 @@ def load_files(  # noqa: PLR0913 - what is loaded, where, and under which lease
         return result
     with warehouse.second_connection() as helper:
         loader = Loader(warehouse, table, helper=helper, before_batch=lease.hold)
-        for ended in loader.load(_sources(landing, files, log, loader.fields)):
-            log.record(ended)
-            result.files.extend(ended)
-            if time.monotonic() - logged_s >= LOG_EVERY_S:
-                logged_s = time.monotonic()
-                result.duration_s = logged_s - started_s
-                logger.info(
-                    "%s: %d of %d files, %s rows, %s per s",
-                    table.name,
-                    len(result.files),
-                    len(files),
-                    f"{result.total('rows_read'):,}",
-                    f"{result.rows_per_s:,.0f}",
-                )
+        for group in log.begun(files):
+            with log.reading(group) as left:
+                sources = _sources(landing, group, log, channels, fields=loader.fields)
+                for ended in loader.load(sources):
+                    log.record(ended)
+                    result.files.extend(ended)
+                    for one in ended:
+                        left.pop((one.path, one.version), None)
+                    if time.monotonic() - logged_s >= LOG_EVERY_S:
+                        logged_s = time.monotonic()
+                        result.duration_s = logged_s - started_s
+                        _log_progress(result, len(files))
     result.reasons = loader.reasons
     result.duration_s = time.monotonic() - started_s
     return result
+
+
+def _log_progress(result: IntakeResult, files: int) -> None:
+    logger.info(
+        "%s: %d of %d files, %s rows, %s per s",
+        result.table.name,
+        len(result.files),
+        files,
+        f"{result.total('rows_read'):,}",
+        f"{result.rows_per_s:,.0f}",
+    )
 
 
 def _bounded(files: Sequence[LandingFile], *, files_max: int, bytes_max: int) -> list[LandingFile]:
@@ -160,27 +187,51 @@ def _bounded(files: Sequence[LandingFile], *, files_max: int, bytes_max: int) ->
 
 
 def _sources(
-    landing: Landing, files: Sequence[LandingFile], log: FileLog, fields: Fields
+    landing: Landing,
+    files: Sequence[LandingFile],
+    log: FileLog,
+    channels: Channels,
+    *,
+    fields: Fields,
 ) -> Iterator[Source]:
     """Yields what to load; a file with the bytes of one that was loaded is not read again."""
     for file in files:
         result = log.begin(file)
-        same = log.loaded_of_size(file) if file.bytes and result.attempts == 1 else {}
-        if same:
-            result.sha256 = content_sha256(landing, file)
-        if result.sha256 in same:
-            result.state, result.problem = SAME, f"the same bytes as {same[result.sha256]}"
+        result.channel = channels.name_of(file.path)
+        refusal = channels.refusal(file.path, file.folder)
+        if result.state == FAILED:
             yield Source(result, ())
-            continue
-        yield _file_source(landing, file, result, fields)
-        log.add_loaded(result)
+        elif refusal:
+            result.state, result.problem = FAILED, refusal
+            yield Source(result, ())
+        else:
+            yield _file_source(landing, file, result, log, fields)
+            log.add_loaded(result)
 
 
-def _file_source(landing: Landing, file: LandingFile, result: FileResult, fields: Fields) -> Source:
+def _file_source(
+    landing: Landing, file: LandingFile, result: FileResult, log: FileLog, fields: Fields
+) -> Source:
+    same = log.loaded_of_size(file) if file.bytes and result.attempts == 1 else {}
+    if same:
+        try:
+            result.sha256 = content_sha256(landing, file)
+        except FileProblemError as problem:
+            result.state, result.problem = FAILED, f"{problem.reason}: {problem}"
+            return Source(result, ())
+    if result.sha256 in same:
+        result.state, result.problem = SAME, f"the same bytes as {same[result.sha256]}"
+        return Source(result, ())
     digest = hashlib.sha256()
 
     def finish(ended: FileResult) -> None:
-        if ended.state != FAILED:
-            ended.sha256 = digest.hexdigest()
+        if ended.state == FAILED:
+            return
+        ended.sha256 = digest.hexdigest()
+        if log.is_rewritten(ended):
+            ended.problem = (
+                f"{REWRITTEN}: other bytes than before under the same path, size and time; they "
+                "were loaded too: a file must not change once it is visible"
+            )
 
     return Source(result, read_lines(landing, file, digest, fields), finish)

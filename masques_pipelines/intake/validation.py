@@ -6,6 +6,7 @@ within the file are found.
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,18 +14,23 @@ from pathlib import Path
 from typing import Final
 
 from masques_pipelines.intake.run import LEASE, IntakeResult, load_files
-from masques_pipelines.intake.tables import intake_table
+from masques_pipelines.intake.tables import TABLES, intake_table
 from masques_pipelines.landing.file_log import FileLog
+from masques_pipelines.landing.listing import shown
 from masques_pipelines.landing.zone import LandingFile, open_landing
 from masques_pipelines.quarantine import Selection, entries
+from masques_pipelines.schema.files import sql_files
 from masques_pipelines.settings import Settings, read_settings
 from masques_pipelines.warehouse.client import Origin, Warehouse
 from masques_pipelines.warehouse.connect import open_warehouse
 from masques_pipelines.warehouse.lease import writer_lease
-from masques_pipelines.warehouse.sql import split_statements, sql_directory
 
-# The files of the schema that the intake needs; making all of it would take most of the time.
-_SCHEMA_FILES: Final = ("001", "002", "005", "006", "007", "009", "092")
+_OF_ALL_TABLES: Final = tuple(
+    f"masques_ops.{name}"
+    for name in ("quarantine", "intake_files", "intake_known", "intake_repeats")
+)
+# The first name of one of our objects in a statement is what it makes or changes.
+_OBJECT: Final = re.compile(r"\bmasques(?:_ops)?\.\w+")
 
 
 @dataclass
@@ -50,13 +56,15 @@ def validate_file(path: Path, table: str, *, bad_max: int) -> Validation:
 
     Raises:
         UnknownTableError: There is no such table.
-        LandingUnavailableError: The file cannot be read.
+        LandingUnavailableError: This machine is short of something.
     """
     found = intake_table(table)
+    path = path.resolve()
     with tempfile.TemporaryDirectory(prefix="masques-validate-") as home:
         landing = open_landing(_settings(Path(home), path.parent))
         stat = os.stat(path) if path.is_file() else None  # noqa: PTH116 - None when it is missing
-        file = LandingFile(table, path.name, "validate", stat.st_size if stat else 0, 0.0)
+        size = stat.st_size if stat else 0
+        file = LandingFile(table, shown(path.name), "validate", size, 0.0, stored_path=path.name)
         with _engine(Path(home)) as warehouse:
             with writer_lease(warehouse, LEASE) as lease:
                 log = FileLog(warehouse, table)
@@ -67,12 +75,24 @@ def validate_file(path: Path, table: str, *, bad_max: int) -> Validation:
 
 @contextlib.contextmanager
 def _engine(home: Path) -> Iterator[Warehouse]:
+    """Opens an empty engine with what the intake writes and reads, and no more of the schema."""
+    wanted = _wanted_objects()
     with open_warehouse(_settings(home, home), origin=Origin(job="masques intake validate")) as it:
-        for path in sorted(sql_directory().glob("0*.sql")):
-            if path.name.startswith(_SCHEMA_FILES):
-                for statement in split_statements(path.read_text(encoding="utf-8"), name=path.name):
+        for file in sql_files():
+            for statement in file.statements(cluster=False):
+                made = _OBJECT.search(statement)
+                if made is None or made[0] in wanted:
                     it.command(statement)
         yield it
+
+
+def _wanted_objects() -> set[str]:
+    """Returns the tables and views of the intake; making all would take most of the time."""
+    names = {*_OF_ALL_TABLES}
+    for table in TABLES.values():
+        names |= {f"{database}.{name}" for database, name in table.kept_in}
+        names |= {f"masques_ops.{name}" for name in (*table.staged, f"{table.name}_keys")}
+    return names
 
 
 def _settings(home: Path, landing: Path) -> Settings:

@@ -62,14 +62,16 @@ class Chunk:
         return self.lines * self.first_line + self.lines * (self.lines - 1) // 2
 
 
-def chunk_rows(chunk_no: int, source: str, chunk: Chunk) -> tuple[bytes, bytes]:
+def chunk_rows(chunk_no: int, source: str, channel: str, chunk: Chunk) -> tuple[bytes, bytes]:
     """Returns a chunk as one RowBinary row, in two pieces so that its data is not copied.
 
-    Columns: chunk_no UInt32, source String, first_line UInt64, problem String, chunk String.
+    Columns: chunk_no UInt32, source String, channel String, first_line UInt64, problem String,
+    chunk String.
     """
     head = (
         struct.pack("<I", chunk_no)
         + rowbinary_string(source.encode())
+        + rowbinary_string(channel.encode())
         + struct.pack("<Q", chunk.first_line)
         + rowbinary_string(chunk.problem.encode())
         + leb128(len(chunk.data))

@@ -31,7 +31,11 @@ def csv_chunks(blocks: Iterable[bytes], fields: Fields) -> Iterator[Chunk]:
             chunks so far are good: the record that damage may have cut is not among them.
     """
     damage: list[FileProblemError] = []
-    yield from _last_held_back(_records(_until(blocks, damage), fields), damage)
+    try:
+        yield from _last_held_back(_records(_until(blocks, damage), fields), damage)
+    except FileProblemError:
+        if not damage:  # else it is only what follows from the damage
+            raise
     if damage:
         raise damage[0]
 

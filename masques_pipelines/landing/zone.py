@@ -1,32 +1,54 @@
-"""Lists and reads the files of the landing zone: a folder or any URL that fsspec knows.
+"""Opens the landing zone and reads its files: a folder or any URL that fsspec knows.
 
-Nothing here writes: files belong to their producers. A reader of one folder lists what is ready
-(`settled_files`), asks `FileLog` which of it is new, reads (`read_lines`), and records what it has
-read after its rows are in their tables.
+Nothing here writes: files belong to their producers. A reader of one folder lists it
+(`listing.list_folder`), asks `FileLog` which files are new, reads (`read_lines`), and records what
+it has read after its rows are in their tables.
+
+What is wrong with one file is a FileProblemError, whatever the store raised. The listing decides
+whether it is the file or the store: only a zone that cannot be listed either is unavailable.
 """
 
+import errno
 import hashlib
-import time
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, BinaryIO, Final, cast
 from urllib.parse import urlsplit
 
-from masques_pipelines.errors import SettingError, TransientError
+from masques_pipelines.errors import MasquesError, PermanentError, SettingError, TransientError
 from masques_pipelines.landing.chunks import Chunk, FileProblemError
 from masques_pipelines.landing.fields import Fields
-from masques_pipelines.landing.formats import format_of, read_blocks, read_chunks
+from masques_pipelines.landing.formats import read_blocks, read_chunks
+from masques_pipelines.landing.local import LEAVES_THE_ZONE, OutsideError, open_inside
 from masques_pipelines.settings import Settings
 
-# A file that was written less than this ago may still grow, if its producer does not rename.
-SETTLE_S: Final = 2.0
-_UNFINISHED: Final = (".tmp", ".part")
+# The folders of the landing zone and their readers. A test holds it against the readers' own names.
+EXCHANGE_RATES: Final = "exchange_rates"
+SETTLEMENT_JOURNAL: Final = "settlement_journal"
+FOLDERS: Final = (
+    *("identities", "masque_sessions", "api_requests", "reputation_events"),
+    *(EXCHANGE_RATES, SETTLEMENT_JOURNAL),
+)
+
+# Why a file as a whole is in quarantine, besides what formats.py finds.
+BAD_NAME: Final = "bad_name"
+CANNOT_BE_READ: Final = "cannot_be_read"
+VANISHED: Final = "vanished"
+# Reasons that may pass by themselves: such a file is read again.
+RETRIED: Final = (CANNOT_BE_READ, VANISHED)
+
 _EXTRA: Final = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
+# Errors that say nothing about the file that was read when they came.
+_OF_THIS_MACHINE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 
 
 class LandingUnavailableError(TransientError):
-    """The landing zone cannot be listed, or a file in it cannot be read, for now."""
+    """The landing zone cannot be listed for now, or this machine cannot read files for now."""
+
+
+class LandingMissingError(PermanentError):
+    """There is no landing zone where the settings say."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +56,13 @@ class LandingFile:
     """One settled file.
 
     Attributes:
-        folder: The folder of the landing zone that it is in: the table, mostly.
-        path: Path below the landing zone, with the folder.
-        version: Changes when the content does: the store's tag, or size and time of writing.
+        folder: The folder of the landing zone that it is for: the table, mostly.
+        path: Path below the landing zone, with the folder; valid text, whatever its name is.
+        version: Changes when the content does: the store's tag, or size and times.
         bytes: Its size.
         written_s: When it was written, seconds since 1970; 0 when the store does not say.
+        stored_path: The path as the store has it, where `path` cannot show it; '' elsewhere.
+        problem: Why it must not be opened, as in quarantine; '' when it may be.
     """
 
     folder: str
@@ -46,6 +70,8 @@ class LandingFile:
     version: str
     bytes: int
     written_s: float
+    stored_path: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,23 +88,81 @@ class Landing:
     root: str
     description: str
 
-    def open(self, file: LandingFile) -> BinaryIO:
-        """Opens a file for reading.
+    @property
+    def is_local(self) -> bool:
+        """Says whether it is a folder of this machine, and no other kind of store in its place."""
+        from fsspec.implementations.local import LocalFileSystem  # noqa: PLC0415 - loaded by now
+
+        return type(self.filesystem) is LocalFileSystem
+
+    @property
+    def has_prefixes_only(self) -> bool:
+        """Says whether it is an object store, which has no folders of its own."""
+        protocol = self.filesystem.protocol
+        names = {protocol} if isinstance(protocol, str) else set(protocol)
+        return bool(names & {*_EXTRA, "s3a"})
+
+    def open(self, path: str) -> BinaryIO:
+        """Opens a file by its path below the zone, for reading; raises whatever the store does."""
+        if self.is_local:
+            return open_inside(self.root, path)
+        return cast("BinaryIO", self.filesystem.open(f"{self.root}/{path}", "rb"))
+
+    def read(self, path: str, start: int, end: int) -> bytes:
+        """Returns part of a file; raises whatever the store does."""
+        if not self.is_local:
+            return bytes(self.filesystem.cat_file(f"{self.root}/{path}", start=start, end=end))
+        with open_inside(self.root, path) as file:
+            file.seek(start)
+            return file.read(max(0, end - start))
+
+    def check(self) -> None:
+        """Lists the zone itself, not what is below its folders.
 
         Raises:
-            LandingUnavailableError: It is gone, or the store cannot be reached.
+            LandingMissingError: It does not exist.
+            LandingUnavailableError: It cannot be listed.
         """
         try:
-            return cast("BinaryIO", self.filesystem.open(f"{self.root}/{file.path}", "rb"))
-        except (OSError, ValueError) as error:
-            raise LandingUnavailableError(
-                f"{self.description}/{file.path}: cannot be opened ({_why(error)}): "
-                "the next run tries again"
-            ) from error
+            self.filesystem.invalidate_cache()
+            if self.is_local:
+                os.scandir(self.root).close()
+            else:
+                self.filesystem.ls(self.root, detail=False)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if not self._is_empty_prefix():
+                raise LandingMissingError(
+                    f"{self.description}: there is no landing zone: create that folder or mount "
+                    "it, or name another one in MASQUES_LANDING_URL"
+                ) from error
+        except Exception as error:
+            raise self.unavailable("", error) from error
+
+    def unavailable(self, path: str, error: BaseException) -> LandingUnavailableError:
+        """Returns the error for a listing that failed."""
+        place = f"{self.description}/{path}".rstrip("/")
+        return LandingUnavailableError(
+            f"{place}: cannot be listed ({why(error)}): the next run tries again; if that lasts, "
+            "check MASQUES_LANDING_URL and the rights of this user"
+        )
+
+    def _is_empty_prefix(self) -> bool:
+        """Says whether it is a prefix of a bucket that exists: those have no folders of their own.
+
+        Raises:
+            LandingUnavailableError: The store cannot be reached.
+        """
+        bucket, _slash, below = self.root.lstrip("/").partition("/")
+        if not (self.has_prefixes_only and below):
+            return False
+        try:
+            return bool(self.filesystem.exists(bucket))
+        except Exception as error:
+            raise self.unavailable("", error) from error
 
 
 def open_landing(settings: Settings) -> Landing:
-    """Returns the landing zone that MASQUES_LANDING_URL names.
+    """Returns the landing zone that MASQUES_LANDING_URL names; whether it is there, check() says.
 
     Raises:
         SettingError: The URL's scheme is unknown, or its package is not installed.
@@ -105,38 +189,22 @@ def open_landing(settings: Settings) -> Landing:
     return Landing(filesystem, root, f"{scheme}://{root}" if scheme else root)
 
 
-def settled_files(
-    landing: Landing, folder: str, *, settle_s: float = SETTLE_S
-) -> list[LandingFile]:
-    """Returns the files of one folder that are ready to be read, in the order of their paths.
+def is_absent(landing: Landing, settings: Settings) -> bool:
+    """Says whether nobody set up a landing zone: the setting is unset, its default is not there.
 
-    Names that begin with a dot or an underscore, or end with .tmp or .part, and names of other
-    formats are passed over.
+    The intake needs one. To readers of what is optional it is then empty, as to a folder that is
+    missing in a zone; a zone that is named and missing is an error for all of them.
 
     Raises:
-        LandingUnavailableError: The store cannot be reached.
+        LandingUnavailableError: It cannot be listed.
     """
-    base = f"{landing.root}/{folder}"
+    if "MASQUES_LANDING_URL" in settings.given:
+        return False
     try:
-        landing.filesystem.invalidate_cache()
-        if not landing.filesystem.isdir(base):
-            return []
-        found = landing.filesystem.find(base, detail=True)
-    except (OSError, ValueError) as error:
-        raise LandingUnavailableError(
-            f"{landing.description}/{folder}: cannot be listed ({_why(error)}): "
-            "the next run tries again"
-        ) from error
-    newest_s = time.time() - settle_s
-    files = []
-    for path, details in sorted(found.items()):
-        below = path[path.index(base) + len(base) + 1 :] if base in path else path
-        if not _is_finished(below):
-            continue
-        file = _landing_file(folder, f"{folder}/{below}", details)
-        if file.written_s <= newest_s:
-            files.append(file)
-    return files
+        landing.check()
+    except LandingMissingError:
+        return True
+    return False
 
 
 def read_lines(
@@ -148,64 +216,73 @@ def read_lines(
         landing: Where it is.
         file: Which.
         digest: A hashlib object that is fed the bytes of the file as it is stored.
-        fields: What is known of the rows' fields.
+        fields: The fields of the table's rows, which a header must name; None for any.
 
     Raises:
         FileProblemError: It cannot be read (further).
-        LandingUnavailableError: The store cannot be reached.
+        LandingUnavailableError, LandingMissingError: The zone cannot be listed either.
     """
-    with landing.open(file) as opened:
-        try:
-            yield from read_chunks(file.path, _digested(opened, digest), fields)
-        except FileProblemError:
-            raise
-        except OSError as error:
-            raise LandingUnavailableError(
-                f"{landing.description}/{file.path}: reading stopped ({_why(error)}): "
-                "the next run tries again"
-            ) from error
+    try:
+        yield from read_chunks(file.path, _blocks(landing, file, digest), fields)
+    except MasquesError:
+        raise
+    except Exception as error:  # of a format's reader
+        raise problem_of(landing, file.path, error) from error
 
 
 def content_sha256(landing: Landing, file: LandingFile) -> str:
-    """Returns the SHA-256 of a file's bytes, hex."""
+    """Returns the SHA-256 of a file's bytes, hex; raises as read_lines."""
     digest = hashlib.sha256()
-    with landing.open(file) as opened:
-        for _block in _digested(opened, digest):
-            pass
+    for _block in _blocks(landing, file, digest):
+        pass
     return digest.hexdigest()
 
 
-def _digested(opened: BinaryIO, digest: Any) -> Iterator[bytes]:
-    for block in read_blocks(opened):
-        if digest is not None:
-            digest.update(block)
-        yield block
+def problem_of(landing: Landing, path: str, error: Exception) -> MasquesError:
+    """Returns what an exception of the store means: the file's problem, mostly.
+
+    Raises:
+        LandingUnavailableError, LandingMissingError: The zone cannot be listed either.
+    """
+    if isinstance(error, OSError) and error.errno in _OF_THIS_MACHINE:
+        return LandingUnavailableError(
+            f"{landing.description}/{path}: reading stopped ({why(error)}), which is no fault of "
+            "the file: free what this machine is short of; the next run tries again"
+        )
+    if isinstance(error, OutsideError):
+        return FileProblemError(
+            LEAVES_THE_ZONE, f"{why(error)}: only files inside it are read; deliver the file itself"
+        )
+    landing.check()
+    if isinstance(error, FileNotFoundError):
+        return FileProblemError(
+            VANISHED, "it was listed, and gone when it was to be read: deliver it again if need be"
+        )
+    return FileProblemError(
+        CANNOT_BE_READ,
+        f"the landing zone can be listed, this file cannot be read ({why(error)}): check its "
+        "rights; some more runs try again, then `masques intake quarantine replay` does",
+    )
 
 
-def _is_finished(path: str) -> bool:
-    parts = path.split("/")
-    if any(part.startswith((".", "_")) for part in parts) or path.endswith(_UNFINISHED):
-        return False
-    return format_of(path) is not None
-
-
-def _landing_file(folder: str, path: str, details: dict[str, Any]) -> LandingFile:
-    size = int(details.get("size") or 0)
-    written = details.get("mtime") or details.get("LastModified") or details.get("last_modified")
-    written = written or details.get("updated") or details.get("created") or 0
-    written_s = _seconds(written)
-    tag = details.get("ETag") or details.get("etag")
-    version = str(tag).strip('"') if tag else f"{size}-{round(written_s * 1e6)}"
-    return LandingFile(folder, path, version, size, written_s)
-
-
-def _seconds(written: Any) -> float:
-    if isinstance(written, datetime):
-        return (written if written.tzinfo else written.replace(tzinfo=UTC)).timestamp()
-    if isinstance(written, str):
-        return datetime.fromisoformat(written).timestamp()
-    return float(written)
-
-
-def _why(error: BaseException) -> str:
+def why(error: BaseException) -> str:
+    """Returns what kind of failure it is, without the store's own text, which may hold a secret."""
     return str(getattr(error, "strerror", None) or type(error).__name__)
+
+
+def _blocks(landing: Landing, file: LandingFile, digest: Any) -> Iterator[bytes]:
+    """Yields a file's bytes; what the store raises is told from what a format's reader does."""
+    if file.problem:
+        raise FileProblemError(
+            file.problem, "its name is not valid UTF-8: rename the file, and deliver it again"
+        )
+    try:
+        with landing.open(file.stored_path or file.path) as opened:
+            for block in read_blocks(opened):
+                if digest is not None:
+                    digest.update(block)
+                yield block
+    except MasquesError:
+        raise
+    except Exception as error:
+        raise problem_of(landing, file.path, error) from error

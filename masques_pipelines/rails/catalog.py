@@ -71,7 +71,7 @@ def open_rail(
 
     Raises:
         SettingError: The rail is off, or one of its settings cannot be used.
-        RailRefusedError, RecordingError: Its endpoint or credentials cannot be used.
+        RailRefusedError: Its endpoint or credentials cannot be used.
     """
     descriptor = by_name(name)
     reason = descriptor.disabled_reason(settings)

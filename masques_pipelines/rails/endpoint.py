@@ -25,9 +25,14 @@ def open_endpoint(
     """Opens the node of a rail that is on; its connections are closed with the context.
 
     Raises:
-        RailRefusedError, RecordingError: The URL or the certificate cannot be used.
+        RailRefusedError: The URL or the certificate cannot be used.
     """
-    node = open_node(configured.url or "", headers=headers, ca_file=configured.tls_cert_file)
+    node = open_node(
+        configured.url or "",
+        headers=headers,
+        ca_file=configured.tls_cert_file,
+        transport=configured.transport() if configured.transport else None,
+    )
     with contextlib.closing(node):
         yield node
 

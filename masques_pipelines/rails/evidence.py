@@ -124,6 +124,8 @@ class ChainBalance:
     state: str
     opening_block: int
     opening: Decimal
+    added: Decimal
+    dropped: Decimal
     came_in: Decimal
     went_out: Decimal
     fees: Decimal
@@ -133,6 +135,8 @@ class ChainBalance:
     difference: Decimal
     block: int
     read_at: datetime
+    added_addresses: Sequence[str]
+    dropped_addresses: Sequence[str]
     problem: str
 
     @property
@@ -142,7 +146,13 @@ class ChainBalance:
 
     @property
     def text(self) -> str:
-        """One line: which rail and asset, at which block, and by how much it differs."""
+        """One line: which rail and asset, at which block, by how much, and which addresses."""
+        changed = [f"{each} is new" for each in self.added_addresses]
+        changed += [f"{each} is not read any more" for each in self.dropped_addresses]
+        return "; ".join([self._state, *changed])
+
+    @property
+    def _state(self) -> str:
         at = f"block {self.block}" if self.block else f"{self.read_at:%Y-%m-%d %H:%M:%S}"
         if self.state == "differs":
             direction = "less" if self.difference < 0 else "more"

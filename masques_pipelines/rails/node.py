@@ -20,7 +20,6 @@ import httpx2
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from masques_pipelines.rails.protocol import RailRefusedError, RailUnavailableError
-from masques_pipelines.rails.recording import recorded_transport
 from masques_pipelines.rails.redaction import Redactor, redactor_of
 
 ATTEMPTS_MAX: Final = 4
@@ -369,22 +368,23 @@ def open_node(
     headers: Mapping[str, str] | None = None,
     ca_file: Path | None = None,
     sleep: Callable[[float], None] = time.sleep,
+    transport: httpx2.BaseTransport | None = None,
 ) -> HttpNode:
-    """Returns a node; nothing is sent yet. `recording:///folder/file` replays a recording.
+    """Returns a node; nothing is sent yet.
 
     Args:
         url: http(s)://… of the provider.
         headers: Sent with each request, never shown.
         ca_file: The node's own certificate, or the one that signed it.
         sleep: Waits between attempts.
+        transport: Answers instead of the network; the URL only names it.
 
     Raises:
         RailRefusedError: The URL is not valid, or the certificate cannot be read.
     """
+    if transport is not None:
+        return HttpNode(httpx2.Client(transport=transport), url, url, sleep=sleep)
     parts = urlsplit(url)
-    if parts.scheme == "recording":
-        transport = recorded_transport(Path(parts.path))
-        return HttpNode(httpx2.Client(transport=transport), "http://recording", url, sleep=sleep)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise RailRefusedError("a node's URL must be http(s)://host…: see .env.example")
     description = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")

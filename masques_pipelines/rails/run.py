@@ -18,7 +18,6 @@ from masques_pipelines.rails.attribution import link_settlements
 from masques_pipelines.rails.endpoint import own_secrets
 from masques_pipelines.rails.ingest import RailRun, ingest
 from masques_pipelines.rails.protocol import RailRefusedError, RailUnavailableError
-from masques_pipelines.rails.recording import RecordingError
 from masques_pipelines.rails.redaction import Redactor
 from masques_pipelines.rails.revisions import open_settlements, recorded_settlements
 from masques_pipelines.settings import Settings
@@ -31,7 +30,7 @@ LEASE: Final = "settlements"
 LEASE_S: Final = 300.0
 
 # Failures of one rail that say themselves what to do; an error of the warehouse stops the run.
-_RAIL_ERRORS: Final = (RailUnavailableError, RailRefusedError, RecordingError, SettingError)
+_RAIL_ERRORS: Final = (RailUnavailableError, RailRefusedError, SettingError)
 _ROWS_TOTAL: Final = "SELECT count() FROM masques.settlements"
 
 _PACKAGE: Final = "masques_pipelines"

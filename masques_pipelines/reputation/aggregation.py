@@ -42,7 +42,7 @@ def aggregate(
 
     Raises:
         ModelError: The model is not valid.
-        LandingUnavailableError, SettingError: As load_rates.
+        LandingUnavailableError, LandingMissingError, SettingError: As load_rates.
         NotRefreshedError, WarehousePermanentError: As refresh_scores.
     """
     model = read_model(settings.reputation_model)

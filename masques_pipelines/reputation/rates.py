@@ -2,7 +2,8 @@
 
 A rate is identified by its currency and time, and the first one that came stays. A file that was
 read whole is not opened again until it changes. One with bad rows is read by every run, so that
-each run reports them until they are corrected; meanwhile they are in quarantine.
+each run reports them until they are corrected; meanwhile they are in quarantine. One that the store
+does not give is read by some more runs (file_log.ATTEMPTS_MAX).
 
 A file has the fields currency, quoted_at (ISO 8601 with a zone, or Z) and usd (the price of one
 whole unit, as text or number, read exactly). A row that cannot be read is counted and named, never
@@ -12,20 +13,22 @@ guessed.
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal, DecimalException
 from typing import Any, Final
 
 from masques_pipelines.landing.chunks import FileProblemError
-from masques_pipelines.landing.file_log import FileLog, FileResult
+from masques_pipelines.landing.file_log import FAILED, FileLog, FileResult
+from masques_pipelines.landing.listing import SETTLE_S, Listing, PassedOver, list_folder
 from masques_pipelines.landing.zone import (
-    SETTLE_S,
+    EXCHANGE_RATES,
+    RETRIED,
     Landing,
     LandingFile,
+    is_absent,
     open_landing,
     read_lines,
-    settled_files,
 )
 from masques_pipelines.money import EXACT
 from masques_pipelines.quarantine import WHOLE_FILE, Entry, close_lines, open_sources, put
@@ -35,7 +38,7 @@ from masques_pipelines.warehouse.client import Warehouse
 logger = logging.getLogger(__name__)
 
 RATES: Final = "masques_ops.exchange_rates"
-FOLDER: Final = "exchange_rates"
+FOLDER: Final = EXCHANGE_RATES
 TABLE: Final = "exchange_rates"
 REASONS_SHOWN: Final = 5
 # Decimal(38, 18).
@@ -68,14 +71,37 @@ class RatesLoad:
     Attributes:
         files: Files read.
         rows_written: Rates that were not there before.
-        bad_rows: Rows that could not be read.
+        bad_rows: Rows, and files as a whole, that could not be read.
         reasons: The first of them, as `file:line: reason`.
+        passed_over: What is in the folder and is not read, with the reason.
     """
 
     files: int
     rows_written: int
     bad_rows: int
     reasons: tuple[str, ...]
+    passed_over: tuple[PassedOver, ...] = ()
+
+
+@dataclass
+class _Progress:
+    """What was read so far.
+
+    Attributes:
+        known: The rates that are known, by currency and time.
+        quarantined: Files that had open entries of quarantine before.
+        files, rows_written, bad_rows, reasons: As in RatesLoad.
+        fresh, bad: The new rates and the bad rows of one group of files.
+    """
+
+    known: set[tuple[str, int]]
+    quarantined: set[str]
+    files: int = 0
+    rows_written: int = 0
+    bad_rows: int = 0
+    reasons: list[str] = field(default_factory=list)
+    fresh: list[list[Any]] = field(default_factory=list)
+    bad: list[Entry] = field(default_factory=list)
 
 
 def load_rates(
@@ -89,73 +115,102 @@ def load_rates(
         settle_s: A file that was written less than this ago may still grow, and waits.
 
     Raises:
-        LandingUnavailableError: The landing zone cannot be read for now.
+        LandingUnavailableError: The landing zone cannot be listed for now.
+        LandingMissingError: There is no landing zone where MASQUES_LANDING_URL says.
         SettingError: MASQUES_LANDING_URL cannot be used.
     """
     landing = open_landing(settings)
-    found = settled_files(landing, FOLDER, settle_s=settle_s)
+    listed = Listing()
+    if not is_absent(landing, settings):
+        listed = list_folder(landing, FOLDER, settle_s=settle_s)
     log = FileLog(warehouse, FOLDER)
-    files = log.unread(found)
+    log.note(listed.passed_over)
     known = {(str(row[0]), int(row[1])) for row in warehouse.rows(_KNOWN)}
-    fresh: list[list[Any]] = []
-    bad: list[Entry] = []
-    reasons: list[str] = []
-    whole: list[FileResult] = []
-    quarantined = open_sources(warehouse, TABLE)
-    for file in files:
-        name = file.path.removeprefix(f"{FOLDER}/")
-        rows, fresh_before, bad_before = 0, len(fresh), len(bad)
-        for line_no, line in _lines(landing, file):
-            rows += 1
-            try:
-                currency, quoted_at, usd = _rate(line)
-            except _BadRateError as error:
-                bad.append(Entry(file.path, line_no, error.reason, error.raw))
-                place = name if line_no == WHOLE_FILE else f"{name}:{line_no}"
-                reasons.append(f"{place}: {error.reason}: {error}")
-                continue
-            key = (currency, int(quoted_at.timestamp() * 1_000_000))
-            if key not in known:
-                known.add(key)
-                fresh.append([currency, quoted_at, usd, name])
-        bad_lines = [entry.line_no for entry in bad[bad_before:]]
-        if not bad_lines:
-            whole.append(_read_whole(file, rows=rows, added=len(fresh) - fresh_before))
-        if file.path in quarantined:
-            close_lines(warehouse, TABLE, file.path, bad_lines=bad_lines)
-    warehouse.insert_rows(RATES, ["currency", "quoted_at", "usd", "source"], fresh)
-    put(warehouse, TABLE, bad)
-    # Last: after a kill before this line the next run reads the files again.
-    log.record(whole)
-    if not known:
+    progress = _Progress(known, open_sources(warehouse, TABLE))
+    for group in log.begun(log.unread(listed.files)):
+        with log.reading(group):
+            _load_group(warehouse, landing, log, group, progress)
+    if not progress.known:
         logger.warning(
             "no exchange rate is known: payments have no USD value until files in %s/%s give some",
             landing.description,
             FOLDER,
         )
     return RatesLoad(
-        files=len(files),
-        rows_written=len(fresh),
-        bad_rows=len(bad),
-        reasons=tuple(reasons[:REASONS_SHOWN]),
+        files=progress.files,
+        rows_written=progress.rows_written,
+        bad_rows=progress.bad_rows,
+        reasons=tuple(progress.reasons[:REASONS_SHOWN]),
+        passed_over=tuple(listed.passed_over),
     )
 
 
-def _read_whole(file: LandingFile, *, rows: int, added: int) -> FileResult:
-    return FileResult(
-        folder=FOLDER,
-        path=file.path,
-        version=file.version,
-        source=file.path,
-        bytes=file.bytes,
-        rows_read=rows,
-        loaded=added,
-        duplicates=rows - added,
-    )
+def _load_group(
+    warehouse: Warehouse,
+    landing: Landing,
+    log: FileLog,
+    group: list[LandingFile],
+    progress: _Progress,
+) -> None:
+    """Reads some files and writes what they hold; then what became of them."""
+    ended: list[FileResult] = []
+    again: list[LandingFile] = []
+    for file in group:
+        result = _read(landing, file, log.begin(file), progress)
+        bad_lines = [entry.line_no for entry in progress.bad if entry.source == file.path]
+        if file.path in progress.quarantined:
+            close_lines(warehouse, TABLE, file.path, bad_lines=bad_lines)
+        if bad_lines and result.state != FAILED:
+            again.append(file)
+        else:
+            ended.append(result)
+    warehouse.insert_rows(RATES, ["currency", "quoted_at", "usd", "source"], progress.fresh)
+    put(warehouse, TABLE, progress.bad)
+    progress.rows_written += len(progress.fresh)
+    progress.bad_rows += len(progress.bad)
+    progress.fresh, progress.bad = [], []
+    # Last: after a kill before this line the next run reads the files again.
+    log.record(ended)
+    log.give_back(again)
 
 
-def _lines(landing: Landing, file: LandingFile) -> Iterator[tuple[int, bytes | _BadRateError]]:
+def _read(
+    landing: Landing, file: LandingFile, result: FileResult, progress: _Progress
+) -> FileResult:
+    """Reads one file; its result is FAILED when it is not to be read by every run."""
+    name = file.path.removeprefix(f"{FOLDER}/")
+    progress.files += 1
+    fresh_before = len(progress.fresh)
+    for line_no, line in _lines(landing, file, result):
+        result.rows_read += line_no != WHOLE_FILE
+        try:
+            currency, quoted_at, usd = _rate(line)
+        except _BadRateError as error:
+            progress.bad.append(Entry(file.path, line_no, error.reason, error.raw))
+            place = name if line_no == WHOLE_FILE else f"{name}:{line_no}"
+            progress.reasons.append(f"{place}: {error.reason}: {error}")
+            if line_no == WHOLE_FILE and error.reason in RETRIED:
+                result.state, result.problem = FAILED, f"{error.reason}: {error}"
+            continue
+        key = (currency, int(quoted_at.timestamp() * 1_000_000))
+        if key not in progress.known:
+            progress.known.add(key)
+            progress.fresh.append([currency, quoted_at, usd, name])
+    result.loaded = len(progress.fresh) - fresh_before
+    bad_lines = sum(e.source == file.path and e.line_no != WHOLE_FILE for e in progress.bad)
+    result.quarantined = bad_lines
+    result.duplicates = result.rows_read - result.loaded - bad_lines
+    return result
+
+
+def _lines(
+    landing: Landing, file: LandingFile, result: FileResult
+) -> Iterator[tuple[int, bytes | _BadRateError]]:
     """Yields line numbers and lines; an error in the place of one that cannot be read."""
+    if result.state == FAILED:  # set aside
+        reason, _colon, text = result.problem.partition(": ")
+        yield WHOLE_FILE, _BadRateError(reason, text, text.encode())
+        return
     line_no = WHOLE_FILE
     try:
         for chunk in read_lines(landing, file):

@@ -24,6 +24,7 @@ from urllib.parse import quote, unquote, urlsplit
 from masques_pipelines.errors import PermanentError, SettingError
 from masques_pipelines.sandbox import gate_day, ledger, rails, rates
 from masques_pipelines.sandbox.part import Part
+from masques_pipelines.sandbox.parties import START, TREASURY
 from masques_pipelines.settings import (
     RAIL_ENDPOINTS,
     VARIABLES,
@@ -247,7 +248,7 @@ def _kinds(real: tuple[str, ...]) -> str:
 
 
 def _sandbox(settings: Settings, folder: Path) -> Settings:
-    # The recordings were made with these defaults; a network or a token of .env is another's.
+    # The nodes have the networks and tokens of the defaults; those of .env are others.
     plain = read_settings({})
     has_warehouse = _CLICKHOUSE in settings.given
     return replace(
@@ -259,19 +260,20 @@ def _sandbox(settings: Settings, folder: Path) -> Settings:
         ),
         ledger_url=f"capture://{quote(str(folder / ledger.FOLDER))}",
         landing_url=str(folder / gate_day.LANDING),
-        base=_recorded(plain.base, folder, "base"),
-        solana=_recorded(plain.solana, folder, "solana"),
-        lightning=_recorded(plain.lightning, folder, "lightning"),
+        base=_computed(plain.base, folder, "base"),
+        solana=_computed(plain.solana, folder, "solana"),
+        lightning=_computed(plain.lightning, folder, "lightning"),
         sandbox_folder=folder,
     )
 
 
-def _recorded(plain: RailSettings, folder: Path, rail: str) -> RailSettings:
+def _computed(plain: RailSettings, folder: Path, rail: str) -> RailSettings:
     return replace(
         plain,
-        url=f"recording://{quote(str(rails.recording_path(folder, rail)))}",
-        treasury=rails.TREASURY.get(rail, ()),
-        start=rails.START.get(rail),
+        url=f"sandbox://{rail}",
+        transport=rails.NodeOf(folder, rail),
+        treasury=TREASURY.get(rail, ()),
+        start=START.get(rail),
     )
 
 

@@ -10,7 +10,6 @@ applied again.
 
 import contextlib
 import importlib.metadata
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -54,16 +53,6 @@ SELECT
     AND (SELECT sum(total_rows) FROM system.tables
         WHERE database = 'masques' AND name IN ('reputation_events', 'reputation_scores')) > 0
 """
-_ADD_RECORDS: Final = """
-INSERT INTO masques_ops.schema_migrations
-    (version, name, checksum, state, project_version, views_version, recorded_at)
-SELECT version, name, checksum, state, project_version, views_version, recorded_at
-FROM input('
-    version UInt16, name String, checksum String, state String, project_version String,
-    views_version UInt32, recorded_at DateTime64(6, ''UTC'')
-')
-"""
-
 logger = logging.getLogger(__name__)
 
 
@@ -410,6 +399,4 @@ def _record(warehouse: Warehouse, *entries: _Entry) -> None:
         }
         for entry in entries
     ]
-    # Not by insert_rows: the driver would import pandas, which takes longer than most migrations.
-    lines = [[json.dumps(row).encode() + b"\n"] for row in rows]
-    warehouse.insert_select(_ADD_RECORDS, lines, None, "JSONEachRow")
+    warehouse.insert_json(_RECORD, rows)

@@ -208,20 +208,27 @@ class Warehouse:
             ),
         )
 
-    def insert_rowbinary(
-        self, table: str, columns: Sequence[str], data: bytes, **settings: Any
-    ) -> None:
-        """Inserts bytes in RowBinary format as one block; it may be sent twice."""
-        if not data:
+    def insert_json(self, table: str, rows: Sequence[Mapping[str, Any]], **settings: Any) -> None:
+        """Inserts rows as one block, written as JSON; it may be sent twice.
+
+        For what every command may write: for `insert_rows` the driver loads pandas, which takes
+        longer than most commands.
+
+        Args:
+            table: Its columns have the names of the values.
+            rows: Values by column, all with the same columns; a time as text.
+            settings: Of the statement.
+        """
+        if not rows:
             return
         sent_settings = self._insert_settings(settings)
         self._insert(
             table,
             lambda: self.client.raw_insert(
                 table,
-                column_names=list(columns),
-                insert_block=data,
-                fmt="RowBinary",
+                column_names=list(rows[0]),
+                insert_block="".join(json.dumps(row) + "\n" for row in rows).encode(),
+                fmt="JSONEachRow",
                 settings=sent_settings,
             ),
         )

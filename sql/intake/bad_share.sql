@@ -5,4 +5,5 @@ SELECT
     countIf(state = 'failed') AS files_failed,
     count() AS files
 FROM masques_ops.intake_files FINAL
-WHERE folder = {folder:String} AND recorded_at > now() - INTERVAL 1 DAY
+WHERE folder = {folder:String} AND state IN ('loaded', 'same', 'failed')
+    AND recorded_at > now() - INTERVAL 1 DAY

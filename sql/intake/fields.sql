@@ -4,5 +4,5 @@ FROM system.columns
 WHERE database = 'masques_ops'
     AND table = {staged:String}
     AND default_kind = ''
-    AND name NOT IN ('chunk_no', 'source', 'line_no', 'reason', 'raw', 'unknown_fields')
+    AND name NOT IN ('chunk_no', 'source', 'line_no', 'reason', 'raw', 'unknown_fields', 'channel')
 ORDER BY position

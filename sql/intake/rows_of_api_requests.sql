@@ -100,5 +100,6 @@ SELECT
     toUInt16(least(ifNull(status_code_read, 0), 65535)) AS status_code,
     j.payment_status AS payment_status,
     hex_id_of(trace_id_hex, 32) AS trace_id,
-    hex_id_of(span_id_hex, 16) AS span_id
+    hex_id_of(span_id_hex, 16) AS span_id,
+    channel
 FROM objects

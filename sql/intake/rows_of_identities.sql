@@ -46,5 +46,6 @@ SELECT
     mapSort(map_of(exact(j.external_ids))) AS external_ids,
     status_text AS status,
     j.status_reason AS status_reason,
-    ifNull(updated_at_read, epoch) AS updated_at
+    ifNull(updated_at_read, epoch) AS updated_at,
+    channel
 FROM objects

@@ -61,5 +61,6 @@ SELECT
     map_with_unknown(j.client_info, json, unknown_keys) AS client_info,
     hex_id_of(trace_id_hex, 32) AS trace_id,
     ifNull(author_id_read, zero) AS author_id,
-    nullIf(transaction_id_read, zero) AS transaction_id
+    nullIf(transaction_id_read, zero) AS transaction_id,
+    channel
 FROM objects

@@ -52,5 +52,6 @@ SELECT
     ifNull(confidence_read, 0) + 0.0 AS confidence,
     j.reference_type AS reference_type,
     j.reference_id AS reference_id,
-    map_with_unknown(j.attributes, json, unknown_keys) AS attributes
+    map_with_unknown(j.attributes, json, unknown_keys) AS attributes,
+    channel
 FROM objects

@@ -63,17 +63,19 @@ WITH
 
     lines AS
     (
-        SELECT chunk_no, source, problem, first_line + n - 1 AS line_no, line, json
+        SELECT chunk_no, source, channel, problem, first_line + n - 1 AS line_no, line, json
         FROM
         (
             SELECT
                 chunk_no,
                 source,
+                channel,
                 first_line,
                 problem,
                 if(problem = '', splitByChar('\n', chunk), [chunk]) AS lines
             FROM input(
-                'chunk_no UInt32, source String, first_line UInt64, problem String, chunk String')
+                'chunk_no UInt32, source String, channel String, first_line UInt64,
+                problem String, chunk String')
             WHERE chunk_no NOT IN (SELECT chunk_no FROM masques_ops.{staged:Identifier})
         )
         -- Here, and not below, exact() is computed once a line: the engine computes what is

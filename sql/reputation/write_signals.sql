@@ -7,7 +7,7 @@
 INSERT INTO masques.reputation_events
 (
     event_id, timestamp, identity_id, category, event_type, score_delta, confidence, reference_type,
-    reference_id, attributes
+    reference_id, attributes, channel
 )
 WITH
     assumeNotNull((SELECT m.model FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m))
@@ -150,7 +150,8 @@ SELECT
     reference_type,
     reference_id,
     if(delta > 0 AND event_type != 'key_rotated',
-        map('source', 'pipeline'), map('source', 'pipeline', 'counterparty_id', signer))
+        map('source', 'pipeline'), map('source', 'pipeline', 'counterparty_id', signer)),
+    'pipeline'
 FROM identified
 WHERE event_id NOT IN
 (

@@ -7,5 +7,6 @@ SELECT
     sum(f.duplicates) AS duplicates,
     sum(f.quarantined) AS quarantined
 FROM masques_ops.intake_files AS f FINAL
+WHERE f.state IN ('loaded', 'same', 'failed')
 GROUP BY folder
 ORDER BY folder

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,7 +118,7 @@ def test_a_run_reports_and_its_checks_pass_until_too_much_is_bad(
     job = defs.resolve_job_def("intake_job")
     run = job.execute_in_process(instance=instance)
     evaluations = run.get_asset_check_evaluations()
-    assert len(evaluations) == 12
+    assert len(evaluations) == 13
     assert [found.check_name for found in evaluations if not found.passed] == []
     made = run.asset_materializations_for_node("masques__api_requests")[0].metadata
     values = {
@@ -141,3 +142,22 @@ def test_a_run_reports_and_its_checks_pass_until_too_much_is_bad(
     failed = [found for found in again.get_asset_check_evaluations() if not found.passed]
     assert [found.check_name for found in failed] == ["bad_rows_within_limit"]
     assert failed[0].metadata["bad_rows"].value == 5
+
+    # What is not read fails nothing, and is warned of and counted.
+    drop(landing, "api_requests/day.json", b"{}")
+    drop(landing, "api_request/a.ndjson", b"{}")
+    (landing / "api_requests" / "out.ndjson").symlink_to("/etc/passwd")
+    warned = job.execute_in_process(instance=instance)
+    (found,) = [
+        each
+        for each in warned.get_asset_check_evaluations()
+        if each.check_name == "nothing_passed_over"
+    ]
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert found.metadata["files"].value == 3
+    made = warned.asset_materializations_for_node("masques__api_requests")[0].metadata
+    assert made["files_passed_over"].value == 2
+
+    # A landing zone that is missing is a failed run.
+    shutil.rmtree(landing)
+    assert not job.execute_in_process(instance=instance, raise_on_error=False).success

@@ -279,6 +279,8 @@ class Solana:
     def _get_first_available_block(self) -> int:
         return self.first_available
 
+    _minimum_ledger_slot = _get_first_available_block
+
     def _simulate_transaction(self, encoded: str, options: Any = None) -> Any:
         transaction = VersionedTransaction.from_bytes(base64.b64decode(encoded))
         result = self.svm.simulate_transaction(transaction)

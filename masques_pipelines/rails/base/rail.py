@@ -24,6 +24,7 @@ import logging
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from masques_pipelines.errors import SettingError
@@ -100,6 +101,7 @@ class BaseRail:
         """
         window, anchor = self._window(cursor)
         start = self._start(cursor, window, anchor)
+        window = replace(window, ours=self._ours(start))
         self._recall_limit(start)
         refused_before = self._logs.refusals
         first = start["next"]
@@ -121,9 +123,14 @@ class BaseRail:
             )
         done = min(last, window.final_number)
         header = self._done_header(start, window, done)
+        is_at_final = last == window.head
+        balances = self._balances(cursor, start, window, header, is_at_final=is_at_final)
+        if anchor is not None:
+            balances += self._dropped_balances(start, anchor)
+        ours = _ours_after(window, self._config, balances, header)
         return FetchResult(
             observations=window.observations,
-            cursor=self._next_cursor(start, window, header, looked),
+            cursor={**self._next_cursor(start, window, header, looked), "ours": ours},
             is_caught_up=is_caught_up,
             position=done,
             behind=window.head - done,
@@ -131,7 +138,7 @@ class BaseRail:
             findings=window.findings,
             # Blocks whose payments still wait for a receipt are not read yet.
             read_to_ns=None if window.waiting or header is None else header.timestamp * 10**9,
-            balances=self._balances(cursor, start, window, header, is_at_final=last == window.head),
+            balances=balances,
             notes={**window.notes, "ranges_refused": self._logs.refusals - refused_before},
         )
 
@@ -308,6 +315,26 @@ class BaseRail:
             readings += read_balances(self._rpc, self._config, header)
         return readings
 
+    def _ours(self, start: Mapping[str, Any]) -> dict[str, int]:
+        """Returns the addresses that are known, and the blocks after which they are ours.
+
+        In the first fetch, and with a cursor of before, all of them are from the beginning.
+        """
+        known = start.get("ours")
+        if known is None:
+            return dict.fromkeys(sorted(self._config.treasury), -1)
+        return {each: since for each, since in known.items() if each in self._config.treasury}
+
+    def _dropped_balances(self, start: Mapping[str, Any], anchor: Header) -> list[BalanceReading]:
+        """Returns what addresses had when they were dropped: at the last block that was read."""
+        dropped = frozenset(start.get("ours") or {}) - self._config.treasury
+        if not dropped:
+            return []
+        of_before = replace(self._config, treasury=dropped)
+        return [
+            each for each in read_balances(self._rpc, of_before, anchor) if each.balance is not None
+        ]
+
     def _pages(self, first: Sequence[OpenSettlement]) -> Iterator[Sequence[OpenSettlement]]:
         """Yields all open settlements once, page by page around the circle."""
         known: set[uuid.UUID] = set()
@@ -320,6 +347,20 @@ class BaseRail:
             if len(fresh) < len(page) or not page or len(page) < OPEN_MAX:
                 return
             page = self._open_settlements(after=str(page[-1].settlement_id))
+
+
+def _ours_after(
+    window: Window,
+    config: BaseConfig,
+    balances: Sequence[BalanceReading],
+    header: Header | None,
+) -> dict[str, int]:
+    """Returns the addresses that are ours, with the new ones once the balances of all are read."""
+    at_end = [each for each in balances if header is not None and each.block == header.number]
+    read = {each.address for each in at_end}
+    if not config.treasury <= read or any(each.balance is None for each in at_end):
+        return dict(window.ours)
+    return {each: window.ours.get(each, window.final_number) for each in sorted(config.treasury)}
 
 
 def _waiting_of(cursor: Mapping[str, Any]) -> dict[str, Wanted]:

@@ -217,7 +217,7 @@ class Scanner:
                 continue
             if units == 0:
                 continue
-            if moved.sender in self._config.treasury and moved.receiver in self._config.treasury:
+            if self._is_internal(window, receipt, moved):
                 window.count("internal_skipped")  # no money came in or went out
                 continue
             amount = whole_units(units, moved.asset.decimals)
@@ -230,6 +230,19 @@ class Scanner:
             yield replace(seen, timestamp_ns=time_s * 10**9, network_fee=fee)
             fee *= 0  # a transaction's fee is recorded once
 
+    def _is_internal(self, window: Window, receipt: Receipt, moved: Transfer) -> bool:
+        """Returns whether money moved between our addresses, of which none is ours later only."""
+        sides = {moved.sender, moved.receiver}
+        if not sides <= self._config.treasury:
+            return False
+        return len({window.is_ours(each, receipt.block_number) for each in sides}) == 1
+
+    def _is_in(self, window: Window, receipt: Receipt, moved: Transfer) -> bool:
+        treasury = self._config.treasury
+        if moved.receiver in treasury and moved.sender in treasury:
+            return window.is_ours(moved.receiver, receipt.block_number)
+        return moved.receiver in treasury
+
     def _observation(
         self, window: Window, receipt: Receipt, moved: Transfer, amount: Decimal
     ) -> Observation:
@@ -241,7 +254,7 @@ class Scanner:
             source="chain",
             rail=NAME,
             network=network,
-            direction="in" if moved.receiver in self._config.treasury else "out",
+            direction="in" if self._is_in(window, receipt, moved) else "out",
             status="confirmed" if is_final else "pending",
             amount=amount,
             currency=moved.asset.symbol,

@@ -1,5 +1,6 @@
 """Holds the state of one fetch on Base, and the rail's configuration."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -52,6 +53,8 @@ class Window:
     Attributes:
         final: Header of the newest final block.
         head: Number of the newest block.
+        ours: By treasury address the block after which it is ours: one that was added to the
+            settings is not before its balance was read. One that is missing is new.
         observations: What was observed.
         rejected: What cannot be a row.
         findings: Contradictions.
@@ -62,6 +65,7 @@ class Window:
 
     final: Header
     head: int
+    ours: Mapping[str, int] = field(default_factory=dict)
     observations: list[Observation] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -73,6 +77,10 @@ class Window:
     def final_number(self) -> int:
         """Number of the newest final block."""
         return self.final.number
+
+    def is_ours(self, address: str, number: int) -> bool:
+        """Returns whether an address of the treasury is ours in a block already."""
+        return number > self.ours.get(address, self.final_number)
 
     def count(self, note: str, number: int = 1) -> None:
         """Adds to a count worth plotting."""

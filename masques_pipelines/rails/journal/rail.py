@@ -6,17 +6,38 @@ last whole line. A line that comes again changes nothing.
 Files are NDJSON (`.ndjson`, `.jsonl`), one message a line, and may grow, be renamed (`.ndjson.1`),
 compressed (`.gz`), or copied and truncated: see files.py. A last line without a line break is read
 when it has not changed since the last run. Names that begin with a dot or end in `.tmp` or `.part`
-are still being written; any other name is warned of.
+are still being written. What is not read goes to quarantine once, with the reason: another name, a
+folder, a link out of the landing zone, a pipe; a file that the store does not give, which each run
+tries again.
 """
 
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from masques_pipelines.errors import PermanentError
-from masques_pipelines.landing.zone import Landing, open_landing
+from masques_pipelines.landing import local
+from masques_pipelines.landing.listing import (
+    ADVICE,
+    UNKNOWN_ENDING,
+    UNKNOWN_FOLDER,
+    is_hidden,
+    list_entries,
+    shown,
+)
+from masques_pipelines.landing.zone import (
+    BAD_NAME,
+    CANNOT_BE_READ,
+    SETTLEMENT_JOURNAL,
+    Landing,
+    LandingMissingError,
+    LandingUnavailableError,
+    is_absent,
+    open_landing,
+    why,
+)
 from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
 from masques_pipelines.rails.journal import files
 from masques_pipelines.rails.journal.files import DamagedFileError, State
@@ -34,12 +55,18 @@ from masques_pipelines.rails.protocol import (
 )
 
 NAME: Final = "journal"
-FOLDER: Final = "settlement_journal"
+FOLDER: Final = SETTLEMENT_JOURNAL
 CURSOR_VERSION: Final = 2
 # One fetch is one insert; a line is some kilobytes.
 BYTES_PER_FETCH: Final = 4 * 1024 * 1024
 LINE_BYTES_MAX: Final = 1024 * 1024
-_NAMES_SHOWN: Final = 5
+# Reasons that only the journal has, besides those of the landing zone.
+_ADVICE: Final = {
+    **ADVICE,
+    UNKNOWN_ENDING: "its name does not end in .ndjson or .jsonl, a number or .gz: rename it",
+    UNKNOWN_FOLDER: "folders in the journal's folder are not read: move its files",
+    BAD_NAME: "its name is not valid UTF-8: rename it",
+}
 _BYTE_ORDER_MARK: Final = "\ufeff"
 
 logger = logging.getLogger(__name__)
@@ -55,6 +82,7 @@ class _Progress:
     rejected: list[Rejected] = field(default_factory=list)
     notes: dict[str, int] = field(default_factory=dict)
     failed: dict[str, RailUnavailableError | RailRefusedError] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
     left: int = field(default_factory=lambda: BYTES_PER_FETCH)
 
     def count(self, name: str, number: int = 1) -> None:
@@ -68,13 +96,13 @@ class JournalRail:
     # One journal belongs to one warehouse, wherever its landing zone is mounted.
     network = ""
 
-    def __init__(self, landing: Landing, allowed: AssetAllowList) -> None:
+    def __init__(self, landing: Landing, allowed: AssetAllowList, *, has_zone: bool = True) -> None:
         self.description = f"{landing.description}/{FOLDER}"
         self.calls = 0
         self._allowed = allowed
-        self._files = landing.filesystem
-        self._root = f"{landing.root}/{FOLDER}"
-        self._paths: dict[str, str] = {}
+        self._landing = landing
+        self._has_zone = has_zone
+        self._is_counted = False
 
     def fetch(self, cursor: Cursor | None) -> FetchResult:
         """Returns the payments announced after the cursor.
@@ -83,11 +111,11 @@ class JournalRail:
             RailUnavailableError: The landing zone cannot be read now.
             RailRefusedError: It cannot be read at all.
         """
-        found = self._listed()
+        found, unread = self._listed()
         before = {name: State.of(value) for name, value in (cursor or {}).get("files", {}).items()}
         # Only files that still exist: the cursor stays as small as the folder. All of them are told
         # apart before one is read: what was under one name may come under any other.
-        progress = _Progress({})
+        progress = _Progress({}, unread=unread)
         for name in sorted(found):
             with self._one_file(name, progress, before):
                 progress.states[name] = self._state(name, found[name], before)
@@ -96,6 +124,8 @@ class JournalRail:
                 self._read(name, found[name], progress)
         if progress.failed and len(progress.failed) == len(found):
             raise next(iter(progress.failed.values()))
+        reported = dict((cursor or {}).get("unread", {}))
+        self._report(progress, reported)
         behind = sum(
             _behind(name, state, found[name][0]) for name, state in progress.states.items()
         )
@@ -104,6 +134,7 @@ class JournalRail:
             cursor={
                 "v": CURSOR_VERSION,
                 "files": {name: state.to_json() for name, state in progress.states.items()},
+                **({"unread": progress.unread} if progress.unread else {}),
             },
             is_caught_up=progress.left > 0,
             position=sum(state.offset for state in progress.states.values()),
@@ -124,6 +155,7 @@ class JournalRail:
             logger.warning("%s", error)
             progress.count("files_failed")
             progress.failed[name] = error
+            progress.unread[name] = CANNOT_BE_READ
             if name in before:
                 progress.states.setdefault(name, before[name])
 
@@ -133,7 +165,7 @@ class JournalRail:
         Raises:
             RailUnavailableError, RailRefusedError: The folder cannot be read.
         """
-        found = self._listed()
+        found, _unread = self._listed()
         progress = _Progress({})
         wanted: dict[str, dict[int, Rejected]] = {}
         for each in rejected:
@@ -212,34 +244,42 @@ class JournalRail:
         if found.event is not None:
             progress.events.append(found.event)
 
-    def _listed(self) -> dict[str, tuple[int, str]]:
-        """Returns size and time of writing of each file by its name."""
+    def _listed(self) -> tuple[dict[str, tuple[int, str]], dict[str, str]]:
+        """Returns size and version of each file by its name, and why the others are not read."""
         self.calls += 1
         try:
-            self._files.invalidate_cache()  # an object store's listing outlives a run
-            if not self._files.exists(self._root):
-                return {}
-            found = self._files.ls(self._root, detail=True)
-        except (OSError, ValueError) as error:
-            raise _unreadable(self.description, error) from error
-        listed, others = {}, []
+            found = list_entries(self._landing, FOLDER) if self._has_zone else []
+        except LandingMissingError as error:
+            raise RailRefusedError(str(error)) from error
+        except LandingUnavailableError as error:
+            if isinstance(error.__cause__, PermissionError):
+                raise _unreadable(self.description, error.__cause__) from error
+            raise RailUnavailableError(str(error)) from error
+        listed, unread = {}, {}
         for each in found:
-            name = str(each["name"]).rsplit("/", 1)[-1]
-            if each["type"] != "file" or name.startswith(".") or name.endswith(files.UNFINISHED):
+            reason = _unread_reason(each)
+            if reason:
+                unread[shown(each.path)] = reason
+            elif not (is_hidden(each.path) or each.path.endswith(files.UNFINISHED)):
+                listed[each.path] = (each.bytes, each.version if each.written_s else "")
+        return listed, unread
+
+    def _report(self, progress: _Progress, reported: Mapping[str, str]) -> None:
+        """Counts what is not read, and puts what was not reported before into quarantine."""
+        passed_over = sum(reason != CANNOT_BE_READ for reason in progress.unread.values())
+        if passed_over and not self._is_counted:
+            progress.count("files_passed_over", passed_over)
+        self._is_counted = True
+        for name, reason in progress.unread.items():
+            if reported.get(name) == reason:
                 continue
-            if not files.NAME.fullmatch(name):
-                others.append(name)
-                continue
-            self._paths[name] = str(each["name"])
-            listed[name] = (int(each["size"] or 0), _written(each))
-        if others:
-            shown = ", ".join(sorted(others)[:_NAMES_SHOWN])
-            logger.warning(
-                "%s: %d files are not read, their names do not end in .ndjson or .jsonl, a number "
-                "or .gz: %s",
-                *(self.description, len(others), shown),
-            )
-        return listed
+            path = f"{FOLDER}/{name}"
+            if reason == CANNOT_BE_READ:
+                text = f"{progress.failed[name]}"
+            else:
+                text = f"{reason}: {_ADVICE[reason]}"
+                logger.warning("%s is not read: %s", path, text)
+            progress.rejected.append(Rejected(path, 0, f"{reason}:file", text))
 
     def _state(self, name: str, listed: tuple[int, str], before: Mapping[str, State]) -> State:
         """Returns how far a file was read, under this name or the one before its rotation."""
@@ -342,9 +382,11 @@ class JournalRail:
     def _content(self, name: str, start: int, length: int) -> tuple[bytes, bool]:
         self.calls += 1
         try:
-            with self._files.open(self._paths[name], "rb") as file:
+            with self._landing.open(f"{FOLDER}/{name}") as file:
                 return files.read_gzip(file, start, length)
-        except (OSError, ValueError) as error:
+        except DamagedFileError:
+            raise
+        except Exception as error:
             raise _unreadable(f"{self.description}/{name}", error) from error
 
     def _bytes(self, name: str, start: int, end: int) -> bytes:
@@ -355,8 +397,8 @@ class JournalRail:
                 return b""
         self.calls += 1
         try:
-            return bytes(self._files.cat_file(self._paths[name], start=start, end=end))
-        except (OSError, ValueError) as error:
+            return self._landing.read(f"{FOLDER}/{name}", start, end)
+        except Exception as error:
             raise _unreadable(f"{self.description}/{name}", error) from error
 
     def _line(self, source: str, number: int, line: bytes, progress: _Progress) -> None:
@@ -380,17 +422,17 @@ class JournalRail:
             progress.count(f"ignored_{found.rule}")
 
 
-def _written(listed: Mapping[str, Any]) -> str:
-    """Returns when a file was written, as its store says it; '' when it does not."""
-    found = next(
-        (
-            listed[key]
-            for key in ("mtime", "LastModified", "last_modified", "updated")
-            if key in listed
-        ),
-        "",
-    )
-    return str(found)
+def _unread_reason(found: local.Found) -> str:
+    """Returns why an entry of the folder is not read, '' when it is or is still being written."""
+    if found.reason:
+        return found.reason
+    if is_hidden(found.path) or found.path.endswith(files.UNFINISHED):
+        return ""
+    if "/" in found.path:
+        return UNKNOWN_FOLDER
+    if shown(found.path) != found.path:
+        return BAD_NAME
+    return "" if files.NAME.fullmatch(found.path) else UNKNOWN_ENDING
 
 
 def _behind(name: str, state: State, size: int) -> int:
@@ -400,13 +442,13 @@ def _behind(name: str, state: State, size: int) -> int:
 
 
 def _unreadable(what: str, error: Exception) -> RailUnavailableError | RailRefusedError:
-    if isinstance(error, OSError) and not isinstance(error, PermissionError):
-        return RailUnavailableError(
-            f"{what}: it cannot be read now ({type(error).__name__}); the next run tries again"
+    if isinstance(error, PermissionError | ValueError):
+        return RailRefusedError(
+            f"{what}: it cannot be read ({why(error)}): check MASQUES_LANDING_URL and the rights "
+            "of this user"
         )
-    return RailRefusedError(
-        f"{what}: it cannot be read ({type(error).__name__}): check MASQUES_LANDING_URL and the "
-        "rights of this user"
+    return RailUnavailableError(
+        f"{what}: it cannot be read now ({why(error)}); the next run tries again"
     )
 
 
@@ -421,7 +463,12 @@ def _rewind(_cursor: Cursor, position: int) -> Cursor:
 
 @contextlib.contextmanager
 def _open(context: RailContext) -> Iterator[JournalRail]:
-    yield JournalRail(open_landing(context.settings), context.allow_list)
+    landing = open_landing(context.settings)
+    try:
+        has_zone = not is_absent(landing, context.settings)
+    except LandingUnavailableError as error:
+        raise RailUnavailableError(str(error)) from error
+    yield JournalRail(landing, context.allow_list, has_zone=has_zone)
 
 
 DESCRIPTOR: Final = RailDescriptor(

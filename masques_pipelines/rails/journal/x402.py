@@ -72,6 +72,8 @@ HTTP_REFUSED: Final = 400
 _GATEWAY: Final = "GatewayWalletBatched"
 _RANK: Final = {"verify": 1, "settle": 2}
 _RESOURCE_CHARACTERS: Final = 500
+# No URL has these; a dictionary that was printed, a sentence or a header has.
+_NO_URL: Final = re.compile(r"[\s\"'{}<>\\^`|]")
 _MEMO_CHARACTERS: Final = 256
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
@@ -446,7 +448,7 @@ def _resource(case: _Case) -> str:
 def resource_path(url: Any) -> str:
     """Returns a URL without its query and credentials, '' when it is not one."""
     try:
-        parts = urlsplit(url if isinstance(url, str) else "")
+        parts = urlsplit(url if isinstance(url, str) and not _NO_URL.search(url) else "")
     except ValueError:
         return ""
     host = parts.netloc.rpartition("@")[2]

@@ -39,6 +39,8 @@ class Position:
         waiting: Final signatures whose transaction or time the node does not answer yet: the slot,
             and the runs that asked for it.
         after: Id of the last open settlement that was looked at.
+        ours: By token account the slot after which it is ours: one that was added to the settings
+            is not before its balance was read. None when that is not known: all are.
     """
 
     floor: int | None = None
@@ -47,6 +49,7 @@ class Position:
     done: dict[str, int] = field(default_factory=dict)
     waiting: dict[str, list[int]] = field(default_factory=dict)
     after: str = ""
+    ours: dict[str, int] | None = None
 
 
 def position_of(cursor: Cursor | None) -> Position:
@@ -64,6 +67,7 @@ def position_of(cursor: Cursor | None) -> Position:
         done=dict(cursor["done"]),
         waiting={key: list(value) for key, value in cursor["waiting"].items()},
         after=str(cursor["after"]),
+        ours=dict(cursor["ours"]) if cursor.get("ours") else None,
     )
 
 
@@ -77,10 +81,12 @@ def cursor_of(at: Position) -> Cursor:
         "done": at.done,
         "waiting": at.waiting,
         "after": at.after,
+        "ours": at.ours,
     }
 
 
 def rewound(cursor: Cursor, slot: int) -> Cursor:
     """Returns a cursor that reads again from an earlier slot."""
     at = position_of(cursor)
-    return cursor_of(Position(floor=slot, since_slot=at.since_slot, waiting=at.waiting))
+    kept = Position(floor=slot, since_slot=at.since_slot, waiting=at.waiting, ours=at.ours)
+    return cursor_of(kept)

@@ -116,6 +116,7 @@ class _Fetch:
     head_slot: int
     # By token account the wallet that it belongs to at the final slot; and whose lists have what.
     holders: Mapping[str, str] = field(default_factory=dict)
+    ours: dict[str, int] = field(default_factory=dict)
     listed_for: dict[str, set[str]] = field(default_factory=dict)
     observations: list[Observation] = field(default_factory=list)
     ids: set[Any] = field(default_factory=set)
@@ -164,6 +165,7 @@ class SolanaRail:
         if is_whole:
             self._check_history(floor, seen)
             self._read_waiting(at, seen)
+        seen.ours = self._ours(at)
         walk = at.walk or Walk(seen.final_slot)
         listed = self._listed(walk, floor - OVERLAP_SLOTS, at, seen)
         is_at_end = all(walk.pages.get(each.address, ()) is None for each in self._accounts)
@@ -181,6 +183,10 @@ class SolanaRail:
             if slot >= walk.to_slot - OVERLAP_SLOTS or (not is_at_end and slot <= floor)
         }
         held_at_s = self._node.time_before(held_slot) if is_caught_up and held_slot else None
+        balances = self._readings(at, held, held_slot, held_at_s)
+        at.ours = seen.ours
+        if balances and all(each.balance is not None for each in balances):
+            at.ours = {a.address: seen.ours.get(a.address, held_slot) for a in self._accounts}
         return FetchResult(
             observations=seen.observations,
             cursor=cursor_of(at),
@@ -190,7 +196,7 @@ class SolanaRail:
             rejected=seen.rejected,
             findings=seen.findings,
             read_to_ns=None if held_at_s is None else held_at_s * 10**9,
-            balances=self._readings(at, held, held_slot, held_at_s),
+            balances=balances,
             notes=seen.notes,
         )
 
@@ -225,8 +231,9 @@ class SolanaRail:
             [each.address for each in self._accounts], self._config.finality
         )
         final = self._node.slot(self._config.finality, held_slot)
+        # Up to the slot of the balances, so that both say the same of every payment.
         seen = _Fetch(
-            final_slot=final,
+            final_slot=held_slot or final,
             head_slot=self._node.slot("confirmed", final),
             holders={address: owner for address, (_, owner, _) in held.items()},
         )
@@ -264,6 +271,21 @@ class SolanaRail:
             for mint in self._config.mints
         )
         self._is_checked = True
+
+    def _ours(self, at: Position) -> dict[str, int]:
+        """Returns the accounts that are known, and the slots after which they are ours.
+
+        Of a token that is new all accounts are from the beginning, as all are in the first fetch.
+        """
+        known = at.ours
+        if known is None:
+            return {each.address: 0 for each in self._accounts}
+        old_mints = {each.mint.address for each in self._accounts if each.address in known}
+        return {
+            each.address: known.get(each.address, 0)
+            for each in self._accounts
+            if each.address in known or each.mint.address not in old_mints
+        }
 
     def _floor(self, at: Position, seen: _Fetch) -> int:
         if at.floor is None:
@@ -475,7 +497,19 @@ class SolanaRail:
             head_slot=seen.head_slot,
             finality=self._config.finality,
         )
-        return movements(transaction, self._accounts, context)
+        known = [
+            each
+            for each in self._accounts
+            if transaction.slot > seen.ours.get(each.address, seen.final_slot)
+        ]
+        made = movements(transaction, known, context)
+        for each in self._accounts:
+            if each in known:
+                continue
+            # An account that is ours later only is one of others here.
+            more = movements(transaction, [each], context)
+            made += [replace(one, network_fee=one.network_fee * (not made)) for one in more]
+        return made
 
     def _resolve(self, seen: _Fetch, unseen: Sequence[OpenSettlement]) -> None:
         """Resolves open settlements that are not in the accounts' lists of signatures."""

@@ -161,7 +161,7 @@ def _balances(entries: Sequence[TokenBalance] | None) -> dict[int, TokenBalance]
 def _units(balances: Mapping[int, TokenBalance], index: int, account: Account) -> int:
     """Returns the balance of our account; 0 when it did not exist or had another owner."""
     entry = balances.get(index)
-    if entry is None or (entry.mint, entry.owner) != (account.mint.address, account.owner):
+    if entry is None or entry.owner not in (None, account.owner):
         return 0
     return int(entry.uiTokenAmount.amount)
 
@@ -215,10 +215,11 @@ def _sides(
 
 
 def _owners(transaction: Transaction, mint: str) -> dict[str, str]:
-    """Returns the accounts that a transaction names, with the wallets of those of a token.
+    """Returns the token accounts that a transaction names, with their wallets.
 
-    Where the chain names no wallet the account stands for itself, where it names two, nobody does.
-    One of another token cannot be a side of a transfer of this one, and is missing.
+    One that is there neither before nor after it has no balance and stands for itself; where the
+    chain names no wallet, or two, nobody is known. One of another token, or of none, cannot be a
+    side of a transfer of this one, and is missing.
     """
     keys = [each.pubkey for each in transaction.transaction.message.accountKeys]
     meta = transaction.meta
@@ -230,13 +231,12 @@ def _owners(transaction: Transaction, mint: str) -> dict[str, str]:
             address = keys[each.accountIndex]
             if each.mint != mint:
                 others.add(address)
-            elif each.owner:
-                wallets.setdefault(address, set()).add(each.owner)
-    return {
-        key: found.pop() if len(found := wallets.get(key, {key})) == 1 else ""
-        for key in keys
-        if key not in others
-    }
+            else:
+                wallets.setdefault(address, set()).add(each.owner or "")
+    found = {key: each.pop() if len(each) == 1 else "" for key, each in wallets.items()}
+    lamports = zip(keys, meta.preBalances, meta.postBalances, strict=False)
+    passing = {key: key for key, *held in lamports if not any(held)}
+    return {key: name for key, name in {**passing, **found}.items() if key not in others}
 
 
 def _memo(transaction: Transaction) -> str:

@@ -9,19 +9,20 @@ SELECT
     any(credit_account_id),
     any(ledger),
     any(amount),
-    any(timeout_s)
+    any(timeout_s),
+    any(code)
 FROM
 (
     SELECT
         transaction_id AS hold_id, true AS is_hold, opened_ns, debit_account_id,
-        credit_account_id, ledger, amount, timeout_s
+        credit_account_id, ledger, amount, timeout_s, code
     FROM masques_ops.checkpoint_holds FINAL
     WHERE checkpoint_ns = {base_ns:UInt64}
     UNION ALL
     SELECT
         if(event_type = 'two_phase_pending', transaction_id, assumeNotNull(pending_id)),
         event_type = 'two_phase_pending',
-        at_ns, debit_account_id, credit_account_id, ledger, amount, timeout_s
+        at_ns, debit_account_id, credit_account_id, ledger, amount, timeout_s, code
     FROM masques_ops.raw_events
     WHERE timestamp > fromUnixTimestamp64Nano(toInt64({base_ns:UInt64}), 'UTC')
         AND timestamp <= fromUnixTimestamp64Nano(toInt64({checkpoint_ns:UInt64}), 'UTC')

@@ -103,7 +103,7 @@ def test_staged_tables_have_the_columns_of_their_table_in_their_order(
 def test_long_values_keep_the_check_of_chunks_honest() -> None:
     chunk = chunks.Chunk(7, b"a\n\nb")
     assert (chunk.lines, chunk.lines_sum) == (3, 7 + 8 + 9)
-    head, data = chunks.chunk_rows(3, "s" * 200, chunk)
+    head, data = chunks.chunk_rows(3, "s" * 200, "gate", chunk)
     assert head[:4] == b"\x03\0\0\0"
     assert head[4:6] == b"\xc8\x01"  # 200 as LEB128
     assert data == b"a\n\nb"

@@ -213,11 +213,10 @@ def test_validate_needs_no_warehouse_and_leaves_nothing(tmp_path: Path) -> None:
     assert lines[2].startswith('line 2: bad_uuid:request_id: {"request_id": "x"')
     assert len(lines) == 3
     problem = "bad_compression: the compressed data is cut short: deliver the file again, whole"
-    assert validated("cut.ndjson.gz") == [
-        "api_requests: 1 files, 0 rows: 0 loaded, 0 duplicates, 0 quarantined, 0 blank",
-        f"    cut.ndjson.gz: {problem}",
-        "           1  bad_compression",
-    ]
+    # Whole lines that come before the end are read.
+    cut = validated("cut.ndjson.gz")
+    assert cut[0].startswith("api_requests: 1 files, ")
+    assert cut[1:3] == [f"    cut.ndjson.gz: {problem}", "           1  bad_compression"]
     assert not home.exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["api_requests"]
 

@@ -48,6 +48,7 @@ def test_a_row_of_each_table_arrives_exactly(warehouse: Warehouse, zone: Zone) -
             "paid",
             f"{4:032x}",
             f"{4:016x}",
+            "landing",
             noon_ns + 3_123_456_789,
         )
     ]
@@ -68,6 +69,7 @@ def test_a_row_of_each_table_arrives_exactly(warehouse: Warehouse, zone: Zone) -
             "",
             uuid.UUID(made_id(0, 5)),
             uuid.UUID(made_id(3, 4)),
+            "landing",
             noon_ns + 3_123_456_789,
             noon_ns + 63_123_456_789,
         )
@@ -84,6 +86,7 @@ def test_a_row_of_each_table_arrives_exactly(warehouse: Warehouse, zone: Zone) -
             {"wallet": "0xabc"},
             "active",
             "",
+            "landing",
             noon_ns + 123_456_789,
             noon_ns + 3_123_456_789,
         )
@@ -101,6 +104,7 @@ def test_a_row_of_each_table_arrives_exactly(warehouse: Warehouse, zone: Zone) -
             "session",
             made_id(3, 3),
             {"counterparty_id": made_id(1, 2)},
+            "landing",
             noon_ns + 3_123_456_789,
         )
     ]

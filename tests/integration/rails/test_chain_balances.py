@@ -55,6 +55,8 @@ def moved(
         "currency": "USDC",
         "asset": USDC,
         "finality": "finalized",
+        "to_address": "0xus",
+        "payer": "0xus",
         "fee_currency": "ETH",
         "network_fee": Decimal("0.5"),
         "timestamp_ns": T0 + (block or 0) * 10**9 if at_ns is None else at_ns,
@@ -143,14 +145,48 @@ def test_state_that_the_node_lost_is_inconclusive_and_not_red(warehouse: Warehou
     assert said(warehouse) == [("agrees", Decimal(0))]
 
 
-def test_addresses_are_one_sum_and_another_set_of_them_opens_again(warehouse: Warehouse) -> None:
-    write(warehouse, reading(10, Decimal(100)), reading(10, Decimal(50), address="0xalso"))
-    # From one to the other: internal, no settlement.
-    write(warehouse, reading(20, Decimal(60)), reading(20, Decimal(90), address="0xalso"))
+def also(block: int, balance: int) -> BalanceReading:
+    return reading(block, Decimal(balance), address="0xalso")
+
+
+def test_addresses_are_one_sum_and_one_that_comes_or_goes_opens_nothing_again(
+    warehouse: Warehouse,
+) -> None:
+    write(warehouse, reading(10, Decimal(100)))
+    # 5 came before the other address was ours, 7 after, and 30 went from one to the other.
+    before = moved(15, Decimal(5), to_address="0xalso")
+    write(warehouse, reading(20, Decimal(100)), also(20, 50), settlements=[before])
+    after = moved(25, Decimal(7), to_address="0xalso")
+    write(warehouse, reading(30, Decimal(70)), also(30, 87), settlements=[after])
+    (says,) = chain_says(warehouse)
+    assert (says.state, says.opening_block, says.opening, says.added, says.came_in) == (
+        *("agrees", 10, Decimal(100), Decimal(50), Decimal(7)),
+    )
+    assert says.text.endswith("; 0xalso since 20 is new")
+
+    # It is dropped: what it does from then on is no matter, and what it took along is.
+    late = moved(35, Decimal(11), to_address="0xalso")
+    paid = moved(36, Decimal(20), direction="out", to_address="0xalso")
+    write(warehouse, reading(40, Decimal(50)), settlements=[late, paid])
+    (says,) = chain_says(warehouse)
+    assert (says.state, says.dropped, says.balance) == ("agrees", Decimal(87), Decimal(50))
+    assert says.text.endswith("0xalso since 20 is new; 0xalso until 30 is not read any more")
+
+    # One unit less of the one that stays is seen all the same, and so it is when the other is back.
+    write(warehouse, reading(50, Decimal(50) - UNIT), also(50, 3))
+    assert said(warehouse) == [("differs", -UNIT)]
+    write(warehouse, reading(60, Decimal(50)), also(60, 3))
     assert said(warehouse) == [("agrees", Decimal(0))]
-    # Only one of the two was read: not the whole, so it opens again instead of being wrong.
-    write(warehouse, reading(30, Decimal(60)))
-    assert said(warehouse) == [("opening", Decimal(0))]
+
+
+def test_what_an_address_lost_while_it_was_ours_stays_red(warehouse: Warehouse) -> None:
+    write(warehouse, reading(10, Decimal(100)), also(10, 50))
+    write(warehouse, reading(20, Decimal(100)), also(20, 49))
+    write(warehouse, reading(30, Decimal(100)))
+    assert said(warehouse) == [("differs", Decimal(-1))]
+    # Until the settlement is found that moved it.
+    write(warehouse, settlements=[moved(15, Decimal(1), direction="out", payer="0xalso")])
+    assert said(warehouse) == [("agrees", Decimal(0))]
 
 
 def test_lines_of_a_node_without_blocks_count_by_time(warehouse: Warehouse) -> None:
@@ -173,6 +209,7 @@ def test_lines_of_a_node_without_blocks_count_by_time(warehouse: Warehouse) -> N
 
     def paid(at_s: int, amount: str, **changed: Any) -> Observation:
         lightning = {"rail": "lightning", "network": "bip122:0", "currency": "BTC", "asset": ""}
+        lightning |= {"to_address": "02abc", "payer": "02abc"}
         fee = {"fee_currency": "BTC", "network_fee": Decimal(0)}
         return moved(
             None, Decimal(amount), at_ns=T0 + at_s * 10**9, **{**lightning, **fee, **changed}

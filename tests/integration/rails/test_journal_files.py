@@ -121,10 +121,16 @@ def test_lines_of_a_clock_that_jumps_through_the_years_end_no_run(
     assert warehouse.scalar("SELECT count() FROM masques_ops.journal_events FINAL") > 150
 
 
-def test_a_missing_folder_is_an_empty_journal_and_an_unreadable_one_is_refused(
+def test_a_missing_folder_is_an_empty_journal_and_a_missing_zone_is_refused(
     warehouse: Warehouse, folder: Path
 ) -> None:
-    assert poll(warehouse, folder.parent / "nowhere").observations == 0
+    folder.rmdir()
+    assert poll(warehouse, folder).observations == 0
+    with pytest.raises(RailRefusedError, match=r"nowhere: there is no landing zone: create"):
+        poll(warehouse, folder.parent / "nowhere" / "settlement_journal")
+
+
+def test_a_zone_that_cannot_be_listed_is_refused(warehouse: Warehouse) -> None:
 
     class Locked(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
         def ls(self, path: str, **_more: Any) -> Any:

@@ -2,11 +2,12 @@
 
 import gzip
 import json
-import logging
+import os
 from pathlib import Path
 
 import pytest
 
+from masques_pipelines.landing.zone import Landing
 from masques_pipelines.rails.ingest import RailRun, ingest, read_cursor
 from masques_pipelines.rails.journal import files
 from masques_pipelines.rails.journal.rail import DESCRIPTOR, JournalRail
@@ -156,35 +157,50 @@ def test_a_file_that_cannot_be_read_keeps_no_other_waiting(
 ) -> None:
     for name in "abc":
         (reader.folder / f"{name}.ndjson").write_text(line(ord(name)))
-    rail = reader._rail  # noqa: SLF001 - the file system of the test
-    cat_file = rail._files.cat_file  # noqa: SLF001
+    read = Landing.read
 
-    def fails(path: str, **more: int) -> bytes:
+    def fails(landing: Landing, path: str, start: int, end: int) -> bytes:
         if path.endswith("b.ndjson"):
-            raise OSError(path)
-        return bytes(cat_file(path, **more))
+            raise RuntimeError("https://user:password@store")
+        return read(landing, path, start, end)
 
-    monkeypatch.setattr(rail._files, "cat_file", fails)  # noqa: SLF001
+    monkeypatch.setattr(Landing, "read", fails)
     assert reader.read() == [ord("a"), ord("c")]
+    assert reader.read() == []
+    name, number, reason = reader.rejected[-1]
+    assert (name, number, reason) == ("settlement_journal/b.ndjson", 0, "cannot_be_read:file")
+    assert len(reader.rejected) == 1
     monkeypatch.undo()
     assert reader.read() == [ord("b")]
-    monkeypatch.setattr(rail._files, "cat_file", lambda _path, **_more: fails("b.ndjson"))  # noqa: SLF001
+    monkeypatch.setattr(Landing, "read", lambda zone, _path, *more: fails(zone, "b.ndjson", *more))
     for name in "abc":
         with (reader.folder / f"{name}.ndjson").open("a") as file:
             file.write(line(1))
-    with pytest.raises(RailUnavailableError, match="it cannot be read now"):
+    with pytest.raises(RailUnavailableError, match=r"it cannot be read now \(RuntimeError\)"):
         reader.read()
 
 
-def test_names_that_are_not_read_are_warned_of(
-    reader: Reader, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_is_not_read_is_reported_once(reader: Reader) -> None:
     for name in ("gate.ndjson.bz2", "gate.log", ".gate.ndjson", "gate.ndjson.part"):
         (reader.folder / name).write_text(line(1))
-    with caplog.at_level(logging.WARNING):
-        assert reader.read() == []
-    assert "2 files are not read" in caplog.text
-    assert "gate.log, gate.ndjson.bz2" in caplog.text
+    (reader.folder / "2026").mkdir()
+    (reader.folder / "2026" / "gate.ndjson").write_text(line(1))
+    (reader.folder / "secret").symlink_to("/etc/passwd")
+    (reader.folder / "loop.ndjson").symlink_to("loop.ndjson")
+    os.mkfifo(reader.folder / "pipe.ndjson")
+    with (reader.folder / os.fsdecode(b"\xff.ndjson")).open("w") as file:
+        file.write(line(1))
+    assert reader.read() == []
+    assert reader.read() == []
+    assert sorted(reader.rejected) == [
+        ("settlement_journal/2026/gate.ndjson", 0, "unknown_folder:file"),
+        ("settlement_journal/\\udcff.ndjson", 0, "bad_name:file"),
+        ("settlement_journal/gate.log", 0, "unknown_ending:file"),
+        ("settlement_journal/gate.ndjson.bz2", 0, "unknown_ending:file"),
+        ("settlement_journal/loop.ndjson", 0, "dangling_link:file"),
+        ("settlement_journal/pipe.ndjson", 0, "not_a_file:file"),
+        ("settlement_journal/secret", 0, "leaves_the_zone:file"),
+    ]
 
 
 def test_a_cursor_of_the_first_version_is_continued(reader: Reader) -> None:

@@ -221,6 +221,8 @@ def test_signals_come_from_the_tables_once(warehouse: Warehouse) -> None:
     namespace = uuid.uuid5(uuid.NAMESPACE_DNS, "reputation.masques")
     posted = "SELECT event_id FROM masques.reputation_events WHERE event_type = 'hold_posted'"
     assert warehouse.scalar(posted) == uuid.uuid5(namespace, f"hold_posted|{hold}")
+    channels = "SELECT DISTINCT toString(channel) FROM masques.reputation_events"
+    assert warehouse.rows(channels) == [("pipeline",)]
 
 
 def test_turned_keys_are_a_signal_once_a_month(warehouse: Warehouse) -> None:

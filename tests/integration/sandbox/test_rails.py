@@ -1,20 +1,30 @@
-"""The sandbox's rails: recordings of three nodes and a gate's journal, installed and replayed."""
+"""The sandbox's rails: three computed nodes and a gate's journal, installed and read."""
 
 import json
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from masques_pipelines.rails import recording
+from masques_pipelines.errors import PermanentError
 from masques_pipelines.rails.catalog import disabled_reason
-from masques_pipelines.rails.node import open_node
+from masques_pipelines.rails.evidence import CHAIN_SAYS
 from masques_pipelines.rails.run import ingest_all
-from masques_pipelines.sandbox import rails as packaged
-from masques_pipelines.sandbox import redating
+from masques_pipelines.rails.status import check_lines, status_lines
+from masques_pipelines.sandbox.journal import journal_line
+from masques_pipelines.sandbox.nodes.facts import Payment
+from masques_pipelines.sandbox.rails import NodeOf, World, open_node
 from masques_pipelines.sandbox.stand_ins import install, with_stand_ins
-from masques_pipelines.settings import read_settings
+from masques_pipelines.sandbox.story import demo_story
+from masques_pipelines.settings import Settings, read_settings
 from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.sql import sql
+from tests.support.fresh_schema import fresh_schema
 
 STATES = [
     ("base", "in", "confirmed", "", 5),
@@ -34,7 +44,16 @@ STATES = [
 ]
 
 
-def test_the_recordings_give_the_demos_settlements_now_and_no_row_the_second_time(
+RAILS = ("base", "solana", "lightning")
+# Without what depends on the moment of a reading.
+ROWS = (
+    "SELECT * EXCEPT (revision, recorded_at, ingested_at, confirmations) "
+    "FROM masques_marts.settlements_current ORDER BY settlement_id"
+)
+Change = Callable[[Payment], Payment]
+
+
+def test_the_demo_has_its_settlements_now_and_no_row_the_second_time(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
     plain = read_settings({"MASQUES_HOME": str(tmp_path)})
@@ -42,6 +61,11 @@ def test_the_recordings_give_the_demos_settlements_now_and_no_row_the_second_tim
     settings = with_stand_ins(plain)
     install(tmp_path / "sandbox")
     assert disabled_reason(settings, "base") is None
+    lines = list(check_lines(settings))
+    assert all(is_good for _, is_good in lines)
+    assert [line.split(" on ")[0] for line, _ in lines[1:]] == [
+        f"{rail:10} good: sandbox://{rail}" for rail in RAILS
+    ]
     done = ingest_all(warehouse, settings)
     assert [each.error for each in done.outcomes] == ["", "", "", ""]
     assert (
@@ -51,10 +75,85 @@ def test_the_recordings_give_the_demos_settlements_now_and_no_row_the_second_tim
         )
         == STATES
     )
+    assert warehouse.rows(
+        "SELECT rail, count() FROM masques_ops.settlement_links AS l FINAL "
+        "INNER JOIN masques_marts.settlements_current AS c USING (settlement_id) "
+        "GROUP BY rail ORDER BY rail"
+    ) == [("base", 4), ("lightning", 1)]
     newest = warehouse.scalar("SELECT toUnixTimestamp(max(timestamp)) FROM masques.settlements")
-    assert time.time() - 600 < newest <= time.time() + 5  # re-dated to now
+    assert time.time() - 600 < newest <= time.time() + 5
     install(tmp_path / "sandbox")
     assert ingest_all(warehouse, settings).rows_written == 0
+    text = "\n".join(status_lines(warehouse, settings, datetime.now(UTC)))
+    assert text.count("last run: read, ") == 4
+    assert "error" not in text
+    assert "differs" not in text
+
+
+class Demo:
+    """A demo whose clock a test moves, and whose facts it may change."""
+
+    def __init__(self, warehouse: Warehouse, folder: Path, ends_s: int) -> None:
+        fresh_schema(warehouse)
+        self.warehouse = warehouse
+        self.ends_s = ends_s
+        self.journal = folder / "sandbox" / "landing" / "settlement_journal" / "gate.ndjson"
+        self.journal.parent.mkdir(parents=True)
+        self.settings = with_stand_ins(read_settings({"MASQUES_HOME": str(folder)}))
+
+    def run(self, now_s: int, change: Change = lambda fact: fact) -> None:
+        """Reads everything at a time of the clock: the journal has the lines up to then."""
+        said = demo_story(self.ends_s).announcements
+        lines = [journal_line(each, 1) for each in said if each.at_s <= now_s]
+        self.journal.write_text("".join(lines))
+        done = ingest_all(self.warehouse, self._settings(now_s, change))
+        assert [each.error for each in done.outcomes] == ["", "", "", ""]
+
+    def _settings(self, now_s: int, change: Change) -> Settings:
+        def of(rail: str) -> Any:
+            payments = [change(each) for each in demo_story(self.ends_s).payments[rail]]
+            world = World(1, self.ends_s, now_s)
+            configured = getattr(self.settings, rail)
+            return replace(configured, transport=lambda: open_node(world, rail, payments))
+
+        return replace(self.settings, **{rail: of(rail) for rail in RAILS})
+
+    def says(self) -> dict[str, tuple[str, Decimal]]:
+        records = self.warehouse.records(sql(CHAIN_SAYS))
+        return {each["rail"]: (each["state"], each["difference"]) for each in records}
+
+
+def test_a_clock_that_walks_gives_the_rows_of_one_that_jumps_and_the_chain_agrees(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    found: list[Sequence[Any]] = []
+    ends_s = int(time.time()) - 2 * 86_400
+    for name, steps in (("jumps", [7_200]), ("walks", [-4_650, -2_790, -100, 7_200])):
+        demo = Demo(warehouse, tmp_path / name, ends_s)
+        for step in steps:
+            demo.run(demo.ends_s + step)
+            assert {state for state, _ in demo.says().values()} <= {"opening", "agrees"}
+        found.append(warehouse.records(ROWS))
+    assert {each["rail"] for each in found[0]} == set(RAILS)
+    assert found[0] == found[1]
+    assert demo.says() == dict.fromkeys(RAILS, ("agrees", Decimal(0)))
+
+
+def test_one_payment_that_a_node_does_not_show_is_a_difference(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    demo = Demo(warehouse, tmp_path, int(time.time()) - 2 * 86_400)
+    demo.run(demo.ends_s - 3_100)
+
+    def hide(fact: Payment) -> Payment:
+        return replace(fact, kind="hidden") if fact.units in (75_000, 990_000, 21_500) else fact
+
+    demo.run(demo.ends_s + 7_200, hide)
+    assert demo.says() == {
+        "base": ("differs", Decimal("0.075")),
+        "solana": ("differs", Decimal("0.99")),
+        "lightning": ("differs", Decimal("0.000000215")),
+    }
 
 
 def test_rails_of_production_are_off_until_they_are_set_whatever_a_demo_installed(
@@ -65,14 +164,18 @@ def test_rails_of_production_are_off_until_they_are_set_whatever_a_demo_installe
         read_settings({"MASQUES_HOME": str(tmp_path), "MASQUES_LND_URL": "http://127.0.0.1:1"})
     )
     assert disabled_reason(settings, "lightning") is None
+    assert settings.lightning.transport is None
     assert disabled_reason(settings, "base") == "MASQUES_BASE_RPC_URL is not set"
     assert disabled_reason(settings, "solana") == "MASQUES_SOLANA_RPC_URL is not set"
 
 
-def test_no_secret_is_in_the_package() -> None:
-    folder = Path(packaged.__file__).parent / "data" / "rails"
-    for line in (folder / packaged.JOURNAL_NAME).read_text().splitlines():
-        assert not {"signature", "macaroon", "preimage"} & set(_names(json.loads(line)))
+def test_no_secret_is_in_the_journal(tmp_path: Path) -> None:
+    install(tmp_path)
+    (journal,) = (tmp_path / "landing" / "settlement_journal").iterdir()
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert len(lines) == 15
+    for line in lines:
+        assert not {"signature", "macaroon", "preimage", "r_preimage"} & set(_names(line))
 
 
 def _names(value: object) -> list[str]:
@@ -81,43 +184,13 @@ def _names(value: object) -> list[str]:
     return [name for each in value for name in _names(each)] if isinstance(value, list) else []
 
 
-def test_a_request_that_was_not_recorded_says_so(tmp_path: Path) -> None:
-    path = tmp_path / "r.json"
-    path.write_text(json.dumps({"recorded_at_s": 1, "exchanges": []}))
-    node = open_node(f"recording://{path}")
-    with pytest.raises(recording.RecordingError, match="the recording holds no answer to"):
-        node.json("GET", "/v1/getinfo")
-    node.close()
-    path.write_text("{")
-    with pytest.raises(recording.RecordingError, match="cannot be read as a recording"):
-        open_node(f"recording://{path}")
-
-
-def test_every_time_of_a_recording_moves_in_the_form_that_it_has() -> None:
-    response = {
-        "timestamp": "0x10",
-        "blockTime": 100,
-        "settle_date": "0",  # none, and stays none
-        "creation_date": "100",
-        "creation_time_ns": "100000000000",
-        "number": "0x10",
-    }
-    exchanges = [
-        {"request": ["POST", "", {"method": "x"}], "status": 200, "response": {"result": response}},
-        {
-            "request": ["POST", "", {"method": "getBlockTime"}],
-            "status": 200,
-            "response": {"result": 100},
-        },
-    ]
-    moved = redating.redated({"recorded_at_s": 100, "exchanges": exchanges}, 5)
-    assert moved["recorded_at_s"] == 105
-    assert moved["exchanges"][0]["response"]["result"] == {
-        "timestamp": "0x15",
-        "blockTime": 105,
-        "settle_date": "0",
-        "creation_date": "105",
-        "creation_time_ns": "105000000000",
-        "number": "0x10",
-    }
-    assert moved["exchanges"][1]["response"]["result"] == 105
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"seed": 1}', '{"seed": "x", "now_s": 1}'])
+def test_a_damaged_world_says_what_to_do(tmp_path: Path, content: str | None) -> None:
+    install(tmp_path)
+    path = tmp_path / "rails" / "world.json"
+    if content is None:
+        path.unlink()
+    else:
+        path.write_text(content)
+    with pytest.raises(PermanentError, match=r"world.json: it cannot be read .* run again$"):
+        NodeOf(tmp_path, "base")()

@@ -118,11 +118,11 @@ def test_an_object_of_another_hand_is_not_adopted_when_it_differs(
 ) -> None:
     empty_warehouse.command("CREATE DATABASE masques")
     empty_warehouse.command(
-        "CREATE TABLE masques.identities (identity_id UInt64) ENGINE = MergeTree ORDER BY ()"
+        "CREATE TABLE masques.accounts (account_id UInt64) ENGINE = MergeTree ORDER BY ()"
     )
-    with pytest.raises(MigrationError, match=r"masques\.identities: column identity_id is UInt64"):
+    with pytest.raises(MigrationError, match=r"masques\.accounts: column account_id is UInt64"):
         migrate(empty_warehouse)
-    assert listing(empty_warehouse) == [("identities", "MergeTree")]
+    assert listing(empty_warehouse) == [("accounts", "MergeTree")]
 
 
 def test_the_declared_schema_is_what_the_files_make(empty_warehouse: Warehouse) -> None:

@@ -18,7 +18,8 @@ from masques_pipelines.landing import formats as reading
 from masques_pipelines.landing.arrow_json import json_lines
 from masques_pipelines.landing.chunks import FileProblemError
 from masques_pipelines.landing.compression import decompressed
-from masques_pipelines.landing.zone import open_landing, read_lines, settled_files
+from masques_pipelines.landing.listing import Listing, list_folder
+from masques_pipelines.landing.zone import open_landing, read_lines
 from masques_pipelines.read_ahead import read_ahead
 from masques_pipelines.settings import read_settings
 from masques_pipelines.zstd import compress as zstd_compress
@@ -174,10 +175,10 @@ def test_an_object_store_is_read_by_its_url() -> None:
     store.pipe("/bucket/landing/api_requests/day/a.ndjson", b'{"a": 1}\n')
     store.pipe("/bucket/landing/api_requests/a.ndjson.tmp", b"")
     landing = open_landing(read_settings({"MASQUES_LANDING_URL": "memory://bucket/landing"}))
-    files = settled_files(landing, "api_requests", settle_s=-1)
+    files = list_folder(landing, "api_requests", settle_s=-1).files
     assert [file.path for file in files] == ["api_requests/day/a.ndjson"]
     assert [chunk.data for chunk in read_lines(landing, files[0])] == [b'{"a": 1}']
-    assert settled_files(landing, "identities") == []
+    assert list_folder(landing, "identities").files == []
     store.rm("/bucket", recursive=True)
 
 
@@ -186,7 +187,5 @@ def test_a_url_without_its_package_says_what_to_install(tmp_path: Path) -> None:
         open_landing(read_settings({"MASQUES_LANDING_URL": "s3://bucket/landing"}))
     with pytest.raises(SettingError, match="no file system for nonsense://"):
         open_landing(read_settings({"MASQUES_LANDING_URL": "nonsense://x"}))
-    assert (
-        settled_files(open_landing(read_settings({"MASQUES_LANDING_URL": str(tmp_path)})), "x")
-        == []
-    )
+    empty = open_landing(read_settings({"MASQUES_LANDING_URL": str(tmp_path)}))
+    assert list_folder(empty, "x") == Listing()

@@ -235,6 +235,9 @@ def test_what_is_announced_holds_no_secret() -> None:
     body["request"]["paymentPayload"]["resource"]["url"] = "https://me:pw@a.test/x?key=secret"
     seen = read({"event": "settle", **body})
     assert seen.attributes["resource"] == "https://a.test/x"
+    for text in ("{'key': 'secret'}", "Bearer secret", '"secret"', "a\nsecret", "<secret>"):
+        body["request"]["paymentPayload"]["resource"]["url"] = text
+        assert "secret" not in str(read_line(json.dumps(body), KNOWN).observation)
     assert SIGNATURE[2:] not in str(seen)
     token = l402_token(HASH)
     seen = read(challenge(HASH, 1000, 1795168800))

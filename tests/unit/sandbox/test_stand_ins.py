@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from masques_pipelines.errors import SettingError
+from masques_pipelines.sandbox.rails import NodeOf
 from masques_pipelines.sandbox.stand_ins import (
     demo_environment,
     ledger_url,
@@ -160,30 +161,31 @@ def resolved(folder: Path, **given: str) -> Settings:
     return with_stand_ins(read_settings({"MASQUES_HOME": str(folder), **given}))
 
 
-def places(settings: Settings) -> dict[str, str | None]:
+def places(settings: Settings) -> dict[str, object]:
     return {
         "clickhouse": settings.clickhouse_url,
         "ledger": settings.ledger_url,
         "landing": settings.landing_url,
-        "base": settings.base.url,
-        "solana": settings.solana.url,
-        "lightning": settings.lightning.url,
+        "base": settings.base.transport or settings.base.url,
+        "solana": settings.solana.transport or settings.solana.url,
+        "lightning": settings.lightning.transport or settings.lightning.url,
     }
 
 
-def sandbox_in(folder: Path | str) -> dict[str, str | None]:
+def sandbox_in(folder: Path | str) -> dict[str, object]:
+    plain = Path(str(folder).replace("%20", " "))
     return {
         "clickhouse": f"chdb://{folder}/warehouse",
         "ledger": f"capture://{folder}/ledger",
-        "landing": f"{folder}/landing".replace("%20", " "),
-        **{r: f"recording://{folder}/rails/{r}.json" for r in ("base", "solana", "lightning")},
+        "landing": f"{plain}/landing",
+        **{rail: NodeOf(plain, rail) for rail in ("base", "solana", "lightning")},
     }
 
 
 def test_the_sandbox_is_whole_and_in_a_folder_of_its_own(tmp_path: Path) -> None:
     own = tmp_path / "sandbox"
     assert places(resolved(tmp_path)) == sandbox_in(own)
-    # What a network of .env means, the recordings do not know.
+    # What a network of .env means, the computed nodes do not know.
     assert resolved(tmp_path, **NEUTRAL).base == resolved(tmp_path).base
     assert places(resolved(tmp_path, **SANDBOX_URL)) == sandbox_in("/srv/a%20sandbox")
     asked = resolved(tmp_path, MASQUES_SANDBOX="1", **SERVER)

@@ -1,0 +1,101 @@
+"""Loads files again that were read before: forgets what is recorded of them, then reads them.
+
+Rows that are there already are duplicates, so the table is the same afterwards; rows that were lost
+come back. A kill in between leaves files that are due, which the next run loads.
+"""
+
+from masques_pipelines.errors import PermanentError
+from masques_pipelines.intake.channels import ONE_CHANNEL, Channels
+from masques_pipelines.intake.run import LEASE, RUN_FILES_MAX, IntakeResult, load_files
+from masques_pipelines.intake.tables import TABLES, IntakeTable
+from masques_pipelines.landing.file_log import FileLog
+from masques_pipelines.landing.listing import SETTLE_S, list_folder
+from masques_pipelines.landing.zone import Landing, LandingFile
+from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.lease import writer_lease
+
+
+class FileNotThereError(PermanentError):
+    """The landing zone has no such file that the intake reads."""
+
+
+def reload_table(
+    warehouse: Warehouse,
+    landing: Landing,
+    table: IntakeTable,
+    *,
+    channels: Channels = ONE_CHANNEL,
+    settle_s: float = SETTLE_S,
+) -> IntakeResult:
+    """Loads every file of a table's folders again.
+
+    Raises:
+        LandingUnavailableError, LandingMissingError, IntakeIncompleteError, LeaseBusyError,
+        LeaseLostError, WarehouseTransientError, WarehousePermanentError: as load_table.
+    """
+    within = channels.folders(table.name)
+    listed = list_folder(landing, table.name, within=within, settle_s=settle_s)
+    return _reload(warehouse, landing, table, listed.files, channels)
+
+
+def reload_file(
+    warehouse: Warehouse,
+    landing: Landing,
+    path: str,
+    *,
+    channels: Channels = ONE_CHANNEL,
+    settle_s: float = SETTLE_S,
+) -> IntakeResult:
+    """Loads one file again.
+
+    Args:
+        warehouse: The target.
+        landing: The landing zone.
+        path: The file's path below the landing zone, or with the zone in front.
+        channels: Who delivers where, and what they may.
+        settle_s: How long ago a file must have been written.
+
+    Raises:
+        FileNotThereError: There is no such file, or it is not one that is read.
+        LandingUnavailableError, LandingMissingError, IntakeIncompleteError, LeaseBusyError,
+        LeaseLostError, WarehouseTransientError, WarehousePermanentError: as load_table.
+    """
+    below = path.removeprefix(f"{landing.description}/").removeprefix(f"{landing.root}/")
+    for table in TABLES.values():
+        within = [each for each in channels.folders(table.name) if below.startswith(f"{each}/")]
+        if within:
+            listed = list_folder(landing, table.name, within=within, settle_s=settle_s)
+            files = [file for file in listed.files if file.path == below]
+            if files:
+                return _reload(warehouse, landing, table, files, channels)
+    raise FileNotThereError(
+        f"{below}: {landing.description} has no such file that is read: give a path below it, as "
+        "`path` in masques_ops.intake_files, or deliver the file again"
+    )
+
+
+def _reload(
+    warehouse: Warehouse,
+    landing: Landing,
+    table: IntakeTable,
+    files: list[LandingFile],
+    channels: Channels,
+) -> IntakeResult:
+    done = IntakeResult(table)
+    with writer_lease(warehouse, LEASE) as lease:
+        FileLog(warehouse, table.name).forget(files)
+        for start in range(0, len(files), RUN_FILES_MAX):
+            part = load_files(
+                warehouse,
+                landing,
+                table,
+                files[start : start + RUN_FILES_MAX],
+                FileLog(warehouse, table.name),
+                lease=lease,
+                channels=channels,
+            )
+            done.files += part.files
+            done.duration_s += part.duration_s
+            for reason, rows in part.reasons.items():
+                done.reasons[reason] = done.reasons.get(reason, 0) + rows
+    return done

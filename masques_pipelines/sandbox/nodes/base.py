@@ -1,0 +1,298 @@
+"""Computes a Base node: a chain with one token, from payments and a clock."""
+
+import bisect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from masques_pipelines.rails.base.transfers import (
+    AUTHORIZATION_CANCELED,
+    AUTHORIZATION_STATE,
+    AUTHORIZATION_USED,
+    BALANCE_OF,
+    TRANSFER,
+    address_of,
+    address_topic,
+)
+from masques_pipelines.sandbox.nodes.facts import (
+    Clock,
+    Genesis,
+    Payment,
+    Sums,
+    digest,
+    moves_of,
+    number_in,
+    numbered,
+)
+from masques_pipelines.sandbox.nodes.transport import RefusedError, RpcNode
+
+TOKEN: Final = "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913"  # noqa: S105 - an address
+CHAIN_ID: Final = 8453
+BLOCK_S: Final = 2
+RANGE_MAX: Final = 10_000
+# Base is final after about 20 minutes, and safe after about 2.
+FINAL_AFTER_S: Final = 1_200
+SAFE_AFTER_S: Final = 120
+# What every address had before the first block, but those that are given.
+FUNDED_UNITS: Final = 10**15
+
+_ON_CHAIN: Final = ("plain", "paid", "failed", "canceled")
+_ENDS_AUTHORIZATION: Final = ("paid", "canceled")
+# transferWithAuthorization of EIP-3009, and transfer of ERC-20.
+_SENT: Final = {"plain": "0xa9059cbb"}
+_SENT_AUTHORIZED: Final = "0xe3ee160e"
+_RANGE_REFUSED: Final = -32600
+_ADDRESS_DIGITS: Final = 40
+_WORD_DIGITS: Final = 64
+
+
+def transaction_hash(seed: int, number: int) -> str:
+    """Returns the hash of a payment's transaction."""
+    return "0x" + numbered(seed, "base transaction", number).hex()
+
+
+def nonce(seed: int, payment: Payment) -> str:
+    """Returns the nonce of the authorization that a payment carries."""
+    number = payment.number if payment.replays is None else payment.replays
+    return "0x" + numbered(seed, "base nonce", number).hex()
+
+
+def facilitator(seed: int) -> str:
+    """Returns the address that sends the transactions of authorizations."""
+    return "0x" + digest(seed, "base facilitator", 0).hex()[:_ADDRESS_DIGITS]
+
+
+class BaseNode(RpcNode):
+    """An EVM node, with what Base's rail asks for."""
+
+    def __init__(
+        self,
+        payments: Iterable[Payment],
+        clock: Clock,
+        genesis: Genesis,
+        *,
+        block_s: int = BLOCK_S,
+        range_max: int = RANGE_MAX,
+    ) -> None:
+        """Makes the chain; later payments than the clock's time are shown when it reaches them.
+
+        Args:
+            payments: Facts, in any order; addresses in lower-case hex.
+            clock: The node's time.
+            genesis: Block 0.
+            block_s: Seconds from one block to the next.
+            range_max: Blocks that one eth_getLogs may ask for.
+        """
+        super().__init__(clock)
+        self._seed, self._genesis_s, self._opening = genesis.seed, genesis.at_s, genesis.opening
+        self._block_s, self._range_max = block_s, range_max
+        self._payments = sorted(payments, key=lambda each: (each.at_s, each.number))
+        self._mined = [each for each in self._payments if each.kind in _ON_CHAIN]
+        self._blocks = [self.block_of(each.at_s) for each in self._mined]
+        self._places = {each.number: place for place, each in enumerate(self._mined)}
+        self._sums: dict[str, Sums] = {}
+
+    def block_of(self, time_s: int) -> int:
+        """Returns the first block that is not before a time."""
+        return max(0, -(-(time_s - self._genesis_s) // self._block_s))
+
+    @property
+    def head(self) -> int:
+        """Number of the newest block."""
+        return max(0, (self.clock() - self._genesis_s) // self._block_s)
+
+    def methods(self) -> Mapping[str, Callable[..., Any]]:
+        """Returns what answers each method."""
+        return {
+            "eth_chainId": lambda: hex(CHAIN_ID),
+            "eth_blockNumber": lambda: hex(self.head),
+            "eth_getBlockByNumber": self._block,
+            "eth_getLogs": self._logs,
+            "eth_getTransactionReceipt": self._receipt_of_hash,
+            "eth_getTransactionByHash": self._transaction,
+            "eth_getBlockReceipts": self._receipts,
+            "eth_call": self._call,
+        }
+
+    def _number(self, tag: str) -> int:
+        head = self.head
+        named = {
+            "earliest": 0,
+            "latest": head,
+            "safe": max(0, head - SAFE_AFTER_S // self._block_s),
+            "finalized": max(0, head - FINAL_AFTER_S // self._block_s),
+        }
+        return named[tag] if tag in named else int(tag, 16)
+
+    def _hash(self, block: int) -> str:
+        return "0x" + digest(self._seed, "base block", block).hex()
+
+    def _block(self, tag: str, _whole: Any = None) -> dict[str, Any] | None:
+        number = self._number(tag)
+        if number > self.head:
+            return None
+        return {
+            "number": hex(number),
+            "hash": self._hash(number),
+            "parentHash": self._hash(number - 1),
+            "timestamp": hex(self._genesis_s + number * self._block_s),
+        }
+
+    # Transactions -----------------------------------------------------------------------------
+
+    def _place(self, hash_text: str) -> int | None:
+        """Returns the place of a transaction, None for one that is not in a block yet, or ever."""
+        place = self._places.get(number_in(bytes.fromhex(hash_text[2:])))
+        if place is None or self._blocks[place] > self.head:
+            return None
+        found = transaction_hash(self._seed, self._mined[place].number)
+        return place if found == hash_text.lower() else None
+
+    def _head_of(self, place: int) -> dict[str, Any]:
+        """Returns where a transaction is."""
+        block = self._blocks[place]
+        return {
+            "blockNumber": hex(block),
+            "blockHash": self._hash(block),
+            "transactionHash": transaction_hash(self._seed, self._mined[place].number),
+            "transactionIndex": hex(place - bisect.bisect_left(self._blocks, block)),
+        }
+
+    def _events(self, payment: Payment) -> list[tuple[tuple[str, ...], str]]:
+        """Returns topics and data of what a transaction logs, in Circle's order."""
+        if payment.kind == "failed":
+            return []
+        sender, receiver = address_topic(payment.sender), address_topic(payment.receiver)
+        moved = ((TRANSFER, sender, receiver), f"0x{payment.units:0{_WORD_DIGITS}x}")
+        if payment.kind == "plain":
+            return [moved]
+        key = (sender, nonce(self._seed, payment))
+        if payment.kind == "canceled":
+            return [((AUTHORIZATION_CANCELED, *key), "0x")]
+        return [((AUTHORIZATION_USED, *key), "0x"), moved]
+
+    def _logs_of(self, place: int) -> list[dict[str, Any]]:
+        first = bisect.bisect_left(self._blocks, self._blocks[place])
+        before = sum(len(self._events(each)) for each in self._mined[first:place])
+        head = self._head_of(place)
+        return [
+            {
+                **head,
+                "address": TOKEN,
+                "topics": list(topics),
+                "data": data,
+                "logIndex": hex(before + number),
+                "removed": False,
+            }
+            for number, (topics, data) in enumerate(self._events(self._mined[place]))
+        ]
+
+    def _sender(self, payment: Payment) -> str:
+        return payment.sender if payment.kind == "plain" else facilitator(self._seed)
+
+    def _receipt(self, place: int) -> dict[str, Any]:
+        payment = self._mined[place]
+        return {
+            **self._head_of(place),
+            "type": "0x2",
+            "status": hex(payment.kind != "failed"),
+            "from": self._sender(payment),
+            "to": TOKEN,
+            "gasUsed": hex(65_000),
+            "effectiveGasPrice": hex(1_000_000),
+            "l1Fee": hex(1_000_000_000),
+            "logs": self._logs_of(place),
+        }
+
+    def _receipt_of_hash(self, hash_text: str) -> dict[str, Any] | None:
+        place = self._place(hash_text)
+        return None if place is None else self._receipt(place)
+
+    def _receipts(self, tag: str) -> list[dict[str, Any]] | None:
+        number = self._number(tag)
+        if number > self.head:
+            return None
+        return [self._receipt(place) for place in self._within(number, number)]
+
+    def _transaction(self, hash_text: str) -> dict[str, Any] | None:
+        place = self._place(hash_text)
+        if place is None:
+            return None
+        payment, head = self._mined[place], self._head_of(place)
+        words = [payment.receiver, f"{payment.units:x}"]
+        if payment.kind != "plain":
+            until = f"{payment.at_s + payment.valid_s:x}"
+            words = [payment.sender, *words, "0", until, nonce(self._seed, payment)]
+        data = "".join(each.removeprefix("0x").rjust(_WORD_DIGITS, "0") for each in words)
+        head["hash"] = head.pop("transactionHash")
+        call = _SENT.get(payment.kind, _SENT_AUTHORIZED) + data.lower()
+        return {**head, "from": self._sender(payment), "to": TOKEN, "value": "0x0", "input": call}
+
+    # Searches ---------------------------------------------------------------------------------
+
+    def _within(self, first: int, last: int) -> range:
+        last = min(last, self.head)
+        start = bisect.bisect_left(self._blocks, first)
+        return range(start, max(start, bisect.bisect_right(self._blocks, last)))
+
+    def _logs(self, query: Mapping[str, Any]) -> list[dict[str, Any]]:
+        first, last = self._number(query["fromBlock"]), self._number(query["toBlock"])
+        if last - first + 1 > self._range_max:
+            text = f"eth_getLogs is limited to a {self._range_max:,} blocks range"
+            raise RefusedError(_RANGE_REFUSED, text)
+        contracts = _choices(query.get("address"))
+        if contracts is not None and TOKEN not in contracts:
+            return []
+        wanted = [_choices(each) for each in query.get("topics", [])]
+        return [
+            log
+            for place in self._within(first, last)
+            if any(_matches(topics, wanted) for topics, _ in self._events(self._mined[place]))
+            for log in self._logs_of(place)
+            if _matches(log["topics"], wanted)
+        ]
+
+    # The contract -----------------------------------------------------------------------------
+
+    def _call(self, call: Mapping[str, str], tag: str = "latest") -> str:
+        block = self._number(tag)
+        if block > self.head:
+            raise RefusedError(-32000, "header not found")
+        if call["to"].lower() != TOKEN:
+            return "0x"
+        data = call["data"].lower()
+        if data.startswith(BALANCE_OF):
+            return f"0x{self._balance(address_of(data), block):0{_WORD_DIGITS}x}"
+        if data.startswith(AUTHORIZATION_STATE):
+            words = data.removeprefix(AUTHORIZATION_STATE)
+            is_ended = self._is_ended(address_of(words[:_WORD_DIGITS]), words[-64:], block)
+            return f"0x{is_ended:0{_WORD_DIGITS}x}"
+        raise RefusedError(3, "execution reverted")
+
+    def _balance(self, address: str, block: int) -> int:
+        if address not in self._sums:
+            self._sums[address] = moves_of(
+                self._payments, address, lambda each: self.block_of(each.at_s)
+            )
+        return self._opening.get(address, FUNDED_UNITS) + self._sums[address].until(block)
+
+    def _is_ended(self, authorizer: str, nonce_digits: str, block: int) -> bool:
+        """Returns whether an authorization is used or canceled."""
+        place = self._places.get(number_in(bytes.fromhex(nonce_digits)))
+        if place is None or self._blocks[place] > block:
+            return False
+        payment = self._mined[place]
+        is_it = nonce(self._seed, payment) == f"0x{nonce_digits}" and payment.sender == authorizer
+        return is_it and payment.kind in _ENDS_AUTHORIZATION
+
+
+def _choices(wanted: Any) -> frozenset[str] | None:
+    """Returns the values that a place of a search may have, None for any."""
+    if wanted is None:
+        return None
+    return frozenset(each.lower() for each in ([wanted] if isinstance(wanted, str) else wanted))
+
+
+def _matches(topics: Sequence[str], wanted: Sequence[frozenset[str] | None]) -> bool:
+    return len(topics) >= len(wanted) and all(
+        choices is None or topic in choices for topic, choices in zip(topics, wanted, strict=False)
+    )
