@@ -357,6 +357,9 @@ COMMENT 'Each identity as it is now: one row per identity.';
 -- The join changes no row: a session has its own identity among those of its reports. It is there so that
 -- a filter on identity_id reaches the table, and the sessions found then limit the reports that are
 -- merged (1 CPU s for one identity of 5 million sessions; merging all of them took over 50).
+-- Nor does the LIMIT: behind it the optimizer knows no number of rows, so it keeps the sides of the join.
+-- From the statistics that merges make it took a second filter (on the masque, say) for a reason to swap
+-- them, and then merges all sessions (engine 26.9.2; a setting in the view does not stop it).
 CREATE OR REPLACE VIEW masques_marts.sessions_current
 (
     session_id UUID COMMENT 'id of the session',
@@ -427,6 +430,7 @@ FROM
         count() AS reports
     FROM masques.masque_sessions AS r
     GROUP BY r.session_id
+    LIMIT 1 BY r.session_id
 ) AS s
 INNER ANY JOIN
 (
@@ -667,12 +671,12 @@ WITH
     known AS
     (
         SELECT
-            *,
+            rail, network, asset, block, read_at, address, currency, held, flowed, lines, why,
             dense_rank() OVER (PARTITION BY rail, network, asset ORDER BY block, read_at) AS reading
         FROM
         (
             SELECT
-                *,
+                rail, network, asset, block, read_at, address, currency, held, flowed, lines, why,
                 max(why) OVER (PARTITION BY rail, network, asset, block, read_at) AS reading_why
             FROM parts
         )
@@ -690,7 +694,7 @@ WITH
         FROM
         (
             SELECT
-                *,
+                rail, network, asset, block, read_at, address, currency, held, flowed, lines, why, reading,
                 reading - row_number() OVER
                     (PARTITION BY rail, network, asset, address, lines ORDER BY reading) AS span
             FROM known
@@ -741,7 +745,9 @@ WITH
                 last_reading < newest_reading)) AS dropped_addresses
         FROM
         (
-            SELECT *, max(last_reading) OVER (PARTITION BY rail, network, asset) AS newest_reading
+            SELECT
+                rail, network, asset, address, currency, first_reading, last_reading, first, last,
+                max(last_reading) OVER (PARTITION BY rail, network, asset) AS newest_reading
             FROM spans
         ) AS p
         GROUP BY rail, network, asset

@@ -248,14 +248,16 @@ def _believed(seen: Observation, truth: Observation | None, balance: str) -> Ite
         yield f"wrong failed: {seen.failure_reason}"
     if seen.status != "confirmed" or not seen.finality:
         return
+    # What a back-fill finds before the opening balance only Base can compare.
+    is_red = balance == "differs" or (balance == "opening" and seen.rail != "base")
     if truth is None or truth.status == "unknown":
-        if balance != "differs":
+        if not is_red:
             yield "confirmed, and there is no such payment"
         return
     for name in FACTS:
         is_same = getattr(seen, name) in ("", getattr(truth, name))
-        is_red = name in ("amount", "direction") and balance == "differs"
-        if not is_same and not is_red and (seen.rail, seen.direction, name) != SAID_ONCE:
+        is_excused = is_red and name in ("amount", "direction")
+        if not is_same and not is_excused and (seen.rail, seen.direction, name) != SAID_ONCE:
             yield f"confirmed with another {name}"
 
 

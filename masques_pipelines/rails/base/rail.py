@@ -101,7 +101,6 @@ class BaseRail:
         """
         window, anchor = self._window(cursor)
         start = self._start(cursor, window, anchor)
-        window = replace(window, ours=self._ours(start))
         self._recall_limit(start)
         refused_before = self._logs.refusals
         first = start["next"]
@@ -218,7 +217,7 @@ class BaseRail:
                 "next run tries again"
             )
         at = self._header_of(answers[2], anchor["number"]) if anchor else None
-        return Window(final=final, head=head), at
+        return Window(final=final, head=head, ours=self._ours(cursor or {})), at
 
     def _check_chain(self, answered: int) -> None:
         if str(answered) != self._config.network.removeprefix("eip155:"):
@@ -315,12 +314,12 @@ class BaseRail:
             readings += read_balances(self._rpc, self._config, header)
         return readings
 
-    def _ours(self, start: Mapping[str, Any]) -> dict[str, int]:
+    def _ours(self, cursor: Cursor) -> dict[str, int]:
         """Returns the addresses that are known, and the blocks after which they are ours.
 
         In the first fetch, and with a cursor of before, all of them are from the beginning.
         """
-        known = start.get("ours")
+        known = cursor.get("ours")
         if known is None:
             return dict.fromkeys(sorted(self._config.treasury), -1)
         return {each: since for each, since in known.items() if each in self._config.treasury}

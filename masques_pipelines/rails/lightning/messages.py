@@ -132,6 +132,8 @@ class Invoice(_Answer):
 
     @model_validator(mode="after")
     def _adds_up(self) -> "Invoice":
+        if self.amp_invoice_state and not self.is_amp:
+            raise ValueError("sets of parts of an invoice that has none")
         settled = [each.amt_msat for each in self.htlcs or () if each.state == "SETTLED"]
         if self.state == "SETTLED" and settled and sum(settled) != self.amt_paid_msat:
             raise ValueError("its parts are not its amount")
@@ -167,7 +169,9 @@ class Payment(_Answer):
     payment_index: Index
     status: Word
     value_msat: Msat
+    value_sat: Msat | None = None
     fee_msat: Msat = 0
+    fee_sat: Msat | None = None
     creation_time_ns: Index = 0
     creation_date: Index = 0
     failure_reason: Word | None = None
@@ -188,6 +192,13 @@ class Payment(_Answer):
                 if digest != str(value.get("payment_hash")).lower():
                     raise ValueError("not the hash of its preimage")
         return value
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> "Payment":
+        for msat, sat in ((self.value_msat, self.value_sat), (self.fee_msat, self.fee_sat)):
+            if sat is not None and msat // 1_000 != sat:
+                raise ValueError("two amounts that are not the same")
+        return self
 
 
 class Offset(_Answer):

@@ -110,12 +110,12 @@ class LndNode:
         return found
 
     def invoices(
-        self, after: int, *, is_pending: bool = False, limit: int = PAGE
+        self, after: int, *, is_pending: bool = False, limit: int | None = None
     ) -> "Page[Invoice]":
         """Returns a page of invoices after an index, in the order in which they were added."""
         parameters: dict[str, Any] = {
             "index_offset": after,
-            "num_max_invoices": limit,
+            "num_max_invoices": limit or PAGE,
             "reversed": "false",
         }
         if is_pending:

@@ -159,13 +159,12 @@ class SolanaRail:
         """
         self._check_cluster()
         at = position_of(cursor)
-        held_slot, held, seen = self._begin()
+        held_slot, held, seen = self._begin(at)
         floor = self._floor(at, seen)
         is_whole = at.walk is None
         if is_whole:
             self._check_history(floor, seen)
             self._read_waiting(at, seen)
-        seen.ours = self._ours(at)
         walk = at.walk or Walk(seen.final_slot)
         listed = self._listed(walk, floor - OVERLAP_SLOTS, at, seen)
         is_at_end = all(walk.pages.get(each.address, ()) is None for each in self._accounts)
@@ -207,8 +206,9 @@ class SolanaRail:
             RailUnavailableError, RailRefusedError: as `fetch`.
         """
         self._check_cluster()
-        _, _, seen = self._begin()
-        self._floor(position_of(cursor), seen)
+        at = position_of(cursor)
+        _, _, seen = self._begin(at)
+        self._floor(at, seen)
         named = {each.key: each.source.removeprefix(f"{self.network}/") for each in rejected}
         signatures = sorted({name for name in named.values() if is_signature(name)})
         answers = dict(zip(signatures, self._node.transactions(signatures), strict=True))
@@ -225,7 +225,7 @@ class SolanaRail:
                 still.append(self._rejected(signature, problem.reason, problem.problem, slot))
         return Found(observations=seen.observations, rejected=still)
 
-    def _begin(self) -> tuple[int, dict[str, tuple[str, str, int]], _Fetch]:
+    def _begin(self, at: Position) -> tuple[int, dict[str, tuple[str, str, int]], _Fetch]:
         """Returns the slot of our balances, the balances, and a fetch that is not before it."""
         held_slot, held = self._node.balances(
             [each.address for each in self._accounts], self._config.finality
@@ -236,6 +236,7 @@ class SolanaRail:
             final_slot=held_slot or final,
             head_slot=self._node.slot("confirmed", final),
             holders={address: owner for address, (_, owner, _) in held.items()},
+            ours=self._ours(at),
         )
         return held_slot, held, seen
 

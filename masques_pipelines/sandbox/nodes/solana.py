@@ -53,7 +53,7 @@ _MINT: Final = struct.Struct("<I32sQBBI32s")
 
 def signature(seed: int, number: int) -> str:
     """Returns the first signature of a payment's transaction, which names it."""
-    return encode_base58(numbered(seed, "solana signature", number, SIGNATURE_BYTES))
+    return encode_base58(_signature(seed, number))
 
 
 def facilitator(seed: int) -> str:
@@ -89,12 +89,14 @@ class SolanaNode(RpcNode):
         """
         super().__init__(clock)
         self._seed, self._genesis_s, self._opening = genesis.seed, genesis.at_s, genesis.opening
-        self._first_slot = first_slot
+        self._first_slot, self._facilitator = first_slot, facilitator(genesis.seed)
+        self._blockhash = encode_base58(digest(genesis.seed, "solana blockhash", 0))
         self._payments = sorted(payments, key=lambda each: (each.at_s, each.number))
         self._landed = [each for each in self._payments if each.kind in _ON_CHAIN]
         self._slots = [self.slot_of(each.at_s) for each in self._landed]
         self._places = {each.number: place for place, each in enumerate(self._landed)}
         self._accounts = {each: associated_token_account(each, MINT) for each in treasury}
+        self._others: dict[str, str] = {}
         self._owners = {account: owner for owner, account in self._accounts.items()}
         self._named: dict[str, list[int]] = {account: [] for account in self._owners}
         for place, each in enumerate(self._landed):
@@ -183,10 +185,11 @@ class SolanaNode(RpcNode):
 
     def _place(self, name: str) -> int | None:
         """Returns the place of a transaction, None for one that has not landed, or never does."""
-        place = self._places.get(number_in(decode_base58(name)))
+        data = decode_base58(name)
+        place = self._places.get(number_in(data))
         if place is None or self._slots[place] > self.head:
             return None
-        return place if signature(self._seed, self._landed[place].number) == name else None
+        return place if _signature(self._seed, self._landed[place].number) == data else None
 
     def _statuses(self, names: Sequence[str], _options: Any = None) -> dict[str, Any]:
         return self._with_context([self._status(each) for each in names], self.head)
@@ -212,7 +215,7 @@ class SolanaNode(RpcNode):
         if place is None:
             return None
         payment = self._landed[place]
-        payer = payment.sender if payment.kind == "plain" else facilitator(self._seed)
+        payer = payment.sender if payment.kind == "plain" else self._facilitator
         signers = list(dict.fromkeys([payer, payment.sender]))
         tokens = [self._account(payment.sender), self._account(payment.receiver)]
         programs = (BUDGET_PROGRAM, TOKEN_PROGRAM, MEMO_PROGRAM)
@@ -247,7 +250,7 @@ class SolanaNode(RpcNode):
                         for key in keys
                     ],
                     "instructions": self._instructions(payment, tokens),
-                    "recentBlockhash": encode_base58(digest(self._seed, "blockhash", place)),
+                    "recentBlockhash": self._blockhash,
                 },
             },
         }
@@ -286,9 +289,10 @@ class SolanaNode(RpcNode):
 
     def _account(self, wallet: str) -> str:
         """Returns a token account of a wallet: of the treasury the associated one."""
-        found = self._accounts.get(wallet)
+        found = self._accounts.get(wallet) or self._others.get(wallet)
         if found is None:
             found = encode_base58(digest(self._seed, f"token account of {wallet}", 0))
+            self._others[wallet] = found
         return found
 
     def _token_balances(
@@ -342,6 +346,10 @@ class SolanaNode(RpcNode):
             "rentEpoch": 0,
             "space": len(data),
         }
+
+
+def _signature(seed: int, number: int) -> bytes:
+    return numbered(seed, "solana signature", number, SIGNATURE_BYTES)
 
 
 def _error_of(payment: Payment) -> dict[str, Any] | None:

@@ -79,6 +79,7 @@ class Polls:
 
     def poll(self) -> RailRun:
         """One run as the asset does it: the journal, the chain, the links."""
+        self.landing.mkdir(parents=True, exist_ok=True)  # a missing zone is an error
         ingest(self.warehouse, JournalRail(landing_at(self.landing), KNOWN))
         done = ingest(self.warehouse, self.rail())
         link_settlements(self.warehouse)

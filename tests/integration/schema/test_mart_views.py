@@ -177,6 +177,18 @@ def test_sessions_are_merged_as_by_the_plain_definition(warehouse: Warehouse, se
     assert count(warehouse, one) == 1
 
 
+@pytest.mark.parametrize("second", ["", "AND masque_name = 'm'", "AND has_doff", "AND reports > 1"])
+def test_one_identity_limits_what_is_merged_whatever_else_is_asked(
+    warehouse: Warehouse, second: str
+) -> None:
+    warehouse.command(ODD_SESSIONS, {"seed": 1})
+    warehouse.command("OPTIMIZE TABLE masques.masque_sessions FINAL")  # makes statistics
+    asked = f"SELECT * FROM masques_marts.sessions_current WHERE identity_id = {NOBODY} {second}"
+    plan = warehouse.text(f"EXPLAIN {asked}", fmt="TSVRaw")
+    # The side that is read first, below the filter that it builds, is not the one that is merged.
+    assert 0 < plan.index("Aggregating") < plan.index("BuildRuntimeFilter")
+
+
 @SEEDS
 def test_a_settlement_is_its_latest_revision_once(warehouse: Warehouse, seed: int) -> None:
     without_merges(warehouse, "masques.settlements", ODD_SETTLEMENTS, seed)
