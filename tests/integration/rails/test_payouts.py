@@ -200,8 +200,7 @@ def test_a_payout_is_linked_on_its_chain_and_only_by_its_own_money(
     world.line(paid["late"], 7_000, right, 7, payout_id="p-5", response={"success": True})
     # Refused by its own service, and of money that never left: neither is a claim.
     world.line(paid["late"], 7_000, right, 8, payout_id="p-6", response={"success": False})
-    for _ in range(2):
-        world.poll()
+    world.poll()
     expected = [("first", 1), ("first", 2), ("first", 3), ("late", 7)]
     assert world.links() == expected
     assert dict(world.money())["confirmed"] == 5  # each payout once
@@ -225,7 +224,8 @@ def test_one_transaction_on_base_pays_many_also_alike(base: World, chain: Anvil)
     base.names = {tx: "batch"}
     for number, (to, units) in enumerate(receivers[:4], 1):
         base.line(tx, units, to, number, payout_id=f"p-{number}", response={"success": True})
-        base.poll()
+        if number > 2:  # of the two that are alike, one comes later
+            base.poll()
     assert base.links() == [("batch", number) for number in (1, 2, 3, 4)]
     assert dict(base.money()) == {"confirmed": 5, "superseded": 4}
     assert base.findings() == []
