@@ -16,50 +16,40 @@ WITH
         FROM masques_marts.settlements_current
         WHERE finality = '' AND tx_hash != '' AND status IN ('pending', 'unknown')
     ),
-    recorded AS
+    -- Announcements that are alike, and the transfers that fit them.
+    alike AS
     (
-        SELECT *
-        FROM masques_marts.settlements_current
-        WHERE finality != '' AND status = 'confirmed'
-            AND tx_hash IN (SELECT tx_hash FROM announced)
-    ),
-    single AS
-    (
-        SELECT a.settlement_id AS announced_id, any(c.settlement_id) AS settlement_id
+        SELECT
+            a.direction AS direction,
+            arraySort(groupUniqArray(a.settlement_id)) AS lines,
+            arraySort(groupUniqArray(c.settlement_id)) AS transfers
         FROM announced AS a
-        INNER JOIN recorded AS c ON c.tx_hash = a.tx_hash AND c.rail = a.rail
-            AND c.network = a.network AND c.asset = a.asset AND c.direction = a.direction
+        INNER JOIN
+        (
+            SELECT *
+            FROM masques_marts.settlements_current
+            WHERE finality != '' AND status = 'confirmed'
+                AND tx_hash IN (SELECT tx_hash FROM announced)
+        ) AS c ON c.tx_hash = a.tx_hash AND c.rail = a.rail AND c.network = a.network
+            AND c.asset = a.asset AND c.direction = a.direction
         WHERE c.to_address = a.to_address
             AND (c.amount = a.amount OR (c.amount < a.amount AND a.direction = 'in'))
             AND (a.payer = '' OR c.payer = '' OR a.payer = c.payer)
             AND c.settlement_id != a.settlement_id
-        GROUP BY a.settlement_id
-        HAVING uniqExact(c.settlement_id) = 1
-    ),
-    alike AS
-    (
-        SELECT arrayJoin(arrayZip(l.ids, t.ids)) AS pair
-        FROM
-        (
-            SELECT rail, network, tx_hash, asset, to_address, amount, arraySort(groupArray(settlement_id)) AS ids
-            FROM announced
-            WHERE direction = 'out'
-            GROUP BY rail, network, tx_hash, asset, to_address, amount
-        ) AS l
-        INNER JOIN
-        (
-            SELECT rail, network, tx_hash, asset, to_address, amount, arraySort(groupArray(settlement_id)) AS ids
-            FROM recorded
-            WHERE direction = 'out'
-            GROUP BY rail, network, tx_hash, asset, to_address, amount
-        ) AS t USING (rail, network, tx_hash, asset, to_address, amount)
-        WHERE length(l.ids) = length(t.ids) AND length(t.ids) > 1
+        GROUP BY
+            a.rail, a.network, a.tx_hash, a.asset, a.to_address, a.payer, a.amount, direction
+        HAVING length(transfers) = 1 OR (direction = 'out' AND length(transfers) = length(lines))
     ),
     matches AS
     (
-        SELECT announced_id, settlement_id FROM single
-        UNION ALL
-        SELECT pair.1, pair.2 FROM alike
+        SELECT pair.1 AS announced_id, pair.2 AS settlement_id
+        FROM
+        (
+            SELECT arrayJoin(arrayMap(
+                (line, place) -> (line, transfers[if(length(transfers) = 1, 1, place)]),
+                lines, arrayEnumerate(lines))) AS pair
+            FROM alike
+        )
     )
 SELECT
     a.settlement_id, a.timestamp, a.rail, a.protocol, a.amount, a.currency, a.tx_hash,

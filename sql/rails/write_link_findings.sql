@@ -12,7 +12,7 @@ WITH
         SELECT *
         FROM masques_marts.settlements_current
         WHERE finality = '' AND direction = 'out' AND tx_hash != '' AND status IN ('pending', 'unknown')
-            AND settlement_id IN (SELECT settlement_id FROM claims)
+            AND settlement_id IN (SELECT settlement_id FROM masques_ops.settlement_claims)
     ),
     paid AS
     (
