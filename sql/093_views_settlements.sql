@@ -122,20 +122,23 @@ CREATE OR REPLACE VIEW masques_ops.claim_decisions_now
 AS
 SELECT
     settlement_id,
-    toString(decision) AS decision,
-    transaction_ids,
-    claims,
-    decided_by,
-    reason,
-    decided_at
+    newest.1 AS decision,
+    newest.2 AS transaction_ids,
+    newest.3 AS claims,
+    newest.4 AS decided_by,
+    newest.5 AS reason,
+    newest.6 AS decided_at
 FROM
 (
-    SELECT *
-    FROM masques_ops.claim_decisions FINAL
-    ORDER BY settlement_id, decided_at DESC
-    LIMIT 1 BY settlement_id
+    SELECT
+        d.settlement_id AS settlement_id,
+        argMax(
+            (toString(d.decision), d.transaction_ids, d.claims, d.decided_by, d.reason, d.decided_at),
+            d.decided_at) AS newest
+    FROM masques_ops.claim_decisions AS d
+    GROUP BY d.settlement_id
 )
-WHERE decision != 'withdrawn'
+WHERE newest.1 != 'withdrawn'
 COMMENT 'The decisions about contradicting claims that hold now, one per settlement.';
 
 -- The links that follow: of settlements with one proved claim, or with the proved claim that a person
