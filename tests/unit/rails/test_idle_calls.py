@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from masques_pipelines.rails.lightning import node
+from masques_pipelines.rails.lightning import rail as lightning
 from masques_pipelines.rails.protocol import Cursor, OpenSettlement, Rail
 from masques_pipelines.rails.revisions import open_of
 from tests.support.rail_worlds import (
@@ -56,3 +58,22 @@ def test_calls_of_an_idle_run_are_bounded_by_a_constant(name: str) -> None:
     growth = per_1_000 * (SIZES[1] - SIZES[0]) // 1_000
     assert calls[1] - calls[0] <= growth
     assert calls[0] <= constant + per_1_000
+
+
+def test_more_open_invoices_than_a_fetch_lists_are_read_to_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(node, "PAGE", 10)
+    count = 10 * lightning.PAGES_PER_FETCH + 2 * lightning.OLD_OPEN_MAX
+    world = lightning_world(count, valid_s=10**8)
+    cursor: Cursor | None = None
+    fetches = []
+    for _ in range(2):
+        rail: Rail = world.rail(lambda **_: ())
+        for number in range(1, 100):
+            fetched = rail.fetch(cursor)
+            cursor = fetched.cursor
+            if fetched.is_caught_up:
+                break
+        fetches.append(number)
+    assert fetches == [count // 10 // lightning.PAGES_PER_FETCH + 2, 1]
