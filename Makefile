@@ -56,8 +56,8 @@ bench: $(VENV)/.ready-dev ## Measure, as ratios within one run
 bench-ledger: $(VENV)/.ready-dev ## Measure the ledger sync: speed, memory (ARGS="--memory --events N")
 	$(BIN)/python benchmarks/bench_ledger.py $(ARGS)
 
-bench-rails: $(VENV)/.ready-dev ## Measure a back-fill of Base: calls, seconds
-	$(BIN)/python benchmarks/bench_rails.py
+bench-rails: $(VENV)/.ready-dev ## Measure the rails: requests and CPU seconds, at two sizes
+	$(BIN)/python benchmarks/bench_rails.py $(ARGS)
 
 bench-reputation: $(VENV)/.ready-dev ## Measure a full refresh of the scores at 1, 5 and 20 million events
 	$(BIN)/python benchmarks/bench_reputation.py

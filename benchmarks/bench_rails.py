@@ -1,61 +1,130 @@
-"""Measures a long back-fill of Base, in requests and seconds.
+"""Measures the rails in requests and CPU seconds, each at a size and at twice that size.
 
-10,000 transfers over 50,000 blocks, read through a provider that serves 2,000 blocks at once; the
-same with one request for each receipt; a poll with nothing new. The chain is computed in this
-process, so the network to a provider is not measured. Seconds differ with the machine, requests do
-not, the ratio hardly.
+A back-fill of Base, through a provider that serves 2,000 blocks at once, with and without batches;
+a run with nothing new and many open payments; a back-fill of Solana; expired challenges on LND. The
+nodes are computed in this process: what they take is not counted, and no network is measured. Each
+row is written through the same code as a run of the rails, into an embedded warehouse.
+
+Requests are exact. Seconds differ with the machine and with what else runs on it; their ratio
+hardly: twice the size has to take twice as much, or as much where a constant is meant.
 """
 
 import argparse
+import os
 import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 
-import httpx2
-
-from masques_pipelines.rails.base.rail import BaseConfig, BaseRail
-from masques_pipelines.rails.base.transfers import Asset
 from masques_pipelines.rails.ingest import RailRun, ingest
-from masques_pipelines.rails.node import HttpNode, JsonRpc
-from masques_pipelines.rails.revisions import open_settlements
+from masques_pipelines.rails.revisions import append, changes_of, open_settlements
 from masques_pipelines.schema.migrations import migrate
 from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.client import Origin, Warehouse
 from masques_pipelines.warehouse.connect import open_warehouse
-from tests.support.anvil import TREASURY, USDC
-from tests.support.made_chain import MadeChain
+from tests.support.rail_worlds import (
+    START_S,
+    RailWorld,
+    base_world,
+    lightning_world,
+    open_payments,
+    solana_world,
+)
 
-PROVIDER_LIMIT_BLOCKS = 2_000
-
-
-def poll(warehouse: Warehouse, chain: MadeChain, *, batches: bool) -> RailRun:
-    """Brings the table up to the head of the chain."""
-    with httpx2.Client(transport=chain) as client:
-        node = HttpNode(client, "http://made.chain", "http://made.chain")
-        config = BaseConfig(
-            network="eip155:8453",
-            treasury=frozenset({TREASURY}),
-            assets=(Asset(USDC, "USDC", 6),),
-            start_block=0,
-        )
-        rpc = JsonRpc(node, takes_batches=batches)
-        rail = BaseRail(rpc, config, partial(open_settlements, warehouse, "base"))
-        return ingest(warehouse, rail)
+EXPIRY_S = 86_400
+TABLES = ("masques.settlements", "masques_ops.rail_cursors", "masques_ops.rail_balances")
 
 
-def back_fill(warehouse: Warehouse, chain: MadeChain, *, batches: bool) -> RailRun:
-    """Reads the whole chain into an empty table."""
-    for table in ("masques.settlements", "masques_ops.rail_cursors"):
+@dataclass(frozen=True)
+class Measured:
+    """What one run took: rows, requests, CPU seconds of this process without the node's."""
+
+    rows: int
+    calls: int
+    cpu_s: float
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to measure: what it is, its size, and the measuring of one size."""
+
+    name: str
+    size: int
+    measure: Callable[[Warehouse, int], Measured]
+
+
+def empty(warehouse: Warehouse) -> None:
+    for table in TABLES:
         warehouse.command(f"TRUNCATE TABLE {table}")
-    return poll(warehouse, chain, batches=batches)
+
+
+def announce(warehouse: Warehouse, rail: str, count: int, **more: int) -> None:
+    """Writes announcements of payments that are open."""
+    seen = open_payments(rail, count, **more)
+    append(warehouse, changes_of(seen, {}), now=datetime.now(UTC))
+
+
+def run(warehouse: Warehouse, world: RailWorld) -> Measured:
+    """Brings the table up to the head of a rail, as a run does."""
+    before_s, node_s = time.process_time(), world.node.cpu_s
+    done: RailRun = ingest(warehouse, world.rail(partial(open_settlements, warehouse, world.name)))
+    cpu_s = time.process_time() - before_s - (world.node.cpu_s - node_s)
+    return Measured(done.revisions, done.calls, cpu_s)
+
+
+def back_fill(make: Callable[[int], RailWorld], warehouse: Warehouse, size: int) -> Measured:
+    """Reads a whole chain into an empty table."""
+    empty(warehouse)
+    return run(warehouse, make(size))
+
+
+def idle(make: Callable[[int], RailWorld], warehouse: Warehouse, size: int) -> Measured:
+    """Reads nothing new while so many payments are open."""
+    empty(warehouse)
+    world = make(size)
+    announce(warehouse, world.name, size)
+    run(warehouse, world)
+    return run(warehouse, world)
+
+
+def expired(warehouse: Warehouse, size: int) -> Measured:
+    """Decides so many challenges that nobody paid and that expired."""
+    empty(warehouse)
+    world = lightning_world(size, valid_s=EXPIRY_S)
+    announce(warehouse, world.name, size, deadline_s=START_S + EXPIRY_S)
+    run(warehouse, world)
+    world.clock.now_s += 2 * EXPIRY_S
+    return run(warehouse, world)
+
+
+CASES = (
+    Case("Base, back-fill", 5_000, partial(back_fill, base_world)),
+    Case(
+        "Base, back-fill, one call a request",
+        2_500,
+        partial(back_fill, partial(base_world, takes_batches=False)),
+    ),
+    Case("Base, nothing new, open payments", 1_000, partial(idle, lambda _: base_world(100))),
+    Case("Solana, back-fill", 8_000, partial(back_fill, solana_world)),
+    Case("Solana, nothing new, open payments", 1_000, partial(idle, lambda _: solana_world(100))),
+    Case("LND, expired challenges", 5_000, expired),
+    Case(
+        "LND, nothing new, open challenges",
+        1_000,
+        partial(idle, partial(lightning_world, valid_s=10**8)),
+    ),
+)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--transfers", type=int, default=10_000)
-    parser.add_argument("--blocks", type=int, default=50_000)
+    parser.add_argument("--scale", type=float, default=1.0, help="Multiplies all sizes.")
     wanted = parser.parse_args()
-    every = wanted.blocks // wanted.transfers
-    chain = MadeChain(blocks=wanted.blocks, every=every, limit=PROVIDER_LIMIT_BLOCKS)
+    load = os.getloadavg()[0]
+    print(f"{os.cpu_count()} cores, load {load:.1f}; CPU seconds without the computed nodes")
+    print(f"{'':38} {'size':>7} {'rows':>7} {'requests':>9} {'CPU s':>7}   twice: requests, CPU")
     with (
         tempfile.TemporaryDirectory() as folder,
         open_warehouse(
@@ -63,23 +132,13 @@ def main() -> None:
         ) as warehouse,
     ):
         migrate(warehouse)
-        batched = back_fill(warehouse, chain, batches=True)
-        show("back-fill, 50 a request", batched)
-        show("poll with nothing new", poll(warehouse, chain, batches=True))
-        single = back_fill(warehouse, chain, batches=False)
-        show("back-fill, one a request", single)
-    print(
-        f"one a request / 50 a request: {single.calls / batched.calls:.1f} x the requests, "
-        f"{single.duration_s / batched.duration_s:.1f} x the seconds"
-    )
-
-
-def show(what: str, run: RailRun) -> None:
-    print(
-        f"{what:26} {run.revisions:7,} rows {run.calls:7,} requests {run.fetches:3} fetches "
-        f"{run.notes.get('ranges_refused', 0):3} refused {run.duration_s:6.2f} s "
-        f"{run.revisions / run.duration_s:7,.0f} rows/s"
-    )
+        for case in CASES:
+            size = int(case.size * wanted.scale)
+            once, twice = (case.measure(warehouse, n) for n in (size, 2 * size))
+            for n, each in ((size, once), (2 * size, twice)):
+                line = f"{case.name:38} {n:7,} {each.rows:7,} {each.calls:9,} {each.cpu_s:7.2f}"
+                ratios = f"   {twice.calls / once.calls:.2f} x, {twice.cpu_s / once.cpu_s:.2f} x"
+                print(line + (ratios if each is twice else ""), flush=True)
 
 
 if __name__ == "__main__":

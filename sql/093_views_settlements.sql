@@ -46,13 +46,15 @@ CREATE OR REPLACE VIEW masques_ops.settlement_claims_now
     transaction_ids Array(UUID) COMMENT 'the ledger transfers that are claimed, sorted',
     claimed_hash String COMMENT 'transaction that the answer names',
     tx_hash String COMMENT 'transaction of the settlement',
+    announced_id UUID COMMENT 'the settlement that the line announced',
+    claimed_at DateTime64(9, 'UTC') COMMENT 'time of the line',
     is_proved UInt8 COMMENT '1 when they are the same, and the chain has it or none is needed'
 )
 AS
 WITH
     claims AS
     (
-        SELECT settlement_id, tx_hash, transaction_ids, asset, to_address, amount, is_exact
+        SELECT settlement_id, tx_hash, transaction_ids, asset, to_address, amount, is_exact, claimed_at
         FROM masques_ops.settlement_claims FINAL
     ),
     announced AS
@@ -71,7 +73,8 @@ WITH
         SELECT
             settlement_id AS target_id,
             argMax(
-                (toString(rail), toString(status), tx_hash, toString(finality), asset, to_address, amount),
+                (toString(rail), toString(status), tx_hash, toString(finality), asset, to_address, amount,
+                    toString(direction)),
                 (revision, recorded_at)) AS newest
         FROM masques.settlements
         WHERE settlement_id IN (SELECT announced_id FROM announced)
@@ -85,12 +88,17 @@ SELECT
     c.transaction_ids AS transaction_ids,
     c.tx_hash AS claimed_hash,
     t.newest.3 AS tx_hash,
+    a.announced_id AS announced_id,
+    c.claimed_at AS claimed_at,
     claimed_hash = t.newest.3
         AND c.asset = t.newest.5
-        AND (c.to_address = '' OR c.to_address = t.newest.6)
+        AND (c.to_address = '' OR c.to_address = t.newest.6
+            -- LND may not know the node that it paid; the payment hash is of one invoice.
+            OR (t.newest.1 = 'lightning' AND t.newest.6 = ''))
         AND (c.amount = t.newest.7
-            OR (NOT c.is_exact AND c.amount < t.newest.7)
-            OR (t.target_id != a.announced_id AND c.amount > t.newest.7))
+            -- What we paid out ourselves is exactly known.
+            OR (t.newest.8 = 'in' AND NOT c.is_exact AND c.amount < t.newest.7)
+            OR (t.newest.8 = 'in' AND t.target_id != a.announced_id AND c.amount > t.newest.7))
         AND ((t.newest.4 != '' AND t.newest.2 != 'superseded' AND claimed_hash != '')
             OR t.newest.2 IN ('off_chain', 'claimable', 'not_followed'))
         AS is_proved
@@ -100,7 +108,41 @@ INNER JOIN targets AS t
     ON t.target_id = if(a.other_id = toUUID('00000000-0000-0000-0000-000000000000'), a.announced_id, a.other_id)
 COMMENT 'Claims of the journal about settlements, and whether the chain proves them.';
 
--- The links that follow: of settlements with one proved claim. Two different ones prove neither.
+-- What a person decided about claims, as it holds now.
+CREATE OR REPLACE VIEW masques_ops.claim_decisions_now
+(
+    settlement_id UUID COMMENT 'the settlement',
+    decision String COMMENT 'linked or none',
+    transaction_ids Array(UUID) COMMENT 'the ledger transfers of the claim that was chosen, sorted',
+    claims Array(Array(UUID)) COMMENT 'the claims that were proved when it was decided',
+    decided_by String COMMENT 'who decided',
+    reason String COMMENT 'why',
+    decided_at DateTime64(6, 'UTC') COMMENT 'when'
+)
+AS
+SELECT
+    settlement_id,
+    newest.1 AS decision,
+    newest.2 AS transaction_ids,
+    newest.3 AS claims,
+    newest.4 AS decided_by,
+    newest.5 AS reason,
+    newest.6 AS decided_at
+FROM
+(
+    SELECT
+        d.settlement_id AS settlement_id,
+        argMax(
+            (toString(d.decision), d.transaction_ids, d.claims, d.decided_by, d.reason, d.decided_at),
+            d.decided_at) AS newest
+    FROM masques_ops.claim_decisions AS d
+    GROUP BY d.settlement_id
+)
+WHERE newest.1 != 'withdrawn'
+COMMENT 'The decisions about contradicting claims that hold now, one per settlement.';
+
+-- The links that follow: of settlements with one proved claim, or with the proved claim that a person
+-- chose. Two different ones without a decision prove neither, and a later one changes no decision.
 CREATE OR REPLACE VIEW masques_ops.settlement_links_now
 (
     settlement_id UUID COMMENT 'the settlement',
@@ -110,10 +152,18 @@ AS
 SELECT settlement_id, arrayJoin(ids) AS transaction_id
 FROM
 (
-    SELECT settlement_id, any(transaction_ids) AS ids
-    FROM masques_ops.settlement_claims_now
-    WHERE is_proved
-    GROUP BY settlement_id
-    HAVING uniqExact(transaction_ids) = 1
+    SELECT
+        c.settlement_id AS settlement_id,
+        any(d.decision) AS decision,
+        any(d.transaction_ids) AS chosen,
+        groupUniqArray(c.transaction_ids) AS claimed,
+        multiIf(
+            decision = 'linked' AND has(claimed, chosen), chosen,
+            decision = '' AND length(claimed) = 1, claimed[1],
+            []) AS ids
+    FROM masques_ops.settlement_claims_now AS c
+    LEFT JOIN masques_ops.claim_decisions_now AS d ON d.settlement_id = c.settlement_id
+    WHERE c.is_proved
+    GROUP BY c.settlement_id
 )
 COMMENT 'The links between settlements and ledger transfers that the claims prove now.';

@@ -1,7 +1,8 @@
-"""`masques rails`: shows the state of the rails, rewinds one, registers payers' addresses."""
+"""`masques rails`: shows the rails, replays and rewinds them, decides claims, registers payers."""
 
+import getpass
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -10,6 +11,7 @@ import click
 from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.rails import catalog
+from masques_pipelines.rails.claims import ClaimedSettlement, Decision, claimed_settlements, decide
 from masques_pipelines.rails.payer_addresses import Payer
 from masques_pipelines.rails.payer_addresses import register as register_payer
 from masques_pipelines.rails.replay import replay as replay_rails
@@ -101,6 +103,88 @@ def replay(context: click.Context, rail: str, reason: str) -> None:
             problem = f"; not read: {each.problem}" if each.problem else ""
             click.echo(f"{each.rail:10} {text}, {each.revisions:,} rows written{problem}")
     context.exit(1 if any(each.problem for each in done) else 0)
+
+
+@rails.command()
+@click.option("--all", "with_decided", is_flag=True, help="Those that were decided as well.")
+def claims(*, with_decided: bool) -> None:
+    """List settlements that several lines claim for different ledger transfers.
+
+    None of them is linked before `masques rails resolve` decides.
+    """
+    with opened_warehouse(command_settings(), "rails claims") as warehouse:
+        found = claimed_settlements(warehouse)
+    shown = [each for each in found if with_decided or not each.is_decided]
+    for each in shown:
+        _show_claims(each)
+    if not shown:
+        click.echo("no claims contradict each other, or all are decided")
+
+
+@rails.command()
+@click.argument("settlement", type=click.UUID)
+@click.argument("transactions", type=click.UUID, nargs=-1)
+@click.option("--none", "is_none", is_flag=True, help="Decide for none of the claims.")
+@click.option("--withdraw", "is_withdrawn", is_flag=True, help="Withdraw the decision.")
+@click.option("--reason", required=True, help="Why; it is kept with the decision.")
+@click.option("--by", default="", help="Who decides; the name of this user when not given.")
+def resolve(  # noqa: PLR0913 - one argument per option
+    settlement: uuid.UUID,
+    transactions: tuple[uuid.UUID, ...],
+    *,
+    is_none: bool,
+    is_withdrawn: bool,
+    reason: str,
+    by: str,
+) -> None:
+    """Decide which claim on SETTLEMENT is right: that of the ledger transfers TRANSACTIONS.
+
+    The decision is a row of masques_ops.claim_decisions. Later lines do not change it, and
+    --withdraw takes it back.
+    """
+    if [bool(transactions), is_none, is_withdrawn].count(True) != 1:
+        raise click.UsageError("give the ledger transfers of a claim, or --none, or --withdraw")
+    decision: Decision = "none" if is_none else "withdrawn" if is_withdrawn else "linked"
+    with opened_warehouse(command_settings(), "rails resolve", writes=True) as warehouse:
+        each = decide(
+            warehouse, settlement, decision, transactions, by=by or _user(), reason=reason
+        )
+    _show_claims(each)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError) as error:
+        raise click.UsageError("this user has no name here: give --by") from error
+
+
+def _show_claims(each: ClaimedSettlement) -> None:
+    click.echo(
+        f"{each.settlement_id}  {each.rail} {each.status} {each.direction} "
+        f"{each.amount.normalize():f} {each.currency}, transaction {each.tx_hash or 'none'}"
+    )
+    for said_at, ids, places in each.claims:
+        lines = f" ({', '.join(places)})" if places else ""
+        click.echo(f"    claimed {said_at:%Y-%m-%d %H:%M:%S}: {_joined(ids)}{lines}")
+    if each.decision:
+        what = f"linked to {_joined(each.chosen)}" if each.chosen else "linked to none"
+        click.echo(
+            f"    decided {each.decided_at:%Y-%m-%d %H:%M:%S} by {each.decided_by}: {what}: "
+            f"{each.reason}"
+        )
+    if not each.is_decided:
+        later = "a claim came later, or the chosen one is not proved any more; " * bool(
+            each.decision
+        )
+        click.echo(
+            f"    {later}to decide: masques rails resolve {each.settlement_id} "
+            'LEDGER_TRANSFER … --reason "…"'
+        )
+
+
+def _joined(ids: Sequence[uuid.UUID]) -> str:
+    return " and ".join(map(str, ids))
 
 
 @rails.command()

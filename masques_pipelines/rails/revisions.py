@@ -307,8 +307,9 @@ def _difference(announced: Observation, found: Observation, *, exact: bool) -> s
 
 
 def _is_exact(known: Observation) -> bool:
-    """Returns whether a payment moves exactly what was announced, as EIP-3009 does."""
-    return known.protocol == "x402" and known.network.startswith("eip155:")
+    """Returns whether a payment moves exactly what was announced: by EIP-3009, or from us."""
+    is_signed = known.protocol == "x402" and known.network.startswith("eip155:")
+    return is_signed or known.direction == "out"
 
 
 def _contradiction(seen: Observation) -> list[Finding]:

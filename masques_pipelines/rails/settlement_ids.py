@@ -58,9 +58,12 @@ def attempt_of_hash(rail: str, hash_of_payload: str) -> uuid.UUID:
     return settlement_id("attempt", rail, hash_of_payload)
 
 
-def payout(rail: str, network: str, tx_hash: str, receiver: str) -> uuid.UUID:
-    """Identifies an announced payout on a chain whose own id for it needs the chain."""
-    return settlement_id("payout", rail, network, tx_hash, receiver)
+def payout(network: str, tx_hash: str, receiver: str, units: int, payout_id: str) -> uuid.UUID:
+    """Identifies an announced payout on a chain whose own id for it needs the chain.
+
+    One transaction may pay a receiver twice, also the same amount, by two payouts.
+    """
+    return settlement_id("payout", network, tx_hash, receiver, str(units), payout_id)
 
 
 def payload_hash(payload: Mapping[str, Any]) -> str:

@@ -291,7 +291,8 @@ class OpenSettlementResolver:
         elif receipt.block_number <= self._window.final_number and not self._is_recorded(
             each, receipt
         ):
-            self._unknown(each, "paid_nothing_to_us")
+            is_ours = each.latest.direction == "out"
+            self._unknown(each, "paid_otherwise" if is_ours else "paid_nothing_to_us")
 
     def _is_recorded(self, each: OpenSettlement, receipt: Receipt) -> bool:
         """Returns whether the same money is recorded by its transaction: the link is folded."""

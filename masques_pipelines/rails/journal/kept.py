@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from masques_pipelines.rails.journal.messages import EVENTS
+from masques_pipelines.rails.journal.messages import EVENTS, PAYOUT_ID
 from masques_pipelines.rails.journal.reading import DIGITS_MAX
 from masques_pipelines.rails.journal.reasons import known_reason
 from masques_pipelines.rails.journal.schemes import known_network, known_scheme
@@ -131,7 +131,7 @@ _LINE: Final = _object(
         "to": _text(_ADDRESS),
         "transaction": _text(_TRANSACTION),
         "tx_hash": _text(_TRANSACTION),
-        "payout_id": _text(_UUID),
+        "payout_id": _text(PAYOUT_ID),
         "request": _object(
             {
                 "x402Version": _integer,

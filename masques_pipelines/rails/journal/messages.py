@@ -30,6 +30,8 @@ from masques_pipelines.rails.journal.reading import DIGITS_MAX
 TIME_MIN: Final = datetime(2020, 1, 1, tzinfo=UTC)
 TIME_MAX: Final = datetime(2100, 1, 1, tzinfo=UTC)
 TRANSACTION_IDS_MAX: Final = 1_000
+# Part of the identity of a payout; any other text counts as none.
+PAYOUT_ID: Final = "[A-Za-z0-9_.:-]{1,128}"
 _TIME_CHARACTERS_MAX: Final = 40
 _ID_CHARACTERS_MAX: Final = 45
 _LEDGER_ID_LIMIT: Final = 2**128

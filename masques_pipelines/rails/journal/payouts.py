@@ -18,7 +18,14 @@ from masques_pipelines.rails.journal.facts import (
     shown_transaction,
     transaction_of,
 )
-from masques_pipelines.rails.journal.messages import Line, LineError, Payout, mapping, parsed
+from masques_pipelines.rails.journal.messages import (
+    PAYOUT_ID,
+    Line,
+    LineError,
+    Payout,
+    mapping,
+    parsed,
+)
 from masques_pipelines.rails.journal.schemes import known_network
 from masques_pipelines.rails.journal.tokens import LIGHTNING, MSAT_DECIMALS
 from masques_pipelines.rails.protocol import (
@@ -33,7 +40,6 @@ from masques_pipelines.rails.settlement_ids import caip2, lightning_payment, pay
 # A payout that no chain shows within a day is unknown.
 PAYOUT_LIFE_S: Final = 86_400
 _RANK: Final = 4
-_PAYOUT_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _NODE: Final = re.compile(r"0[23][0-9a-f]{64}")
 
 
@@ -46,7 +52,7 @@ def announced(line: Line, record: Any, allowed: AssetAllowList, facts: Facts) ->
     facts.kind, facts.outcome = "payout", _outcome(line)
     said = parsed(Payout, record)
     payout_id = said.payout_id or ""
-    payout_id = payout_id if _PAYOUT_ID.fullmatch(payout_id) else ""
+    payout_id = payout_id if re.fullmatch(PAYOUT_ID, payout_id) else ""
     facts.reference = payout_id
     lightning = allowed.networks.get(LIGHTNING)
     network = lightning if said.network in (LIGHTNING, lightning) else caip2(said.network)
@@ -75,7 +81,7 @@ def announced(line: Line, record: Any, allowed: AssetAllowList, facts: Facts) ->
         _untraceable(said, facts)
         return None
     facts.reference = payout_id or tx_hash
-    facts.settlement_id = payout(rail, network, tx_hash, receiver)
+    facts.settlement_id = payout(network, tx_hash, receiver, said.amount, payout_id)
     return _observation(
         line,
         facts,

@@ -231,7 +231,8 @@ class LightningRail:
             at.open_now = self._pending(seen)
             self._old_open(at, seen)
             at.listed = min(at.low, at.added)
-        for _ in range(PAGES_PER_FETCH):
+        pages = 0
+        while pages < PAGES_PER_FETCH:
             page = self._node.invoices(at.listed)
             self._invoices(page, f"/invoices after {at.listed}", seen)
             is_full = len(page.items) >= lnd.PAGE
@@ -241,6 +242,9 @@ class LightningRail:
                     f"{at.listed}): check that it is an LND node; the next run tries again"
                 )
             at.listed = page.last
+            # Pages that were read before do not count: the list after that of a back-fill has to
+            # come to its end in one fetch, however many invoices are open.
+            pages += page.last > at.added
             if not is_full:
                 break
         else:
