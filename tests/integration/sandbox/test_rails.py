@@ -128,7 +128,7 @@ def test_a_clock_that_walks_gives_the_rows_of_one_that_jumps_and_the_chain_agree
 ) -> None:
     found: list[Sequence[Any]] = []
     ends_s = int(time.time()) - 2 * 86_400
-    for name, steps in (("jumps", [7_200]), ("walks", [-4_650, -2_790, -100, 7_200])):
+    for name, steps in (("jumps", [7_200]), ("walks", [-2_790, 7_200])):
         demo = Demo(warehouse, tmp_path / name, ends_s)
         for step in steps:
             demo.run(demo.ends_s + step)
