@@ -145,7 +145,7 @@ def test_a_server_that_dies_in_a_refresh_keeps_the_scores(tmp_path: Path) -> Non
         with connected(front) as server:
             assert (server.row(scores), server.row(LEFTOVERS)) == (before, (1, 10))
             refreshed = refresh_scores(server)
-            assert (refreshed.leftovers, refreshed.identities) == (1, 100_000)
+            assert (refreshed.leftovers, refreshed.identities) == (1, 20_000)
             assert server.row(LEFTOVERS) == (0, 9)
 
 
