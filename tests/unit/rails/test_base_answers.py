@@ -23,6 +23,7 @@ from masques_pipelines.rails.protocol import (
     OpenSettlements,
     RailUnavailableError,
 )
+from masques_pipelines.sandbox.nodes import base as base_node
 from tests.support.anvil import TREASURY, USDC
 from tests.support.made_chain import START_S, MadeChain
 from tests.support.rpc_fronts import DIALECTS, Limited, Refusing, Spoiled
@@ -45,11 +46,15 @@ def nobody(*, after: str = "", limit: int = 0) -> list[OpenSettlement]:
 
 
 def rail_over(
-    transport: httpx2.BaseTransport, *, batches: bool = True, open_now: OpenSettlements = nobody
+    transport: httpx2.BaseTransport,
+    *,
+    batches: bool = True,
+    open_now: OpenSettlements = nobody,
+    config: BaseConfig = CONFIG,
 ) -> BaseRail:
     client = httpx2.Client(transport=transport)
     node = HttpNode(client, "http://made.chain/key", "http://made.chain", sleep=lambda _s: None)
-    return BaseRail(JsonRpc(node, takes_batches=batches), CONFIG, open_now)
+    return BaseRail(JsonRpc(node, takes_batches=batches), config, open_now)
 
 
 def chain(limit: int = 10_000) -> MadeChain:
@@ -286,6 +291,17 @@ def test_an_idle_poll_is_three_requests() -> None:
     rail = rail_over(chain(), open_now=open_now)
     again = rail.fetch(first.cursor)
     assert (again.observations, again.cursor, rail.calls) == ([], first.cursor, 3)
+
+
+@pytest.mark.parametrize(("chain_id", "coin"), [(8453, "ETH"), (10, "ETH"), (137, ""), (5000, "")])
+def test_a_fee_is_in_the_networks_own_coin_or_in_no_known_one(
+    monkeypatch: pytest.MonkeyPatch, chain_id: int, coin: str
+) -> None:
+    monkeypatch.setattr(base_node, "CHAIN_ID", chain_id)
+    config = replace(CONFIG, network=f"eip155:{chain_id}")
+    found = rail_over(chain(), config=config).fetch(None)
+    assert {each.network for each in found.observations} == {config.network}
+    assert {each.fee_currency for each in found.observations} == {coin}
 
 
 def test_hundreds_of_payments_within_their_deadline_cost_no_call() -> None:
