@@ -177,9 +177,14 @@ def test_payments_that_never_end_keep_no_other_waiting(
     monkeypatch.setattr(open_settlements, "LOOKED_MAX", 3)
     monkeypatch.setattr(rail, "OPEN_MAX", 3)
     monkeypatch.setattr(polls, "open_max", 3)
-    for _ in range(7):  # the payer chooses the deadline: this is free
-        payments.note("verify", payments.sign(1_000, valid_s=10**9), {"isValid": True})
-    payments.settle(payments.sign(60_000_000))  # more than the buyer has
+    # The payer chooses the deadline: these are free, and all of them are looked at first.
+    never = [payments.sign(1_000, valid_s=10**9) for _ in range(7)]
+    for payload in never:
+        payments.note("verify", payload, {"isValid": True})
+    victim = payments.sign(60_000_000)  # more than the buyer has
+    while str(id_of(victim)) < max(str(id_of(each)) for each in never):
+        victim = payments.sign(60_000_000)
+    payments.settle(victim)
     polls.poll()
     chain.pass_time(400)
     chain.finalize()
