@@ -26,7 +26,7 @@ from masques_pipelines.rails.protocol import (
 from masques_pipelines.sandbox.nodes import base as base_node
 from tests.support.anvil import TREASURY, USDC
 from tests.support.made_chain import START_S, MadeChain
-from tests.support.rpc_fronts import DIALECTS, Limited, Refusing, Spoiled
+from tests.support.rpc_fronts import DIALECTS, Front, Limited, Refusing, Spoiled
 
 BLOCKS, EVERY = 800, 50
 PAYMENTS = BLOCKS // EVERY
@@ -302,6 +302,41 @@ def test_a_fee_is_in_the_networks_own_coin_or_in_no_known_one(
     found = rail_over(chain(), config=config).fetch(None)
     assert {each.network for each in found.observations} == {config.network}
     assert {each.fee_currency for each in found.observations} == {coin}
+
+
+class InvalidParams(Front):
+    """A node that refuses to look for one hash."""
+
+    def change(self, call: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        if "0x" + "f" * 64 not in call["params"]:
+            return answer
+        return {"id": call["id"], "error": {"code": -32602, "message": "invalid params"}}
+
+
+@pytest.mark.parametrize("batches", [True, False])
+@pytest.mark.parametrize("tx_hash", ["0x" + "f" * 64, "0x", "pending", "0x" + "zz" * 32])
+def test_a_hash_that_the_node_refuses_is_that_payments_problem(tx_hash: str, batches: bool) -> None:
+    first = rail_over(chain()).fetch(None)
+    ours = first.observations[0]
+    claimed = replace(
+        ours, source="intent", status="pending", finality="", block_height=None, block_hash=""
+    )
+    known = [
+        OpenSettlement(
+            replace(claimed, settlement_id=uuid.UUID(int=1), tx_hash=tx_hash, payment_ref=tx_hash),
+            START_S,
+        ),
+        OpenSettlement(claimed, START_S),
+    ]
+
+    def open_now(*, after: str = "", limit: int = 0) -> list[OpenSettlement]:
+        del after, limit
+        return known
+
+    rail = rail_over(InvalidParams(chain()), open_now=open_now, batches=batches)
+    found = {each.settlement_id: each.status for each in rail.fetch(first.cursor).observations}
+    assert found.get(ours.settlement_id) == "confirmed"
+    assert found.get(uuid.UUID(int=1)) in (None, "unknown")
 
 
 def test_hundreds_of_payments_within_their_deadline_cost_no_call() -> None:
