@@ -48,8 +48,8 @@ def open_warehouse(
         WarehouseTransientError: The server cannot be reached.
         WarehousePermanentError: The server or the engine refused.
     """
-    if urlsplit(settings.clickhouse_url).scheme == "chdb":
-        folder = _embedded_folder(settings.clickhouse_url)
+    folder = embedded_folder(settings)
+    if folder is not None:
         if settings.clickhouse_cluster:
             raise SettingError(
                 "MASQUES_CLICKHOUSE_CLUSTER: the embedded warehouse is not a cluster: "
@@ -77,6 +77,16 @@ def open_warehouse(
             is_server=True,
             reopen=lambda: contextlib.closing(_connect(settings.clickhouse_url)[0]),
         )
+
+
+def embedded_folder(settings: Settings) -> Path | None:
+    """Returns the folder of the embedded warehouse; None when it is a server.
+
+    Raises:
+        SettingError: The URL is of the embedded form and names no usable folder.
+    """
+    url = settings.clickhouse_url
+    return _embedded_folder(url) if urlsplit(url).scheme == "chdb" else None
 
 
 @contextlib.contextmanager
