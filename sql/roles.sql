@@ -1,7 +1,7 @@
 -- Three roles for a ClickHouse server, each with no more than it needs. Run it once as an administrator,
 -- after 001 has made the databases, and give each user one role: GRANT masques_writer TO pipeline;
 --
--- masques_migrator  runs `masques migrate`, nothing else. It owns the views: those of masques_marts read
+-- masques_migrator  runs `masques migrate`, `backup` and `restore`. It owns the views: those of masques_marts read
 --                   masques_ops in its name, and the scores are refreshed in its name. Dropping this user
 --                   breaks both.
 -- masques_writer    runs the schedules and every other command.
@@ -16,6 +16,11 @@ GRANT SELECT, INSERT, ALTER, TRUNCATE ON masques.* TO masques_migrator;
 GRANT SELECT, INSERT, ALTER, TRUNCATE ON masques_ops.* TO masques_migrator;
 GRANT SELECT ON masques_marts.* TO masques_migrator;
 GRANT SYSTEM VIEWS ON masques.* TO masques_migrator;
+GRANT BACKUP ON masques.* TO masques_migrator;
+GRANT BACKUP ON masques_ops.* TO masques_migrator;
+GRANT BACKUP ON masques_marts.* TO masques_migrator;
+GRANT READ, WRITE ON DISK TO masques_migrator;
+GRANT SELECT ON system.backups TO masques_migrator;
 GRANT SELECT ON system.tables TO masques_migrator;
 GRANT SELECT ON system.columns TO masques_migrator;
 GRANT SELECT ON system.databases TO masques_migrator;

@@ -22,13 +22,15 @@ from typing import Final
 
 from masques_pipelines.errors import PermanentError
 from masques_pipelines.warehouse.client import Warehouse
-from masques_pipelines.warehouse.errors import WarehousePermanentError
+from masques_pipelines.warehouse.errors import WarehousePermanentError, one_line
 from masques_pipelines.warehouse.lease import Lease, writer_lease
 from masques_pipelines.warehouse.refreshable import RefreshableView, stopped
 from masques_pipelines.warehouse.sql import sql
 
 FORMS: Final = "a new folder (embedded), or disk://NAME/folder on a disk of the server"
 _DISK: Final = re.compile(r"disk://(?P<disk>[A-Za-z0-9_-]+)/(?P<path>[^'\\]+)")
+# By itself the engine leaves out the rows of a table that a refreshable view fills.
+_WHOLE: Final = " SETTINGS backup_data_from_refreshable_materialized_view_targets = 1"
 POLL_S: Final = 0.2
 _LOG_EVERY_S: Final = 30.0
 _DONE: Final = ("BACKUP_CREATED", "RESTORED")
@@ -71,14 +73,14 @@ def back_up(
         BackupError: The place has another form or holds something already, or the engine failed.
         LeaseBusyError: A writer did not end in time.
     """
-    listed = ", ".join(f"DATABASE {name}" for name in databases)
+    what = "BACKUP " + ", ".join(f"DATABASE {name}" for name in databases)
     with _all_leases(warehouse, writers) as leases:
         if warehouse.is_server:
-            done = _run(warehouse, f"BACKUP {listed} TO {_on_disk(place)}", leases)
+            done = _run(warehouse, f"{what} TO {_on_disk(place)}{_WHOLE}", leases)
             return Backup(place, *done)
         folder = _new_folder(place)
         with _beside(folder) as unfinished:
-            done = _run(warehouse, f"BACKUP {listed} TO {_in_folder(unfinished / 'backup')}", [])
+            done = _run(warehouse, f"{what} TO {_in_folder(unfinished / 'backup')}{_WHOLE}", [])
             (unfinished / "backup").rename(folder)
         return Backup(str(folder), *done)
 
@@ -151,7 +153,7 @@ def _run(warehouse: Warehouse, statement: str, leases: list[Lease]) -> tuple[int
         if status in _DONE:
             return files, size
         if status not in _BEGUN:
-            raise _refused(statement, error_text)
+            raise _refused(statement, one_line(error_text))
         for lease in leases:
             lease.hold()
         if time.monotonic() - logged_s > _LOG_EVERY_S:

@@ -258,7 +258,10 @@ def _held(folder: Path, *, lock_timeout_s: float) -> Iterator[None]:
 
 def _lock(folder: Path, *, lock_timeout_s: float) -> int:
     path = side_folder(folder) / "lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:  # another user's, or a file system that is read-only
+        raise unwritable(path, error) from error
     try:
         started_s = logged_s = time.monotonic()
         while not _try_lock(descriptor):

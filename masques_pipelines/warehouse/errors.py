@@ -122,7 +122,7 @@ def is_transient(error: ClickHouseError, code: int | None) -> bool:
 
 def one_line(text: str) -> str:
     """Returns an error text in one line, without credentials and stack trace, cut to log size."""
-    text = text.split("Stack trace", 1)[0]
+    text = re.split(r",? ?Stack trace", text, maxsplit=1)[0]
     transport = _TRANSPORT_REASON.search(text)
     if transport:
         text = transport["reason"]
