@@ -11,9 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from urllib.parse import quote
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from masques_pipelines.errors import SettingError
 
@@ -139,16 +146,15 @@ def _cluster_name(name: str) -> str:
 
 _Folder = Annotated[Path, AfterValidator(_absolute)]
 _File = Annotated[Path, AfterValidator(_absolute), AfterValidator(_readable)]
-_List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+_List = Annotated[tuple[str, ...], BeforeValidator(_split)]
 _Height = Annotated[int, Field(ge=0)]
 
 
-class Variables(BaseSettings):
+class Variables(BaseModel):
     """Every variable by its name without MASQUES_; a blank value means unset."""
 
-    model_config = SettingsConfigDict(
+    model_config = ConfigDict(
         alias_generator=lambda name: f"{_PREFIX}{name.upper()}",
-        case_sensitive=True,
         extra="ignore",
         frozen=True,
     )
@@ -265,21 +271,16 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         SettingError: Values cannot be used (one line for each), or a MASQUES_ variable is not
             known: a misspelt name would otherwise be ignored and a default used in its place.
     """
-    unknown = sorted(set(environment() if environ is None else environ) - set(VARIABLES))
+    given = environment() if environ is None else environ
     lines = [
         f"{name}: there is no such setting; known are {', '.join(VARIABLES)}"
-        for name in unknown
+        for name in sorted(set(given) - set(VARIABLES))
         if name.startswith(_PREFIX)
     ]
     if lines:
         raise SettingError("\n".join(lines))
     try:
-        if environ is None:
-            return _settings(Variables(_env_file=project_root() / ".env"))
-        # Every name is given, so that the process's own environment is not read as well.
-        return _settings(
-            Variables.model_validate({name: environ.get(name, "") for name in VARIABLES})
-        )
+        return _settings(Variables.model_validate(given))
     except ValidationError as error:
         # Not chained: the text of the cause holds values, and a URL holds a password.
         raise SettingError("\n".join(_line(each) for each in error.errors())) from None

@@ -35,6 +35,9 @@ TRANSIENT_CODES: Final[dict[int, str]] = {
     999: "KEEPER_EXCEPTION: the keeper failed a request",
 }
 
+# NO_SUCH_COLUMN_IN_TABLE, UNKNOWN_FUNCTION, UNKNOWN_IDENTIFIER, UNKNOWN_TABLE, UNKNOWN_DATABASE.
+UNKNOWN_NAME_CODES: Final = (16, 46, 47, 60, 81)
+
 # A write without reserved space fails with an error of the operating system and other codes.
 _NOT_ENOUGH_SPACE: Final = 243
 _ACCESS_DENIED: Final = 497
