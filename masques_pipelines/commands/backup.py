@@ -26,6 +26,6 @@ def backup(to: str) -> None:
     source gives again: decisions on quarantine, seals, the history of scores, versions of models
     and rates. The landing zone and Dagster's history of runs are not in it.
     """
-    with opened_warehouse(command_settings(), "backup") as warehouse:
+    with opened_warehouse(command_settings(), "backup", needs_schema=False) as warehouse:
         made = back_up(warehouse, to, DATABASES, WRITERS)
     click.echo(f"wrote {made.place}: {made.files:,} files, {made.size_bytes / 1e6:,.1f} MB")

@@ -29,11 +29,11 @@ def restore(place: str) -> None:
     settings = command_settings()
     folder = embedded_folder(settings)
     if folder is None:
-        with opened_warehouse(settings, "restore") as warehouse:
+        with opened_warehouse(settings, "restore", needs_schema=False) as warehouse:
             _restore(warehouse, place, settings)
         return
     if folder.exists() and any(folder.iterdir()):
-        with opened_warehouse(settings, "restore") as warehouse:
+        with opened_warehouse(settings, "restore", needs_schema=False) as warehouse:
             check_empty(warehouse, DATABASES)
     prepare(settings)
     with (

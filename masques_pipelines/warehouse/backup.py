@@ -73,6 +73,12 @@ def back_up(
         BackupError: The place has another form or holds something already, or the engine failed.
         LeaseBusyError: A writer did not end in time.
     """
+    missing = [name for name in databases if name not in _databases(warehouse)]
+    if missing:
+        raise BackupError(
+            f"{warehouse.description}: there is nothing to back up, the database {missing[0]} is "
+            "not there: is this the warehouse that you mean?"
+        )
     what = "BACKUP " + ", ".join(f"DATABASE {name}" for name in databases)
     with _all_leases(warehouse, writers) as leases:
         if warehouse.is_server:
@@ -91,8 +97,7 @@ def check_empty(warehouse: Warehouse, databases: tuple[str, ...]) -> None:
     Raises:
         BackupError: It has; the text says how to make room.
     """
-    there = [str(name) for (name,) in warehouse.rows(sql("warehouse/databases"))]
-    taken = [name for name in databases if name in there]
+    taken = [name for name in databases if name in _databases(warehouse)]
     if taken:
         room = (
             f"drop {', '.join(f'DATABASE {name}' for name in taken)}"
@@ -103,6 +108,10 @@ def check_empty(warehouse: Warehouse, databases: tuple[str, ...]) -> None:
             f"{warehouse.description}: the database {taken[0]} is there already, and a restore "
             f"mixes nothing: {room}, then restore again"
         )
+
+
+def _databases(warehouse: Warehouse) -> list[str]:
+    return [str(name) for (name,) in warehouse.rows(sql("warehouse/databases"))]
 
 
 def restore_databases(
