@@ -311,7 +311,7 @@ def _refusals(known: Sequence[SqlFile], recorded: dict[int, Recorded]) -> list[s
             found.append(
                 f"{file.name}: number {version} was applied as {entry.name}; rename the file back"
             )
-        elif entry.state == "applied" and file.checksum != entry.checksum:
+        elif entry.state == "applied" and not file.made_by(entry.checksum):
             found.append(
                 f"{file.name}: was edited after it was applied at {entry.recorded_at}; restore it "
                 "and put the change into a new file"

@@ -41,7 +41,15 @@ CALLS = {
     "verify": (),
 }
 # These open none, or make the schema.
-WITHOUT = {"demo", "intake validate", "ledger capture", "migrate", "rails check"}
+WITHOUT = {
+    "backup",
+    "demo",
+    "intake validate",
+    "ledger capture",
+    "migrate",
+    "rails check",
+    "restore",
+}
 
 
 def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[str]:
