@@ -126,10 +126,13 @@ def test_a_killed_write_is_counted_by_the_next(
         raise KeyboardInterrupt
 
     for seed in (5, 6):
-        with suppress(KeyboardInterrupt), monkeypatch.context() as patched:
-            with counted(warehouse, table):
-                write(warehouse, table, seed=seed)
-                patched.setattr(writes, "_end", killed)
+        with (
+            suppress(KeyboardInterrupt),
+            monkeypatch.context() as patched,
+            counted(warehouse, table),
+        ):
+            write(warehouse, table, seed=seed)
+            patched.setattr(writes, "_end", killed)
         assert writes._end is end  # noqa: SLF001 - the next run is whole
         # While it is not ended, its rows are left out.
         assert found(warehouse, table) == (0, 0)
