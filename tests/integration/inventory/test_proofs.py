@@ -36,16 +36,15 @@ def versions(warehouse: Warehouse) -> None:
         ("OPTIMIZE TABLE masques.identities FINAL", "holds", "holds"),
         ("INSERT INTO masques.identities SELECT * FROM masques.identities", "holds", "holds"),
         ("TRUNCATE TABLE masques.identities", "fails", "fails"),
-        ("DELETE FROM masques.identities WHERE display_name = '11'", "holds", "fails"),
+        ("DELETE FROM masques.identities WHERE display_name = '11'", "fails", "fails"),
         (
-            "INSERT INTO masques.identities (identity_id, updated_at) "
-            "VALUES (generateUUIDv4(), now64(9))",
+            "INSERT INTO masques.identities (identity_id) VALUES (generateUUIDv4())",
             "fails",
             "fails",
         ),
         (
-            "INSERT INTO masques.identities (identity_id, display_name, updated_at) SELECT "
-            "identity_id, 'other', updated_at + 1 FROM masques.identities FINAL LIMIT 1",
+            "INSERT INTO masques.identities SELECT * REPLACE ('other' AS display_name, "
+             "updated_at + 1 AS updated_at) FROM masques.identities FINAL LIMIT 1",
             "holds",
             "fails",
         ),
@@ -91,6 +90,7 @@ def test_an_empty_warehouse_proves_nothing(
     warehouse: Warehouse, engine_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = {each.table: each.outcome for each in prove_tables(warehouse, everything=True)}
+    del found["mutations"]  # of other tests
     assert set(found.values()) == {"nothing", "holds"}
     assert [name for name, outcome in found.items() if outcome == "holds"] == [
         "files",
