@@ -11,16 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from urllib.parse import quote
 
 from dotenv import dotenv_values
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from masques_pipelines.errors import SettingError
 
@@ -146,15 +139,16 @@ def _cluster_name(name: str) -> str:
 
 _Folder = Annotated[Path, AfterValidator(_absolute)]
 _File = Annotated[Path, AfterValidator(_absolute), AfterValidator(_readable)]
-_List = Annotated[tuple[str, ...], BeforeValidator(_split)]
+_List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 _Height = Annotated[int, Field(ge=0)]
 
 
-class Variables(BaseModel):
+class Variables(BaseSettings):
     """Every variable by its name without MASQUES_; a blank value means unset."""
 
-    model_config = ConfigDict(
+    model_config = SettingsConfigDict(
         alias_generator=lambda name: f"{_PREFIX}{name.upper()}",
+        case_sensitive=True,
         extra="ignore",
         frozen=True,
     )
@@ -271,16 +265,21 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         SettingError: Values cannot be used (one line for each), or a MASQUES_ variable is not
             known: a misspelt name would otherwise be ignored and a default used in its place.
     """
-    given = environment() if environ is None else environ
+    unknown = sorted(set(environment() if environ is None else environ) - set(VARIABLES))
     lines = [
         f"{name}: there is no such setting; known are {', '.join(VARIABLES)}"
-        for name in sorted(set(given) - set(VARIABLES))
+        for name in unknown
         if name.startswith(_PREFIX)
     ]
     if lines:
         raise SettingError("\n".join(lines))
     try:
-        return _settings(Variables.model_validate(given))
+        if environ is None:
+            return _settings(Variables(_env_file=project_root() / ".env"))
+        # Every name is given, so that the process's own environment is not read as well.
+        return _settings(
+            Variables.model_validate({name: environ.get(name, "") for name in VARIABLES})
+        )
     except ValidationError as error:
         # Not chained: the text of the cause holds values, and a URL holds a password.
         raise SettingError("\n".join(_line(each) for each in error.errors())) from None

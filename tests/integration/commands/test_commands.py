@@ -123,7 +123,6 @@ def test_after_a_demo_real_settings_bring_no_invented_row_of_any_table(
 ) -> None:
     home, _ = demo
     real = {"MASQUES_LEDGER_URL": f"capture://{small_capture}"}
-    (home / "landing").mkdir()  # a landing zone that is missing is an error
     done = masques(home, "asset", "materialize", "--select", "*", **real)
     assert done.returncode == 0, done.stdout + done.stderr
     assert SANDBOX not in done.stdout + done.stderr
