@@ -403,6 +403,10 @@ def _load_engine() -> None:
 
     It needs pyarrow only to return Arrow tables, which nothing here asks it for. Loading it, and
     numpy with it, costs each command 0.4 s of CPU, a tenth of a first migration (chDB 4.4.0).
+
+    It has no option for that. A lazy module (importlib.util.LazyLoader) would say the same without
+    withholding anything, but two threads that use it first at once find it half loaded before
+    Python 3.12.3, and files are read in threads here.
     """
     if {"chdb.state", "pyarrow"} & set(sys.modules):
         return
