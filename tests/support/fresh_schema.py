@@ -36,7 +36,7 @@ FROM system.parts
 WHERE active AND has({databases:Array(String)}, database)
 GROUP BY 1
 """
-# The engine remembers what changed or deleted rows until the table is dropped; a check looks for it.
+# The engine remembers what changed rows until the table is dropped; a check looks for it.
 _MUTATIONS_SQL = """
 SELECT concat(database, '.', table), mutation_id
 FROM system.mutations
