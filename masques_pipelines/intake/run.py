@@ -141,14 +141,18 @@ def load_files(  # noqa: PLR0913 - what is loaded, where, and under which lease
     *,
     lease: Lease,
     channels: Channels = ONE_CHANNEL,
+    restores: Sequence[str] = (),
 ) -> IntakeResult:
-    """Loads given files, whether they were read before or not; the caller holds the lease."""
+    """Loads given files, whether they were read before or not; the caller holds the lease.
+
+    In the buckets that it restores, what is loaded was counted when it was first loaded.
+    """
     started_s = logged_s = time.monotonic()
     result = IntakeResult(table)
     if not files:
         return result
     with (
-        counted(warehouse, BY_ASSET[table.name]),
+        counted(warehouse, BY_ASSET[table.name], restores=restores),
         warehouse.second_connection() as helper,
     ):
         loader = Loader(warehouse, table, helper=helper, before_batch=lease.hold)

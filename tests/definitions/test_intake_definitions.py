@@ -118,7 +118,7 @@ def test_a_run_reports_and_its_checks_pass_until_too_much_is_bad(
     job = defs.resolve_job_def("intake_job")
     run = job.execute_in_process(instance=instance)
     evaluations = run.get_asset_check_evaluations()
-    assert len(evaluations) == 13
+    assert len(evaluations) == 19
     assert [found.check_name for found in evaluations if not found.passed] == []
     made = run.asset_materializations_for_node("masques__api_requests")[0].metadata
     values = {

@@ -20,6 +20,7 @@ from tests.clickhouse_front.front import http_front
 ID = "00000000-0000-0000-0000-0000000000c8"
 # Every command that opens the warehouse, as somebody would call it.
 CALLS = {
+    "accept": ("api_requests", "--by=ops", "--reason=the files are gone"),
     "intake load": (),
     "intake quarantine discard": ("--yes",),
     "intake quarantine list": (),
@@ -123,6 +124,14 @@ def test_an_older_schema_is_named_and_a_newer_one_is_read(
     older = replace(newer, views_version=newer.views_version - 1)
     monkeypatch.setattr(migrations, "declared_schema", lambda: older)
     result = CliRunner().invoke(masques, ["rails", "status"], catch_exceptions=False)
+    assert result.exit_code == 0
+
+
+@pytest.mark.usefixtures("_environment", "warehouse")
+def test_a_user_who_cannot_see_the_record_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    unseen = migrations._VISIBLE.replace("'schema_migrations'", "'unseen'")  # noqa: SLF001
+    monkeypatch.setattr(migrations, "_VISIBLE", unseen)
+    result = CliRunner().invoke(masques, ["rails", "claims"], catch_exceptions=False)
     assert result.exit_code == 0
 
 
