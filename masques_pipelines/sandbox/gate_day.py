@@ -27,6 +27,7 @@ _FILES: Final = {
     "masque_sessions.ndjson": "masque_sessions/gate-day.ndjson",
     "api_requests.ndjson": "api_requests/gate-day.ndjson.gz",
     "reputation_events.ndjson": "reputation_events/gate-day.parquet",
+    "payment_links.csv": "payment_links/gate-day.csv.gz",
 }
 # Older than any file that may still grow.
 _AGE_S: Final = 60

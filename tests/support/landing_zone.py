@@ -19,7 +19,7 @@ def counts(done: IntakeResult) -> dict[str, int]:
 
 
 def rows_of(warehouse: Warehouse, table: str = "api_requests") -> list[tuple[Any, ...]]:
-    return warehouse.rows(f"SELECT * EXCEPT ingested_at FROM masques.{table} ORDER BY ALL")
+    return warehouse.rows(f"SELECT * EXCEPT ingested_at FROM {TABLES[table].target} ORDER BY ALL")
 
 
 def in_quarantine(warehouse: Warehouse, state: str = "open") -> list[tuple[Any, ...]]:

@@ -68,7 +68,21 @@ def test_the_demos_day_is_loaded_once_and_shows_what_can_be_wrong(
         "masque_sessions": (546, 0, 1),
         "api_requests": (1194, 1, 7),
         "reputation_events": (740, 0, 2),
+        "payment_links": (37, 0, 1),
     }
+    assert warehouse.rows(
+        "SELECT 'requests', charged_currency, count() FROM masques.api_requests "
+        "WHERE isNotNull(charged) GROUP BY charged_currency UNION ALL "
+        "SELECT 'sessions', charged_currency, count() FROM masques.masque_sessions "
+        "WHERE isNotNull(charged) GROUP BY charged_currency ORDER BY ALL"
+    ) == [
+        ("requests", "BTC", 134),
+        ("requests", "SOL", 86),
+        ("requests", "USD", 273),
+        ("sessions", "BTC", 73),
+        ("sessions", "SOL", 47),
+        ("sessions", "USD", 127),
+    ]
     assert warehouse.scalar("SELECT max(timestamp) > now() - 60 FROM masques.api_requests") == 1
 
     gate_day.install(tmp_path)  # a second demo
