@@ -35,7 +35,7 @@ def find_unknown_numbers(scope: Scope) -> ProofResult:
 CHART: Final = Proof(
     name="chart_knows_all",
     table="transactions",
-    statement="The chart knew every ledger, code and resource type in time, and all transfers' needs",
+    statement="The chart knows all ledgers, codes and resource types, and knew them in time",
     advice="Add the number to the chart (MASQUES_LEDGER_CHART), then run `masques ledger rebuild`.",
     prove=find_unknown_numbers,
     is_warning=True,

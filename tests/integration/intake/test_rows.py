@@ -277,7 +277,11 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("payment_links", {"timestamp": "noon"}, "bad_timestamp:timestamp"),
     ("payment_links", {"timestamp": "2199-01-01"}, "future_timestamp"),
     ("payment_links", {"timestamp": "2015-01-01"}, "past_retention"),
-    ("masque_sessions", {"report": "don"}, "charged_at_don"),
+    (
+        "masque_sessions",
+        {"report": "don", "charged": "1", "charged_currency": "USD"},
+        "charged_at_don",
+    ),
     *(
         (table, changes, reason)
         for table in ("api_requests", "masque_sessions")
