@@ -461,8 +461,8 @@ WHERE identity_id = {identity:UUID} AND session_id IN
 )
 COMMENT 'The sessions of one identity, as in masques_marts.sessions_current. Parameters: identity - the identity. Columns: session_id .. reports - as in masques_marts.sessions_current.';
 
--- What is loaded and yet cannot be right, or not yet: findings, not errors. Each goes by itself
--- when the missing report comes.
+-- What is loaded and yet cannot be right, or not yet: findings, not errors. One of something missing
+-- goes by itself when it comes.
 CREATE OR REPLACE VIEW masques_marts.intake_findings
 (
     finding String COMMENT 'what is wrong, for instance doff_without_don',
@@ -534,7 +534,7 @@ UNION ALL
 SELECT 'event_of_unknown_identity', 'reputation_events', e.event_id, e.timestamp, e.identity_id
 FROM masques.reputation_events AS e
 WHERE e.identity_id NOT IN (SELECT i.identity_id FROM masques.identities AS i)
-COMMENT 'Loaded rows that do not fit together, or not yet. Each goes away when the missing row comes.';
+COMMENT 'Loaded rows that do not fit together, or not yet. A finding of something missing goes away when it comes.';
 
 -- Each settlement as it stands: its latest revision, exact before any merge. Sum this view.
 --
