@@ -57,6 +57,8 @@ OTHER: Final = {
 KINDS: Final = ("good", "same", "conflict", "odd", "damaged", "blank")
 WEIGHTS: Final = (50, 8, 5, 30, 5, 2)
 DAMAGED: Final = (b"{", b"[]", b"\xff\xfe", b"null", b"{}", b"7", b'"x"', b"{}{}", b"\x00", b"{,}")
+# Each of another number of fields than any table has.
+DAMAGED_CSV: Final = (b"x", b"\xff\xfe", b"1,2,3\xe9", b"\x80,\x00", b"," * 40, "é,ü".encode())
 ENDINGS: Final = ("ndjson", "ndjson", "ndjson.gz", "ndjson.zst", "csv", "parquet")
 
 
@@ -103,15 +105,18 @@ class Producer:
         """Writes one file of a table, in one of the formats."""
         name = self.dice.choice(list(TABLES))
         ending = self.dice.choice(ENDINGS)
-        has_fields_only = not ending.startswith("ndjson")
+        is_csv, is_parquet = ending == "csv", ending == "parquet"
         path = f"{name}/{self.files:06}.{ending}"
         lines: list[Row | bytes] = []
         # The header of CSV is its first record.
-        first = 2 if ending == "csv" else 1
+        first = 2 if is_csv else 1
         for kind in self.dice.choices(KINDS, WEIGHTS, k=rows):
-            made = "odd" if has_fields_only and kind in ("damaged", "blank") else kind
+            made = "odd" if is_parquet and kind in ("damaged", "blank") else kind
             made = "good" if made in ("same", "conflict") and not self.told[name].good else made
-            lines.append(self._row(name, made, (path, first + len(lines))))
+            if is_csv and made == "damaged":
+                lines.append(self.dice.choice(DAMAGED_CSV))
+            else:
+                lines.append(self._row(name, made, (path, first + len(lines))))
             self.written[made] += 1
         self.told[name].lines += rows
         target = self.zone / path
@@ -181,7 +186,7 @@ _FIELDS: Final = {name: frozenset(make(0)) for name, make in GOOD.items()}
 
 def _encoded(ending: str, rows: list[Row | bytes]) -> bytes:
     if ending == "csv":
-        return _csv([row for row in rows if isinstance(row, dict)])
+        return _csv(rows)
     if ending == "parquet":
         return _parquet([row for row in rows if isinstance(row, dict)])
     data = b"".join(
@@ -192,13 +197,26 @@ def _encoded(ending: str, rows: list[Row | bytes]) -> bytes:
     return compress(data) if ending.endswith("zst") else data
 
 
-def _csv(rows: list[Row]) -> bytes:
-    names = sorted({name for row in rows for name in row})
-    out = io.StringIO()
-    writer = csv.DictWriter(out, names, lineterminator="\n")
+def _csv(rows: list[Row | bytes]) -> bytes:
+    names = sorted({name for row in rows if isinstance(row, dict) for name in row})
+    out = io.BytesIO()
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _text(value) for name, value in row.items()} for row in rows)
-    return out.getvalue().encode("utf-8", "replace")
+    for row in rows:
+        if isinstance(row, bytes):
+            out.write(_taken(text) + row + b"\n")
+        else:
+            writer.writerow({name: _text(value) for name, value in row.items()})
+    return out.getvalue() + _taken(text)
+
+
+def _taken(text: io.StringIO) -> bytes:
+    """Takes out what was written."""
+    data = text.getvalue().encode("utf-8", "replace")
+    text.seek(0)
+    text.truncate()
+    return data
 
 
 def _parquet(rows: list[Row]) -> bytes:
