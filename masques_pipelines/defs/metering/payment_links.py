@@ -5,6 +5,6 @@ from masques_pipelines.intake.tables import TABLES
 
 payment_links, rows_accounted_for, keys_unique, bad_rows_within_limit = intake_asset(
     TABLES["payment_links"],
-    group="settlement",
+    group="metering",
     description="Which ledger transfer refunds which: the ledger itself cannot say.",
 )
