@@ -132,7 +132,8 @@ CREATE TABLE IF NOT EXISTS masques_ops.payment_links
     note String COMMENT 'why, in the words of who reports it; empty when nobody said',
     ingested_at DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'when the row was loaded into this warehouse',
     channel LowCardinality(String)
-        COMMENT 'who delivered the row: see masques_ops.landing_channels; empty when that is not known'
+        COMMENT 'who delivered the row: see masques_ops.landing_channels; empty when that is not known',
+    INDEX ingested_at_minmax ingested_at TYPE minmax GRANULARITY 1
 )
 ENGINE = /*cluster:Replicated*/MergeTree
 ORDER BY transaction_id

@@ -13,6 +13,8 @@ from typing import Final
 from masques_pipelines.intake.channels import ONE_CHANNEL, Channels, record_channels
 from masques_pipelines.intake.loader import Loader, Source
 from masques_pipelines.intake.tables import IntakeTable
+from masques_pipelines.inventory.tables import BY_ASSET
+from masques_pipelines.inventory.writes import counted
 from masques_pipelines.landing.chunks import FileProblemError
 from masques_pipelines.landing.fields import Fields
 from masques_pipelines.landing.file_log import FAILED, REWRITTEN, SAME, FileLog, FileResult
@@ -140,11 +142,29 @@ def load_files(  # noqa: PLR0913 - what is loaded, where, and under which lease
     lease: Lease,
     channels: Channels = ONE_CHANNEL,
 ) -> IntakeResult:
-    """Loads given files, whether they were read before or not; the caller holds the lease."""
+    """Loads given files, whether they were read before or not, and counts what they added.
+
+    The caller holds the lease.
+    """
+    if not files:
+        return IntakeResult(table)
+    with counted(warehouse, BY_ASSET[table.name]):
+        return load_uncounted(warehouse, landing, table, files, log, lease=lease, channels=channels)
+
+
+def load_uncounted(  # noqa: PLR0913 - as load_files
+    warehouse: Warehouse,
+    landing: Landing,
+    table: IntakeTable,
+    files: Sequence[LandingFile],
+    log: FileLog,
+    *,
+    lease: Lease,
+    channels: Channels = ONE_CHANNEL,
+) -> IntakeResult:
+    """Loads given files without an inventory, as for a warehouse that nobody keeps."""
     started_s = logged_s = time.monotonic()
     result = IntakeResult(table)
-    if not files:
-        return result
     with warehouse.second_connection() as helper:
         loader = Loader(warehouse, table, helper=helper, before_batch=lease.hold)
         for group in log.begun(files):

@@ -68,7 +68,7 @@ def test_fuzzed_files_never_lose_a_row(warehouse: Warehouse, zone: Zone) -> None
     number = 0
 
     @hypothesis_settings(
-        max_examples=30,
+        max_examples=rounds(20),
         deadline=None,
         derandomize=True,
         database=None,
