@@ -154,6 +154,8 @@ FROM
         i.recorded_at AS recorded_at
     FROM masques_ops.intake_files AS i FINAL
     WHERE i.state NOT IN ('passed_over', 'gone') AND i.channel != 'frame'
+        -- Exchange rates have no channels, and are read as a whole.
+        AND i.folder IN (SELECT arrayJoin(k.tables) FROM masques_ops.landing_channels AS k)
 ) AS f
 GROUP BY f.folder, f.channel
 COMMENT 'Up to when each table of the landing zone was read, by the clocks of those who deliver. One row per table and channel.';

@@ -97,5 +97,6 @@ PART: Final = Part(
         ("What the gate reported, and what became of it", "sandbox/intake_files"),
         ("Why rows are in quarantine", "sandbox/intake_quarantine"),
         ("What was loaded and is worth a look", "sandbox/intake_findings"),
+        ("What was charged and refunded, and what the ledger moved", "sandbox/charges"),
     ),
 )
