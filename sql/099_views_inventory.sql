@@ -21,7 +21,7 @@ SELECT
         price_usd, isNull(transaction_id),
         ifNull(transaction_id, toUUID('00000000-0000-0000-0000-000000000000')), status_code,
         payment_status, trace_id, span_id, channel
-    ) + if(isNull(charged), 0, cityHash64('charged', assumeNotNull(charged), charged_currency))
+    ) + if(isNull(charged), 0, cityHash64('charged', charged_currency, assumeNotNull(charged)))
         AS row_hash
 FROM masques.api_requests
 COMMENT 'The rows of masques.api_requests, as the inventory counts them.';
@@ -43,7 +43,7 @@ SELECT
         isNull(doffed_at), ifNull(doffed_at, toDateTime64(0, 9, 'UTC')), isNull(duration_ms),
         ifNull(duration_ms, 0), intent, client_info, trace_id, author_id, isNull(transaction_id),
         ifNull(transaction_id, toUUID('00000000-0000-0000-0000-000000000000')), channel
-    ) + if(isNull(charged), 0, cityHash64('charged', assumeNotNull(charged), charged_currency))
+    ) + if(isNull(charged), 0, cityHash64('charged', charged_currency, assumeNotNull(charged)))
         AS row_hash
 FROM masques.masque_sessions
 COMMENT 'The rows of masques.masque_sessions, as the inventory counts them.';
