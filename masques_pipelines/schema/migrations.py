@@ -38,9 +38,10 @@ SCORES_VIEW: Final = RefreshableView(
     "masques.reputation_scores_mv", target="masques.reputation_scores", computed_at="computed_at"
 )
 _RECORD: Final = "masques_ops.schema_migrations"
-_HAS_RECORD: Final = (
-    "SELECT count() FROM system.tables "
-    "WHERE database = 'masques_ops' AND name = 'schema_migrations'"
+# A user may see the tables and not the record: sql/roles.sql has such a role.
+_VISIBLE: Final = (
+    "SELECT countIf(database = 'masques_ops' AND name = 'schema_migrations') > 0, count() > 0 "
+    "FROM system.tables WHERE database IN ('masques', 'masques_ops', 'masques_marts')"
 )
 _DATABASES_VERSION: Final = 1
 _RECORD_VERSION: Final = 7
@@ -214,10 +215,13 @@ def check_schema(warehouse: Warehouse) -> None:
 def schema_problem(warehouse: Warehouse) -> str:
     """Returns one line about what `masques migrate` has to do first, '' when there is nothing.
 
-    It compares files with the record only, which takes some milliseconds; make_plan compares
-    the live objects too.
+    It compares files with the record only, which takes some milliseconds; make_plan compares the
+    live objects too. Where the record cannot be seen nothing is known, and nothing said.
     """
-    recorded = _recorded(warehouse) if warehouse.scalar(_HAS_RECORD) else {}
+    sees_record, sees_any = warehouse.row(_VISIBLE)
+    if sees_any and not sees_record:
+        return ""
+    recorded = _recorded(warehouse) if sees_record else {}
     if not recorded:
         return f"{warehouse.description}: it has no schema yet: run `masques migrate`, then again"
     known = sql_files()

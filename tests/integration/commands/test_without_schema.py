@@ -127,6 +127,14 @@ def test_an_older_schema_is_named_and_a_newer_one_is_read(
 
 
 @pytest.mark.usefixtures("_environment", "warehouse")
+def test_a_user_who_cannot_see_the_record_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    unseen = migrations._VISIBLE.replace("'schema_migrations'", "'unseen'")  # noqa: SLF001
+    monkeypatch.setattr(migrations, "_VISIBLE", unseen)
+    result = CliRunner().invoke(masques, ["rails", "claims"], catch_exceptions=False)
+    assert result.exit_code == 0
+
+
+@pytest.mark.usefixtures("_environment", "warehouse")
 def test_an_unknown_name_with_the_schema_in_place_is_the_querys_own_fault() -> None:
     result = CliRunner().invoke(masques, ["sql", "SELECT * FROM masques.transaction"])
     assert "masques migrate" not in str(result.exception)
