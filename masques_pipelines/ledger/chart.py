@@ -257,8 +257,8 @@ def load_chart(warehouse: Warehouse, chart: Chart) -> bool:
             scale. Rows were written with the old one, so the money would not add up.
     """
     loaded = {
-        Row(*row[:-2], rail_assets=tuple(row[-2]), hold_days_max=row[-1])
-        for row in warehouse.rows(_IN_FORCE)
+        Row._make((*others, tuple(rail_assets), hold_days_max))
+        for *others, rail_assets, hold_days_max in warehouse.rows(_IN_FORCE)
     }
     wanted = chart.entries()
     if loaded == wanted:

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -64,12 +64,15 @@ FAULTS: tuple[Exception, ...] = (
     RuntimeError("an error of a store's library"),
 )
 # Files that producers were shown and the demo delivers, mutated beside generated ones.
-REAL_FILES: dict[str, tuple[str, ...]] = {
-    name: (f"docs/landing/{name}.example.ndjson", f"{GATE_DAY}/{name}.ndjson")
-    for name in ("masque_sessions", "api_requests", "reputation_events")
-} | {
-    name: (f"docs/landing/{name}.example.ndjson", f"{GATE_DAY}/{name}.csv")
-    for name in ("identities", "payment_links")
+REAL_FILES: Mapping[str, tuple[str, ...]] = {
+    name: (f"docs/landing/{name}.example.ndjson", f"{GATE_DAY}/{name}.{ending}")
+    for name, ending in (
+        ("identities", "csv"),
+        ("payment_links", "csv"),
+        ("masque_sessions", "ndjson"),
+        ("api_requests", "ndjson"),
+        ("reputation_events", "ndjson"),
+    )
 }
 ENDED = ("loaded", "same", "failed", "passed_over")
 ROUNDS_MAX = 100

@@ -175,7 +175,7 @@ class Producer:
 
 
 def _good(name: str, number: int) -> Row:
-    changes = {key: at(number % SECONDS) for key in TIMES if key in _FIELDS[name]}
+    changes: Row = {key: at(number % SECONDS) for key in TIMES if key in _FIELDS[name]}
     if name == "masque_sessions":
         changes["doffed_at"] = at(number % SECONDS + 60)
     return GOOD[name](number, **changes)
