@@ -120,6 +120,8 @@ SELECT
     toString(toDate(timestamp)) AS bucket,
     '' AS part,
     ingested_at,
-    cityHash64(transaction_id, refund_of, timestamp, note, channel) AS row_hash
+    cityHash64(
+        transaction_id, refund_of, timestamp, note, channel
+    ) AS row_hash
 FROM masques_ops.payment_links
 COMMENT 'The rows of masques_ops.payment_links, as the inventory counts them.';
