@@ -22,4 +22,5 @@ def write_signals(warehouse: Warehouse) -> int:
     warehouse.command(sql("reputation/write_keys"))
     before = int(warehouse.scalar(_TOTAL))
     warehouse.command(sql("reputation/write_signals"))
+    warehouse.command(sql("reputation/write_signal_keys"))
     return int(warehouse.scalar(_TOTAL)) - before
