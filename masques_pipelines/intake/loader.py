@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from masques_pipelines import quarantine
 from masques_pipelines.errors import PermanentError
+from masques_pipelines.intake.grown import close_half_lines
 from masques_pipelines.intake.tables import IntakeTable
 from masques_pipelines.landing.chunks import Chunk, FileProblemError, chunk_rows
 from masques_pipelines.landing.fields import Fields
@@ -169,6 +170,7 @@ class Loader:
                 self._quarantine_conflicts(batch)
             if any(source.result.attempts > 1 for source, _chunk in batch.chunks):
                 self._close_lines(batch)
+            self._close_half_lines(batch)
             self._count(batch, staged, rows_there)
             _empty(self._warehouse, batch.names["staged"])
         self._close_files(batch)
@@ -268,6 +270,15 @@ class Loader:
         quarantine.close_selected(
             self._warehouse, self._table.name, sql("intake/good_lines"), batch.names
         )
+
+    def _close_half_lines(self, batch: _Batch) -> None:
+        """Closes entries of earlier versions of a file that has grown."""
+        grown: dict[str, tuple[FileResult, list[Chunk]]] = {}
+        for source, chunk in batch.chunks:
+            if source.result.source != source.result.path:
+                grown.setdefault(source.result.source, (source.result, []))[1].append(chunk)
+        for result, chunks in grown.values():
+            close_half_lines(self._warehouse, result, chunks, batch.names)
 
     def _close_files(self, batch: _Batch) -> None:
         """Puts files that could not be read to their end into quarantine.

@@ -75,7 +75,7 @@ def reload_file(
     )
 
 
-def _reload(
+def _reload(  # noqa: PLR0913 - what is loaded, where, and as whose
     warehouse: Warehouse,
     landing: Landing,
     table: IntakeTable,
