@@ -93,3 +93,13 @@ CREATE TABLE IF NOT EXISTS masques_ops.intake_candidates
 )
 ENGINE = Memory
 COMMENT 'Keys of the batch that were loaded before, or were about to be. Kept in memory while a batch is loaded.';
+
+-- When a folder of the landing zone was looked through last, with the folders of older days.
+CREATE TABLE IF NOT EXISTS masques_ops.intake_listings
+(
+    folder LowCardinality(String) COMMENT 'folder of the landing zone: the table',
+    listed_at DateTime64(6, 'UTC') COMMENT 'when all of it was listed, and all that was due was read; the latest row wins'
+)
+ENGINE = /*cluster:Replicated*/ReplacingMergeTree(listed_at)
+ORDER BY folder
+COMMENT 'When each folder of the landing zone was last listed as a whole, with folders of older days. Read it with FINAL.';
