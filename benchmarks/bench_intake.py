@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from intake_scales import RECENT_DAYS, SCALES, measure_scale
+from intake_scales import RECENT_DAYS, SCALES, measure_scale, prepare_scale
 
 from masques_pipelines.intake.run import load_table
 from masques_pipelines.intake.tables import TABLES
@@ -120,6 +120,7 @@ def print_scale(name: str, sizes: list[int]) -> None:
     first = 0.0
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
+            _in_a_process(Path(folder), name, "--size", str(size), "--prepare")
             found = _in_a_process(Path(folder), name, "--size", str(size))
         first = first or float(found["cpu"])
         print(
@@ -172,10 +173,14 @@ def main() -> int:
     parser.add_argument("--scale", choices=SCALES)
     parser.add_argument("--sizes", default="0,1000000")
     parser.add_argument("--size", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--prepare", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.size is not None:
         folder, name = options.measure
-        print(json.dumps(measure_scale(name, options.size, _scale_settings(Path(folder), name))))
+        settings = _scale_settings(Path(folder), name)
+        if options.prepare:
+            prepare_scale(name, options.size, settings)
+        print(json.dumps({} if options.prepare else measure_scale(settings)))
         return 0
     if options.scale:
         print_scale(options.scale, [int(size) for size in options.sizes.split(",")])

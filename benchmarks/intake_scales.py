@@ -51,7 +51,8 @@ INSERT INTO masques_ops.quarantine (table_name, source, line_no, reason, raw, fi
 SELECT 'api_requests', concat('api_requests/', toString(intDiv(number, 100000)), '.ndjson'),
     number % 100000 + 1, 'bad_decimal:price_usd', repeat(hex(number), 30), now64(3), 1, 'open',
     now64(6)
-FROM numbers({rows:UInt64})"""
+FROM numbers({first:UInt64}, {rows:UInt64})"""
+_STEP_ROWS = 100_000
 _LOGGED = """
 INSERT INTO masques_ops.intake_files (folder, path, version, source, state, bytes, sha256, attempts,
     rows_read, loaded, recorded_at)
@@ -60,15 +61,20 @@ SELECT 'api_requests', path, version, path, 'loaded', bytes, hex(SHA256(path)), 
 FROM input('path String, version String, bytes UInt64')"""
 
 
-def measure_scale(name: str, size: int, settings: Settings) -> dict[str, float]:
-    """Returns seconds, CPU seconds, and the peak of memory in bytes, of one load."""
+def prepare_scale(name: str, size: int, settings: Settings) -> None:
+    """Makes what is there already, and lets the first run of the day look through it."""
     landing = Path(settings.landing_url)
     (landing / "api_requests").mkdir(parents=True, exist_ok=True)
     with open_warehouse(settings, origin=Origin(job="bench")) as warehouse:
         migrate(warehouse)
         _PREPARE[name](warehouse, landing, size)
-        _load(warehouse, settings)  # the first run of a day, which looks into all folders
+        _load(warehouse, settings)
         _DELIVER[name](warehouse, landing, size)
+
+
+def measure_scale(settings: Settings) -> dict[str, float]:
+    """Returns seconds, CPU seconds, and the peak of memory in bytes, of one load."""
+    with open_warehouse(settings, origin=Origin(job="bench")) as warehouse:
         found = _load(warehouse, settings)
     return {**found, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
 
@@ -102,7 +108,9 @@ def _table_rows(warehouse: Warehouse, _landing: Path, size: int) -> None:
 
 
 def _quarantined(warehouse: Warehouse, landing: Path, size: int) -> None:
-    warehouse.command(_QUARANTINE, {"rows": size})
+    for first in range(0, size, _STEP_ROWS):
+        rows = min(_STEP_ROWS, size - first)
+        warehouse.command(_QUARANTINE, {"first": first, "rows": rows})
     _file(warehouse, landing / "api_requests/first.ndjson", 1)
 
 

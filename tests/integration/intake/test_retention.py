@@ -12,9 +12,12 @@ TODAY = datetime.now(UTC).date()
 OLD, NEW = f"api_requests/{TODAY - timedelta(days=9)}", f"api_requests/{TODAY}"
 
 
-def load(warehouse: Warehouse, zone: Zone, **limits: int) -> dict[str, int]:
+def load(warehouse: Warehouse, zone: Zone, files_max: int = 9) -> dict[str, int]:
     table = TABLES["api_requests"]
-    return counts(load_table(warehouse, zone.landing, table, settle_s=-1, recent_days=3, **limits))
+    done = load_table(
+        warehouse, zone.landing, table, settle_s=-1, recent_days=3, files_max=files_max
+    )
+    return counts(done)
 
 
 def test_folders_of_older_days_are_looked_into_by_the_first_run_of_a_day(
