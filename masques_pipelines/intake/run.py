@@ -15,6 +15,8 @@ from masques_pipelines.intake.channels import ONE_CHANNEL, Channels, record_chan
 from masques_pipelines.intake.loader import Loader, Source
 from masques_pipelines.intake.retention import forget_old
 from masques_pipelines.intake.tables import IntakeTable
+from masques_pipelines.inventory.tables import BY_ASSET
+from masques_pipelines.inventory.writes import counted
 from masques_pipelines.landing.chunks import FileProblemError
 from masques_pipelines.landing.dates import days_ago
 from masques_pipelines.landing.fields import Fields
@@ -168,7 +170,10 @@ def load_files(  # noqa: PLR0913 - what is loaded, where, and under which lease
     result = IntakeResult(table)
     if not files:
         return result
-    with warehouse.second_connection() as helper:
+    with (
+        counted(warehouse, BY_ASSET[table.name]),
+        warehouse.second_connection() as helper,
+    ):
         loader = Loader(warehouse, table, helper=helper, before_batch=lease.hold)
         for group in log.begun(files):
             with log.reading(group) as left:
