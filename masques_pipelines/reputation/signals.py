@@ -24,14 +24,8 @@ def write_signals(warehouse: Warehouse) -> int:
     refund, double_pay_suspect, key_rotated.
     """
     warehouse.command(sql("reputation/write_keys"))
-<<<<<<< HEAD
-    before = int(warehouse.scalar(_TOTAL))
-    warehouse.command(sql("reputation/write_signals"))
-    warehouse.command(sql("reputation/write_signal_keys"))
-    return int(warehouse.scalar(_TOTAL)) - before
-=======
     with writer_lease(warehouse, LEASE), counted(warehouse, EVENTS, PIPELINE):
         before = int(warehouse.scalar(_TOTAL))
         warehouse.command(sql("reputation/write_signals"))
+        warehouse.command(sql("reputation/write_signal_keys"))
         return int(warehouse.scalar(_TOTAL)) - before
->>>>>>> main
