@@ -14,6 +14,8 @@ from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 
 KEPT_DAYS: Final = 365
+# Paths of one statement: a server takes parameters of limited length.
+_PATHS: Final = 500
 
 
 def forget_old(warehouse: Warehouse, table_name: str, listed: Listing) -> None:
@@ -30,5 +32,6 @@ def forget_old(warehouse: Warehouse, table_name: str, listed: Listing) -> None:
         warehouse.command(sql("intake/delete_quarantine"), asked)
     there = {file.path for file in listed.files} | {entry.path for entry in listed.passed_over}
     gone = [path for (path,) in warehouse.rows(sql("intake/old_files"), asked) if path not in there]
-    if gone:
-        warehouse.command(sql("intake/delete_files"), {**asked, "paths": gone})
+    for start in range(0, len(gone), _PATHS):
+        paths = {"paths": gone[start : start + _PATHS]}
+        warehouse.command(sql("intake/delete_files"), {**asked, **paths})

@@ -58,7 +58,7 @@ SELECT count()
 FROM masques_ops.intake_listings
 WHERE folder = {folder:String} AND listed_at >= toDateTime64({day:String}, 6, 'UTC')"""
 # More files than this are compared with the whole log.
-_FILES_MAX: Final = 10_000
+_FILES_MAX: Final = 2_000
 
 
 @dataclass
