@@ -29,7 +29,8 @@ def verify(*, full: bool, kept_digest: str | None, renew: bool) -> None:
     with opened_warehouse(command_settings(), "verify", writes=True) as warehouse:
         if renew:
             renew_checkpoints(warehouse)
-        results = prove_all(warehouse, from_beginning=full or renew, kept_digest=kept_digest)
+        kept = {kept_digest: 0} if kept_digest else None
+        results = prove_all(warehouse, from_beginning=full or renew, kept=kept)
     for proof, result in results.items():
         _show(proof, result)
     if not all_hold(results):

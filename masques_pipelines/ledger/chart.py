@@ -8,19 +8,26 @@ import importlib.resources
 import time
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from masques_pipelines.errors import PermanentError
 from masques_pipelines.money import SCALE_MAX
 from masques_pipelines.warehouse.client import Warehouse
 
 _IN_FORCE: Final = (
-    "SELECT DISTINCT kind, code, name, scale FROM masques_ops.chart_entries "
+    "SELECT DISTINCT kind, code, name, scale, version FROM masques_ops.chart_entries "
     "WHERE version = (SELECT max(version) FROM masques_ops.chart_entries)"
 )
+
+_PLACEHOLDERS: Final = {
+    "ledger": "ledger",
+    "account code": "code",
+    "transfer code": "code",
+    "resource type": "type",
+}
 
 Ledger = Annotated[int, Field(ge=1, le=2**32 - 1, strict=True)]
 Code = Annotated[int, Field(ge=1, le=2**16 - 1, strict=True)]
@@ -63,18 +70,6 @@ class Chart(BaseModel):
     transfer_codes: dict[Code, Name]
     resource_types: dict[ResourceType, Name]
 
-    @model_validator(mode="after")
-    def _resource_types_have_names_of_their_own(self) -> Self:
-        """Refuses one name for two resource types: rows keep the name, not the number.
-
-        The seals put the ledger's bytes together again from the rows.
-        """
-        names = list(self.resource_types.values())
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two resource types are named {name}")
-        return self
-
     def entries(self) -> set[tuple[str, int, str, int]]:
         """Returns the chart as rows of masques_ops.chart_entries: (kind, code, name, scale)."""
         ledgers = {("ledger", n, entry.asset, entry.scale) for n, entry in self.ledgers.items()}
@@ -86,8 +81,10 @@ class Chart(BaseModel):
         named = {(kind, code, name, 0) for kind, names in codes for code, name in names.items()}
         return ledgers | named
 
-    def parameters(self) -> dict[str, list[Any]]:
+    def parameters(self, version: int) -> dict[str, Any]:
         """Returns the chart as the arrays of write_transactions.sql, each with the codes' names.
+
+        The version is the one that load_chart gave it.
 
         Number 0, which the ledger refuses for ledgers and codes, stands for itself: the engine
         takes no empty array there.
@@ -100,16 +97,22 @@ class Chart(BaseModel):
             "transaction_types": ["code_0", *self.transfer_codes.values()],
             "resource_codes": [0, *self.resource_types],
             "resource_types": ["type_0", *self.resource_types.values()],
+            "chart_version": version,
         }
 
-    def account_parameters(self) -> dict[str, list[Any]]:
+    def account_parameters(self) -> dict[str, Any]:
         """Returns the chart as the arrays of write_accounts.sql; number 0 as in parameters()."""
-        ledgers = {name: self.parameters()[name] for name in ("ledgers", "assets", "scales")}
+        ledgers = {name: self.parameters(0)[name] for name in ("ledgers", "assets", "scales")}
         return {
             **ledgers,
             "codes": [0, *self.account_codes],
             "account_types": ["code_0", *self.account_codes.values()],
         }
+
+
+def placeholder(kind: str, number: int) -> str:
+    """Returns what the rows call a number that the chart does not know, as the writers do."""
+    return f"{_PLACEHOLDERS[kind]}_{number}"
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -157,18 +160,32 @@ def read_chart(path: Path | None) -> Chart:
         ) from error
 
 
-def load_chart(warehouse: Warehouse, chart: Chart) -> bool:
-    """Makes the warehouse's chart this one; returns whether that changed anything.
+def load_chart(warehouse: Warehouse, chart: Chart) -> int:
+    """Makes the warehouse's chart this one; returns its version, which rows are written with.
+
+    Words may be renamed and reused: rows keep the numbers, and the version that gave their words.
 
     Raises:
         ChartError: A ledger that the warehouse knows is gone from the chart or has another asset or
             scale. Rows were written with the old one, so the money would not add up.
     """
     rows = warehouse.rows(_IN_FORCE)
-    loaded = {(str(kind), int(code), str(name), int(scale)) for kind, code, name, scale in rows}
+    loaded = {(str(kind), int(code), str(name), int(scale)) for kind, code, name, scale, _ in rows}
+    in_force = int(rows[0][-1]) if rows else 0
     wanted = chart.entries()
     if loaded == wanted:
-        return False
+        return in_force
+    _check_ledgers_stay(loaded, chart)
+    version = max(time.time_ns(), in_force + 1)  # a clock that was set back changes nothing
+    warehouse.insert_rows(
+        "masques_ops.chart_entries",
+        ["version", "kind", "code", "name", "scale"],
+        [[version, *entry] for entry in sorted(wanted)],
+    )
+    return version
+
+
+def _check_ledgers_stay(loaded: set[tuple[str, int, str, int]], chart: Chart) -> None:
     for _, ledger, asset, scale in sorted(entry for entry in loaded if entry[0] == "ledger"):
         now = chart.ledgers.get(ledger)
         if now is None or (now.asset, now.scale) != (asset, scale):
@@ -178,10 +195,3 @@ def load_chart(warehouse: Warehouse, chart: Chart) -> bool:
                 "rows are written with the old meaning; put the entry back, and give another "
                 "scale or asset another ledger number"
             )
-    version = time.time_ns()
-    warehouse.insert_rows(
-        "masques_ops.chart_entries",
-        ["version", "kind", "code", "name", "scale"],
-        [[version, *entry] for entry in sorted(wanted)],
-    )
-    return True

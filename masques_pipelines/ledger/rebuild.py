@@ -10,10 +10,10 @@ sent.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from masques_pipelines.errors import PermanentError
 from masques_pipelines.ledger.binding import bind_ledger
@@ -104,12 +104,12 @@ def rebuild_transactions(
         As sync_transactions.
     """
     with writer_lease(warehouse, LEASE) as lease:
-        load_chart(warehouse, chart)
+        words = chart.parameters(load_chart(warehouse, chart))
         bind_ledger(warehouse, source)
         span_ns = tuple(map(int, warehouse.row(sql("ledger/span_known"))))
         done: dict[Month, int] = {}
         for due in [month] if month else _months(warehouse, span_ns, ledger):
-            rows = _rebuild(warehouse, source, chart, lease, due, newest_ns=span_ns[1])
+            rows = _rebuild(warehouse, source, words, lease, due, newest_ns=span_ns[1])
             if rows:
                 done[due] = rows
                 logger.info("%s: %s rows swapped in", due, f"{rows:,}")
@@ -145,7 +145,7 @@ def _span_text(months: list[Month]) -> str:
 def _rebuild(  # noqa: PLR0913 - what rebuild_transactions was given, the lease and the month
     warehouse: Warehouse,
     source: LedgerSource,
-    chart: Chart,
+    words: Mapping[str, Any],
     lease: Lease,
     month: Month,
     *,
@@ -161,7 +161,7 @@ def _rebuild(  # noqa: PLR0913 - what rebuild_transactions was given, the lease 
     horizon_ns = retention_horizon_ns()
     read = expected = 0
     for events in _events(source, month.start_ns, end_ns):
-        insert_events(warehouse, lease, chart, events, table=REBUILT)
+        insert_events(warehouse, lease, words, events, table=REBUILT)
         read += len(events)
         expected += int((timestamps_ns(events) > horizon_ns).sum())
     sealed = int(warehouse.scalar(_SEALED_EVENTS, {"start_ns": month.start_ns, "end_ns": end_ns}))

@@ -9,9 +9,10 @@ The cursor's rules are in reader.py, the meaning of the bytes in write_transacti
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -146,7 +147,7 @@ def _sync(
     batch_events: int,
 ) -> TransactionsSync:
     started_s = time.monotonic()
-    load_chart(warehouse, chart)
+    words = chart.parameters(load_chart(warehouse, chart))
     bind_ledger(warehouse, source)
     sealer = Sealer(newest_seal(warehouse))
     # What was written and not sealed is read again; what is there already is dropped.
@@ -162,7 +163,7 @@ def _sync(
     for batch, seals in read_ahead(
         sealer.sealed(reader.batches(batch_events)), items_max=BATCHES_AHEAD
     ):
-        insert_events(warehouse, lease, chart, batch.events)
+        insert_events(warehouse, lease, words, batch.events)
         unwritten += seals
         if batch.is_last or len(unwritten) >= SEALS_AT_ONCE:
             write_seals(warehouse, unwritten)
@@ -193,12 +194,20 @@ def _sync(
 def insert_events(
     warehouse: Warehouse,
     lease: Lease,
-    chart: Chart,
+    words: Mapping[str, Any],
     events: Records,
     *,
     table: str = "masques.transactions",
 ) -> None:
-    """Writes events (EVENT_DTYPE, by the chart that is loaded) into a table, a part a month."""
+    """Writes events (EVENT_DTYPE) into a table, a part a month.
+
+    Args:
+        warehouse: The target.
+        lease: Held by the caller.
+        words: The parameters of the chart that is loaded.
+        events: In any order of months.
+        table: Of the form of masques.transactions.
+    """
     database, _, name = table.partition(".")
     for piece in by_month(events):
         times = timestamps_ns(piece)
@@ -211,7 +220,7 @@ def insert_events(
                 "table": name,
                 "from_ns": int(times.min()),
                 "to_ns": int(times.max()),
-                **chart.parameters(),
+                **words,
             },
             **INSERT_SETTINGS,
             **lease.insert_settings,

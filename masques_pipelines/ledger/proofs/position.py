@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from masques_pipelines.ledger.proofs.sealed import Anchor
 from masques_pipelines.ledger.transactions import retention_horizon_ns
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
@@ -38,6 +39,7 @@ class Position:
         accounts: Accounts known.
         checkpoint_ns: The newest checkpoint, whether or not proofs start from it.
         removed_ns: Events up to here may have been removed for their age.
+        anchor: Up to where the newest checkpoint found the chain of seals proved.
         newest_sync: None when nothing was synced yet.
     """
 
@@ -49,6 +51,7 @@ class Position:
     accounts: int
     checkpoint_ns: int
     removed_ns: int
+    anchor: Anchor
     newest_sync: NewestSync | None
 
     @property
@@ -94,6 +97,11 @@ def read_position(warehouse: Warehouse, *, from_beginning: bool = False) -> Posi
         accounts=int(found["accounts"]),
         checkpoint_ns=checkpoint_ns,
         removed_ns=int(found["removed_ns"]),
+        anchor=Anchor(
+            sequence=int(found["sealed_sequence"]),
+            digest=str(found["sealed_digest"]),
+            events={int(month): int(events) for month, events in found["sealed_events"].items()},
+        ),
         newest_sync=_newest_sync(found) if found["syncs"] else None,
     )
 

@@ -1,10 +1,12 @@
 """The scope of one pass over the proofs: position, scales of the chart and options, read once."""
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from masques_pipelines.ledger.proofs.position import Position, read_position
+from masques_pipelines.ledger.proofs.sealed import Anchor
 from masques_pipelines.money import amount_text, whole_units
 from masques_pipelines.warehouse.client import Warehouse
 
@@ -20,13 +22,16 @@ class Scope:
         position: From where to where the proofs go.
         recompute_after_ns: The rows of sealed batches that end after this are recomputed; 0 for
             all of them.
-        kept_digest: A seal's digest that was kept elsewhere and must be in the chain.
+        anchor: Up to where the chain of seals is taken as proved.
+        kept: Digests of seals that were kept elsewhere and must be in the chain, each with its
+            sequence number; 0 when that is not known.
     """
 
     warehouse: Warehouse
     position: Position
     recompute_after_ns: int = 0
-    kept_digest: str | None = None
+    anchor: Anchor = field(default_factory=Anchor)
+    kept: dict[str, int] = field(default_factory=dict)
 
     @functools.cached_property
     def _ledgers(self) -> dict[int, tuple[str, int]]:
@@ -40,17 +45,23 @@ class Scope:
 
 
 def read_scope(
-    warehouse: Warehouse, *, from_beginning: bool = False, kept_digest: str | None = None
+    warehouse: Warehouse, *, from_beginning: bool = False, kept: Mapping[str, int] | None = None
 ) -> Scope:
     """Reads the position of a pass that recomputes every sealed batch."""
     return Scope(
         warehouse,
         read_position(warehouse, from_beginning=from_beginning),
-        kept_digest=kept_digest,
+        kept=dict(kept or {}),
     )
 
 
-def read_scope_of_news(warehouse: Warehouse) -> Scope:
+def read_scope_of_news(warehouse: Warehouse, *, kept: Mapping[str, int] | None = None) -> Scope:
     """Reads the position of a pass over what is new since the newest checkpoint."""
     position = read_position(warehouse)
-    return Scope(warehouse, position, recompute_after_ns=position.base_ns)
+    return Scope(
+        warehouse,
+        position,
+        recompute_after_ns=position.base_ns,
+        anchor=position.anchor,
+        kept=dict(kept or {}),
+    )

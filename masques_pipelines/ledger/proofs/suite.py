@@ -39,7 +39,7 @@ Results = Mapping[Proof, ProofResult]
 
 
 def prove_all(
-    warehouse: Warehouse, *, from_beginning: bool = False, kept_digest: str | None = None
+    warehouse: Warehouse, *, from_beginning: bool = False, kept: Mapping[str, int] | None = None
 ) -> Results:
     """Makes every proof over the tables alone, recomputing every batch that was ever sealed.
 
@@ -47,9 +47,10 @@ def prove_all(
         warehouse: Where the copy is.
         from_beginning: Add up all events there are, not those since the newest checkpoint, and
             compare the checkpoint and the account history with them.
-        kept_digest: A seal's digest that was kept elsewhere and must be in the chain.
+        kept: Digests of seals that were kept elsewhere and must be in the chain, each with its
+            sequence number; 0 when that is not known.
     """
-    scope = read_scope(warehouse, from_beginning=from_beginning, kept_digest=kept_digest)
+    scope = read_scope(warehouse, from_beginning=from_beginning, kept=kept)
     return _concluded(
         scope,
         {proof: proof.prove(scope) for proof in PROOFS if from_beginning or not proof.only_full},
@@ -81,7 +82,8 @@ def all_hold(results: Results) -> bool:
 def _concluded(scope: Scope, results: Results) -> Results:
     """Records the results. What lies before a checkpoint is not looked at again: all must hold."""
     if all_hold(results):
-        advance_checkpoint(scope.warehouse, scope.position)
+        proved_sequence = int(results[INTEGRITY].numbers["seals"])
+        advance_checkpoint(scope.warehouse, scope.position, proved_sequence=proved_sequence)
     recorded_at = datetime.now(UTC)
     scope.warehouse.insert_rows(
         "masques_ops.proofs",

@@ -73,7 +73,7 @@ def failing(warehouse: Warehouse, **options: Any) -> set[str]:
 
 
 def integrity(warehouse: Warehouse, *, kept_digest: str | None = None) -> ProofResult:
-    return prove_integrity(read_scope(warehouse, kept_digest=kept_digest))
+    return prove_integrity(read_scope(warehouse, kept={kept_digest: 0} if kept_digest else None))
 
 
 def edit(warehouse: Warehouse, statement: str) -> None:
@@ -481,7 +481,7 @@ def test_a_pass_without_news_reads_position_and_chart_once(
     monkeypatch.setattr(Warehouse, "_call", counted)
     prove_after_sync(synced, ledger, chart)
 
-    assert len(sent) == 13, "\n".join(sent)
+    assert len(sent) == 15, "\n".join(sent)
     assert sum("masques_ops.account_readings" in sql for sql in sent) == 3  # two proofs, position
     assert sum("masques_ops.chart_ledgers" in sql for sql in sent) == 2  # scales, chart's findings
 
