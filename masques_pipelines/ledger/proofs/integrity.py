@@ -43,6 +43,15 @@ _TAMPERED: Final = "a seal was edited, removed or added"
 
 def prove_integrity(scope: Scope) -> ProofResult:
     """Recomputes the chain: its links from the anchor on, and the rows that the scope asks for."""
+    findings, numbers = find_changes(scope)
+    if findings:
+        shown = tuple(findings[:_FINDINGS_MAX])
+        return ProofResult("fails", f"{len(findings)} findings", shown, numbers)
+    return ProofResult("holds", _summary(scope, numbers), numbers=numbers)
+
+
+def find_changes(scope: Scope) -> tuple[list[str], dict[str, int | float | str]]:
+    """Returns one line for each batch, seal or row that was changed, and what was looked at."""
     warehouse, removed_ns = scope.warehouse, scope.position.removed_ns
     links = _Links(scope.anchor)
     findings = _lost_digests(warehouse, scope.kept)
@@ -58,17 +67,13 @@ def prove_integrity(scope: Scope) -> ProofResult:
     findings += links.missing_anchor()
     findings += _outside(warehouse, newest.to_ns)
     waiting = _changed_after(warehouse, newest.to_ns, findings)
-    numbers: dict[str, int | float | str] = {
+    return findings, {
         "seals": newest.sequence,
         "seals_recomputed": recomputed,
         "seals_not_recomputed": passed_over,
         "rows_not_sealed": waiting,
         "seal": newest.digest,
     }
-    if findings:
-        shown = tuple(findings[:_FINDINGS_MAX])
-        return ProofResult("fails", f"{len(findings)} findings", shown, numbers)
-    return ProofResult("holds", _summary(scope, numbers), numbers=numbers)
 
 
 INTEGRITY: Final = Proof(
@@ -187,7 +192,9 @@ def _changed_after(warehouse: Warehouse, sealed_to_ns: int, findings: list[str])
         sql("ledger/proofs/seal_digests"),
         {"ends": [TIMESTAMP_MAX], "from_ns": sealed_to_ns, "to_ns": TIMESTAMP_MAX},
     )
-    findings += [f"after ledger time {sealed_to_ns}: {_odd(row)}" for row in rows if row["odd_rows"]]
+    findings += [
+        f"after ledger time {sealed_to_ns}: {_odd(row)}" for row in rows if row["odd_rows"]
+    ]
     return sum(int(row["events"]) for row in rows)
 
 
