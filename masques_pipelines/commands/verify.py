@@ -38,7 +38,8 @@ def verify(*, full: bool, kept_digest: str | None, renew: bool) -> None:
 
 
 def _show(proof: Proof, result: ProofResult) -> None:
-    word = "warning" if proof.is_warning and not result.holds else _WORDS[result.outcome]
+    is_warning = proof.is_warning and result.outcome == "fails"
+    word = "warning" if is_warning else _WORDS[result.outcome]
     click.echo(f"{word:<8} {proof.name}: {result.summary}")
     if result.outcome == "fails":
         click.echo(f"           to be proved: {proof.statement}")

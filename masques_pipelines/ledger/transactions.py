@@ -55,6 +55,10 @@ class SyncIncompleteError(PermanentError):
     """The table does not hold what was read: something else writes to it or removed rows."""
 
 
+class RebuildError(PermanentError):
+    """Rows cannot be written from the ledger again; they are as they were."""
+
+
 @dataclass(frozen=True)
 class EventTimes:
     """A set of event times in three numbers, as sql/ledger/events_after.sql gives them.
@@ -90,8 +94,10 @@ class TransactionsSync:
         pages: Replies of the ledger.
         watermark_ns: Ledger time up to which the table is complete, nanoseconds since 1970.
         newest_event_ns: Ledger time of the newest event, 0 when there is none.
-        lag_s: Seconds from watermark_ns to now, by this machine's clock.
+        lag_s: Seconds from watermark_ns to now, by this machine's clock; below 0 when the ledger's
+            clock is ahead of it.
         seal: Digest that covers all up to the newest transfer; "" when nothing is sealed.
+        seal_sequence: Number of the seal with that digest; 0 when nothing is sealed.
         duration_s: How long it took.
     """
 
@@ -102,6 +108,7 @@ class TransactionsSync:
     watermark_ns: int
     newest_event_ns: int
     seal: str
+    seal_sequence: int
     lag_s: float
     duration_s: float
 
@@ -183,8 +190,9 @@ def _sync(
         pages=pages,
         watermark_ns=watermark_ns,
         newest_event_ns=newest_event_ns,
-        lag_s=max(0.0, time.time() - watermark_ns / 1e9),
+        lag_s=time.time() - watermark_ns / 1e9,
         seal=sealer.digest,
+        seal_sequence=sealer.sequence,
         duration_s=time.monotonic() - started_s,
     )
     _record(warehouse, source, done)

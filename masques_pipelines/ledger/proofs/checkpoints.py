@@ -42,6 +42,10 @@ _EVENTS: Final = (
     "WHERE timestamp > fromUnixTimestamp64Nano({base_ns:Int64}, 'UTC') "
     "AND timestamp <= fromUnixTimestamp64Nano({until_ns:Int64}, 'UTC')"
 )
+_OPENINGS: Final = (
+    "SELECT checkpoint_ns FROM masques_ops.balance_checkpoints FINAL "
+    "WHERE state = 'proven' AND is_opening"
+)
 _UNRECORDED: Final = (
     "SELECT DISTINCT partition FROM system.parts "
     "WHERE database = 'masques_ops' AND table = {table:String} AND active "
@@ -77,7 +81,7 @@ def advance_checkpoint(
         checkpoint_ns = _due_ns(warehouse, position, events_per_checkpoint)
         if checkpoint_ns is None:
             return None
-        _drop_unfinished(warehouse)
+        drop_unfinished(warehouse)
         bounds = {"base_ns": position.checkpoint_ns, "checkpoint_ns": checkpoint_ns}
         for step in _STEPS:
             lease.hold()
@@ -91,11 +95,21 @@ def advance_checkpoint(
 def renew_checkpoints(warehouse: Warehouse) -> None:
     """Drops all checkpoints and the account history; the next proof writes them again from zero.
 
-    For when a checkpoint itself was damaged: `masques verify --full` finds that.
+    For when a checkpoint itself was damaged: `masques verify --full` finds that. Opening checkpoints
+    stay: the events that they stand for are gone.
     """
     with writer_lease(warehouse, LEASE):
+        openings = [int(ns) for (ns,) in warehouse.rows(_OPENINGS)]
         for table in ("balance_checkpoints", *_STEPS):
-            warehouse.command(f"TRUNCATE TABLE masques_ops.{table}")
+            if openings:
+                warehouse.command(
+                    f"ALTER TABLE masques_ops.{table} DELETE "
+                    "WHERE checkpoint_ns NOT IN {kept:Array(UInt64)}",
+                    {"kept": openings},
+                    mutations_sync=2,
+                )
+            else:
+                warehouse.command(f"TRUNCATE TABLE masques_ops.{table}")
 
 
 def _due_ns(warehouse: Warehouse, position: Position, events_per_checkpoint: int) -> int | None:
@@ -155,7 +169,7 @@ def record_checkpoint(
     )
 
 
-def _drop_unfinished(warehouse: Warehouse) -> None:
+def drop_unfinished(warehouse: Warehouse) -> None:
     """Drops what a killed run left: parts of a checkpoint that was never recorded."""
     for table in _TABLES:
         for (partition,) in warehouse.rows(_UNRECORDED, {"table": table}):

@@ -10,6 +10,12 @@ from masques_pipelines.ledger.proofs.sealed import Anchor
 from masques_pipelines.money import amount_text, whole_units
 from masques_pipelines.warehouse.client import Warehouse
 
+# Imports may have landed behind a reading of the accounts.
+_IMPORTS: Final = (
+    "SELECT countIf(bitAnd(flags, 256) != 0) FROM masques.transactions "
+    "WHERE timestamp > fromUnixTimestamp64Nano({base_ns:Int64}, 'UTC') "
+    "AND timestamp <= fromUnixTimestamp64Nano({until_ns:Int64}, 'UTC')"
+)
 _LEDGERS: Final = "SELECT ledger, asset, scale FROM masques_ops.chart_ledgers"
 
 
@@ -23,6 +29,8 @@ class Scope:
         recompute_after_ns: The rows of sealed batches that end after this are recomputed; 0 for
             all of them.
         anchor: Up to where the chain of seals is taken as proved.
+        excuses_imports: Whether a difference may come from imports that landed behind a reading.
+        after_sync: Whether this follows a sync, and says what it had to put right.
         kept: Digests of seals that were kept elsewhere and must be in the chain, each with its
             sequence number; 0 when that is not known.
     """
@@ -31,12 +39,19 @@ class Scope:
     position: Position
     recompute_after_ns: int = 0
     anchor: Anchor = field(default_factory=Anchor)
+    excuses_imports: bool = True
+    after_sync: bool = False
     kept: dict[str, int] = field(default_factory=dict)
 
     @functools.cached_property
     def _ledgers(self) -> dict[int, tuple[str, int]]:
         rows = self.warehouse.rows(_LEDGERS)
         return {int(ledger): (str(asset), int(scale)) for ledger, asset, scale in rows}
+
+    def imports(self, until_ns: int) -> int:
+        """Returns how many events since the start of the pass were imported."""
+        bounds = {"base_ns": self.position.base_ns, "until_ns": until_ns}
+        return int(self.warehouse.scalar(_IMPORTS, bounds))
 
     def money(self, ledger: int, raw: int) -> str:
         """Returns a raw amount of a ledger in whole units, for instance "12.500000 USD"."""
@@ -55,7 +70,7 @@ def read_scope(
     )
 
 
-def read_scope_of_news(warehouse: Warehouse, *, kept: Mapping[str, int] | None = None) -> Scope:
+def read_scope_of_news(warehouse: Warehouse) -> Scope:
     """Reads the position of a pass over what is new since the newest checkpoint."""
     position = read_position(warehouse)
     return Scope(
@@ -63,5 +78,4 @@ def read_scope_of_news(warehouse: Warehouse, *, kept: Mapping[str, int] | None =
         position,
         recompute_after_ns=position.base_ns,
         anchor=position.anchor,
-        kept=dict(kept or {}),
     )

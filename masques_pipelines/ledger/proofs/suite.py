@@ -5,6 +5,7 @@ masques_ops.proofs follow from that.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -17,6 +18,7 @@ from masques_pipelines.ledger.proofs.freshness import FRESHNESS
 from masques_pipelines.ledger.proofs.history import ACCOUNT_HISTORY
 from masques_pipelines.ledger.proofs.holds import HOLDS, NO_OVERDUE_HOLDS
 from masques_pipelines.ledger.proofs.integrity import INTEGRITY
+from masques_pipelines.ledger.proofs.last_reading import LAST_READING
 from masques_pipelines.ledger.proofs.proof import Proof, ProofResult
 from masques_pipelines.ledger.proofs.scope import Scope, read_scope
 from masques_pipelines.ledger.proofs.trial_balance import TRIAL_BALANCE
@@ -25,6 +27,7 @@ from masques_pipelines.warehouse.client import Warehouse
 
 PROOFS: Final = (
     BALANCES,
+    LAST_READING,
     ACCOUNT_HISTORY,
     INTEGRITY,
     TRIAL_BALANCE,
@@ -53,25 +56,45 @@ def prove_all(
     scope = read_scope(warehouse, from_beginning=from_beginning, kept=kept)
     return _concluded(
         scope,
-        {proof: proof.prove(scope) for proof in PROOFS if from_beginning or not proof.only_full},
+        {proof: _proved(proof, scope) for proof in PROOFS if from_beginning or not proof.only_full},
     )
 
 
-def prove_after_sync(warehouse: Warehouse, source: LedgerSource, chart: Chart) -> Results:
+def prove_after_sync(
+    warehouse: Warehouse,
+    source: LedgerSource,
+    chart: Chart,
+    *,
+    kept: Mapping[str, int] | None = None,
+) -> Results:
     """Makes every proof on what is new since the newest checkpoint; reads again after imports.
+
+    Args:
+        warehouse: Where the copy is.
+        source: The ledger.
+        chart: What its numbers mean.
+        kept: As of prove_all.
 
     Raises:
         As sync_accounts and sync_transactions.
     """
     scope, balances = prove_balances_reading_again(warehouse, source, chart)
+    scope = replace(scope, kept=dict(kept or {}), after_sync=True)
     return _concluded(
         scope,
         {
-            proof: balances if proof is BALANCES else proof.prove(scope)
+            proof: balances if proof is BALANCES else _proved(proof, scope)
             for proof in PROOFS
             if not proof.only_full
         },
     )
+
+
+def _proved(proof: Proof, scope: Scope) -> ProofResult:
+    """Makes a proof; over nothing there is none, so that no empty warehouse passes for a copy."""
+    if scope.position.nothing:
+        return ProofResult("inconclusive", f"nothing to prove: {scope.position.nothing}")
+    return proof.prove(scope)
 
 
 def all_hold(results: Results) -> bool:

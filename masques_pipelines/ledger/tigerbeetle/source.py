@@ -14,7 +14,7 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -50,14 +50,16 @@ from masques_pipelines.ledger.tigerbeetle.address import (
     ADDRESSES_MAX,
     RESOLVE_TIMEOUT_S,
     Address,
-    connection_trial,
     resolve,
+    trials_text,
 )
 from masques_pipelines.ledger.tigerbeetle.session import VERSIONS_PAGE, Call, Session, load_library
 
 # Change events of each source that are compared with the public query_transfers: about a page,
 # and not only the first one, since a reader may ask for a single event first.
 EVENTS_COMPARED_MIN: Final = 1000
+# And as many values other than zero of each field: two fields of zeros may have changed places.
+VALUES_COMPARED_MIN: Final = 100
 
 # The first answer of a session takes about 0.6 s (registration); a view change a few seconds.
 OPEN_TIMEOUT_S: Final = 5.0
@@ -129,6 +131,7 @@ class TigerBeetleSource:
         self._closed = False
         self._session: Session | None = None
         self._events_to_compare = EVENTS_COMPARED_MIN
+        self._values_to_compare = dict.fromkeys(EVENT_DTYPE.names or (), VALUES_COMPARED_MIN)
         self._library = load_library()
         operations = self._library.bindings.Operation
         self._limits = {
@@ -236,11 +239,12 @@ class TigerBeetleSource:
         return self._page(operation, query_filter, limit=None, what=what)
 
     def _check_layout(self, events: Records, *, origin: str) -> None:
-        """Compares the first pages with query_transfers for the same times."""
-        if self._events_to_compare <= 0:
-            return
+        """Compares the first pages, and those with new fields, with query_transfers."""
         made = events[events["type"] != EVENT_TYPE_EXPIRED]
         if len(made) == 0:
+            return
+        has_new = bool(values_other_than_zero(made, self._values_to_compare))
+        if self._events_to_compare <= 0 and not has_new:
             return
         times = timestamps_ns(made)
         page = self._transfers_between(int(times[0]), int(times[-1]))
@@ -250,6 +254,10 @@ class TigerBeetleSource:
             made = made[times <= transfers["timestamp"][-1]]
         check_events_are_transfers(made, transfers, origin=origin)
         self._events_to_compare -= len(made)
+        for name, count in values_other_than_zero(made, self._values_to_compare).items():
+            self._values_to_compare[name] -= count
+            if self._values_to_compare[name] <= 0:
+                del self._values_to_compare[name]
 
     def _page(
         self,
@@ -316,12 +324,10 @@ class TigerBeetleSource:
                         f"{self.description}: the session was evicted again and again: more than "
                         "64 clients share the cluster; end some of them and try again"
                     )
-        trials = ", ".join(f"{address} {connection_trial(address)}" for address in self._addresses)
         raise LedgerUnavailableError(
             f"no TigerBeetle of cluster {self._cluster_id} at "
-            f"{','.join(map(str, self._addresses))} answered {what} within {timeout_s:g} s: it is "
-            f"unreachable, or the cluster id is wrong ({trials}): "
-            "check the addresses, the cluster id, and that the server runs"
+            f"{','.join(map(str, self._addresses))} answered {what} within {timeout_s:g} s: "
+            f"{trials_text(self._addresses)}"
         )
 
     @contextlib.contextmanager
@@ -391,6 +397,18 @@ class TigerBeetleSource:
             f"{statuses(status).name}: it is of a release that this project does not know; "
             f"see {VERSIONS_PAGE}"
         )
+
+
+def values_other_than_zero(events: Records, names: Collection[str]) -> dict[str, int]:
+    """Returns how many events have another value than zero, for those of the fields that have any."""
+    counts = {}
+    for name in names:
+        field = events[name]
+        filled = field["low"] | field["high"] if field.dtype.names else field
+        count = int(np.count_nonzero(filled))
+        if count:
+            counts[name] = count
+    return counts
 
 
 def _check_not_after(records: Records, *, timestamp_max: int, origin: str) -> None:

@@ -12,10 +12,14 @@ WITH
     ) AS newest_checkpoint,
     newest_checkpoint.1 AS newest_checkpoint_ns,
     (
+        SELECT max(to_ns)
+        FROM (SELECT to_ns FROM masques_ops.ledger_seals ORDER BY sequence DESC LIMIT 1)
+    ) AS newest_sealed_ns,
+    (
         -- The oldest checkpoint from which every later event is still there.
         SELECT min(checkpoint_ns)
         FROM masques_ops.balance_checkpoints FINAL
-        WHERE state = 'proven' AND checkpoint_ns >= {horizon_ns:UInt64}
+        WHERE state = 'proven' AND checkpoint_ns >= least({horizon_ns:UInt64}, newest_sealed_ns)
     ) AS retained_ns,
     (
         SELECT (
@@ -50,6 +54,9 @@ SELECT
     readings.first_ns AS first_reading_ns,
     readings.last_ns AS last_reading_ns,
     readings.accounts AS accounts,
+    newest_sealed_ns AS sealed_to_ns,
+    (SELECT count() FROM masques_ops.ledger_seals) AS seals,
+    (SELECT count() FROM masques_ops.account_reads) AS readings,
     synced.1 AS syncs,
     synced.2 AS watermark_ns,
     synced.2 AS sync_watermark_ns,

@@ -50,8 +50,6 @@ def test_the_packaged_chart_names_what_the_captures_use() -> None:
         ("100: treasury", "65536: treasury", "account_codes.65536: Input should be less than"),
         ("1: masque", "256: masque", "resource_types.256: Input should be less than"),
         ("1: masque", "0: masque", "resource_types.0: Input should be greater than"),
-        # Rows keep the name alone, and the seals need the number back.
-        ("{1: masque}", "{1: masque, 2: masque}", "the file: Value error, two resource types are"),
         ("ledgers:", "ledger:", "ledgers: Field required"),
         ("{1: deposit}", "{1: deposit", "line 6: "),  # not closed
         ("  1: {asset: USD, scale: 6}", "  {}", "ledgers: Dictionary should have at least 1 item"),
