@@ -145,7 +145,7 @@ def _changed_pages(warehouse: Warehouse) -> set[int]:
 def _read_all(
     warehouse: Warehouse, source: LedgerSource, chart: Chart, *, table: str
 ) -> tuple[list[_PageRead], int]:
-    """Writes all accounts into a table; returns the pages, and the ledger time of the last reply."""
+    """Writes all accounts into a table; returns the pages, and the time of the last reply."""
     reads: list[_PageRead] = []
     created_ns = 0
     while True:

@@ -119,7 +119,7 @@ def rebuild_transactions(
     *,
     ledger: int | None = None,
     month: Month | None = None,
-) -> dict[Month, int]:
+) -> dict[Month, MonthRebuilt]:
     """Writes rows from the ledger again and swaps them in, month by month.
 
     Args:

@@ -134,7 +134,7 @@ KINDS: dict[str, dict[str, Edit]] = {
         "wrapped below": _shifted(-(2**128)),
         "less than a unit": lambda _dice, value, _row: _units_added(value, 1),
         "negative": lambda _dice, value, _row: "-" + value.lstrip("-"),
-        "tenfold": lambda _dice, value, row: _shifted(9)(_dice, value, row),
+        "nine units": _shifted(9),
         "zero": _constant("0.000000000000000000"),
         "minus a unit": lambda _dice, _value, row: _shifted(-1)(_dice, "0", row),
     },
@@ -199,7 +199,7 @@ class World:
         self.made: Counter[tuple[str, str]] = Counter()
 
     def round(self) -> tuple[int, list[str]]:
-        """Edits a row of each batch; returns how many edits, and what is wrong with the findings."""
+        """Edits a row of each batch; returns how many edits, and what is wrong in the findings."""
         edits = [(number, *self._edited(rows)) for number, rows in self._batches.items()]
         times = ", ".join(before["timestamp"] for _, before, _, _ in edits)
         self._put(f"toUnixTimestamp64Nano(timestamp) NOT IN ({times})", [e[2] for e in edits])

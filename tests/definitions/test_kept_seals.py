@@ -63,7 +63,9 @@ def test_digests_of_some_time_ago_are_asked_for_too(monkeypatch: pytest.MonkeyPa
         assert kept_seals(instance) == {}
         for number in range(3):
             instance.report_runless_asset_event(
-                dg.AssetMaterialization(key, metadata={"seal": f"d{number}", "seal_sequence": number})
+                dg.AssetMaterialization(
+                    key, metadata={"seal": f"d{number}", "seal_sequence": number}
+                )
             )
         assert kept_seals(instance) == {"d1": 1, "d2": 2}
         # Seen in a year, the newest are old; and one of before the number was kept has none.

@@ -95,8 +95,8 @@ def advance_checkpoint(
 def renew_checkpoints(warehouse: Warehouse) -> None:
     """Drops all checkpoints and the account history; the next proof writes them again from zero.
 
-    For when a checkpoint itself was damaged: `masques verify --full` finds that. Opening checkpoints
-    stay: the events that they stand for are gone.
+    For when a checkpoint itself was damaged: `masques verify --full` finds that. Opening
+    checkpoints stay: the events that they stand for are gone.
     """
     with writer_lease(warehouse, LEASE):
         openings = [int(ns) for (ns,) in warehouse.rows(_OPENINGS)]

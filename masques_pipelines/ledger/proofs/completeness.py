@@ -64,12 +64,12 @@ def _compare_months(scope: Scope, findings: list[str]) -> tuple[int, int]:
     }
     removed_month = _month_of(scope.position.removed_ns) if scope.position.removed_ns else 0
     months = [month for month in sorted({*sealed, *there}) if month > removed_month]
-    for month in months:
-        if sealed.get(month, 0) != there.get(month, 0):
-            findings.append(
-                f"month {month // 100}-{month % 100:02}: {sealed.get(month, 0):,} events were "
-                f"sent, {there.get(month, 0):,} are there"
-            )
+    findings += [
+        f"month {month // 100}-{month % 100:02}: {sealed.get(month, 0):,} events were sent, "
+        f"{there.get(month, 0):,} are there"
+        for month in months
+        if sealed.get(month, 0) != there.get(month, 0)
+    ]
     return len(months), sum(there.get(month, 0) for month in months)
 
 

@@ -31,7 +31,7 @@ _KEPT: Final = (
     "WHERE has({digests:Array(String)}, digest) "
     "AND (has({sequences:Array(UInt64)}, 0) OR sequence IN {sequences:Array(UInt64)})"
 )
-# A seal follows each batch, so only expiries come after the last one; and no event is of before 1970.
+# A seal follows each batch, so only expiries come after the last one. No event is of before 1970.
 _OUTSIDE: Final = (
     "SELECT transaction_id, toUnixTimestamp64Nano(timestamp) FROM masques.transactions "
     "WHERE (timestamp > fromUnixTimestamp64Nano({sealed_to_ns:Int64}, 'UTC') "
@@ -95,7 +95,7 @@ def _summary(scope: Scope, numbers: dict[str, int | float | str]) -> str:
         parts[0] += " (all since the newest checkpoint)"
     if numbers["seals_not_recomputed"]:
         parts.append(
-            f"{numbers['seals_not_recomputed']:,} not recomputed, since retention removes their rows"
+            f"{numbers['seals_not_recomputed']:,} not recomputed: retention removes their rows"
         )
     if numbers["rows_not_sealed"]:
         parts.append(f"{numbers['rows_not_sealed']:,} expiries wait for a seal")

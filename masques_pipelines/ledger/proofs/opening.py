@@ -30,8 +30,8 @@ from masques_pipelines.ledger.transactions import LEASE
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.lease import writer_lease
 
-# Rows of so long after the horizon are there too, so that the checkpoint serves `verify --full` until
-# the next ones do.
+# Rows of so long after the horizon are there too, so that the checkpoint serves `verify --full`
+# until the next ones do.
 _AFTER_HORIZON_NS: Final = 86_400 * 10**9
 _ROWS_AT_ONCE: Final = 50_000
 _BALANCES: Final = ("debits_pending", "debits_posted", "credits_pending", "credits_posted")
@@ -67,7 +67,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class _Account:
-    """An account's balances in the order of _BALANCES, as they are and as they were at the start."""
+    """An account's balances in the order of _BALANCES, now and at the start."""
 
     ledger: int
     balances: list[int] = field(default_factory=lambda: [0, 0, 0, 0])

@@ -1,4 +1,4 @@
-"""The chain of seals as the proofs read it: from where, page by page, and what retention may take."""
+"""The chain of seals as the proofs read it: from where, page by page, and what may be removed."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,8 @@ SEQUENCE_MAX: Final = 2**64 - 1
 # All forks of the chain; a seal that was sent twice is there once.
 _PAGE: Final = (
     f"SELECT {SEAL_COLUMNS} FROM masques_ops.ledger_seals FINAL "  # noqa: S608 - a constant
-    "WHERE sequence >= {sequence:UInt64} AND (sequence, digest) > ({sequence:UInt64}, {digest:String}) "
+    "WHERE sequence >= {sequence:UInt64} "
+    "AND (sequence, digest) > ({sequence:UInt64}, {digest:String}) "
     "ORDER BY sequence, digest LIMIT {seals:UInt32}"
 )
 

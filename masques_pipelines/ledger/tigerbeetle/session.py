@@ -32,7 +32,7 @@ VERSIONS_PAGE: Final = "docs/tigerbeetle-versions.md"
 # The client that pyproject.toml pins, and that the tests are run with.
 PINNED_RELEASE: Final = "0.17.9"
 # Names of the client's private bindings that this project uses.
-_BINDINGS: Final = (
+BINDINGS: Final = (
     "CClient",
     "CPacket",
     "ClientStatus",
@@ -44,7 +44,7 @@ _BINDINGS: Final = (
     "tb_client_init",
     "tb_client_submit",
 )
-_MEMBERS: Final = {
+MEMBERS: Final = {
     "Operation": ("GET_CHANGE_EVENTS", "LOOKUP_ACCOUNTS", "QUERY_ACCOUNTS", "QUERY_TRANSFERS"),
     "PacketStatus": (
         "OK",
@@ -140,10 +140,10 @@ def _loaded_library() -> Library:
 
 def check_client(bindings: Any, release: str) -> None:
     """Raises LedgerRefusedError when the client lacks what is used; warns of one not pinned."""
-    missing = [name for name in _BINDINGS if not hasattr(bindings, name)]
+    missing = [name for name in BINDINGS if not hasattr(bindings, name)]
     missing += [
         f"{owner}.{name}"
-        for owner, names in _MEMBERS.items()
+        for owner, names in MEMBERS.items()
         for name in names
         if hasattr(bindings, owner) and not hasattr(getattr(bindings, owner), name)
     ]

@@ -16,6 +16,7 @@ from tests.campaigns import ledger_edits
 from tests.support.campaign import rounds, seeded
 from tests.support.memory_ledger import MemoryLedger, account, event
 
+RUN = "run `masques ledger rebuild`"
 START_NS = 1_790_812_700_000_000_000
 WORDS = "SELECT DISTINCT resource_code, resource_type FROM masques.transactions ORDER BY ALL"
 
@@ -47,7 +48,7 @@ def changed(chart: Chart, **parts: dict[int, str]) -> Chart:
     return chart.model_copy(update=parts)
 
 
-CHANGES = {
+CHANGES: dict[str, dict[int, str | None]] = {
     "one renamed and its name given to another": {3: "api_v1", 7: "api"},
     "one retired and its name given to another": {3: None, 7: "api"},
     "two names swapped": {1: "mcp_tool", 2: "masque"},
@@ -62,7 +63,7 @@ def test_a_chart_renames_and_reuses_words_without_breaking_the_past(
     warehouse: Warehouse, change: str
 ) -> None:
     before = read_chart(None)
-    types = {**before.resource_types, **CHANGES[change]}
+    types: dict[int, str | None] = {**before.resource_types, **CHANGES[change]}
     after = changed(before, resource_types={n: name for n, name in types.items() if name})
     ledger = ledger_of_resources(1, 2, 3, 7)
     sync(warehouse, ledger, before)
@@ -86,16 +87,14 @@ def test_what_was_renamed_is_said_with_the_remedy(warehouse: Warehouse) -> None:
     sync(warehouse, ledger, before)
     after = changed(
         before,
-        transfer_codes={**before.transfer_codes, 3: "tool_call"},
+        transfer_codes={**before.transfer_codes, 3: "tool"},
         resource_types={**before.resource_types, 1: "mask"},
     )
     ledger.add(event(START_NS + 9))
     sync(warehouse, ledger, after)
     assert prove_all(warehouse)[CHART].findings == (
-        "transactions: 3 rows call transfer code 3 api_call, which the chart calls tool_call: "
-        "run `masques ledger rebuild`",
-        "transactions: 2 rows call resource type 1 masque, which the chart calls mask: "
-        "run `masques ledger rebuild`",
+        f"transactions: 3 rows call transfer code 3 api_call, which the chart calls tool: {RUN}",
+        f"transactions: 2 rows call resource type 1 masque, which the chart calls mask: {RUN}",
         "transactions: 1 rows with type_7, which is not in the chart: add it",
     )
     rebuild_transactions(warehouse, ledger, after)

@@ -1,4 +1,4 @@
-"""What could fool the proofs: lost history, edited books, wrong clocks, empty tables, old imports."""
+"""What could fool the proofs: lost history, edited books, wrong clocks, nothing, old imports."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,6 @@ import pytest
 from masques_pipelines.ledger.accounts import rebuild_accounts, sync_accounts
 from masques_pipelines.ledger.capture.source import CaptureSource
 from masques_pipelines.ledger.chart import Chart, read_chart
-from masques_pipelines.ledger.proofs import position
 from masques_pipelines.ledger.proofs.balances import BALANCES
 from masques_pipelines.ledger.proofs.checkpoints import renew_checkpoints
 from masques_pipelines.ledger.proofs.completeness import COMPLETENESS
@@ -22,7 +21,7 @@ from masques_pipelines.ledger.proofs.position import read_position
 from masques_pipelines.ledger.proofs.suite import all_hold, prove_after_sync, prove_all
 from masques_pipelines.ledger.rebuild import rebuild_transactions
 from masques_pipelines.ledger.records import ACCOUNT_DTYPE, CHANGE_EVENT_DTYPE, records_of
-from masques_pipelines.ledger.transactions import sync_transactions
+from masques_pipelines.ledger.transactions import retention_horizon_ns, sync_transactions
 from masques_pipelines.warehouse.client import Warehouse
 from tests.support.memory_ledger import MemoryLedger, account, event
 
@@ -225,7 +224,7 @@ def test_accounts_that_the_ledger_does_not_have_are_found_and_go(
     for where, shifted in PHANTOMS.items():
         proved.command(
             "INSERT INTO masques.accounts SELECT * REPLACE(generateUUIDv4() AS account_id, "
-            f"{shifted}) FROM masques.accounts WHERE {ONE_ACCOUNT}"
+            f"{shifted}) FROM (SELECT * FROM masques.accounts WHERE {ONE_ACCOUNT})"
         )
         sync(proved, ledger, chart)
         assert {"last_reading"} <= failing(prove_after_sync(proved, ledger, chart)), where
@@ -333,7 +332,7 @@ def with_balances(ledger: MemoryLedger) -> None:
         ledger.known_accounts[f"{side}_posted"]["low"][number] = posted
 
 
-@pytest.mark.parametrize("cut", [0, 40])
+@pytest.mark.parametrize("cut", [0, 10])
 def test_a_history_that_is_older_than_retention_is_provable(
     warehouse: Warehouse, chart: Chart, cut: int
 ) -> None:
@@ -377,4 +376,4 @@ def test_a_ledger_that_ended_before_retention_begins_is_read_once(
         assert all_hold(prove_after_sync(warehouse, ledger, chart))
     assert not read_position(warehouse).needs_opening
     assert all_hold(prove_all(warehouse, from_beginning=True))
-    assert position.retention_horizon_ns() > int(ledger.events["timestamp"][-1])
+    assert retention_horizon_ns() > int(ledger.events["timestamp"][-1])

@@ -170,8 +170,9 @@ def test_rows_of_a_month_of_which_the_ledger_has_nothing_are_dropped(warehouse: 
     whole = warehouse.frame(EVERYTHING)
     for days in (80, -400):  # between events, and before the first
         warehouse.command(
-            "INSERT INTO masques.transactions SELECT * REPLACE(timestamp + toIntervalDay({days:Int32}) "
-            "AS timestamp) FROM masques.transactions ORDER BY timestamp LIMIT 1",
+            "INSERT INTO masques.transactions SELECT * "
+            "REPLACE(timestamp + toIntervalDay({days:Int32}) AS timestamp) "
+            "FROM (SELECT * FROM masques.transactions ORDER BY timestamp LIMIT 1)",
             {"days": days},
         )
     assert "completeness" in failing(warehouse)

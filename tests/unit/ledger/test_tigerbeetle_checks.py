@@ -11,14 +11,13 @@ import pytest
 
 from masques_pipelines.ledger.records import (
     CHANGE_EVENT_DTYPE,
-    EVENT_DTYPE,
     TRANSFER_DTYPE,
     PageError,
     Records,
     events_of_transfers,
     records_of,
 )
-from masques_pipelines.ledger.source import LedgerRefusedError, LedgerUnavailableError, Page
+from masques_pipelines.ledger.source import LedgerRefusedError, LedgerUnavailableError
 from masques_pipelines.ledger.tigerbeetle import address, session
 from masques_pipelines.ledger.tigerbeetle.address import (
     ACCEPTS,
@@ -26,11 +25,13 @@ from masques_pipelines.ledger.tigerbeetle.address import (
     resolve,
     trials_text,
 )
+from masques_pipelines.ledger.tigerbeetle.layout import (
+    LayoutComparison,
+    check_events_are_transfers,
+)
 from masques_pipelines.ledger.tigerbeetle.source import (
-    VALUES_COMPARED_MIN,
     Bounds,
     TigerBeetleSource,
-    check_events_are_transfers,
 )
 from tests.support.captures import plain_bytes
 from tests.support.paths import ROOT
@@ -146,18 +147,18 @@ def test_a_cluster_without_quorum_is_told_from_a_wrong_cluster_id(
 
 def bindings(without: str = "") -> SimpleNamespace:
     """Returns what the client's private bindings have, but for one name."""
-    found = SimpleNamespace(**dict.fromkeys(session._BINDINGS))
-    for owner, names in session._MEMBERS.items():
+    found = SimpleNamespace(**dict.fromkeys(session.BINDINGS))
+    for owner, names in session.MEMBERS.items():
         kept = [name for name in names if f"{owner}.{name}" != without]
         setattr(found, owner, SimpleNamespace(**dict.fromkeys(kept)))
-    if without in session._BINDINGS:
+    if without in session.BINDINGS:
         delattr(found, without)
     return found
 
 
 NAMES = [
-    *session._BINDINGS,
-    *(f"{owner}.{name}" for owner, names in session._MEMBERS.items() for name in names),
+    *session.BINDINGS,
+    *(f"{owner}.{name}" for owner, names in session.MEMBERS.items() for name in names),
 ]
 
 
@@ -183,14 +184,12 @@ def test_every_name_of_the_bindings_that_is_used_is_guarded() -> None:
     folder = ROOT / "masques_pipelines" / "ledger" / "tigerbeetle"
     texts = [(folder / name).read_text() for name in ("session.py", "source.py")]
     used = {name for text in texts for name in re.findall(r"bindings\.([A-Za-z_]+)", text)}
-    assert used - {"OnCompletion"} <= set(session._BINDINGS)
-    assert set(re.findall(r"statuses\.([A-Z_]+)", texts[1])) <= set(
-        session._MEMBERS["PacketStatus"]
-    )
+    assert used - {"OnCompletion"} <= set(session.BINDINGS)
+    assert set(re.findall(r"statuses\.([A-Z_]+)", texts[1])) <= set(session.MEMBERS["PacketStatus"])
     assert set(re.findall(r"operations?\.([A-Z_]+)|Operation\.([A-Z_]+)", texts[1])) - {
         ("", "")
-    } <= {(n, "") for n in session._MEMBERS["Operation"]} | {
-        ("", n) for n in session._MEMBERS["Operation"]
+    } <= {(n, "") for n in session.MEMBERS["Operation"]} | {
+        ("", n) for n in session.MEMBERS["Operation"]
     }
 
 
@@ -293,21 +292,12 @@ class TestEventsAreTransfers:
 class TestFieldsThatWereZero:
     """A field is compared when its first values come, however late."""
 
-    def source(self, transfers: Records) -> TigerBeetleSource:
-        """Returns a source that was never opened and answers from arrays."""
-        made = object.__new__(TigerBeetleSource)
-        made._events_to_compare = 1000
-        made._values_to_compare = dict.fromkeys(EVENT_DTYPE.names or (), VALUES_COMPARED_MIN)
-        made._library = SimpleNamespace(bindings=SimpleNamespace(Operation=_Operation))  # type: ignore[assignment]
-        made._limits = {2: 8189}
-
-        def between(from_ns: int, to_ns: int) -> Page:
+    def comparison(self, transfers: Records) -> LayoutComparison:
+        def between(from_ns: int, to_ns: int) -> tuple[Records, bool]:
             times = transfers["timestamp"]
-            inside = transfers[(times >= from_ns) & (times <= to_ns)]
-            return Page(data=inside.tobytes(), ledger_time_ns=0)
+            return transfers[(times >= from_ns) & (times <= to_ns)], False
 
-        made._transfers_between = between  # type: ignore[method-assign]
-        return made
+        return LayoutComparison(between)
 
     SWAPS = (
         ("transfer_timeout", "transfer_user_data_32"),
@@ -332,20 +322,10 @@ class TestFieldsThatWereZero:
             events[field][:first] = np.zeros(1, events.dtype[field])
         for name in ("code", "flags"):
             events[f"transfer_{name}"][:first] = transfers[name][:first]
-        kinds = kept_kinds(transfers[:first])
-        events["type"][:first] = kinds
+        events["type"][:first] = events_of_transfers(transfers[:first])["type"]
         swapped = events.copy()
         swapped[swap[0]], swapped[swap[1]] = events[swap[1]], events[swap[0]]
-        source = self.source(transfers)
-        source._check_layout(swapped[:first], origin="page")  # nothing to see there
-        source._events_to_compare = 0
+        comparison = self.comparison(transfers)
+        comparison.check(swapped[:first], origin="page")  # nothing to see there
         with pytest.raises(PageError, match="the layout of change events in this release is unkn"):
-            source._check_layout(swapped[first:], origin="page")
-
-
-class _Operation:
-    QUERY_TRANSFERS = 2
-
-
-def kept_kinds(transfers: Records) -> Records:
-    return events_of_transfers(transfers)["type"]
+            comparison.check(swapped[first:], origin="page")
