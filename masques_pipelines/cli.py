@@ -4,6 +4,7 @@ Help costs little and each command only what it needs: its module is loaded when
 """
 
 import importlib
+import os
 import signal
 import sys
 from types import FrameType
@@ -20,12 +21,14 @@ EXIT_TERMINATED: Final = 143
 
 # Each is the function of its name in the module of its name; the text is its short help.
 OWN_COMMANDS: Final = {
+    "backup": "Write the whole warehouse to a new folder.",
     "demo": "Build the copy from packaged data and show it.",
     "intake": "Load files of the landing zone, check one, look after quarantine.",
     "ledger": "Read the TigerBeetle ledger; nothing here writes to it.",
     "migrate": "Bring the schema up to date with sql/.",
     "rails": "Look after the settlement rails; docs/rails.md describes how to connect them.",
     "reputation": "Scores of identities.",
+    "restore": "Make the warehouse as a backup holds it.",
     "sql": "Run a query and show its result.",
     "verify": "Prove balances, trial balance, holds, completeness and the chain of seals.",
 }
@@ -82,6 +85,7 @@ def main() -> None:
     setting); a wrong use of a command is 2, Ctrl-C 130, SIGTERM 143.
     """
     show_progress()
+    os.umask(0o077)  # rows in quarantine, the history of runs: nothing here is for other users
     signal.signal(signal.SIGTERM, _terminate)
     try:
         # Not standalone: click would exit with 1 after Ctrl-C.

@@ -4,6 +4,8 @@ Importing this module reads nothing. Dagster calls `defs` when it loads the loca
 `sql/`, which columns and views are taken from, and nothing else.
 """
 
+import functools
+
 import dagster as dg
 
 from masques_pipelines import defs as package
@@ -18,6 +20,12 @@ from masques_pipelines.schema.files import sql_files
 @dg.definitions
 def defs() -> dg.Definitions:
     """Returns the definitions of the code location."""
+    return _definitions()
+
+
+# Dagster loads a location up to six times for one command, 0.4 s of a core each.
+@functools.cache
+def _definitions() -> dg.Definitions:
     declared = declared_schema()
     tables = [
         each.map_asset_specs(lambda spec: with_declared_columns(spec, declared))

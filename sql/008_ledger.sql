@@ -169,6 +169,12 @@ TTL toDate(recorded_at) + INTERVAL 1 YEAR
 COMMENT 'The result of every proof that ran, one row per proof and pass.';
 
 -- Rows that the ledger sent once more: `masques ledger rebuild` swaps whole months from here, so it has
--- the form of masques.transactions. A file that changes that table changes this one too.
+-- the form of masques.transactions. A file that changes that table changes this one too. The engine is written
+-- out: AS alone copies the replica path of the other table where the server's default path has no {uuid}.
 CREATE TABLE IF NOT EXISTS masques_ops.transactions_rebuilt AS masques.transactions
+ENGINE = /*cluster:Replicated*/MergeTree
+PARTITION BY toYYYYMM(timestamp)
+ORDER BY (timestamp, transaction_id)
+TTL toDate(timestamp) + INTERVAL 7 YEAR
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_bytes_for_wide_part = 67108864
 COMMENT 'Rows that the ledger sent again: masques ledger rebuild swaps whole months from here into masques.transactions. Empty between rebuilds.';

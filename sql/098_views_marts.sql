@@ -21,6 +21,7 @@ CREATE OR REPLACE VIEW masques_marts.holds
     holds UInt64 COMMENT 'events that opened the hold: 1, or 0 when it is missing',
     resolutions UInt64 COMMENT 'events that resolved the hold: 0 while open, then 1'
 )
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS
 SELECT
     transaction_id,
@@ -70,7 +71,9 @@ COMMENT 'What happened to each hold: one row per hold, exact before any merge. S
 -- One hold, by its id, as in holds, which has to group the events of all holds to find one. Two branches:
 -- an OR of two columns reads everything, and in a test it dropped the row of the hold (skip indexes of
 -- both columns, engine 26.9.2).
-CREATE OR REPLACE VIEW masques_marts.hold AS
+CREATE OR REPLACE VIEW masques_marts.hold
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
 SELECT
     transaction_id,
     anyIf(e.timestamp, is_hold) AS held_at,
@@ -150,6 +153,7 @@ CREATE OR REPLACE VIEW masques_marts.holds_open
     expires_at Nullable(DateTime64(9, 'UTC'))
         COMMENT 'ledger time after which the ledger expires the hold; NULL for never'
 )
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS
 WITH
     (
@@ -226,7 +230,9 @@ LIMIT 1 BY o.transaction_id
 COMMENT 'The holds that are still open: one row per hold. Faster than holds with state = ''open''.';
 
 -- What was posted to one account from one moment up to another, oldest first by time.
-CREATE OR REPLACE VIEW masques_marts.statement AS
+CREATE OR REPLACE VIEW masques_marts.statement
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
 SELECT
     timestamp, transaction_id, counterparty_account_id, change, currency, transaction_type, resource_type,
     resource_id, pending_id, trace_id
@@ -290,6 +296,7 @@ CREATE OR REPLACE VIEW masques_marts.account_history
     credited_that_day Decimal(76, 18) COMMENT 'credits posted on the day, in whole units of the currency',
     movements UInt64 COMMENT 'changes of a balance on the day; an expiry or a post of a hold is one too'
 )
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS
 WITH
     (
@@ -344,6 +351,7 @@ CREATE OR REPLACE VIEW masques_marts.identities_current
     updated_at DateTime64(9, 'UTC') COMMENT 'when the current version was written, by the clock of the platform',
     ingested_at DateTime64(3, 'UTC') COMMENT 'when the row was loaded into this warehouse'
 )
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS
 SELECT
     identity_id, identity_type, created_at, display_name, attributes, external_ids, status,
@@ -381,6 +389,7 @@ CREATE OR REPLACE VIEW masques_marts.sessions_current
     has_doff UInt8 COMMENT '1 when the end was reported',
     reports UInt64 COMMENT 'how many reports there are'
 )
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS
 SELECT
     s.session_id AS session_id,
@@ -440,7 +449,9 @@ INNER ANY JOIN
 COMMENT 'Each session once, merged from its reports, whatever their order. For one identity use sessions_of.';
 
 -- The sessions of one identity, by keys: as fast whatever the engine makes of the view above.
-CREATE OR REPLACE VIEW masques_marts.sessions_of AS
+CREATE OR REPLACE VIEW masques_marts.sessions_of
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
 SELECT
     session_id, identity_id, masque_name, masque_version, masque_source, donned_at, doffed_at,
     duration_ms, intent, client_info, trace_id, author_id, transaction_id, has_don, has_doff, reports
@@ -463,6 +474,7 @@ CREATE OR REPLACE VIEW masques_marts.intake_findings
     at DateTime64(9, 'UTC') COMMENT 'when the fact of the row happened',
     identity_id UUID COMMENT 'identity of the row; the zero UUID for none'
 )
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS
 SELECT
     'doff_without_don' AS finding,
@@ -526,6 +538,7 @@ CREATE OR REPLACE VIEW masques_marts.settlements_current
     transaction_id Nullable(UUID) COMMENT 'the first ledger transfer of masques_ops.settlement_links; NULL without a link',
     attributes Map(LowCardinality(String), String) COMMENT 'further facts of the rail, by name'
 )
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS
 SELECT
     s.settlement_id AS settlement_id,
@@ -565,7 +578,9 @@ INNER ANY JOIN
 COMMENT 'Each settlement as it stands: its latest revision, exact before any merge. Sum this view.';
 
 -- The settlements that any revision of which had this transaction hash or payment reference.
-CREATE OR REPLACE VIEW masques_marts.settlement_of AS
+CREATE OR REPLACE VIEW masques_marts.settlement_of
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
 SELECT
     settlement_id, timestamp, rail, protocol, amount, currency, tx_hash, block_height, confirmations, from_account_id, to_address, status, failure_reason, network_fee, facilitator_fee, direction, revision, recorded_at, finality, block_hash, network, asset, payer, payment_ref, fee_currency, transaction_id, attributes
 FROM masques_marts.settlements_current
@@ -595,6 +610,7 @@ CREATE OR REPLACE VIEW masques_marts.settlements_by_rail
     without_transaction UInt64 COMMENT 'settlements without a ledger transfer',
     newest DateTime64(9, 'UTC') COMMENT 'time of the latest fact'
 )
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS
 SELECT
     rail,
@@ -643,6 +659,7 @@ CREATE OR REPLACE VIEW masques_marts.chain_balances
     dropped_addresses Array(String) COMMENT 'addresses that were dropped since the opening, and up to which block',
     problem String COMMENT 'why the newest reading is not known; empty when it is'
 )
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS
 WITH
     parts AS
@@ -801,6 +818,7 @@ CREATE OR REPLACE VIEW masques_marts.reputation_ranking
     excluded_events UInt64 COMMENT 'events that count zero',
     computed_at DateTime64(9, 'UTC') COMMENT 'the moment that the scores are of'
 )
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS
 SELECT
     row_number() OVER (ORDER BY s.score_lower DESC, s.identity_id) AS rank,
@@ -849,6 +867,7 @@ CREATE OR REPLACE VIEW masques_marts.reputation_contributions
     category_evidence Float64 COMMENT 'all evidence of the identity in the category that counts',
     effect Float64 COMMENT 'by how much the event moved overall_score'
 )
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS
 SELECT
     identity_id, category, event_type, timestamp, age_days, event_id, delta, quality, reason,
@@ -868,6 +887,7 @@ CREATE OR REPLACE VIEW masques_marts.reputation_flags
     income_share Float64 COMMENT 'share of the income that comes from that payer, 0 to 1',
     through_clusters Array(String) COMMENT 'cityHash64 of the payer clusters on the way'
 )
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS
 WITH
     (SELECT max(computed_at) FROM masques.reputation_scores) AS as_of,

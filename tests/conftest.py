@@ -16,7 +16,8 @@ import pytest
 from masques_pipelines.settings import VARIABLES, Settings, read_settings
 from masques_pipelines.warehouse.client import Origin, Warehouse
 from masques_pipelines.warehouse.connect import open_warehouse
-from tests.support.fresh_schema import drop_schema, fresh_schema
+from tests.support.fresh_schema import adopt_schema, drop_schema, fresh_schema
+from tests.support.migrated_folder import copy_migrated
 from tests.support.patience import factor
 
 SMALL_CAPTURE = Path(__file__).parent / "data" / "captures" / "small"
@@ -47,8 +48,11 @@ def _no_settings_from_outside() -> None:
 @pytest.fixture(scope="session")
 def engine_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Settings of the test process's engine, which stays open to the end."""
-    settings = read_settings({"MASQUES_HOME": str(tmp_path_factory.mktemp("home"))})
-    with open_warehouse(settings, origin=Origin(job="tests")):
+    home = tmp_path_factory.mktemp("home")
+    copy_migrated(home / "warehouse")
+    settings = read_settings({"MASQUES_HOME": str(home)})
+    with open_warehouse(settings, origin=Origin(job="tests")) as opened:
+        adopt_schema(opened)
         yield settings
 
 

@@ -21,7 +21,7 @@ from masques_pipelines.schema.files import sql_files
 def migrate(*, only_plan: bool, only_check: bool) -> None:
     """Bring the schema up to date with sql/."""
     settings = command_settings()
-    with opened_warehouse(settings, "migrate") as warehouse:
+    with opened_warehouse(settings, "migrate", needs_schema=False) as warehouse:
         if only_plan or only_check:
             plan = migrations.make_plan(warehouse)
             _show(plan)

@@ -6,6 +6,8 @@ import click
 
 from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
+from masques_pipelines.schema.migrations import MigrationError, schema_problem
+from masques_pipelines.warehouse.errors import UNKNOWN_NAME_CODES, WarehousePermanentError
 from masques_pipelines.warehouse.sql import split_statements
 
 
@@ -25,6 +27,12 @@ def sql(query: str, fmt: str) -> None:
     statements = split_statements(text, name="query")
     if not statements:
         raise click.UsageError("the query is empty")
-    with opened_warehouse(settings, "sql") as warehouse:
-        for statement in statements:
-            click.echo(warehouse.text(statement, fmt=fmt), nl=False)
+    with opened_warehouse(settings, "sql", needs_schema=False) as warehouse:
+        try:
+            for statement in statements:
+                click.echo(warehouse.text(statement, fmt=fmt), nl=False)
+        except WarehousePermanentError as error:
+            problem = schema_problem(warehouse) if error.code in UNKNOWN_NAME_CODES else ""
+            if problem:
+                raise MigrationError(f"{problem}; the query failed: {error}") from error
+            raise

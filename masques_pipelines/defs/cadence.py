@@ -32,4 +32,5 @@ class Cadence:
 LEDGER_SYNC: Final = Cadence("*/5 * * * *", timedelta(minutes=5))
 SETTLEMENT_INGESTION: Final = Cadence("*/10 * * * *", timedelta(minutes=10))
 INTAKE: Final = Cadence("*/15 * * * *", timedelta(minutes=15))
+INVENTORY: Final = Cadence("50 * * * *", timedelta(hours=1))
 REPUTATION_AGGREGATION: Final = Cadence("20 * * * *", timedelta(hours=1))

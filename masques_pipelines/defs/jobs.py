@@ -1,5 +1,6 @@
 """Jobs and the schedules that run them; each job starts with the root asset."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -7,11 +8,13 @@ import dagster as dg
 
 from masques_pipelines.defs.cadence import (
     INTAKE,
+    INVENTORY,
     LEDGER_SYNC,
     REPUTATION_AGGREGATION,
     SETTLEMENT_INGESTION,
     Cadence,
 )
+from masques_pipelines.defs.inventory import ROTATION
 from masques_pipelines.defs.lineage import LANDING_FILES
 from masques_pipelines.defs.table_asset import OWNERS, SCHEMA_MIGRATIONS, table_key
 from masques_pipelines.intake.tables import TABLES
@@ -73,11 +76,15 @@ def steady_schedule(job_name: str, cadence: Cadence, description: str) -> dg.Sch
 
 
 def _job(
-    name: str, selection: dg.AssetSelection, description: str
+    name: str,
+    selection: dg.AssetSelection,
+    description: str,
+    own_checks: Iterable[dg.AssetCheckKey] = (),
 ) -> "UnresolvedAssetJobDefinition":
     return dg.define_asset_job(
         name,
-        selection=dg.AssetSelection.assets(SCHEMA_MIGRATIONS) | selection,
+        selection=(dg.AssetSelection.assets(SCHEMA_MIGRATIONS) | selection)
+        - dg.AssetSelection.checks(*(set(ROTATION) - set(own_checks))),
         description=description,
         # Shown beside each run of the job; alerts and filters go by them.
         tags={"owner": OWNERS[0].removeprefix("team:"), "part": name.removesuffix("_job")},
@@ -132,15 +139,28 @@ intake_schedule = steady_schedule(
     "when files settle.",
 )
 
+inventory_job = _job(
+    "inventory_job",
+    dg.AssetSelection.checks(*ROTATION),
+    "Reads a part of every table and compares it with what was written: content by day, scores "
+    "with their query, files with their checksums. Each day is read once within 24 hours.",
+    own_checks=ROTATION,
+)
+inventory_schedule = steady_schedule(
+    "inventory_job", INVENTORY, "Every hour at :50: reads the part of the tables that is due."
+)
+
 JOBS: Final = (
     ledger_sync_job,
     settlement_ingestion_job,
     reputation_aggregation_job,
     intake_job,
+    inventory_job,
 )
 SCHEDULES: Final = (
     ledger_sync_schedule,
     settlement_ingestion_schedule,
     reputation_aggregation_schedule,
     intake_schedule,
+    inventory_schedule,
 )

@@ -23,7 +23,7 @@ def apply_migrations(
     """Applies every SQL file that is due, in order."""
     started_s = time.monotonic()
     settings = run_settings()
-    opened = warehouse.open(context)
+    opened = warehouse.open(context, needs_schema=False)
     applied = migrate(opened)
     # Before any asset writes a row.
     stamp_warehouse(opened, settings)

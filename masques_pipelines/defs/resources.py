@@ -18,6 +18,7 @@ from masques_pipelines.ledger.connect import open_ledger
 from masques_pipelines.ledger.source import LedgerSource
 from masques_pipelines.sandbox.stamp import stamp_warehouse
 from masques_pipelines.sandbox.stand_ins import ledger_url, mode_text, prepare, with_stand_ins
+from masques_pipelines.schema.migrations import check_schema
 from masques_pipelines.settings import Settings, read_settings
 from masques_pipelines.warehouse.client import Origin, Warehouse
 from masques_pipelines.warehouse.connect import open_warehouse
@@ -67,10 +68,16 @@ class WarehouseResource(_RunScoped):
 
     _warehouse: Warehouse | None = PrivateAttr(default=None)
 
-    def open(self, context: StepContext) -> Warehouse:
+    def open(self, context: StepContext, *, needs_schema: bool = True) -> Warehouse:
         """Returns the open warehouse, asking in the name of the step.
 
+        Args:
+            context: Of the step.
+            needs_schema: False for the step that makes the schema.
+
         Raises:
+            MigrationError: It needs the schema, which is not there or older than sql/: the run
+                was started without the asset that makes it.
             SettingError, WarehouseBusyError, WarehouseTransientError, WarehousePermanentError:
                 as open_warehouse.
             StampError: The warehouse is the sandbox's and the settings are not, or the reverse.
@@ -84,6 +91,8 @@ class WarehouseResource(_RunScoped):
             step.instance.add_run_tags(step.run.run_id, {MODE_TAG: mode_text(settings)})
             opened = stack.enter_context(open_warehouse(settings, origin=origin))
             stamp_warehouse(opened, settings)
+            if needs_schema:
+                check_schema(opened)
             self._warehouse = opened
             stack.callback(setattr, self, "_warehouse", None)
         return self._warehouse.for_origin(origin)

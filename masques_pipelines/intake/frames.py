@@ -17,6 +17,8 @@ from masques_pipelines.intake.channels import FRAME
 from masques_pipelines.intake.loader import Loader, Source
 from masques_pipelines.intake.run import LEASE, IntakeResult
 from masques_pipelines.intake.tables import intake_table
+from masques_pipelines.inventory.tables import BY_ASSET
+from masques_pipelines.inventory.writes import counted
 from masques_pipelines.landing.arrow_chunks import batches_chunks
 from masques_pipelines.landing.chunks import Chunk
 from masques_pipelines.landing.fields import Fields
@@ -58,7 +60,11 @@ def load_frame(warehouse: Warehouse, table: str, frame: pd.DataFrame, *, name: s
         bytes=int(frame.memory_usage(deep=False).sum()),
     )
     done = IntakeResult(found)
-    with writer_lease(warehouse, LEASE) as lease, warehouse.second_connection() as helper:
+    with (
+        writer_lease(warehouse, LEASE) as lease,
+        counted(warehouse, BY_ASSET[found.name]),
+        warehouse.second_connection() as helper,
+    ):
         loader = Loader(warehouse, found, helper=helper, before_batch=lease.hold)
         for ended in loader.load([Source(result, frame_chunks(frame, loader.fields))]):
             record_files(warehouse, ended)

@@ -14,6 +14,8 @@ from masques_pipelines.intake.channels import FRAME, ONE_CHANNEL, Channels
 from masques_pipelines.intake.loader import Loader, Source
 from masques_pipelines.intake.run import LEASE, load_files
 from masques_pipelines.intake.tables import TABLES, IntakeTable, intake_table
+from masques_pipelines.inventory.tables import BY_ASSET
+from masques_pipelines.inventory.writes import counted
 from masques_pipelines.landing.chunks import CHUNK_BYTES, CUTTING_PROBLEMS, Chunk
 from masques_pipelines.landing.file_log import FileLog, FileResult
 from masques_pipelines.landing.listing import list_folder
@@ -64,7 +66,8 @@ def replay(
             if before == 0:
                 continue
             done.tried += before
-            _replay_lines(warehouse, table, lease, wanted, channels)
+            with counted(warehouse, BY_ASSET[table.name]):
+                _replay_lines(warehouse, table, lease, wanted, channels)
             _replay_files(warehouse, landing, table, lease, wanted, channels=channels)
             done.closed += before - quarantine.count(warehouse, wanted)
     return done

@@ -13,6 +13,8 @@ from typing import Final
 from masques_pipelines.intake.channels import ONE_CHANNEL, Channels, record_channels
 from masques_pipelines.intake.loader import Loader, Source
 from masques_pipelines.intake.tables import IntakeTable
+from masques_pipelines.inventory.tables import BY_ASSET
+from masques_pipelines.inventory.writes import counted
 from masques_pipelines.landing.chunks import FileProblemError
 from masques_pipelines.landing.fields import Fields
 from masques_pipelines.landing.file_log import FAILED, REWRITTEN, SAME, FileLog, FileResult
@@ -145,7 +147,10 @@ def load_files(  # noqa: PLR0913 - what is loaded, where, and under which lease
     result = IntakeResult(table)
     if not files:
         return result
-    with warehouse.second_connection() as helper:
+    with (
+        counted(warehouse, BY_ASSET[table.name]),
+        warehouse.second_connection() as helper,
+    ):
         loader = Loader(warehouse, table, helper=helper, before_batch=lease.hold)
         for group in log.begun(files):
             with log.reading(group) as left:

@@ -192,8 +192,9 @@ def open_landing(settings: Settings) -> Landing:
 def is_absent(landing: Landing, settings: Settings) -> bool:
     """Says whether nobody set up a landing zone: the setting is unset, its default is not there.
 
-    The intake needs one. To readers of what is optional it is then empty, as to a folder that is
-    missing in a zone; a zone that is named and missing is an error for all of them.
+    Commands and runs make the default, unless the home cannot be written. The intake needs one. To
+    readers of what is optional it is then empty, as to a folder that is missing in a zone; a zone
+    that is named and missing is an error for all of them.
 
     Raises:
         LandingUnavailableError: It cannot be listed.

@@ -13,6 +13,8 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from masques_pipelines.errors import PermanentError
+from masques_pipelines.inventory.tables import SETTLEMENTS
+from masques_pipelines.inventory.writes import counted
 from masques_pipelines.rails.attribution import link_settlements
 from masques_pipelines.rails.run import LEASE, LEASE_S
 from masques_pipelines.warehouse.client import Warehouse
@@ -115,7 +117,10 @@ def decide(  # noqa: PLR0913 - a decision, by name
             f"{settlement_id}: a decision needs who decides and a reason of 1 to {REASON_MAX:,} "
             "characters: give --by and --reason"
         )
-    with writer_lease(warehouse, LEASE, duration_s=LEASE_S, wait_s=LEASE_S + 10):
+    with (
+        writer_lease(warehouse, LEASE, duration_s=LEASE_S, wait_s=LEASE_S + 10),
+        counted(warehouse, SETTLEMENTS),
+    ):
         found = claimed_settlements(warehouse, str(settlement_id))
         if not found:
             raise ClaimError(

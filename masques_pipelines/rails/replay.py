@@ -12,6 +12,8 @@ from functools import partial
 from typing import Final
 
 from masques_pipelines import quarantine
+from masques_pipelines.inventory.tables import SETTLEMENTS
+from masques_pipelines.inventory.writes import counted
 from masques_pipelines.quarantine import Selection
 from masques_pipelines.rails import catalog
 from masques_pipelines.rails.attribution import link_settlements
@@ -68,7 +70,10 @@ def replay(
             rail is in its result instead.
     """
     redact = own_secrets(settings)
-    with writer_lease(warehouse, LEASE, duration_s=LEASE_S, wait_s=LEASE_S + 10) as lease:
+    with (
+        writer_lease(warehouse, LEASE, duration_s=LEASE_S, wait_s=LEASE_S + 10) as lease,
+        counted(warehouse, SETTLEMENTS),
+    ):
         wanted = [each for each in catalog.RAILS if rail in ("", each.name)]
         done = [_replay(warehouse, settings, each, reason, lease, redact) for each in wanted]
         lease.hold()

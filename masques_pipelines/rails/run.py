@@ -13,6 +13,8 @@ from functools import partial
 from typing import Any, Final
 
 from masques_pipelines.errors import MasquesError, SettingError
+from masques_pipelines.inventory.tables import SETTLEMENTS
+from masques_pipelines.inventory.writes import counted
 from masques_pipelines.rails import catalog
 from masques_pipelines.rails.attribution import link_settlements
 from masques_pipelines.rails.endpoint import own_secrets
@@ -105,7 +107,10 @@ def ingest_all(warehouse: Warehouse, settings: Settings) -> SettlementsRun:
         WarehouseTransientError, WarehousePermanentError: From the warehouse. The failure of a
             rail is in its outcome instead.
     """
-    with writer_lease(warehouse, LEASE, duration_s=LEASE_S, wait_s=LEASE_S + 10) as lease:
+    with (
+        writer_lease(warehouse, LEASE, duration_s=LEASE_S, wait_s=LEASE_S + 10) as lease,
+        counted(warehouse, SETTLEMENTS),
+    ):
         before = _total(warehouse)
         redact = own_secrets(settings)
         outcomes = tuple(

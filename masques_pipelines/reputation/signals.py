@@ -5,9 +5,13 @@ Writes only events that are not there yet: the id of an event is derived from it
 
 from typing import Final
 
+from masques_pipelines.inventory.tables import EVENTS, PIPELINE
+from masques_pipelines.inventory.writes import counted
 from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.lease import writer_lease
 from masques_pipelines.warehouse.sql import sql
 
+LEASE: Final = "signals"
 _TOTAL: Final = """
 SELECT count() FROM masques.reputation_events WHERE attributes['source'] = 'pipeline'
 """
@@ -20,6 +24,7 @@ def write_signals(warehouse: Warehouse) -> int:
     refund, double_pay_suspect, key_rotated.
     """
     warehouse.command(sql("reputation/write_keys"))
-    before = int(warehouse.scalar(_TOTAL))
-    warehouse.command(sql("reputation/write_signals"))
-    return int(warehouse.scalar(_TOTAL)) - before
+    with writer_lease(warehouse, LEASE), counted(warehouse, EVENTS, PIPELINE):
+        before = int(warehouse.scalar(_TOTAL))
+        warehouse.command(sql("reputation/write_signals"))
+        return int(warehouse.scalar(_TOTAL)) - before

@@ -42,11 +42,12 @@ _WAREHOUSE: Final = "warehouse"
 _SANDBOX: Final = "MASQUES_SANDBOX"
 _LEDGER: Final = "MASQUES_LEDGER_URL"
 _CLICKHOUSE: Final = "MASQUES_CLICKHOUSE_URL"
+_LANDING: Final = "MASQUES_LANDING_URL"
 _SANDBOX_FORM: Final = "sandbox:///absolute/folder"
 _REAL_SYSTEMS: Final[Mapping[str, str]] = {
     _LEDGER: "ledger",
     _CLICKHOUSE: "ClickHouse",
-    "MASQUES_LANDING_URL": "landing zone",
+    _LANDING: "landing zone",
     **{variable: rail for rail, variable in RAIL_ENDPOINTS.items()},
 }
 # What `masques demo` takes from the settings; the chart only when it belongs to no other ledger.
@@ -89,15 +90,18 @@ def mode_text(settings: Settings) -> str:
 
 
 def prepare(settings: Settings) -> None:
-    """Installs the sandbox, or marks the home of production; call it before anything is opened.
+    """Installs the sandbox, or sets up the home of production; call it before anything is opened.
 
-    A second call changes nothing.
+    A home of production is marked, and has a landing zone unless MASQUES_LANDING_URL names one:
+    that one must be there already, since a mount that is missing is no empty folder. A second call
+    changes nothing.
 
     Raises:
         PermanentError: The sandbox cannot be written.
     """
     if settings.sandbox_folder is None:
         _mark(settings)
+        _make_landing(settings)
     else:
         install(settings.sandbox_folder)
 
@@ -241,6 +245,15 @@ def _mark(settings: Settings) -> None:
         settings.home.mkdir(parents=True, exist_ok=True)
         part.write_text(json.dumps(content) + "\n", encoding="utf-8")
         part.replace(mark)
+
+
+def _make_landing(settings: Settings) -> None:
+    """Makes the landing zone of the home, unless the settings name another."""
+    if _LANDING in settings.given:
+        return
+    # Whoever reads a zone that could not be made says so.
+    with contextlib.suppress(OSError):
+        Path(settings.landing_url).mkdir(parents=True, exist_ok=True)
 
 
 def _kinds(real: tuple[str, ...]) -> str:

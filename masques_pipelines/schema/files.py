@@ -18,6 +18,11 @@ from masques_pipelines.warehouse.sql import cluster_form, split_statements, sql_
 FIRST_VIEWS_VERSION: Final = 90
 _FILE_NAME: Final = re.compile(r"^(\d{3})_[a-z0-9_]+\.sql$")
 _FILES: Final = "[0-9][0-9][0-9]_*.sql"
+# An earlier text of a file that makes the same on every server on which it can run: where it was
+# applied, nothing is due. 008 failed on clusters whose replica path has no {uuid}.
+EARLIER: Final = {
+    "008_ledger.sql": "e4a9dfff0d1e257b94a6c76ba578954acdff456dd9bdf6e529c33f7ec65f1ae2",
+}
 
 
 class SqlFileError(PermanentError):
@@ -41,6 +46,10 @@ class SqlFile:
     def checksum(self) -> str:
         """SHA-256 of the file, hex."""
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def made_by(self, checksum: str) -> bool:
+        """Says whether a text of this checksum made what the file makes now."""
+        return checksum in (self.checksum, EARLIER.get(self.name))
 
     def statements(self, *, cluster: bool) -> list[str]:
         """Returns the file's statements, in the form for a single server or for a cluster."""

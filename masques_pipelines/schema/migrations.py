@@ -38,6 +38,10 @@ SCORES_VIEW: Final = RefreshableView(
     "masques.reputation_scores_mv", target="masques.reputation_scores", computed_at="computed_at"
 )
 _RECORD: Final = "masques_ops.schema_migrations"
+_HAS_RECORD: Final = (
+    "SELECT count() FROM system.tables "
+    "WHERE database = 'masques_ops' AND name = 'schema_migrations'"
+)
 _DATABASES_VERSION: Final = 1
 _RECORD_VERSION: Final = 7
 _VIEWS_NAME: Final = "views"
@@ -194,6 +198,42 @@ def migrate(
     return [file.name for file in plan.due]
 
 
+def check_schema(warehouse: Warehouse) -> None:
+    """Refuses a warehouse whose schema is not there, or older than sql/; changes nothing.
+
+    A newer schema is not refused: what reads its tables by name may go on.
+
+    Raises:
+        MigrationError: As schema_problem says.
+    """
+    problem = schema_problem(warehouse)
+    if problem:
+        raise MigrationError(problem)
+
+
+def schema_problem(warehouse: Warehouse) -> str:
+    """Returns one line about what `masques migrate` has to do first, '' when there is nothing.
+
+    It compares files with the record only, which takes some milliseconds; make_plan compares
+    the live objects too.
+    """
+    recorded = _recorded(warehouse) if warehouse.scalar(_HAS_RECORD) else {}
+    if not recorded:
+        return f"{warehouse.description}: it has no schema yet: run `masques migrate`, then again"
+    known = sql_files()
+    due = [file.name for file in _pending(known, recorded)]
+    views = recorded.get(FIRST_VIEWS_VERSION)
+    is_newer = views is not None and views.views_version > declared_schema().views_version
+    if not is_newer and _views_due(known, recorded, is_forced=False):
+        due.append(_VIEWS_NAME)
+    if not due:
+        return ""
+    return (
+        f"{warehouse.description}: its schema is older than this checkout ({', '.join(due)}): run "
+        "`masques migrate`, then again"
+    )
+
+
 def _refresh_scores(warehouse: Warehouse) -> None:
     """Computes the scores by the views' new definitions."""
     try:
@@ -271,7 +311,7 @@ def _refusals(known: Sequence[SqlFile], recorded: dict[int, Recorded]) -> list[s
             found.append(
                 f"{file.name}: number {version} was applied as {entry.name}; rename the file back"
             )
-        elif entry.state == "applied" and file.checksum != entry.checksum:
+        elif entry.state == "applied" and not file.made_by(entry.checksum):
             found.append(
                 f"{file.name}: was edited after it was applied at {entry.recorded_at}; restore it "
                 "and put the change into a new file"

@@ -25,7 +25,8 @@ SEND_RECEIVE_TIMEOUT_S: Final = 600
 _VARIABLE: Final = "MASQUES_CLICKHOUSE_URL"
 _FORMS: Final = "chdb:///absolute/folder, or http(s)://user:password@host:port"
 # What a server's URL may ask of the driver beyond host and user.
-_SERVER_OPTIONS: Final = ("ca_cert", "client_cert", "client_cert_key", "server_host_name", "verify")
+_FILE_OPTIONS: Final = ("ca_cert", "client_cert", "client_cert_key")
+_SERVER_OPTIONS: Final = (*_FILE_OPTIONS, "server_host_name", "verify")
 
 
 @contextlib.contextmanager
@@ -48,8 +49,8 @@ def open_warehouse(
         WarehouseTransientError: The server cannot be reached.
         WarehousePermanentError: The server or the engine refused.
     """
-    if urlsplit(settings.clickhouse_url).scheme == "chdb":
-        folder = _embedded_folder(settings.clickhouse_url)
+    folder = embedded_folder(settings)
+    if folder is not None:
         if settings.clickhouse_cluster:
             raise SettingError(
                 "MASQUES_CLICKHOUSE_CLUSTER: the embedded warehouse is not a cluster: "
@@ -77,6 +78,16 @@ def open_warehouse(
             is_server=True,
             reopen=lambda: contextlib.closing(_connect(settings.clickhouse_url)[0]),
         )
+
+
+def embedded_folder(settings: Settings) -> Path | None:
+    """Returns the folder of the embedded warehouse; None when it is a server.
+
+    Raises:
+        SettingError: The URL is of the embedded form and names no usable folder.
+    """
+    url = settings.clickhouse_url
+    return _embedded_folder(url) if urlsplit(url).scheme == "chdb" else None
 
 
 @contextlib.contextmanager
@@ -118,6 +129,11 @@ def _connect(url: str) -> tuple[Client, str]:
         raise SettingError(
             f"{_VARIABLE}: unknown option {unknown[0]!r}; known are {', '.join(_SERVER_OPTIONS)}"
         )
+    for name in _FILE_OPTIONS:
+        if name in options and not Path(options[name]).is_file():
+            raise SettingError(
+                f"{_VARIABLE}: {name} names no file ({options[name]}): give the path of one"
+            )
     secure = parts.scheme == "https"
     port = port or (8443 if secure else 8123)
     description = f"{parts.scheme}://{parts.hostname}:{port}"

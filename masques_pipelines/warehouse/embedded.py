@@ -13,6 +13,9 @@ import functools
 import importlib
 import logging
 import os
+import re
+import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -21,6 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NoReturn
+from urllib.parse import quote, urlencode
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
@@ -45,6 +49,9 @@ ENGINE_OPTIONS: Final = {
     "max_server_memory_usage": "2000000000",
     "mark_cache_size": "67108864",
     "background_pool_size": "2",
+    # Where BACKUP and RESTORE may go: wherever this user may write, like every statement that
+    # names a file. The engine's own configuration does not take it.
+    "backups.allowed_path": "/",
 }
 SESSION_SETTINGS: Final = {
     "max_memory_usage": "1600000000",
@@ -181,15 +188,52 @@ def temporary_files_in(folder: Path) -> Iterator[None]:
 _TEMPORARY_FILES: Final = threading.Lock()
 
 
+@contextlib.contextmanager
+def replacing(folder: Path, *, lock_timeout_s: float) -> Iterator[Path]:
+    """Yields an empty folder for an engine, which becomes `folder` when the block has ended well.
+
+    Until then nothing of `folder` changes: whatever ends the block, or the process, leaves it as it
+    was. What such a block left behind is removed by the next one.
+
+    Args:
+        folder: The engine's data. It may hold an engine that the caller found to be empty.
+        lock_timeout_s: Longest wait for another process that has it open.
+
+    Raises:
+        WarehouseBusyError: Another process still holds the folder; the text names it.
+    """
+    folder = Path(os.path.realpath(folder))
+    side = side_folder(folder)
+    _make_folders(folder, side)
+    made = folder.with_name(folder.name + ".made")
+    with _held(folder, lock_timeout_s=lock_timeout_s):
+        for left in (made, side_folder(made)):
+            shutil.rmtree(left, ignore_errors=True)
+        yield made
+        shutil.rmtree(folder)
+        made.rename(folder)
+        shutil.rmtree(side_folder(made), ignore_errors=True)
+
+
 def _make_folders(folder: Path, side: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (side / "inserts").mkdir(parents=True, exist_ok=True)
+        for private in (folder, side):
+            _close_to_others(private)
     except OSError as error:
         raise WarehousePermanentError(
             f"{folder}: the warehouse folder cannot be created ({error.strerror}): "
             "give MASQUES_HOME or MASQUES_CLICKHOUSE_URL a folder that this user may write"
         ) from error
+
+
+def _close_to_others(folder: Path) -> None:
+    """Takes a folder's rights from all but its owner: quarantine holds rows as they were sent."""
+    mode = folder.stat().st_mode & 0o777
+    if mode & 0o077:
+        with contextlib.suppress(PermissionError):  # somebody else's folder stays as it is
+            folder.chmod(mode & 0o700)
 
 
 @contextlib.contextmanager
@@ -214,7 +258,10 @@ def _held(folder: Path, *, lock_timeout_s: float) -> Iterator[None]:
 
 def _lock(folder: Path, *, lock_timeout_s: float) -> int:
     path = side_folder(folder) / "lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:  # another user's, or a file system that is read-only
+        raise unwritable(path, error) from error
     try:
         started_s = logged_s = time.monotonic()
         while not _try_lock(descriptor):
@@ -291,9 +338,64 @@ def _connect(folder: Path, side: Path) -> Client:
         )
     except ClickHouseError as error:
         raise WarehousePermanentError(
-            f"{folder}: the embedded engine cannot open it ({one_line(str(error))}): if a newer "
-            "engine wrote it or it is damaged, move it away; the next run builds it again"
+            f"{folder}: the embedded engine cannot open it: {_reason(folder, side, error)}. "
+            f"{_what_to_do(folder)}. Keep the folder until another one serves: decisions on "
+            "quarantine, seals, the history of scores, versions of models and rates, and what was "
+            "known when are not built again from the sources"
         ) from error
+
+
+_REASON: Final = "import sys, chdb; chdb.connect(sys.argv[1])"
+_REASON_TIMEOUT_S: Final = 60.0
+# Of nested errors, each in the text of the one before, the last is the cause.
+_ENGINE_ERROR: Final = re.compile(
+    r"Code: (?P<code>\d+)\. DB::Exception: (?P<text>(?:(?!Code: \d| from query | \([A-Z_]+\)).)*)"
+)
+
+
+def _reason(folder: Path, side: Path, error: ClickHouseError) -> str:
+    """Returns why the engine did not start, which it only writes to the process's stderr.
+
+    Another process is asked, so that this one's stderr stays its own.
+    """
+    url = f"file:{folder}?{urlencode({'config-file': str(side / 'config.xml')}, quote_via=quote)}"
+    try:
+        asked = subprocess.run(  # noqa: S603 - this interpreter, a folder as its argument
+            [sys.executable, "-c", _REASON, url],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_REASON_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return one_line(str(error))
+    said = [
+        match
+        for match in _ENGINE_ERROR.finditer(asked.stderr.split("Traceback", 1)[0])
+        if match["text"].strip(" .,:'")
+    ]
+    if not said:
+        return one_line(str(error))
+    return one_line(f"code {said[-1]['code']}: {said[-1]['text'].strip(' .,')}")
+
+
+def _what_to_do(folder: Path) -> str:
+    followed = [
+        entry
+        for entry in (folder / "metadata").glob("*")
+        if entry.is_dir() and not entry.is_symlink()
+    ]
+    if followed:
+        return (
+            f"It is a copy that followed symbolic links ({followed[0]} has to be one): copy the "
+            "original again with its links (cp -a), or use masques backup and masques restore"
+        )
+    return (
+        "Free what it asks for and run again; if a newer release of the engine wrote the folder, "
+        "run that one; if it is damaged, move it away and load a backup (masques restore FOLDER)"
+    )
 
 
 def _load_engine() -> None:
@@ -301,6 +403,10 @@ def _load_engine() -> None:
 
     It needs pyarrow only to return Arrow tables, which nothing here asks it for. Loading it, and
     numpy with it, costs each command 0.4 s of CPU, a tenth of a first migration (chDB 4.4.0).
+
+    It has no option for that. A lazy module (importlib.util.LazyLoader) would say the same without
+    withholding anything, but two threads that use it first at once find it half loaded before
+    Python 3.12.3, and files are read in threads here.
     """
     if {"chdb.state", "pyarrow"} & set(sys.modules):
         return

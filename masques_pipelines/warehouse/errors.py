@@ -35,8 +35,12 @@ TRANSIENT_CODES: Final[dict[int, str]] = {
     999: "KEEPER_EXCEPTION: the keeper failed a request",
 }
 
+# NO_SUCH_COLUMN_IN_TABLE, UNKNOWN_FUNCTION, UNKNOWN_IDENTIFIER, UNKNOWN_TABLE, UNKNOWN_DATABASE.
+UNKNOWN_NAME_CODES: Final = (16, 46, 47, 60, 81)
+
 # A write without reserved space fails with an error of the operating system and other codes.
 _NOT_ENOUGH_SPACE: Final = 243
+_ACCESS_DENIED: Final = 497
 _DISK_IS_FULL: Final = re.compile(r"No space left on device|errno: 28\b")
 
 # A query over its own limit fails again; one that met a full server may not.
@@ -86,6 +90,11 @@ def translate(error: ClickHouseError, *, what: str) -> MasquesError:
     text = f"{what}: {one_line(str(error))}"
     if code == _NOT_ENOUGH_SPACE:
         text += ": free some space on the disk that holds the warehouse, then run again"
+    if code == _ACCESS_DENIED:
+        text += (
+            ": what each user needs is in sql/roles.sql (a due migration is the migrator's: "
+            "run `masques migrate` as that user)"
+        )
     return (
         WarehouseTransientError(text, code=code)
         if is_transient(error, code)
@@ -116,7 +125,7 @@ def is_transient(error: ClickHouseError, code: int | None) -> bool:
 
 def one_line(text: str) -> str:
     """Returns an error text in one line, without credentials and stack trace, cut to log size."""
-    text = text.split("Stack trace", 1)[0]
+    text = re.split(r",? ?Stack trace", text, maxsplit=1)[0]
     transport = _TRANSPORT_REASON.search(text)
     if transport:
         text = transport["reason"]

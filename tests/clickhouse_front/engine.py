@@ -5,7 +5,7 @@ import itertools
 import queue
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from tests.clickhouse_front.statements import (
     tokens,
 )
 
+OWNER = "owner"
+BACKUPS_DISK = "backups"
 HANDLES = 4  # engine handles, that is: statements that run at the same time
 
 
@@ -159,10 +161,19 @@ def _engine_errors() -> Iterator[None]:
 class Engine:
     """The embedded engine at one path, with a pool of handles for concurrent requests."""
 
-    def __init__(self, path: Path, front_dir: Path) -> None:
+    def __init__(self, path: Path, front_dir: Path, grants: Sequence[str] = ()) -> None:
         for left_behind in front_dir.glob("spool-*"):
             left_behind.unlink()
-        options = urlencode({"config-file": _write_config(front_dir)}, quote_via=quote)
+        disk = f"storage_configuration.disks.{BACKUPS_DISK}"
+        options = urlencode(
+            {
+                "config-file": _write_config(front_dir, grants),
+                f"{disk}.type": "local",
+                f"{disk}.path": f"{front_dir}/backups/",
+                "backups.allowed_disk": BACKUPS_DISK,
+            },
+            quote_via=quote,
+        )
         connection = f"file:{path}?{options}"
         self._handles = [Handle(connection, front_dir) for _ in range(HANDLES)]
         self._idle: queue.SimpleQueue[Handle] = queue.SimpleQueue()
@@ -194,15 +205,27 @@ class Engine:
         return [line.split("\t") for line in answer.body.decode().splitlines()]
 
 
-def _write_config(front_dir: Path) -> Path:
-    """Refreshable views must not all run at every open; only a users file can say so."""
+def _write_config(front_dir: Path, grants: Sequence[str]) -> Path:
+    """Writes what only a users file can say.
+
+    Refreshable views must not all run at every open. With grants, the user of the engine, and so of
+    every request, may do no more than they say; another user, OWNER, may do anything, and owns what
+    `give_to_owner` gave it.
+    """
     users, config = front_dir / "users.xml", front_dir / "config.xml"
+    # The last one is for the front itself, which gives the engine the data of `input()` as a file.
+    listed = "".join(f"<query>{grant}</query>" for grant in [*grants, "GRANT READ ON FILE"])
+    user = (
+        "<password></password><profile>default</profile><quota>default</quota>"
+        "<networks><ip>::/0</ip></networks>"
+    )
     users.write_text(
         "<clickhouse><profiles><default>"
         "<stop_refreshable_materialized_views_on_startup>1"
         "</stop_refreshable_materialized_views_on_startup>"
-        "</default></profiles><users><default><password></password><profile>default</profile>"
-        "<quota>default</quota><networks><ip>::/0</ip></networks></default></users>"
+        "</default></profiles><users>"
+        f"<default>{user}{f'<grants>{listed}</grants>' if grants else ''}</default>"
+        f"<{OWNER}>{user}</{OWNER}></users>"
         "<quotas><default/></quotas></clickhouse>"
     )
     config.write_text(
@@ -210,3 +233,16 @@ def _write_config(front_dir: Path) -> Path:
         "</user_directories></clickhouse>"
     )
     return config
+
+
+def give_to_owner(path: Path) -> None:
+    """Makes another user the one in whose name the views of a stopped engine run.
+
+    The engine has one user, who made them: on a server the migrator makes them, and others ask.
+    """
+    for definition in (path / "store").rglob("*.sql"):
+        text = definition.read_text(encoding="utf-8")
+        if "DEFINER = default" in text:
+            definition.write_text(
+                text.replace("DEFINER = default", f"DEFINER = {OWNER}"), encoding="utf-8"
+            )

@@ -6,7 +6,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import quote
@@ -20,10 +20,17 @@ from tests.support.patience import moment_s
 class Front:
     """A running server. `stop()` asks, `kill()` does not ask, `restart()` keeps port and path."""
 
-    def __init__(self, path: Path, user: str | None = None, password: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        user: str | None = None,
+        password: str | None = None,
+        grants: Sequence[str] = (),
+    ) -> None:
         self.path = path.resolve()
         self.user = user
         self.password = password
+        self.grants = grants
         self.port = 0
         self._errors = front_dir(self.path) / "stderr.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -52,6 +59,8 @@ class Front:
         command += ["--path", str(self.path), "--port", str(self.port)]
         if self.user is not None:
             command += ["--user", self.user, "--password", self.password or ""]
+        for grant in self.grants:
+            command += ["--grant", grant]
         with self._errors.open("ab") as stderr:
             self._process = subprocess.Popen(
                 command,
@@ -156,10 +165,17 @@ class Front:
 
 @contextlib.contextmanager
 def http_front(
-    path: Path, *, user: str | None = None, password: str | None = None
+    path: Path,
+    *,
+    user: str | None = None,
+    password: str | None = None,
+    grants: Sequence[str] = (),
 ) -> Iterator[Front]:
-    """A server on the engine files at `path` (made if need be), ended on the way out."""
-    front = Front(path, user, password)
+    """A server on the engine files at `path` (made if need be), ended on the way out.
+
+    With grants (GRANT statements), its requests may do no more than these say.
+    """
+    front = Front(path, user, password, grants)
     try:
         yield front
     finally:

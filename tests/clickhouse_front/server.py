@@ -267,9 +267,11 @@ def _form_fields(content_type: str, body: bytes) -> dict[str, str]:
     return fields
 
 
-def _serve(path: Path, port: int, user: str | None, password: str | None) -> None:
+def _serve(
+    path: Path, port: int, user: str | None, password: str | None, grants: list[str]
+) -> None:
     """Open the engine, say on stdout which port it is, serve until SIGTERM."""
-    engine = Engine(path, front_dir(path))
+    engine = Engine(path, front_dir(path), grants)
     app = App(engine, log_file(path), user, password).starlette()
     config = uvicorn.Config(
         app,
@@ -316,11 +318,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="0: any free port; it is printed")
     parser.add_argument("--user")
     parser.add_argument("--password")
+    parser.add_argument("--grant", action="append", default=[], help="what requests may do: GRANT")
     parser.add_argument("--until-stdin-ends", action="store_true")
     args = parser.parse_args()
     if args.until_stdin_ends:
         _stop_when_stdin_ends()
-    _serve(args.path.resolve(), args.port, args.user, args.password)
+    _serve(args.path.resolve(), args.port, args.user, args.password, args.grant)
 
 
 if __name__ == "__main__":

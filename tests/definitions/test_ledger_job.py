@@ -14,10 +14,10 @@ from tests.support.code_location import defs
 
 @pytest.fixture
 def environment(
-    monkeypatch: pytest.MonkeyPatch, empty_warehouse: Warehouse, engine_settings: Settings
+    monkeypatch: pytest.MonkeyPatch, warehouse: Warehouse, engine_settings: Settings
 ) -> Settings:
     """The test process's warehouse, emptied, as the environment names it."""
-    del empty_warehouse
+    del warehouse
     monkeypatch.setenv("MASQUES_HOME", str(engine_settings.home))
     # The sandbox's ledger in the test process's warehouse.
     monkeypatch.setenv("MASQUES_SANDBOX", "1")
@@ -40,7 +40,7 @@ def metadata(result: dg.ExecuteInProcessResult, table: str) -> dict[str, object]
     return {name: value.value for name, value in event.materialization.metadata.items()}
 
 
-def test_the_job_reports_what_it_did(environment: Settings, empty_warehouse: Warehouse) -> None:
+def test_the_job_reports_what_it_did(environment: Settings, warehouse: Warehouse) -> None:
     result = run()
     assert result.success
     found = metadata(result, "transactions")
@@ -52,7 +52,7 @@ def test_the_job_reports_what_it_did(environment: Settings, empty_warehouse: War
     assert float(str(found["rows_per_s"])) > 0
     assert metadata(result, "accounts")["rows_written"] == 122
     # The events reach past the balances' ledger time.
-    assert empty_warehouse.scalar(
+    assert warehouse.scalar(
         "SELECT max(timestamp) >= (SELECT max(snapshot_at) FROM masques.accounts) "
         "FROM masques.transactions"
     )
@@ -89,7 +89,7 @@ def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
 
 
 def test_the_job_proves_what_it_did_and_a_table_can_be_made_alone(
-    environment: Settings, empty_warehouse: Warehouse
+    environment: Settings, warehouse: Warehouse
 ) -> None:
     every = checks(run())
     assert len(every) == 9
@@ -99,7 +99,7 @@ def test_the_job_proves_what_it_did_and_a_table_can_be_made_alone(
     alone = implicit.execute_in_process(asset_selection=[dg.AssetKey(["masques", "accounts"])])
     assert checks(alone) == {"balance_proof": True, "last_reading": True}
 
-    empty_warehouse.command(
+    warehouse.command(
         "ALTER TABLE masques.accounts UPDATE debits_posted = debits_posted + 1 WHERE code = 100",
         mutations_sync=2,
     )

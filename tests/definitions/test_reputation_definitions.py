@@ -114,6 +114,15 @@ def test_a_failed_refresh_fails_the_run_with_the_engines_words(warehouse: Wareho
     assert warehouse.rows(scores) == before
 
 
+@pytest.mark.usefixtures("_environment")
+def test_an_asset_without_the_root_says_to_migrate_first(empty_warehouse: Warehouse) -> None:
+    (failure,) = alone().filter_events(lambda event: event.is_step_failure)
+    assert failure.step_failure_data.user_failure_data is not None
+    assert failure.step_failure_data.user_failure_data.description == (
+        f"{empty_warehouse.description}: it has no schema yet: run `masques migrate`, then again"
+    )
+
+
 def alone() -> dg.ExecuteInProcessResult:
     """The asset without the root, which would refuse a changed view."""
     return dg.materialize(

@@ -62,10 +62,10 @@ def workspace(instance: dg.DagsterInstance) -> Iterator[WorkspaceProcessContext]
 def _sandbox(
     monkeypatch: pytest.MonkeyPatch,
     engine_settings: Settings,
-    empty_warehouse: Warehouse,
+    warehouse: Warehouse,
     tmp_path: Path,
 ) -> None:
-    del empty_warehouse
+    del warehouse
     monkeypatch.setenv("MASQUES_HOME", str(tmp_path))
     monkeypatch.setenv("MASQUES_SANDBOX", "1")
     monkeypatch.setenv("MASQUES_CLICKHOUSE_URL", engine_settings.clickhouse_url)
@@ -82,8 +82,8 @@ def materializable(workspace: WorkspaceProcessContext, query: str) -> dict[str, 
 
 
 @pytest.mark.usefixtures("_sandbox")
-def test_a_tick_of_each_schedule_without_news_makes_nothing_stale(
-    instance: dg.DagsterInstance, workspace: WorkspaceProcessContext
+def test_a_tick_without_news_makes_nothing_stale_and_news_what_is_made_of_it(
+    instance: dg.DagsterInstance, workspace: WorkspaceProcessContext, tmp_path: Path
 ) -> None:
     everything = defs.resolve_implicit_global_asset_job_def()
     assert everything.execute_in_process(instance=instance).success
@@ -106,13 +106,6 @@ def test_a_tick_of_each_schedule_without_news_makes_nothing_stale(
         name: node["freshnessStatusInfo"]["freshnessStatus"] for name, node in fresh.items()
     } == dict.fromkeys(fresh, "HEALTHY")
 
-
-@pytest.mark.usefixtures("_sandbox")
-def test_news_makes_what_is_made_of_it_stale(
-    instance: dg.DagsterInstance, workspace: WorkspaceProcessContext, tmp_path: Path
-) -> None:
-    everything = defs.resolve_implicit_global_asset_job_def()
-    assert everything.execute_in_process(instance=instance).success
     file = tmp_path / "sandbox" / "landing" / "identities" / "news.ndjson"
     file.write_bytes(ndjson([GOOD["identities"](1)]))
     an_hour_ago_s = time.time() - 3600

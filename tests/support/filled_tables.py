@@ -24,7 +24,8 @@ def stored_tables(warehouse: Warehouse) -> list[str]:
     """Returns the tables that hold rows on disk, by `database.name`, without the record."""
     rows = warehouse.rows(
         "SELECT concat(database, '.', name) FROM system.tables "
-        "WHERE startsWith(database, 'masques') AND endsWith(engine, 'MergeTree') ORDER BY 1"
+        "WHERE startsWith(database, 'masques') AND endsWith(engine, 'MergeTree') "
+        "AND NOT startsWith(name, '.') ORDER BY 1"
     )
     return [str(name) for (name,) in rows if name != _RECORD]
 

@@ -1,27 +1,29 @@
 """Gives a test a warehouse with the whole schema and without rows, quickly.
 
-The schema is made once in an engine, which takes some four seconds of one core, and emptied for
+The schema is made once in an engine, which takes some three seconds of one core, and emptied for
 the next test. What a test did to it is seen by comparing each object's identity and time of
 change with those of the fresh schema, which is quicker than planning a migration (0.15 s of one
-core) or reading every definition (0.1).
+core) or reading every definition (0.1). What a test changed is made again as the engine described
+it; only when the databases or the scores' view are gone the files are applied again.
 """
 
-import time
 from dataclasses import dataclass, field
 
 from masques_pipelines.schema.declared import DATABASES
 from masques_pipelines.schema.migrations import migrate
 from masques_pipelines.warehouse.client import Warehouse
 
-# The engine knows the second in which an object was changed: what a test changes has another.
-_CLOCK_S = 1.0
 _RECORD = "masques_ops.schema_migrations"
+# The engine knows the second in which an object was changed: within it, a second change has no
+# other version, so there is none to compare yet.
 _OBJECTS_SQL = """
-SELECT concat(database, '.', name), concat(uuid, ' ', toUnixTimestamp(metadata_modification_time)),
+SELECT concat(database, '.', name),
+    if(metadata_modification_time < now() - 1,
+        concat(uuid, ' ', toUnixTimestamp(metadata_modification_time)), ''),
     endsWith(engine, 'View'), ifNull(total_rows, 0) > 0
 FROM system.tables
 WHERE has({databases:Array(String)}, database)
-ORDER BY 1
+ORDER BY endsWith(engine, 'View'), 1
 """
 _DEFINITIONS_SQL = """
 SELECT concat(database, '.', name) AS object, create_table_query
@@ -56,13 +58,17 @@ def drop_schema(warehouse: Warehouse) -> None:
         warehouse.command(f"DROP DATABASE IF EXISTS {database} SYNC")
 
 
+def adopt_schema(warehouse: Warehouse) -> None:
+    """Takes the schema of an engine that was just opened on a copied folder as the fresh one."""
+    _FRESH[warehouse.description] = _seen(warehouse)
+
+
 def fresh_schema(warehouse: Warehouse) -> None:
     """Leaves the whole schema, and no rows but those that the numbered files put there."""
     fresh = _FRESH.get(warehouse.description)
-    if fresh is None or not _empty(warehouse, fresh):
+    if fresh is None or not _restored(warehouse, fresh):
         drop_schema(warehouse)
         migrate(warehouse)
-        time.sleep(_CLOCK_S)
         _FRESH[warehouse.description] = _seen(warehouse)
 
 
@@ -75,44 +81,57 @@ def _seen(warehouse: Warehouse) -> _Fresh:
         seeds={
             name: warehouse.client.raw_query(f"SELECT * FROM {name}", fmt="Native")
             for name, _, _, has_rows in objects
-            if has_rows and name != _RECORD
+            if has_rows
         },
     )
 
 
-def _empty(warehouse: Warehouse, fresh: _Fresh) -> bool:
-    """Empties the tables; returns False when a test changed the schema or its record."""
-    parts = _parts(warehouse)
+def _restored(warehouse: Warehouse, fresh: _Fresh) -> bool:
+    """Puts the schema right and empties the tables; returns False when too much is gone."""
     objects = warehouse.rows(_OBJECTS_SQL, {"databases": list(DATABASES)})
-    added = [row for row in objects if row[0] not in fresh.versions]
     versions = {name: version for name, version, _, _ in objects}
-    changed = [name for name, version in fresh.versions.items() if versions.get(name) != version]
+    changed = [
+        name
+        for name, version in fresh.versions.items()
+        if version == "" or versions.get(name) != version
+    ]
     # A refresh puts a new table in the place of the scores; its definition is the same.
-    if (
-        (changed and _definitions(warehouse, changed) != _picked(fresh.definitions, changed))
-        or any(is_view for _, _, is_view, _ in added)
-        or parts.get(_RECORD) != fresh.parts.get(_RECORD)
-    ):
+    live = _definitions(warehouse, changed) if changed else {}
+    damaged = [name for name in changed if live.get(name) != fresh.definitions[name]]
+    if any(fresh.definitions[name].startswith("CREATE MATERIALIZED") for name in damaged):
         return False
-    fresh.versions.update(_picked(versions, changed))
-    for name, _, _, _ in added:
-        database, table = name.split(".", 1)  # a refresh that was cut short leaves `.tmp.inner_id…`
-        warehouse.command(
-            "DROP TABLE {database:Identifier}.{table:Identifier} SYNC",
-            {"database": database, "table": table},
-        )
-    known = [row for row in objects if row[0] in fresh.versions]
-    for name, _, _, has_rows in known:
-        seed = fresh.seeds.get(name)
-        if name == _RECORD:
+    for name in (set(versions) - set(fresh.versions)) | (set(versions) & set(damaged)):
+        _drop(warehouse, name)  # also what a refresh that was cut short leaves, `.tmp.inner_id…`
+    for name in damaged:  # tables before views
+        warehouse.command(fresh.definitions[name])
+    sound = [name for name in changed if name not in damaged]
+    fresh.versions.update({**_picked(versions, sound), **dict.fromkeys(damaged, "")})
+    _empty(warehouse, fresh, [name for name, _, _, has_rows in objects if has_rows])
+    return True
+
+
+def _empty(warehouse: Warehouse, fresh: _Fresh, filled: list[str]) -> None:
+    """Leaves no rows but the seeds, and the record of the migration as it was."""
+    parts = _parts(warehouse)
+    for name in fresh.versions:
+        if name == _RECORD and parts.get(name) == fresh.parts[name]:
             continue
-        if has_rows:
-            warehouse.command(f"TRUNCATE TABLE {name}")
+        seed = fresh.seeds.get(name)
+        if name in filled:
+            warehouse.command(f"TRUNCATE TABLE IF EXISTS {name}")
         if seed is not None:
             warehouse.client.raw_insert(name, insert_block=seed, fmt="Native")
+    fresh.parts = _parts(warehouse) if parts.get(_RECORD) != fresh.parts[_RECORD] else fresh.parts
     # What the engine remembers of parts that are gone would hide rows of those that follow.
     warehouse.command("SYSTEM DROP QUERY CONDITION CACHE")
-    return True
+
+
+def _drop(warehouse: Warehouse, name: str) -> None:
+    database, table = name.split(".", 1)
+    warehouse.command(
+        "DROP TABLE IF EXISTS {database:Identifier}.{table:Identifier} SYNC",
+        {"database": database, "table": table},
+    )
 
 
 def _parts(warehouse: Warehouse) -> dict[str, str]:

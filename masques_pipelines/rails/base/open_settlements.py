@@ -380,7 +380,7 @@ class OpenSettlementResolver:
             block_height=receipt.block_number,
             block_hash=receipt.block_hash,
             network_fee=network_fee(receipt, time_s),
-            fee_currency="ETH",
+            fee_currency=self._config.fee_currency,
         )
 
     def _end_spent(self, spent: Sequence[_Ended]) -> None:

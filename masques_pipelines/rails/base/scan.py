@@ -269,7 +269,7 @@ class Scanner:
             block_hash=receipt.block_hash,
             confirmations=max(0, window.head - number + 1),
             finality=self._config.finality if is_final else "latest",
-            fee_currency="ETH",
+            fee_currency=self._config.fee_currency,
             attributes={"submitted_by": receipt.sender},
         )
 

@@ -10,6 +10,18 @@ from masques_pipelines.rails.protocol import Asset, Finding, Observation, Reject
 NAME: Final = "base"
 
 
+# Networks whose own coin is ETH: Ethereum, OP, Unichain, World Chain, Soneium, Base, Mode,
+# Arbitrum, Ink, Blast and Zora; and of test networks Ethereum's, Base's, Arbitrum's and OP's. That
+# of others is not guessed: Polygon, Celo and Mantle have a coin of their own.
+_PAID_IN_ETH: Final = frozenset(
+    f"eip155:{chain}"
+    for chain in (
+        *(1, 10, 130, 480, 1868, 8453, 34443, 42161, 57073, 81457, 7777777),
+        *(11155111, 84532, 421614, 11155420),
+    )
+)
+
+
 @dataclass(frozen=True)
 class BaseConfig:
     """The configuration of the rail.
@@ -27,6 +39,11 @@ class BaseConfig:
     assets: tuple[Asset, ...]
     finality: str = "finalized"
     start_block: int | None = None
+
+    @property
+    def fee_currency(self) -> str:
+        """Returns what transactions are paid for with, '' where that is not known."""
+        return "ETH" if self.network in _PAID_IN_ETH else ""
 
 
 @dataclass(frozen=True)

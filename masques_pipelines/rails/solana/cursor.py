@@ -41,6 +41,8 @@ class Position:
         after: Id of the last open settlement that was looked at.
         ours: By token account the slot after which it is ours: one that was added to the settings
             is not before its balance was read. None when that is not known: all are.
+        reread: After a rewind, the first and the last slot whose recorded payments are still to be
+            compared with the cluster; None when all are.
     """
 
     floor: int | None = None
@@ -50,6 +52,7 @@ class Position:
     waiting: dict[str, list[int]] = field(default_factory=dict)
     after: str = ""
     ours: dict[str, int] | None = None
+    reread: tuple[int, int] | None = None
 
 
 def position_of(cursor: Cursor | None) -> Position:
@@ -68,6 +71,7 @@ def position_of(cursor: Cursor | None) -> Position:
         waiting={key: list(value) for key, value in cursor["waiting"].items()},
         after=str(cursor["after"]),
         ours=dict(cursor["ours"]) if cursor.get("ours") else None,
+        reread=(int(reread[0]), int(reread[1])) if (reread := cursor.get("reread")) else None,
     )
 
 
@@ -82,11 +86,20 @@ def cursor_of(at: Position) -> Cursor:
         "waiting": at.waiting,
         "after": at.after,
         "ours": at.ours,
+        "reread": at.reread,
     }
 
 
 def rewound(cursor: Cursor, slot: int) -> Cursor:
     """Returns a cursor that reads again from an earlier slot."""
     at = position_of(cursor)
-    kept = Position(floor=slot, since_slot=at.since_slot, waiting=at.waiting, ours=at.ours)
+    # A rewind before the one before it was compared keeps what is left of that.
+    _, last = at.reread or (0, 0)
+    kept = Position(
+        floor=slot,
+        since_slot=at.since_slot,
+        waiting=at.waiting,
+        ours=at.ours,
+        reread=(slot, max(last, at.floor or 0)),
+    )
     return cursor_of(kept)

@@ -36,7 +36,9 @@ from masques_pipelines.rails.protocol import (
     OpenSettlements,
     RailRefusedError,
     RailUnavailableError,
+    RecordedSettlements,
     Rejected,
+    nothing_recorded,
 )
 from masques_pipelines.rails.settlement_ids import solana_transfer
 from masques_pipelines.rails.solana.addresses import (
@@ -83,6 +85,8 @@ BLOCKHASH_SLOTS: Final = 150
 # Runs that ask again for a transaction or a time that the node does not answer, and how many.
 WAIT_RUNS_MAX: Final = 50
 WAITING_MAX: Final = 1_000
+# Recorded payments of slots that are read again, of which one fetch asks the node.
+RECHECK_MAX: Final = 1_000
 # A transaction dies with its blockhash, about 150 blocks (60 to 90 s) after it was signed.
 BLOCKHASH_LIFE_S: Final = 150
 # A deadline comes from a client; no transaction is waited for longer than a day.
@@ -135,13 +139,18 @@ class SolanaRail:
     name = NAME
 
     def __init__(
-        self, rpc: JsonRpc, config: SolanaConfig, open_settlements: OpenSettlements
+        self,
+        rpc: JsonRpc,
+        config: SolanaConfig,
+        open_settlements: OpenSettlements,
+        recorded: RecordedSettlements = nothing_recorded,
     ) -> None:
         self.network = config.network
         self.description = rpc.node.description
         self._node = SolanaNode(rpc)
         self._config = config
         self._open_settlements = open_settlements
+        self._recorded = recorded
         self._accounts: tuple[Account, ...] = ()
         self._is_checked = False
 
@@ -174,6 +183,7 @@ class SolanaRail:
         if is_caught_up:
             self._resolve(seen, [each for each in open_now if each.settlement_id not in seen.ids])
             at.after = str(open_now[-1].settlement_id) if len(open_now) == OPEN_MAX else ""
+            is_caught_up = self._recheck(at, seen)
         at.since_slot = floor if at.since_slot is None else at.since_slot
         at.floor, at.walk = (max(floor, walk.to_slot), None) if is_at_end else (floor, walk)
         at.done = {
@@ -589,6 +599,41 @@ class SolanaRail:
             confirmations=0,
         )
 
+    def _recheck(self, at: Position, seen: _Fetch) -> bool:
+        """Asks for payments that are recorded as confirmed in slots that are read again.
+
+        One that the cluster knows in no way any more, and that cannot land again, is not confirmed.
+
+        Returns:
+            Whether this was the last part of those that can be decided now.
+        """
+        first, last = at.reread or (0, -1)
+        until = min(last, seen.final_slot - BLOCKHASH_SLOTS - 1)
+        if first > until:
+            return True
+        recorded = self._recorded(first, until)
+        end = until
+        if len(recorded) > RECHECK_MAX:
+            end = recorded[RECHECK_MAX - 1].latest.block_height or until
+        chunk = [each for each in recorded if (each.latest.block_height or 0) <= end]
+        at.reread = None if end >= last else (end + 1, last)
+        unseen = [
+            each
+            for each in chunk
+            if each.latest.network == self.network and each.settlement_id not in seen.ids
+        ]
+        signatures = sorted({each.latest.tx_hash for each in unseen})
+        statuses = self._node.statuses(signatures)
+        missing = [each for each in signatures if each not in statuses]
+        answers = dict(zip(missing, self._node.transactions(missing), strict=True))
+        available = self._node.first_available() or 0
+        for each in unseen:
+            is_gone = each.latest.tx_hash in answers and answers[each.latest.tx_hash] is None
+            if is_gone and available <= (each.latest.block_height or 0):
+                seen.observations.append(each.closed("forked_away", block_height=None))
+        seen.count("recorded_not_seen", len(unseen))
+        return end >= until
+
     def _by_absence(
         self, each: OpenSettlement, seen: _Fetch, final_time_s: int | None
     ) -> Observation | None:
@@ -672,7 +717,7 @@ def _open(context: RailContext) -> Iterator[SolanaRail]:
     )
     headers = bearer_headers(configured.credential_file, "MASQUES_SOLANA_BEARER_FILE")
     with open_endpoint(configured, headers=headers) as node:
-        yield SolanaRail(JsonRpc(node), config, context.open_settlements)
+        yield SolanaRail(JsonRpc(node), config, context.open_settlements, context.recorded)
 
 
 def _assets(settings: Settings) -> Mapping[tuple[str, str], Asset]:

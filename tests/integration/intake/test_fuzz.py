@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from masques_pipelines.intake.run import IntakeResult
 from masques_pipelines.intake.tables import TABLES, IntakeTable
 from masques_pipelines.warehouse.client import Warehouse
+from tests.support.campaign import rounds
 from tests.support.gate_rows import (
     GOOD,
     NOON,
@@ -58,7 +59,7 @@ def test_fuzzed_files_never_lose_a_row(warehouse: Warehouse, zone: Zone) -> None
     number = 0
 
     @hypothesis_settings(
-        max_examples=30,
+        max_examples=rounds(20),
         deadline=None,
         derandomize=True,
         database=None,

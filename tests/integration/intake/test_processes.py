@@ -23,6 +23,7 @@ from masques_pipelines.warehouse.connect import open_warehouse
 from tests.clickhouse_front.front import Front, http_front
 from tests.support.gate_rows import GOOD, NOON, ndjson, request
 from tests.support.landing_zone import counts
+from tests.support.migrated_folder import copy_migrated
 from tests.support.paths import ROOT
 from tests.support.patience import finish, run_python
 
@@ -105,6 +106,7 @@ def test_killed_again_and_again_or_run_twice_at_once_the_tables_are_the_same(
     clean, killed, twice = tmp_path / "clean", tmp_path / "killed", tmp_path / "twice"
     for home in (clean, killed, twice):
         write_files(home)
+        copy_migrated(home / "warehouse")
     assert ended(started(INTAKE, str(clean))).split()[-1] == "2000"
     chance = random.Random(3)
     kills = 0
@@ -133,7 +135,9 @@ def test_killed_again_and_again_or_run_twice_at_once_the_tables_are_the_same(
 
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    with http_front(tmp_path_factory.mktemp("server") / "db") as served:
+    folder = tmp_path_factory.mktemp("server") / "db"
+    copy_migrated(folder)
+    with http_front(folder) as served:
         yield served
 
 

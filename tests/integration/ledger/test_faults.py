@@ -5,7 +5,6 @@ column of every row. `MASQUES_TEST_SEED` repeats a run, `MASQUES_TEST_SIZE` make
 """
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -19,7 +18,6 @@ import pytest
 from masques_pipelines.ledger.chart import read_chart
 from masques_pipelines.ledger.source import LedgerUnavailableError
 from masques_pipelines.ledger.transactions import LEASE, sync_transactions
-from masques_pipelines.schema.migrations import migrate
 from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse import lease as lease_module
 from masques_pipelines.warehouse import retry
@@ -29,14 +27,15 @@ from masques_pipelines.warehouse.errors import WarehouseTransientError
 from masques_pipelines.warehouse.lease import LeaseBusyError, LeaseLostError, writer_lease
 from tests.clickhouse_front.front import Front, http_front
 from tests.support.campaign import rounds, seeded
-from tests.support.fresh_schema import fresh_schema
+from tests.support.fresh_schema import adopt_schema, fresh_schema
 from tests.support.memory_ledger import MemoryLedger
+from tests.support.migrated_folder import copy_migrated
 from tests.support.paths import DATA, ROOT
 from tests.support.patience import finish
 from tests.support.sync_worker import TABLE_DIGEST, WRITE, digest, ledger_of, sync
 
-EMBEDDED_KILLS = rounds(4)
-SERVER_KILLS = rounds(6)
+EMBEDDED_KILLS = rounds(3)
+SERVER_KILLS = rounds(4)
 BACKFILL_KILLS = rounds(2)
 EVENTS = 2120
 BACKFILL_EVENTS = 3 * EVENTS
@@ -49,7 +48,11 @@ def dice() -> random.Random:
 
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    with http_front(tmp_path_factory.mktemp("server") / "data") as running:
+    folder = tmp_path_factory.mktemp("server") / "data"
+    copy_migrated(folder)
+    with http_front(folder) as running:
+        with connected(running) as warehouse:
+            adopt_schema(warehouse)
         yield running
 
 
@@ -72,7 +75,6 @@ def undisturbed(front: Front, small_capture_path: Path) -> dict[int, str]:
     """The table's digest after undisturbed syncs of the first n events, for a few n."""
     digests = {}
     with connected(front) as warehouse:
-        migrate(warehouse)
         for events in cuts():
             ledger = ledger_of(small_capture_path, events)
             ledger.has_quick_transfers = False  # what a back-fill by transfers gives, too
@@ -130,17 +132,7 @@ def test_kill_9_at_any_moment_leaves_no_trace_embedded(
 ) -> None:
     sizes = cuts()
     settings = read_settings({"MASQUES_HOME": str(tmp_path)})
-    # The test process has an engine of its own open, so this one is migrated by a worker's hand.
-    subprocess.run(
-        [sys.executable, "-m", "masques_pipelines", "migrate"],
-        cwd=ROOT, check=True,
-        env={
-            **os.environ,
-            "MASQUES_HOME": str(tmp_path),
-            "MASQUES_CLICKHOUSE_URL": settings.clickhouse_url,
-        },
-        capture_output=True,
-    )  # fmt: skip
+    copy_migrated(tmp_path / "warehouse")
     worker = Killed(dice, tmp_path, settings.clickhouse_url, small_capture_path)
     for number in range(EMBEDDED_KILLS):
         before = sizes[number - 1] if number else 0
@@ -270,7 +262,7 @@ set -e
 python="$1" home="$2"
 mount -t tmpfs -o size=64m tmpfs "$home"
 export MASQUES_HOME="$home" MASQUES_CLICKHOUSE_URL="chdb://$home/warehouse"
-"$python" -m masques_pipelines migrate >"$home/migrated"
+cp -a "$6" "$home/warehouse"
 worker() { "$python" -m tests.support.sync_worker "$home" "" "$3" 0 "$4"; }
 worker "$@"
 dd if=/dev/zero of="$home/ballast" bs=16k 2>"$home/filled" || true
@@ -290,9 +282,12 @@ def test_a_full_disk_leaves_no_trace(
     if subprocess.run([*NAMESPACE, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this machine gives its users no mount namespaces")
     sizes = cuts()
+    migrated, home = tmp_path / "migrated", tmp_path / "home"
+    copy_migrated(migrated)
+    home.mkdir()
     done = subprocess.run(
-        [*NAMESPACE, "bash", "-c", FULL_DISK, "full-disk", sys.executable, str(tmp_path),
-         str(small_capture_path), str(sizes[8]), str(EVENTS)],
+        [*NAMESPACE, "bash", "-c", FULL_DISK, "full-disk", sys.executable, str(home),
+         str(small_capture_path), str(sizes[8]), str(EVENTS), str(migrated)],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

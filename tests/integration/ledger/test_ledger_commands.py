@@ -9,6 +9,7 @@ import pytest
 
 from masques_pipelines.settings import VARIABLES
 from tests.support import patience
+from tests.support.migrated_folder import copy_migrated
 from tests.support.paths import ROOT
 
 SMALL_CAPTURE = ROOT / "tests" / "data" / "captures" / "small"
@@ -30,6 +31,7 @@ def masques(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
+    copy_migrated(folder / "warehouse")
     url = f"chdb://{folder / 'warehouse'}"
     for done in (
         masques(folder, "migrate"),

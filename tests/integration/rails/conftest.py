@@ -15,7 +15,7 @@ from masques_pipelines.rails.base.window import BaseConfig
 from masques_pipelines.rails.ingest import RailRun, ingest
 from masques_pipelines.rails.journal.rail import JournalRail
 from masques_pipelines.rails.node import HttpNode, JsonRpc, open_node
-from masques_pipelines.rails.protocol import Asset, AssetAllowList
+from masques_pipelines.rails.protocol import OPEN_MAX, Asset, AssetAllowList
 from masques_pipelines.rails.revisions import open_settlements, recorded_settlements
 from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.client import Warehouse
@@ -55,6 +55,7 @@ class Polls:
     chain: Anvil
     landing: Path
     start_block: int
+    open_max: int = OPEN_MAX
     config: BaseConfig = field(init=False)
     node: HttpNode = field(init=False)
 
@@ -73,7 +74,7 @@ class Polls:
         return BaseRail(
             JsonRpc(self.node),
             self.config,
-            partial(open_settlements, self.warehouse, "base"),
+            partial(open_settlements, self.warehouse, "base", limit=self.open_max),
             partial(recorded_settlements, self.warehouse, "base"),
         )
 

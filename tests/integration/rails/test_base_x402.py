@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from masques_pipelines.rails import settlement_ids
+from masques_pipelines.rails.base import open_settlements, rail
 from masques_pipelines.rails.rewind import rewind
 from masques_pipelines.settings import read_settings
 from tests.integration.rails.conftest import NETWORK, Polls
@@ -167,6 +168,33 @@ def test_a_reverted_transaction_fails_when_it_is_final_and_its_deadline_is_past(
     assert last["block_height"] == int(receipt["blockNumber"], 16)
     fee = int(receipt["gasUsed"], 16) * int(receipt["effectiveGasPrice"], 16)
     assert last["network_fee"] == Decimal(fee).scaleb(-18)  # a revert is paid for all the same
+
+
+def test_payments_that_never_end_keep_no_other_waiting(
+    polls: Polls, payments: Payments, chain: Anvil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_settlements, "DECISIONS_MAX", 2)
+    monkeypatch.setattr(open_settlements, "LOOKED_MAX", 3)
+    monkeypatch.setattr(rail, "OPEN_MAX", 3)
+    monkeypatch.setattr(polls, "open_max", 3)
+    # The payer chooses the deadline: these are free, and all of them are looked at first.
+    never = [payments.sign(1_000, valid_s=10**9) for _ in range(7)]
+    for payload in never:
+        payments.note("verify", payload, {"isValid": True})
+    victim = payments.sign(60_000_000)  # more than the buyer has
+    while str(id_of(victim)) < max(str(id_of(each)) for each in never):
+        victim = payments.sign(60_000_000)
+    payments.settle(victim)
+    polls.poll()
+    chain.pass_time(400)
+    chain.finalize()
+    for _ in range(3):
+        polls.poll()
+    newest = "SELECT status, failure_reason FROM masques_marts.settlements_current"
+    assert sorted(polls.warehouse.rows(newest)) == [
+        ("failed", "transaction_reverted"),
+        *[("pending", "")] * 7,
+    ]
 
 
 def test_a_replayed_authorization_changes_nothing(

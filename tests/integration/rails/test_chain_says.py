@@ -127,6 +127,13 @@ def test_lightning_agrees_through_payments_payouts_and_forwards_and_differs_by_o
 
     assert poll(hide) == [("lightning", "BTC", "differs", Decimal("0.00000001"), "")]
     assert poll() == [("lightning", "BTC", "agrees", Decimal(0), "")]
+    lnd.pay("hidden payout", 2_000, "SUCCEEDED", fee_msat="3")
+
+    def no_page(path: str, _asked: Any, answer: Any) -> Any:
+        return {**answer, "payments": []} if path == "/v1/payments" else answer
+
+    assert poll(no_page) == [("lightning", "BTC", "differs", Decimal("-0.00000002003"), "")]
+    assert poll() == [("lightning", "BTC", "agrees", Decimal(0), "")]
     lnd.extra_msat = -1
     assert poll() == [("lightning", "BTC", "differs", Decimal("-0.00000000001"), "")]
 
@@ -234,10 +241,13 @@ def test_base_agrees_through_payments_payouts_fees_and_reorganisations(
 def test_base_a_hidden_log_and_one_unit_moved_behind_our_back_are_seen_in_one_run(
     base: Polls, chain: Anvil
 ) -> None:
-    chain.transfer(chain.accounts[1], TREASURY, 1)
+    secret = chain.transfer(chain.accounts[1], TREASURY, 1)
+    chain.transfer(chain.accounts[1], TREASURY, 20)  # in another block
     chain.finalize()
     hidden = Spoiled()
-    hidden.always = {"eth_getLogs": lambda _logs: []}
+    hidden.always = {
+        "eth_getLogs": lambda logs: [each for each in logs if each["transactionHash"] != secret]
+    }
     true_client, base.node.client = base.node.client, type(base.node.client)(transport=hidden)
     since = says(base.warehouse).opening_block
     poll_base(base)
@@ -252,7 +262,7 @@ def test_base_a_hidden_log_and_one_unit_moved_behind_our_back_are_seen_in_one_ru
     rewound(base, since)
     poll_base(base)
     assert said(base.warehouse) == [("base", "USDC", "agrees", Decimal(0), "")]
-    chain.rpc("anvil_setStorageAt", BASE_USDC, place_of(chain, TREASURY), "0x" + word(1_000_000))
+    chain.rpc("anvil_setStorageAt", BASE_USDC, place_of(chain, TREASURY), "0x" + word(1_000_020))
     chain.finalize()
     poll_base(base)
     assert said(base.warehouse) == [("base", "USDC", "differs", Decimal("-0.000001"), "")]

@@ -30,11 +30,12 @@ from tests.campaigns.journal_lines import (
     WALLET,
     sample,
 )
+from tests.support.campaign import rounds
 
 OURS, FORGED = (uuid.UUID(int=number) for number in (10, 11))
 TX = "0x" + "1" * 64
 OTHER_TX = "0x" + "2" * 64
-ORDERS = 4
+ORDERS = rounds(3)
 
 
 def line(number: int, response: Any, *, transfer: uuid.UUID = FORGED, **more: Any) -> str:

@@ -200,6 +200,23 @@ def test_the_receiver_is_that_of_the_attempt_that_succeeded(lnd: FakeLnd) -> Non
     ]
 
 
+def test_announcements_that_never_end_keep_no_other_waiting(
+    lnd: FakeLnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lightning, "OPEN_MAX", 2)
+    monkeypatch.setattr(lightning, "ANNOUNCED_PORTIONS_MAX", 1)
+    never = [announced(f"{number:064x}", deadline_s=2**70) for number in range(1, 8)]
+    victims = [announced(f"{number:064x}", deadline_s=NOW_S - 1) for number in (98, 99)]
+    lnd.now_s = NOW_S + 10
+    cursor: Any = None
+    ended = set()
+    for _ in range(-(-9 // 2)):
+        (fetched,) = run(rail_of(lnd, known=[*never, *victims]), cursor)
+        cursor = fetched.cursor
+        ended |= {o.payment_ref for o in fetched.observations if o.status == "unknown"}
+    assert ended == {each.latest.payment_ref for each in victims}
+
+
 def test_expired_challenges_cost_pages_and_no_request_of_their_own(
     lnd: FakeLnd, monkeypatch: pytest.MonkeyPatch
 ) -> None:

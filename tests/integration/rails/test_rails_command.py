@@ -106,3 +106,16 @@ def test_the_last_error_stays_with_its_age(
         shown,
     ), shown
     assert "CANARY" not in shown
+
+
+@pytest.mark.usefixtures("_environment")
+def test_check_is_the_first_command_of_a_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of production, whose landing zone nobody made, and of the sandbox, which nobody installed."""
+    assert f"journal    good: {tmp_path}/landing/settlement_journal" in invoke("check")
+    monkeypatch.setenv("MASQUES_CLICKHOUSE_URL", "")
+    monkeypatch.setenv("MASQUES_HOME", str(tmp_path / "another"))
+    shown = invoke("check")
+    for rail in ("base", "solana", "lightning"):
+        assert f"{rail:10} good: " in shown

@@ -24,6 +24,7 @@ from tests.support import patience
 from tests.support.bolt11 import challenge, line_of
 from tests.support.fake_lnd import MACAROON, FakeLnd, payment_hash, running_lnd
 from tests.support.killed_run import POINTS, ROWS
+from tests.support.migrated_folder import copy_migrated
 
 NOW_S = int(time.time()) - 86_400
 NOW = datetime.now(UTC)
@@ -64,6 +65,7 @@ def test_killed_at_every_step_the_rows_are_those_of_an_undisturbed_run(
     macaroon = tmp_path / "readonly.macaroon"
     macaroon.write_bytes(MACAROON)
     home = tmp_path / "home"
+    copy_migrated(home / "warehouse")
     with running_lnd(NOW_S) as lnd:
         own = environment(home, lnd, macaroon)
         settings = read_settings(own)

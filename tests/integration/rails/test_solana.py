@@ -19,7 +19,8 @@ from masques_pipelines.rails import settlement_ids
 from masques_pipelines.rails.catalog import open_rail
 from masques_pipelines.rails.ingest import RailRun, ingest
 from masques_pipelines.rails.protocol import RailRefusedError
-from masques_pipelines.rails.revisions import open_settlements
+from masques_pipelines.rails.revisions import open_settlements, recorded_settlements
+from masques_pipelines.rails.rewind import rewind
 from masques_pipelines.rails.solana import rail as solana
 from masques_pipelines.rails.solana.addresses import associated_token_account, is_on_curve
 from masques_pipelines.settings import Settings, read_settings
@@ -65,7 +66,12 @@ def settings(chain: Solana, tmp_path: Path) -> Settings:
 
 def poll(warehouse: Warehouse, settings: Settings) -> RailRun:
     for name in ("journal", "solana"):
-        with open_rail(settings, name, partial(open_settlements, warehouse, "solana")) as rail:
+        with open_rail(
+            settings,
+            name,
+            partial(open_settlements, warehouse, "solana"),
+            partial(recorded_settlements, warehouse, "solana"),
+        ) as rail:
             done = ingest(warehouse, rail)
     return done
 
@@ -237,6 +243,38 @@ def test_a_payment_that_is_forked_away_is_unknown_after_its_blockhash_is_dead(
         ("pending", "", amount, signature),
         ("unknown", "forked_away", amount, signature),
     ]
+
+
+@pytest.mark.parametrize("recheck_max", [1, solana.RECHECK_MAX])
+def test_a_payment_that_vanished_is_not_confirmed_after_a_rewind(
+    warehouse: Warehouse,
+    settings: Settings,
+    chain: Solana,
+    monkeypatch: pytest.MonkeyPatch,
+    recheck_max: int,
+) -> None:
+    monkeypatch.setattr(solana, "RECHECK_MAX", recheck_max)
+    names = [chain.transfer(BUYER, TREASURY, units) for units in (1_000, 2_000, 4_000)]
+    chain.advance()
+    poll(warehouse, settings)
+    assert [row[0] for row in statuses(warehouse)] == ["confirmed"] * 3
+    chain.forget(names[1])
+    chain.advance(200)
+    poll(warehouse, settings)
+    assert [row[0] for row in statuses(warehouse)] == ["confirmed"] * 3  # not read again
+    rewind(warehouse, settings, "solana", FIRST_SLOT)
+    poll(warehouse, settings)
+    newest = "SELECT tx_hash, status, failure_reason FROM masques_marts.settlements_current"
+    found = {(names[0], "confirmed", ""), (names[2], "confirmed", "")}
+    assert set(warehouse.rows(newest)) == {(names[1], "unknown", "forked_away"), *found}
+    assert warehouse.rows("SELECT kind FROM masques_ops.settlement_findings FINAL") == [
+        ("changed_after_final",)
+    ]
+    before = statuses(warehouse)
+    for _again in range(2):
+        rewind(warehouse, settings, "solana", FIRST_SLOT)
+        poll(warehouse, settings)
+    assert statuses(warehouse) == before
 
 
 def test_pages_of_three_give_every_payment_once_and_an_idle_poll_is_cheap(

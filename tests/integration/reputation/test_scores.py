@@ -26,6 +26,7 @@ from masques_pipelines.reputation.signals import write_signals
 from masques_pipelines.settings import Settings, read_settings
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.errors import WarehousePermanentError
+from tests.support.migrated_folder import copy_migrated
 from tests.support.patience import finish
 from tests.support.reputation_world import (
     MODEL,
@@ -394,13 +395,26 @@ def test_a_failed_refresh_says_why_and_leaves_the_scores(warehouse: Warehouse) -
 
 
 KILLED = """
+import os
+import signal
 import sys
+import threading
+import time
 from masques_pipelines.reputation.scores import refresh_scores
 from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.connect import open_warehouse
 from masques_pipelines.warehouse.client import Origin
+FILLING = "SELECT count() FROM system.tables WHERE database = 'masques' AND name LIKE '.tmp%'"
 with open_warehouse(read_settings({"MASQUES_HOME": sys.argv[1]}), origin=Origin()) as warehouse:
-    print("begin", flush=True)
+
+    def kill():
+        with warehouse.second_connection() as other:
+            while not other.scalar(FILLING):
+                time.sleep(0.005)
+            time.sleep(float(sys.argv[2]))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=kill, daemon=True).start()
     refresh_scores(warehouse)
 """
 CHECKED = """
@@ -424,15 +438,13 @@ from datetime import UTC, datetime
 from masques_pipelines.reputation.facts import write_facts
 from masques_pipelines.reputation.scores import refresh_scores
 from masques_pipelines.settings import read_settings
-from masques_pipelines.schema.migrations import migrate
 from masques_pipelines.warehouse.connect import open_warehouse
 from masques_pipelines.warehouse.client import Origin
 with open_warehouse(read_settings({"MASQUES_HOME": sys.argv[1]}), origin=Origin()) as warehouse:
-    migrate(warehouse)
     warehouse.command(
         "INSERT INTO masques.reputation_events (event_id, timestamp, identity_id, category, "
         "score_delta, confidence) SELECT generateUUIDv4(), now64(9) - INTERVAL number % 80 DAY, "
-        "generateUUIDv4(), 'economic', 1, 1 FROM numbers(300000)"
+        "generateUUIDv4(), 'economic', 1, 1 FROM numbers(50000)"
     )
     write_facts(warehouse)
     refresh_scores(warehouse)
@@ -440,24 +452,22 @@ with open_warehouse(read_settings({"MASQUES_HOME": sys.argv[1]}), origin=Origin(
 """
 
 
-def python(script: str, home: Path) -> "subprocess.Popen[str]":
+def python(script: str, *arguments: object) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-c", script, str(home)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, *map(str, arguments)], stdout=subprocess.PIPE, text=True
     )
 
 
 def test_a_killed_refresh_leaves_the_scores_and_the_next_one_clears_up(tmp_path: Path) -> None:
+    copy_migrated(tmp_path / "warehouse")
     scores = finish(python(FILLED, tmp_path))[0].strip()
     leftovers = 0
-    for delay_s in (0.6, 1.2):
-        with python(KILLED, tmp_path) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "begin\n"
-            time.sleep(delay_s)
-            process.kill()
+    # As soon as it has begun, and somewhat later.
+    for delay_s in (0, 0.3):
+        finish(python(KILLED, tmp_path, delay_s))
         found, left, cleared, scores_now = finish(python(CHECKED, tmp_path))[0].splitlines()
         # Killed before the swap: the old scores, whole. After it: the new ones, whole.
-        assert found.startswith("(300000, ")
+        assert found.startswith("(50000, ")
         assert found == scores or left == "0"
         assert cleared == f"{left} (9, 0)"
         leftovers += int(left)

@@ -12,7 +12,6 @@ from masques_pipelines.errors import MasquesError
 from masques_pipelines.reputation.aggregation import aggregate
 from masques_pipelines.reputation.facts import LEASE, write_facts
 from masques_pipelines.reputation.scores import refresh_scores
-from masques_pipelines.schema.migrations import migrate
 from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.client import Origin, Warehouse
 from masques_pipelines.warehouse.connect import open_warehouse
@@ -20,7 +19,8 @@ from masques_pipelines.warehouse.errors import WarehousePermanentError
 from masques_pipelines.warehouse.lease import LeaseBusyError, writer_lease
 from tests.clickhouse_front.faults import FaultKind
 from tests.clickhouse_front.front import Front, http_front
-from tests.support.fresh_schema import fresh_schema
+from tests.support.fresh_schema import adopt_schema, fresh_schema
+from tests.support.migrated_folder import copy_migrated
 from tests.support.patience import until
 from tests.support.reputation_world import Event, World, ident, python_scores
 
@@ -41,7 +41,11 @@ def connected(front: Front) -> Iterator[Warehouse]:
 
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    with http_front(tmp_path_factory.mktemp("server") / "data") as running:
+    folder = tmp_path_factory.mktemp("server") / "data"
+    copy_migrated(folder)
+    with http_front(folder) as running:
+        with connected(running) as warehouse:
+            adopt_schema(warehouse)
         yield running
 
 
@@ -119,14 +123,14 @@ def test_a_second_run_waits_for_the_first(
 
 
 def test_a_server_that_dies_in_a_refresh_keeps_the_scores(tmp_path: Path) -> None:
+    copy_migrated(tmp_path / "data")
     with http_front(tmp_path / "data") as front:
         with connected(front) as server:
-            migrate(server)
             server.command(
                 "INSERT INTO masques.reputation_events (event_id, timestamp, identity_id, "
                 "category, score_delta, confidence) SELECT generateUUIDv4(), "
                 "now64(9) - INTERVAL number % 80 DAY, generateUUIDv4(), 'economic', 1, 1 "
-                "FROM numbers(100000)"
+                "FROM numbers(20000)"
             )
             write_facts(server)
             refresh_scores(server)
@@ -141,7 +145,7 @@ def test_a_server_that_dies_in_a_refresh_keeps_the_scores(tmp_path: Path) -> Non
         with connected(front) as server:
             assert (server.row(scores), server.row(LEFTOVERS)) == (before, (1, 10))
             refreshed = refresh_scores(server)
-            assert (refreshed.leftovers, refreshed.identities) == (1, 100_000)
+            assert (refreshed.leftovers, refreshed.identities) == (1, 20_000)
             assert server.row(LEFTOVERS) == (0, 9)
 
 

@@ -28,3 +28,21 @@ def test_a_schema_that_was_changed_is_made_again(warehouse: Warehouse) -> None:
     warehouse.command("CREATE VIEW masques_marts.left_behind AS SELECT 1 AS one")
     fresh_schema(warehouse)
     assert make_plan(warehouse).is_clean
+
+
+def test_tables_views_and_the_record_that_were_changed_are_made_again(warehouse: Warehouse) -> None:
+    record = "SELECT * FROM masques_ops.schema_migrations ORDER BY ALL"
+    recorded = warehouse.rows(record)
+    warehouse.command("DROP TABLE masques.identities SYNC")
+    warehouse.command("ALTER TABLE masques.transactions DROP COLUMN flags")
+    warehouse.command("DROP VIEW masques_marts.holds_open")
+    warehouse.command("CREATE OR REPLACE VIEW masques_ops.account_owners AS SELECT 1 AS one")
+    warehouse.command("TRUNCATE TABLE masques_ops.schema_migrations")
+    for _ in range(2):  # a second time at once: the engine's clock has not gone on
+        fresh_schema(warehouse)
+        assert make_plan(warehouse).is_clean
+        assert warehouse.rows(record) == recorded
+        warehouse.command("ALTER TABLE masques.identities COMMENT COLUMN status 'else'")
+    warehouse.command("DROP TABLE masques.reputation_scores_mv SYNC")
+    fresh_schema(warehouse)
+    assert make_plan(warehouse).is_clean

@@ -24,14 +24,18 @@ from masques_pipelines.warehouse.errors import WarehousePermanentError, Warehous
 from masques_pipelines.warehouse.lease import LeaseBusyError, writer_lease
 from tests.clickhouse_front.faults import FaultKind
 from tests.clickhouse_front.front import Front, http_front
-from tests.support.fresh_schema import fresh_schema
+from tests.support.fresh_schema import adopt_schema, fresh_schema
+from tests.support.migrated_folder import copy_migrated
 from tests.support.sync_worker import WRITE
 
 
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     folder = tmp_path_factory.mktemp("server") / "data"
+    copy_migrated(folder)
     with http_front(folder, user="masques", password="p@ss/word") as running:
+        with connected(running) as warehouse:
+            adopt_schema(warehouse)
         yield running
 
 

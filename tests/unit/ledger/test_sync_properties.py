@@ -17,6 +17,7 @@ from masques_pipelines.ledger import backfill
 from masques_pipelines.ledger.reader import EventReader
 from masques_pipelines.ledger.records import Records, by_month, kept_of, timestamps_ns
 from masques_pipelines.ledger.seals import Seal, Sealer, events_digest
+from tests.support.campaign import rounds
 from tests.support.memory_ledger import MemoryLedger, event
 
 PENDING, POSTED, VOIDED, EXPIRED = 1, 2, 3, 4
@@ -193,7 +194,7 @@ def told(
     return world, target
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=rounds(150), deadline=None)
 @given(STORIES)
 def test_any_polls_give_the_rows_of_one_pass(story: list[tuple[list[str], Poll]]) -> None:
     world, target = told(story)
@@ -202,7 +203,7 @@ def test_any_polls_give_the_rows_of_one_pass(story: list[tuple[list[str], Poll]]
     }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=rounds(150), deadline=None)
 @given(STORIES)
 def test_any_polls_seal_every_event_once(story: list[tuple[list[str], Poll]]) -> None:
     world, target = told(story)

@@ -23,9 +23,10 @@ from masques_pipelines.rails.protocol import (
     OpenSettlements,
     RailUnavailableError,
 )
+from masques_pipelines.sandbox.nodes import base as base_node
 from tests.support.anvil import TREASURY, USDC
 from tests.support.made_chain import START_S, MadeChain
-from tests.support.rpc_fronts import DIALECTS, Limited, Refusing, Spoiled
+from tests.support.rpc_fronts import DIALECTS, Front, Limited, Refusing, Spoiled
 
 BLOCKS, EVERY = 800, 50
 PAYMENTS = BLOCKS // EVERY
@@ -45,11 +46,15 @@ def nobody(*, after: str = "", limit: int = 0) -> list[OpenSettlement]:
 
 
 def rail_over(
-    transport: httpx2.BaseTransport, *, batches: bool = True, open_now: OpenSettlements = nobody
+    transport: httpx2.BaseTransport,
+    *,
+    batches: bool = True,
+    open_now: OpenSettlements = nobody,
+    config: BaseConfig = CONFIG,
 ) -> BaseRail:
     client = httpx2.Client(transport=transport)
     node = HttpNode(client, "http://made.chain/key", "http://made.chain", sleep=lambda _s: None)
-    return BaseRail(JsonRpc(node, takes_batches=batches), CONFIG, open_now)
+    return BaseRail(JsonRpc(node, takes_batches=batches), config, open_now)
 
 
 def chain(limit: int = 10_000) -> MadeChain:
@@ -286,6 +291,52 @@ def test_an_idle_poll_is_three_requests() -> None:
     rail = rail_over(chain(), open_now=open_now)
     again = rail.fetch(first.cursor)
     assert (again.observations, again.cursor, rail.calls) == ([], first.cursor, 3)
+
+
+@pytest.mark.parametrize(("chain_id", "coin"), [(8453, "ETH"), (10, "ETH"), (137, ""), (5000, "")])
+def test_a_fee_is_in_the_networks_own_coin_or_in_no_known_one(
+    monkeypatch: pytest.MonkeyPatch, chain_id: int, coin: str
+) -> None:
+    monkeypatch.setattr(base_node, "CHAIN_ID", chain_id)
+    config = replace(CONFIG, network=f"eip155:{chain_id}")
+    found = rail_over(chain(), config=config).fetch(None)
+    assert {each.network for each in found.observations} == {config.network}
+    assert {each.fee_currency for each in found.observations} == {coin}
+
+
+class InvalidParams(Front):
+    """A node that refuses to look for one hash."""
+
+    def change(self, call: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        if "0x" + "f" * 64 not in call["params"]:
+            return answer
+        return {"id": call["id"], "error": {"code": -32602, "message": "invalid params"}}
+
+
+@pytest.mark.parametrize("batches", [True, False])
+@pytest.mark.parametrize("tx_hash", ["0x" + "f" * 64, "0x", "pending", "0x" + "zz" * 32])
+def test_a_hash_that_the_node_refuses_is_that_payments_problem(tx_hash: str, batches: bool) -> None:
+    first = rail_over(chain()).fetch(None)
+    ours = first.observations[0]
+    claimed = replace(
+        ours, source="intent", status="pending", finality="", block_height=None, block_hash=""
+    )
+    known = [
+        OpenSettlement(
+            replace(claimed, settlement_id=uuid.UUID(int=1), tx_hash=tx_hash, payment_ref=tx_hash),
+            START_S,
+        ),
+        OpenSettlement(claimed, START_S),
+    ]
+
+    def open_now(*, after: str = "", limit: int = 0) -> list[OpenSettlement]:
+        del after, limit
+        return known
+
+    rail = rail_over(InvalidParams(chain()), open_now=open_now, batches=batches)
+    found = {each.settlement_id: each.status for each in rail.fetch(first.cursor).observations}
+    assert found.get(ours.settlement_id) == "confirmed"
+    assert found.get(uuid.UUID(int=1)) in (None, "unknown")
 
 
 def test_hundreds_of_payments_within_their_deadline_cost_no_call() -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -309,6 +310,26 @@ def test_what_is_not_one_transaction_is_never_pending_or_failed_and_counts_what_
          "response": {"success": True, "transaction": "", "amount": "0"}}
     )  # fmt: skip
     assert (nothing.observation, nothing.rule) == (None, "nothing_charged")
+
+
+ELSEWHERE = ["polygon", "avalanche", "sei", "iotex", "peaq", "story", "base-sepolia", "no-such-net"]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("network", [*ELSEWHERE, "eip155:137", "solana-devnet", "stellar:pubnet"])
+def test_a_network_that_is_not_read_is_said_and_keeps_no_line_in_quarantine(
+    version: int, network: str
+) -> None:
+    record = sample(f"x402_v{version}_facilitator_settle_http.json")
+    asked, payload = record["request"]["paymentRequirements"], record["request"]["paymentPayload"]
+    for each in (asked, payload, payload.get("accepted", {}), record["response"]):
+        each.update({"network": network} if "network" in each else {})
+    found = read({"event": "settle", **record})
+    assert (found.reason, found.rule) == ("", "")
+    assert found.observation is not None
+    assert (found.observation.status, found.observation.amount) == ("not_followed", Decimal(0))
+    # Nor is it taken for a payment on the network that is read.
+    assert found.observation.network not in KNOWN.networks.values()
 
 
 def test_mpp_is_told_by_its_scheme_word_and_not_followed() -> None:

@@ -10,6 +10,7 @@ import pytest
 from masques_pipelines.errors import SettingError
 from masques_pipelines.sandbox.rails import NodeOf
 from masques_pipelines.sandbox.stand_ins import (
+    MARK_NAME,
     demo_environment,
     ledger_url,
     mode_text,
@@ -273,3 +274,14 @@ def test_a_demo_keeps_what_is_not_of_a_real_system_and_names_what_it_ignores(
     assert demo_environment({"MASQUES_HOME": "x", "MASQUES_SANDBOX": "1"})[1] == ()
     kept, ignored = demo_environment({"MASQUES_LEDGER_CHART": "/srv/chart.yaml"})
     assert (kept["MASQUES_LEDGER_CHART"], ignored) == ("/srv/chart.yaml", ())
+
+
+def test_only_the_homes_own_landing_zone_is_made(tmp_path: Path) -> None:
+    home_of = {"MASQUES_HOME": str(tmp_path / "home"), **CHDB}
+    named = {"MASQUES_LANDING_URL": str(tmp_path / "mount")}
+    prepare(with_stand_ins(read_settings({**home_of, **named})))
+    assert sorted(path.name for path in (tmp_path / "home").iterdir()) == [MARK_NAME]
+    assert not (tmp_path / "mount").exists()
+    for _again in range(2):  # a home that is marked already, too
+        prepare(with_stand_ins(read_settings(home_of)))
+        assert (tmp_path / "home" / "landing").is_dir()

@@ -1,0 +1,250 @@
+"""Compares what was written to the tables with what is there: rows, content, files.
+
+The number of rows of each day is compared in every run. Content is read on a rotation, a part of
+the buckets at a time, so that each is read once a day; so are the files of each partition.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Final
+
+from masques_pipelines.inventory.tables import Table
+from masques_pipelines.inventory.writes import open_writes
+from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.errors import WarehousePermanentError
+from masques_pipelines.warehouse.sql import sql
+
+# A bucket is due again after this time; the rotation runs each hour.
+DUE_S: Final = 23 * 3600
+# So many ticks are enough for all buckets, with some to spare when a tick is missed.
+_TICKS: Final = 20
+_MODULUS: Final = 1 << 64
+FINDINGS_MAX: Final = 20
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a comparison of one table found.
+
+    Attributes:
+        table: The table.
+        buckets: How many buckets (or partitions) were compared.
+        rows: Rows that were written to these.
+        findings: One line for each bucket that differs, the first FINDINGS_MAX.
+        not_read: Buckets that no comparison of this kind has read within a day.
+        is_empty: Nothing was ever written: there is nothing to compare.
+    """
+
+    table: Table
+    buckets: int = 0
+    rows: int = 0
+    findings: tuple[str, ...] = ()
+    not_read: int = 0
+    is_empty: bool = False
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What was written, by bucket, and how the rows of it are told from those of running writes."""
+
+    by_bucket: dict[str, tuple[int, int]]
+    before: str
+    kept_from: str
+    place: dict[str, str] = field(default_factory=dict)
+
+
+def compare_rows(warehouse: Warehouse, table: Table) -> Comparison:
+    """Compares how many rows each bucket has with how many were written to it."""
+    written = _written(warehouse, table)
+    if not written.by_bucket:
+        return Comparison(table, is_empty=True)
+    there = {
+        str(bucket): int(rows)
+        for bucket, rows in warehouse.rows(
+            sql("inventory/rows_there"),
+            {**written.place, "before": written.before, "kept_from": written.kept_from},
+        )
+    }
+    findings = [
+        _rows_text(bucket, written.by_bucket.get(bucket, (0, 0))[0], there.get(bucket, 0))
+        for bucket in sorted({*written.by_bucket, *there})
+        if written.by_bucket.get(bucket, (0, 0))[0] != there.get(bucket, 0)
+    ]
+    return _result(table, written, written.by_bucket, findings)
+
+
+def compare_content(warehouse: Warehouse, table: Table, *, everything: bool = False) -> Comparison:
+    """Compares the content of the buckets that are due with what was written, and notes it.
+
+    Args:
+        warehouse: Where the table is.
+        table: The table.
+        everything: Read every bucket, due or not.
+    """
+    written = _written(warehouse, table)
+    if not written.by_bucket:
+        return Comparison(table, is_empty=True)
+    checked = _checked(warehouse, table, "content")
+    due = _due(written.by_bucket, checked, everything=everything)
+    there = {
+        str(bucket): (int(rows), int(digest))
+        for bucket, rows, digest in warehouse.rows(
+            sql("inventory/content_there"),
+            {**written.place, "before": written.before, "buckets": due},
+        )
+    }
+    found = {bucket: _content_text(bucket, written, there.get(bucket, (0, 0))) for bucket in due}
+    _note(warehouse, table, "content", found)
+    left = [b for b in written.by_bucket if b not in found and _is_due(b, checked)]
+    return _result(table, written, due, [text for text in found.values() if text], len(left))
+
+
+def compare_bytes(warehouse: Warehouse, name: str, *, everything: bool = False) -> Comparison:
+    """Reads the files of the partitions that are due, by the engine's own checksums.
+
+    Args:
+        warehouse: Where the table is.
+        name: The table, as `database.table`.
+        everything: Read every partition, due or not.
+    """
+    table = Table(name, name.partition(".")[2], 0, "")
+    database, _, plain = name.partition(".")
+    rows = warehouse.rows(sql("inventory/partitions"), {"database": database, "table": plain})
+    partitions = [str(partition) for (partition,) in rows]
+    checked = _checked(warehouse, table, "bytes")
+    due = _due(partitions, checked, everything=everything)
+    found = {partition: _bytes_text(warehouse, name, partition) for partition in due}
+    _note(warehouse, table, "bytes", found)
+    left = [each for each in partitions if each not in found and _is_due(each, checked)]
+    findings = [text for text in found.values() if text]
+    return Comparison(
+        table,
+        len(due),
+        findings=tuple(findings[:FINDINGS_MAX]),
+        not_read=len(left),
+        is_empty=not partitions,
+    )
+
+
+def lost_parts(warehouse: Warehouse) -> list[str]:
+    """Returns one line for each part that the engine or somebody put aside."""
+    return [
+        f"{table}: part {name} is not read ({reason})"
+        for table, name, reason in warehouse.rows(sql("inventory/lost_parts"))
+    ]
+
+
+def mutations(warehouse: Warehouse) -> list[str]:
+    """Returns one line for each statement that changed or deleted rows."""
+    return [
+        f"{table}: {command} at {at}"
+        for table, at, command in warehouse.rows(sql("inventory/mutations"))
+    ]
+
+
+def _written(warehouse: Warehouse, table: Table) -> _Written:
+    now, today = warehouse.row(sql("inventory/now"))
+    running = open_writes(warehouse, table)
+    # What came since the first of the running writes began may be theirs.
+    before = min([str(now), *(begun_at for _part, _id, begun_at in running)])
+    kept_from = _kept_from(table, date.fromisoformat(str(today)))
+    rows = warehouse.rows(
+        sql("inventory/written"),
+        {
+            "table": table.name,
+            "kept_from": kept_from,
+            "open": [write_id for _part, write_id, _begun_at in running],
+        },
+    )
+    return _Written(
+        {str(bucket): (int(count), int(digest) % _MODULUS) for bucket, count, digest in rows},
+        before,
+        kept_from,
+        {"database": "masques_ops", "view": table.view},
+    )
+
+
+def _kept_from(table: Table, today: date) -> str:
+    """Returns the last day that retention may have removed; '' when nothing is removed."""
+    if not table.kept_years:
+        return ""
+    first = today.replace(year=today.year - table.kept_years, day=min(today.day, 28))
+    # A day of February 29, and the days from 29 on, end within the next three.
+    return date.fromordinal(first.toordinal() + 4).isoformat()
+
+
+def _checked(warehouse: Warehouse, table: Table, what: str) -> dict[str, float]:
+    rows = warehouse.rows(sql("inventory/checked"), {"table": table.name, "what": what})
+    return {str(bucket): float(at) for bucket, at, _finding in rows}
+
+
+def _due(buckets: Iterable[str], checked: dict[str, float], *, everything: bool) -> list[str]:
+    """Returns the buckets to read now: those whose last reading is the longest ago."""
+    listed = sorted(buckets, key=lambda bucket: (checked.get(bucket, 0), bucket))
+    if everything:
+        return listed
+    due = [bucket for bucket in listed if _is_due(bucket, checked)]
+    return due[: max(1, -(-len(listed) // _TICKS))]
+
+
+def _is_due(bucket: str, checked: dict[str, float]) -> bool:
+    return time.time() - checked.get(bucket, 0) >= DUE_S
+
+
+def _note(warehouse: Warehouse, table: Table, what: str, found: dict[str, str]) -> None:
+    now = datetime.now(UTC)
+    warehouse.insert_rows(
+        "masques_ops.inventory_checks",
+        ["table_name", "what", "bucket", "finding", "checked_at"],
+        [[table.name, what, bucket, finding, now] for bucket, finding in found.items()],
+    )
+
+
+def _rows_text(bucket: str, written: int, there: int) -> str:
+    change = f"{written - there:,} are gone" if written > there else f"{there - written:,} too many"
+    return f"{bucket}: {written:,} rows were written and {there:,} are there, {change}"
+
+
+def _content_text(bucket: str, written: _Written, there: tuple[int, int]) -> str:
+    rows, digest = written.by_bucket[bucket]
+    if rows != there[0]:
+        return _rows_text(bucket, rows, there[0])
+    return "" if digest == there[1] else f"{bucket}: a row has other content than was written"
+
+
+def _bytes_text(warehouse: Warehouse, name: str, partition: str) -> str:
+    try:
+        rows = warehouse.rows(
+            f"CHECK TABLE {name} PARTITION {_partition(partition)} "
+            "SETTINGS check_query_single_value_result = 0"
+        )
+    except WarehousePermanentError as error:
+        return f"partition {partition}: cannot be read: {error}"
+    bad = [f"part {row[0]}: {row[2]}" for row in rows if not row[1]]
+    return f"partition {partition}: {'; '.join(bad)}" if bad else ""
+
+
+def _partition(partition: str) -> str:
+    return (
+        partition
+        if partition.isdigit() or partition.startswith(("tuple(", "("))
+        else ("'" + partition.replace("'", "\\'") + "'")
+    )
+
+
+def _result(
+    table: Table,
+    written: _Written,
+    compared: Sequence[str] | dict[str, tuple[int, int]],
+    findings: list[str],
+    not_read: int = 0,
+) -> Comparison:
+    return Comparison(
+        table,
+        buckets=len(compared),
+        rows=sum(written.by_bucket[bucket][0] for bucket in compared),
+        findings=tuple(findings[:FINDINGS_MAX]),
+        not_read=not_read,
+    )

@@ -1,0 +1,3 @@
+-- A write begins. Rows of the write before are older: it was ended at least a millisecond ago.
+INSERT INTO masques_ops.inventory_writes (table_name, part, write_id, begun_at, is_ended, recorded_at)
+SELECT {table:String}, {part:String}, {write_id:UUID}, now64(3, 'UTC'), 0, now64(6, 'UTC')

@@ -1,0 +1,1 @@
+SELECT toString(now64(3, 'UTC')), toString(today())

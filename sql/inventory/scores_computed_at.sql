@@ -1,0 +1,1 @@
+SELECT count(), toString(max(computed_at)) FROM masques.reputation_scores FINAL

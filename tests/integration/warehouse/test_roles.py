@@ -1,0 +1,130 @@
+"""Each user of a server does its work with the rights of sql/roles.sql, and no more."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from click.testing import CliRunner
+
+from masques_pipelines.cli import masques
+from masques_pipelines.schema.declared import declared_schema
+from masques_pipelines.schema.files import sql_files
+from masques_pipelines.schema.migrations import make_plan, migrate
+from masques_pipelines.settings import read_settings
+from masques_pipelines.warehouse.client import Origin, Warehouse
+from masques_pipelines.warehouse.connect import open_warehouse
+from masques_pipelines.warehouse.errors import WarehousePermanentError
+from masques_pipelines.warehouse.sql import split_statements, sql
+from tests.clickhouse_front.engine import give_to_owner
+from tests.clickhouse_front.front import Front, http_front
+from tests.support.code_location import defs
+
+ACCESS_DENIED = 497
+# What a killed refresh leaves behind; the writer removes it.
+LEFTOVER = "masques.`.tmp.inner_id.left`"
+SOMEBODY = "'00000000-0000-0000-0000-000000000000'"
+PARAMETERS = {
+    "masques_marts.hold": f"(id = {SOMEBODY})",
+    "masques_marts.sessions_of": f"(identity = {SOMEBODY})",
+    "masques_marts.settlement_of": "(hash = '')",
+    "masques_marts.statement": f"(account = {SOMEBODY}, from = now64(9), to = now64(9))",
+}
+
+
+def grants(role: str) -> list[str]:
+    """What a role may do, as the grants of a user."""
+    ending = f" TO {role}"
+    return [
+        statement.removesuffix(ending)
+        for statement in split_statements(sql("roles"))
+        if statement.endswith(ending)
+    ]
+
+
+@contextmanager
+def as_role(folder: Path, role: str) -> Iterator[tuple[Front, Warehouse]]:
+    with http_front(folder, grants=grants(role)) as front:
+        settings = read_settings({"MASQUES_CLICKHOUSE_URL": front.url})
+        with open_warehouse(settings, origin=Origin(job="tests")) as warehouse:
+            yield front, warehouse
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A server's files, migrated by the migrator, who owns the views."""
+    made = tmp_path_factory.mktemp("server") / "data"
+    with as_role(made, "masques_migrator") as (_, warehouse):
+        migrate(warehouse)
+        assert make_plan(warehouse).is_clean
+        warehouse.command(f"CREATE TABLE {LEFTOVER} (nothing UInt8) ENGINE = Memory")
+        refused(warehouse, "CREATE DATABASE other")
+        refused(warehouse, "DROP DATABASE masques")
+    give_to_owner(made)
+    return made
+
+
+def refused(warehouse: Warehouse, statement: str) -> None:
+    with pytest.raises(WarehousePermanentError, match=r"sql/roles\.sql") as caught:
+        warehouse.command(statement)
+    assert caught.value.code == ACCESS_DENIED, statement
+
+
+@pytest.mark.timeout(1800)
+def test_the_writer_runs_every_job(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with as_role(folder, "masques_writer") as (front, warehouse):
+        monkeypatch.setenv("MASQUES_HOME", str(tmp_path))
+        monkeypatch.setenv("MASQUES_SANDBOX", "1")
+        monkeypatch.setenv("MASQUES_CLICKHOUSE_URL", front.url)
+        everything = defs.resolve_implicit_global_asset_job_def()
+        with dg.DagsterInstance.ephemeral() as instance:
+            assert everything.execute_in_process(instance=instance).success
+            assert not warehouse.scalar(f"EXISTS TABLE {LEFTOVER}")
+            # A month of the ledger's is replaced, checkpoints are dropped, files are loaded again.
+            for command in (
+                ["ledger", "rebuild"],
+                ["verify", "--renew"],
+                ["intake", "reload", "--table", "identities"],
+                ["intake", "quarantine", "list"],
+                ["rails", "status"],
+                ["reputation", "recompute"],
+            ):
+                result = CliRunner().invoke(masques, command)
+                assert result.exit_code == 0, (command, result.output, result.exception)
+        for statement in (
+            "DROP TABLE masques.transactions",
+            "ALTER TABLE masques.settlements DELETE WHERE 1",
+            "TRUNCATE TABLE masques.api_requests",
+            "CREATE VIEW masques_marts.mine AS SELECT 1",
+            "CREATE DATABASE other",
+        ):
+            refused(warehouse, statement)
+
+
+def test_a_reader_asks_the_marts_and_sees_nothing_of_the_pipeline(folder: Path) -> None:
+    wanted = [name for name in declared_schema().objects if not name.startswith("masques_ops.")]
+    with as_role(folder, "masques_reader") as (_, warehouse):
+        for name in wanted:
+            warehouse.rows(f"SELECT * FROM {name}{PARAMETERS.get(name, '')} LIMIT 1")
+        for statement in (
+            "SELECT count() FROM masques_ops.quarantine",
+            "SELECT count() FROM masques_ops.ledger_seals",
+            "TRUNCATE TABLE masques.transactions",
+            "INSERT INTO masques.reputation_events (identity_id) VALUES (generateUUIDv4())",
+        ):
+            refused(warehouse, statement)
+
+
+def test_every_mart_is_read_in_the_name_of_who_made_it() -> None:
+    views = [file for file in sql_files() if file.is_views]
+    missing = [
+        statement.split("\n", 1)[0]
+        for file in views
+        for statement in file.statements(cluster=False)
+        if statement.startswith("CREATE OR REPLACE VIEW masques_marts.")
+        and "DEFINER = CURRENT_USER SQL SECURITY DEFINER" not in statement
+    ]
+    assert missing == []
