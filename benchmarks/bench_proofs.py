@@ -95,9 +95,6 @@ def write_history(warehouse: Warehouse, days: int) -> int:
             warehouse.insert_rows("masques_ops.ledger_seals", names, rows)
             rows.clear()
     warehouse.insert_rows("masques_ops.ledger_seals", names, rows)
-    kept = min(days, KEPT_DAYS) * PER_DAY
-    for statement in (SYNCS, READS):
-        warehouse.command(statement, {"first_ns": first_ns, "rows": kept})
     return first_ns
 
 
@@ -116,6 +113,9 @@ def measure(days: int, rounds: int) -> dict[str, float]:
             sync_accounts(warehouse, source, chart)
             if not all_hold(prove_after_sync(warehouse, source, chart)):
                 raise RuntimeError("the proofs of the made history do not hold")
+            kept = min(days, KEPT_DAYS) * PER_DAY
+            for statement in (SYNCS, READS):
+                warehouse.command(statement, {"first_ns": first_ns, "rows": kept})
             warehouse.command(CHECKPOINTS, {"first_ns": first_ns, "days": days})
             newest_ns = int(
                 warehouse.scalar("SELECT max(checkpoint_ns) FROM masques_ops.balance_checkpoints")

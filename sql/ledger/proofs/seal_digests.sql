@@ -65,7 +65,7 @@ FROM
         + 16 * (NOT match(r.span_id, '^([0-9a-f]{16})?$') OR r.span_id = repeat('0', 16))
         + 32 * if(is_expiry,
             ifNull(r.pending_id, no_uuid) != r.transaction_id,
-            ifNull(r.pending_id = no_uuid, false))
+            ifNull(r.pending_id = no_uuid, 0))
         + 64 * (r.resource_id != if(resource = 0, '', toString(bitAnd(resource, 16777215))))
         + 128 * (r.chart_version NOT IN (SELECT c.version FROM masques_ops.chart_entries AS c))
         + 256 * if(
