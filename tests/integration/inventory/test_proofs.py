@@ -48,8 +48,7 @@ def versions(warehouse: Warehouse) -> None:
             "fails",
         ),
         (
-            "INSERT INTO masques.identities SELECT * REPLACE ('other' AS display_name, "
-            "updated_at + 1 AS updated_at) FROM masques.identities FINAL LIMIT 1",
+            NEWER,
             "holds",
             "fails",
         ),
