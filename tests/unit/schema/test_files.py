@@ -91,7 +91,7 @@ def test_no_skip_index_gets_an_old_name() -> None:
         (table, index)
         for table, schema in declared_schema().objects.items()
         for index in schema.indices
-        if table != "masques_ops.transactions_rebuilt"  # made AS masques.transactions
+        if not table.endswith("_rebuilt")  # made AS the table that it is swapped into
     }
     assert declared
     assert declared <= set(names)
