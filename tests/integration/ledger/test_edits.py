@@ -44,7 +44,7 @@ def sync(warehouse: Warehouse, ledger: MemoryLedger, chart: Chart) -> None:
     sync_transactions(warehouse, ledger, chart)
 
 
-def changed(chart: Chart, **parts: dict[int, str]) -> Chart:
+def changed(chart: Chart, **parts: object) -> Chart:
     return chart.model_copy(update=parts)
 
 
