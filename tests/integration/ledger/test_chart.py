@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from masques_pipelines.ledger.chart import load_chart, read_chart
-from masques_pipelines.ledger.proofs.suite import prove_all
+from masques_pipelines.ledger.proofs.chart_findings import CHART
+from masques_pipelines.ledger.proofs.scope import read_scope
 from masques_pipelines.schema.files import sql_files
 from masques_pipelines.warehouse.client import Warehouse
 from tests.unit.ledger.test_chart import VALID
@@ -83,13 +84,11 @@ def test_a_verdict_can_be_made_again_under_the_chart_of_its_time(
 
 def test_a_transfer_code_without_needs_is_warned_of(warehouse: Warehouse, tmp_path: Path) -> None:
     load_chart(warehouse, read_chart(written(tmp_path, NAMES_ONLY)))
-    results = {proof.name: result for proof, result in prove_all(warehouse).items()}
-    assert results["chart_knows_all"].findings == (
+    assert CHART.prove(read_scope(warehouse)).findings == (
         (
             "transfer code 1, deposit: the chart does not say what it needs: write `1: {name: "
             "deposit, needs: …, within_s: …}`, as in the packaged chart.yaml"
         ),
     )
     load_chart(warehouse, read_chart(None))
-    results = {proof.name: result for proof, result in prove_all(warehouse).items()}
-    assert results["chart_knows_all"].holds
+    assert CHART.prove(read_scope(warehouse)).holds

@@ -16,7 +16,9 @@ CREATED = re.compile(
 )
 # A star that selects columns: after SELECT, DISTINCT or a comma, alone or behind a name.
 STAR = re.compile(r"(?:\bSELECT|\bDISTINCT|,)\s+(?:\w+\.)?\*")
-INDEX = re.compile(r"\b(?:ADD INDEX(?: IF NOT EXISTS)?|(?<!ADD )(?<!DROP )INDEX) (\w+)")
+INDEX = re.compile(
+    r"\b(?:ADD INDEX(?: IF NOT EXISTS)?|(?<!ADD )(?<!DROP )(?<!MATERIALIZE )INDEX) (\w+)"
+)
 
 
 def objects_of(files: list[SqlFile]) -> list[str]:
