@@ -5,6 +5,8 @@ a process of its own, in turns, so that both see the same machine; peak memory i
 process. Of the rows it only checks that all bad lines are found.
 
     python benchmarks/bench_intake.py [--rows 1000000] [--rounds 3]
+
+With --scale it measures what a load costs beside much that is there: see intake_scales.py.
 """
 
 import argparse
@@ -19,6 +21,8 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+from intake_scales import RECENT_DAYS, SCALES, measure_scale, prepare_scale
 
 from masques_pipelines.intake.run import load_table
 from masques_pipelines.intake.tables import TABLES
@@ -111,6 +115,29 @@ def _settings(folder: Path, name: str) -> Settings:
     )
 
 
+def print_scale(name: str, sizes: list[int]) -> None:
+    """Measures each size in a process of its own, and prints the ratio to the first."""
+    first = 0.0
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            _in_a_process(Path(folder), name, "--size", str(size), "--prepare")
+            found = _in_a_process(Path(folder), name, "--size", str(size))
+        first = first or float(found["cpu"])
+        print(
+            f"{name} {size:,}: {found['rows']:,} rows loaded in {found['seconds']:.2f} s, "
+            f"{found['cpu']:.2f} CPU s ({float(found['cpu']) / first:.2f} x), peak "
+            f"{float(found['peak']) / 1e9:.2f} GB",
+            flush=True,
+        )
+
+
+def _scale_settings(folder: Path, name: str) -> Settings:
+    values = {"MASQUES_HOME": str(folder / "home"), "MASQUES_LANDING_URL": str(folder / "landing")}
+    if name == "zone":
+        values["MASQUES_LANDING_RECENT_DAYS"] = str(RECENT_DAYS)
+    return read_settings(values)
+
+
 def measure(folder: Path, name: str) -> dict[str, object]:
     """Loads in this process, which does nothing else."""
     with open_warehouse(_settings(folder, name), origin=Origin(job="bench")) as warehouse:
@@ -143,7 +170,21 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--measure", nargs=2, metavar=("FOLDER", "NAME"), help=argparse.SUPPRESS)
+    parser.add_argument("--scale", choices=SCALES)
+    parser.add_argument("--sizes", default="0,1000000")
+    parser.add_argument("--size", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--prepare", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.size is not None:
+        folder, name = options.measure
+        settings = _scale_settings(Path(folder), name)
+        if options.prepare:
+            prepare_scale(name, options.size, settings)
+        print(json.dumps({} if options.prepare else measure_scale(settings)))
+        return 0
+    if options.scale:
+        print_scale(options.scale, [int(size) for size in options.sizes.split(",")])
+        return 0
     if options.measure:
         print(json.dumps(measure(Path(options.measure[0]), options.measure[1])))
         return 0
@@ -179,9 +220,9 @@ def main() -> int:
     return 0 if ratio >= RATIO_MIN and peaks["intake"] <= PEAK_BYTES_MAX else 1
 
 
-def _in_a_process(folder: Path, name: str) -> dict[str, Any]:
+def _in_a_process(folder: Path, name: str, *more: str) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, __file__, "--measure", str(folder), name],
+        [sys.executable, __file__, "--measure", str(folder), name, *more],
         capture_output=True,
         text=True,
         check=False,

@@ -86,6 +86,7 @@ class Settings:
     landing_url: str = field(repr=False)
     intake_bad_share_max: float
     landing_channels: Path | None
+    landing_recent_days: int | None
     base: RailSettings
     solana: RailSettings
     lightning: RailSettings
@@ -187,6 +188,11 @@ class Variables(BaseSettings):
         None,
         description="YAML file: who delivers where in the landing zone, and what they may write; "
         "one channel when unset.",
+    )
+    landing_recent_days: Annotated[int, Field(ge=1, le=3650)] | None = Field(
+        None,
+        description="Folders that are named by a date more days ago than this are looked into "
+        "once a day; all are, by every run, when unset.",
     )
     intake_bad_share_max: Annotated[float, Field(ge=0, le=1)] = Field(
         0.05, description="Share of bad rows, 0 to 1, above which the intake's check fails."
@@ -304,6 +310,7 @@ def _settings(read: Variables) -> Settings:
         landing_url=read.landing_url or str(read.home / "landing"),
         intake_bad_share_max=read.intake_bad_share_max,
         landing_channels=read.landing_channels,
+        landing_recent_days=read.landing_recent_days,
         base=RailSettings(
             url=read.base_rpc_url,
             network=read.base_network,

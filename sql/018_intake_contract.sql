@@ -133,12 +133,26 @@ CREATE TABLE IF NOT EXISTS masques_ops.payment_links
     ingested_at DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'when the row was loaded into this warehouse',
     channel LowCardinality(String)
         COMMENT 'who delivered the row: see masques_ops.landing_channels; empty when that is not known',
-    INDEX ingested_at_minmax ingested_at TYPE minmax GRANULARITY 1
+    INDEX ingested_at_range ingested_at TYPE minmax GRANULARITY 1
 )
 ENGINE = /*cluster:Replicated*/MergeTree
 ORDER BY transaction_id
 TTL toDate(timestamp) + INTERVAL 7 YEAR
 COMMENT 'Which ledger transfer refunds which. One row per refunding transfer. Filled from the landing zone.';
+
+CREATE TABLE IF NOT EXISTS masques_ops.payment_links_key_times
+(
+    key_high UInt64 DEFAULT toUInt64(bitShiftRight(toUInt128(row_key), 64)) CODEC(NONE)
+        COMMENT 'first half of the key, which is quicker to compare; ids that begin with a time are found together',
+    row_key UUID CODEC(NONE) COMMENT 'key of the row, as in masques_ops.payment_links_keys',
+    event_at DateTime64(9, 'UTC') COMMENT 'where to look for the row: timestamp in masques_ops.payment_links'
+)
+ENGINE = /*cluster:Replicated*/ReplacingMergeTree
+PARTITION BY toYYYYMM(event_at)
+ORDER BY (key_high, row_key, event_at)
+TTL toDate(event_at) + INTERVAL 7 YEAR
+SETTINGS index_granularity = 1024, ttl_only_drop_parts = 1
+COMMENT 'Key and time of every row of masques_ops.payment_links, in the order of the keys: the intake finds there what it has loaded. A key may be here more than once, or without a row.';
 
 CREATE TABLE IF NOT EXISTS masques_ops.payment_links_staged
 (

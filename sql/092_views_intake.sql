@@ -1,15 +1,17 @@
--- What each table of the intake holds, as the keys and contents that a batch is compared with. The
+-- What each table of the intake holds, as the keys, times and contents that a batch is compared with. The
 -- columns row_key and content are computed as in masques_ops.<table>_staged (009, 018).
 
 CREATE OR REPLACE VIEW masques_ops.api_requests_keys
 (
     row_key UUID COMMENT 'key of the row: two rows with one key are duplicates or conflicts',
+    event_at DateTime64(9, 'UTC') COMMENT 'when it happened: where in the table the row is',
     content FixedString(16) COMMENT 'hash of all other columns; equal content is a duplicate',
     ingested_at DateTime64(3, 'UTC') COMMENT 'when the row was loaded into this warehouse'
 )
 AS
 SELECT
     request_id AS row_key,
+    timestamp AS event_at,
     if(
         isNull(charged),
         sipHash128(
@@ -34,12 +36,14 @@ COMMENT 'Key and content hash of every row of the table, which the intake compar
 CREATE OR REPLACE VIEW masques_ops.reputation_events_keys
 (
     row_key UUID COMMENT 'key of the row: two rows with one key are duplicates or conflicts',
+    event_at DateTime64(9, 'UTC') COMMENT 'when it happened: where in the table the row is',
     content FixedString(16) COMMENT 'hash of all other columns; equal content is a duplicate',
     ingested_at DateTime64(3, 'UTC') COMMENT 'when the row was loaded into this warehouse'
 )
 AS
 SELECT
     event_id AS row_key,
+    timestamp AS event_at,
     sipHash128(
         timestamp, identity_id, category, event_type, score_delta, confidence,
         reference_type, reference_id, attributes) AS content,
@@ -50,12 +54,14 @@ COMMENT 'Key and content hash of every row of the table, which the intake compar
 CREATE OR REPLACE VIEW masques_ops.masque_sessions_keys
 (
     row_key UUID COMMENT 'key of the row: two rows with one key are duplicates or conflicts',
+    event_at DateTime64(9, 'UTC') COMMENT 'when it happened: where in the table the row is',
     content FixedString(16) COMMENT 'hash of all other columns; equal content is a duplicate',
     ingested_at DateTime64(3, 'UTC') COMMENT 'when the row was loaded into this warehouse'
 )
 AS
 SELECT
     reinterpretAsUUID(sipHash128(session_id, toString(report))) AS row_key,
+    donned_at AS event_at,
     if(
         isNull(charged),
         sipHash128(
@@ -76,12 +82,14 @@ COMMENT 'Key and content hash of every row of the table, which the intake compar
 CREATE OR REPLACE VIEW masques_ops.identities_keys
 (
     row_key UUID COMMENT 'key of the row: two rows with one key are duplicates or conflicts',
+    event_at DateTime64(9, 'UTC') COMMENT 'when it happened: where in the table the row is',
     content FixedString(16) COMMENT 'hash of all other columns; equal content is a duplicate',
     ingested_at DateTime64(3, 'UTC') COMMENT 'when the row was loaded into this warehouse'
 )
 AS
 SELECT
     reinterpretAsUUID(sipHash128(identity_id, updated_at)) AS row_key,
+    updated_at AS event_at,
     sipHash128(
         identity_type, created_at, display_name, attributes, external_ids, status,
         status_reason) AS content,
@@ -92,12 +100,14 @@ COMMENT 'Key and content hash of every row of the table, which the intake compar
 CREATE OR REPLACE VIEW masques_ops.payment_links_keys
 (
     row_key UUID COMMENT 'key of the row: two rows with one key are duplicates or conflicts',
+    event_at DateTime64(9, 'UTC') COMMENT 'when it happened: where in the table the row is',
     content FixedString(16) COMMENT 'hash of all other columns; equal content is a duplicate',
     ingested_at DateTime64(3, 'UTC') COMMENT 'when the row was loaded into this warehouse'
 )
 AS
 SELECT
     transaction_id AS row_key,
+    timestamp AS event_at,
     sipHash128(refund_of, timestamp, note) AS content,
     ingested_at
 FROM masques_ops.payment_links

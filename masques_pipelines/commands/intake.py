@@ -37,7 +37,13 @@ def load(tables: tuple[str, ...]) -> None:
     channels = read_channels(settings.landing_channels)
     with opened_warehouse(settings, "intake load", writes=True) as warehouse:
         for name in tables or TABLES:
-            done = load_table(warehouse, landing, TABLES[name], channels=channels)
+            done = load_table(
+                warehouse,
+                landing,
+                TABLES[name],
+                channels=channels,
+                recent_days=settings.landing_recent_days,
+            )
             _show(done)
     _show_passed_over("in no reader's folder", done.strays)
 
@@ -209,6 +215,11 @@ def _show(done: IntakeResult) -> None:
         click.echo(f"    {done.waiting:,} files are still being written")
     if done.files_left:
         click.echo(f"    {done.files_left:,} files are left to the next run")
+    if done.unlisted:
+        click.echo(
+            f"    {len(done.unlisted):,} folders of older days were not looked into, as the first "
+            "run of a day does"
+        )
     _show_passed_over("passed over", done.passed_over)
 
 

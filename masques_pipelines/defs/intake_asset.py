@@ -67,7 +67,13 @@ def intake_asset(table: IntakeTable, *, group: str, description: str) -> IntakeD
         opened = warehouse.open(context)
         settings = run_settings()
         channels = read_channels(settings.landing_channels)
-        done = load_table(opened, open_landing(settings), table, channels=channels)
+        done = load_table(
+            opened,
+            open_landing(settings),
+            table,
+            channels=channels,
+            recent_days=settings.landing_recent_days,
+        )
         context.log.info(
             "%s: %d files, %d rows: %d loaded, %d duplicates, %d quarantined",
             table.name,
@@ -198,6 +204,7 @@ def _metadata(warehouse: Warehouse, done: IntakeResult) -> dict[str, dg.Metadata
         "files_failed": dg.MetadataValue.int(done.files_failed),
         "files_left": dg.MetadataValue.int(done.files_left),
         "files_waiting": dg.MetadataValue.int(done.waiting),
+        "folders_unlisted": dg.MetadataValue.int(len(done.unlisted)),
         "files_rewritten": dg.MetadataValue.int(done.files_rewritten),
         "files_passed_over": dg.MetadataValue.int(len(done.passed_over)),
         "passed_over": records_metadata(

@@ -18,6 +18,7 @@ from masques_pipelines.defs.resources import run_settings
 from masques_pipelines.errors import MasquesError
 from masques_pipelines.intake.channels import read_channels
 from masques_pipelines.intake.tables import TABLES
+from masques_pipelines.landing.dates import days_ago
 from masques_pipelines.landing.listing import list_folder
 from masques_pipelines.landing.zone import LandingFile, open_landing
 
@@ -47,7 +48,11 @@ def intake_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.S
         settings = run_settings()
         landing = open_landing(settings)
         channels = read_channels(settings.landing_channels)
-        listings = [list_folder(landing, name, within=channels.folders(name)) for name in TABLES]
+        since = days_ago(settings.landing_recent_days)
+        listings = [
+            list_folder(landing, name, within=channels.folders(name), since=since)
+            for name in TABLES
+        ]
         files = [file for listing in listings for file in listing.files]
     except MasquesError as error:
         return dg.SkipReason(str(error))

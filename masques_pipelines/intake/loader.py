@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from masques_pipelines import quarantine
 from masques_pipelines.errors import PermanentError
+from masques_pipelines.intake.grown import close_half_lines
 from masques_pipelines.intake.tables import IntakeTable
 from masques_pipelines.landing.chunks import Chunk, FileProblemError, chunk_rows
 from masques_pipelines.landing.fields import Fields
@@ -33,10 +34,7 @@ _SETTINGS: Final = {"input_format_max_block_size_bytes": 1 << 20}
 
 _EMPTY: Final = "TRUNCATE TABLE masques_ops.{table:Identifier}"
 _KNOWN_TOTAL: Final = "SELECT uniqExact(row_key) FROM masques_ops.intake_known"
-_PUBLISHED_TOTAL: Final = """
-SELECT count()
-FROM masques_ops.{keys:Identifier}
-WHERE row_key IN (SELECT row_key FROM masques_ops.{staged:Identifier} WHERE reason = '')"""
+_CANDIDATES_TOTAL: Final = "SELECT count() FROM masques_ops.intake_candidates"
 _BAD_REASONS: Final = """
 SELECT reason, count(), groupUniqArray(source)
 FROM masques_ops.{staged:Identifier}
@@ -92,6 +90,7 @@ class _Staged(NamedTuple):
     bad: int
     good: int
     keys: int
+    since_ms: int
 
 
 class Loader:
@@ -145,6 +144,7 @@ class Loader:
                 batch.names = {
                     "staged": self._table.staged[number % 2],
                     "keys": f"{self._table.name}_keys",
+                    "key_times": self._table.key_times,
                     "table_name": self._table.name,
                 }
                 staging = beside.submit(self._stage, batch)
@@ -162,14 +162,15 @@ class Loader:
             has_repeats = staged.keys < staged.good or rows_there > 0
             if has_repeats:
                 self._warehouse.command(sql("intake/find_repeats"), batch.names)
-            self._publish(batch)
-            self._verify(batch, staged)
+            self._publish(batch, staged)
+            self._verify(batch, staged, rows_there)
             if staged.bad:
                 self._quarantine_bad(batch)
             if has_repeats:
                 self._quarantine_conflicts(batch)
             if any(source.result.attempts > 1 for source, _chunk in batch.chunks):
                 self._close_lines(batch)
+            self._close_half_lines(batch)
             self._count(batch, staged, rows_there)
             _empty(self._warehouse, batch.names["staged"])
         self._close_files(batch)
@@ -202,26 +203,45 @@ class Loader:
         )
 
     def _find_known(self, batch: _Batch) -> int:
-        """Looks up the keys of a batch and returns how many of them the table has already."""
-        _empty(self._warehouse, "intake_known", "intake_repeats")
+        """Looks up the keys of a batch and returns how many of them the table has already.
+
+        A key that was written for a row that never was is not known: only the row tells.
+        """
+        _empty(self._warehouse, "intake_candidates", "intake_known", "intake_repeats")
+        self._warehouse.command(sql("intake/find_candidates"), batch.names)
+        if not int(self._warehouse.scalar(_CANDIDATES_TOTAL)):
+            return 0
         self._warehouse.command(sql("intake/find_known"), batch.names)
         return int(self._warehouse.scalar(_KNOWN_TOTAL))
 
-    def _publish(self, batch: _Batch) -> None:
+    def _publish(self, batch: _Batch, staged: _Staged) -> None:
+        """Writes the keys of the rows that are new, and then the rows.
+
+        In this order a kill between the two leaves keys without rows, and never a row without its
+        key, which would be loaded again.
+        """
+        self._warehouse.command(sql("intake/claim_keys"), batch.names)
         for database, table in self._table.kept_in:
             self._warehouse.command(
                 sql("intake/publish"),
-                {**batch.names, "database": database, "table": table},
+                {
+                    **batch.names,
+                    "database": database,
+                    "table": table,
+                    "since_ms": staged.since_ms,
+                },
             )
 
-    def _verify(self, batch: _Batch, staged: _Staged) -> None:
-        """Raises unless every good key of the batch is in the table, once."""
-        rows = self._warehouse.scalar(_PUBLISHED_TOTAL, batch.names)
-        if rows != staged.keys:
+    def _verify(self, batch: _Batch, staged: _Staged, rows_there: int) -> None:
+        """Raises unless every new key of the batch is in the table, once."""
+        rows, keys = self._warehouse.row(
+            sql("intake/published"), {**batch.names, "since_ms": staged.since_ms}
+        )
+        if not rows == keys == staged.keys - rows_there:
             raise IntakeIncompleteError(
-                f"{self._table.target} holds {rows} rows of the {staged.keys} keys of a batch: "
-                "another writer is running or rows were removed; find and stop it, then run the "
-                "intake again"
+                f"{self._table.target} holds {rows} rows of the {staged.keys - rows_there} new "
+                "keys of a batch: another writer is running, rows were removed, or the server's "
+                "clock was set back; find and stop it, then run the intake again"
             )
 
     def _quarantine_bad(self, batch: _Batch) -> None:
@@ -250,6 +270,15 @@ class Loader:
         quarantine.close_selected(
             self._warehouse, self._table.name, sql("intake/good_lines"), batch.names
         )
+
+    def _close_half_lines(self, batch: _Batch) -> None:
+        """Closes entries of earlier versions of a file that has grown."""
+        grown: dict[str, tuple[FileResult, list[Chunk]]] = {}
+        for source, chunk in batch.chunks:
+            if source.result.source != source.result.path:
+                grown.setdefault(source.result.source, (source.result, []))[1].append(chunk)
+        for result, chunks in grown.values():
+            close_half_lines(self._warehouse, result, chunks, batch.names)
 
     def _close_files(self, batch: _Batch) -> None:
         """Puts files that could not be read to their end into quarantine.

@@ -15,6 +15,7 @@ from masques_pipelines.landing.listing import SETTLE_S, list_folder
 from masques_pipelines.landing.zone import Landing, LandingFile
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.lease import writer_lease
+from masques_pipelines.warehouse.sql import sql
 
 
 class FileNotThereError(PermanentError):
@@ -29,7 +30,7 @@ def reload_table(
     channels: Channels = ONE_CHANNEL,
     settle_s: float = SETTLE_S,
 ) -> IntakeResult:
-    """Loads every file of a table's folders again.
+    """Loads every file of a table's folders again, after the keys of its rows were written again.
 
     Raises:
         LandingUnavailableError, LandingMissingError, IntakeIncompleteError, LeaseBusyError,
@@ -37,7 +38,7 @@ def reload_table(
     """
     within = channels.folders(table.name)
     listed = list_folder(landing, table.name, within=within, settle_s=settle_s)
-    return _reload(warehouse, landing, table, listed.files, channels)
+    return _reload(warehouse, landing, table, listed.files, channels, is_whole_table=True)
 
 
 def reload_file(
@@ -76,16 +77,21 @@ def reload_file(
     )
 
 
-def _reload(
+def _reload(  # noqa: PLR0913 - what is loaded, where, and as whose
     warehouse: Warehouse,
     landing: Landing,
     table: IntakeTable,
     files: list[LandingFile],
     channels: Channels,
+    *,
+    is_whole_table: bool = False,
 ) -> IntakeResult:
     done = IntakeResult(table)
     held = BY_ASSET[table.name]
     with writer_lease(warehouse, LEASE) as lease:
+        if is_whole_table:
+            names = {"keys": f"{table.name}_keys", "key_times": table.key_times}
+            warehouse.command(sql("intake/write_keys"), names)
         new = FileLog(warehouse, table.name).unread(files)
         before = [file for file in files if file not in new]
         for group, is_again in ((new, False), (before, True)):

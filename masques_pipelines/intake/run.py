@@ -8,16 +8,27 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final
 
 from masques_pipelines.intake.channels import ONE_CHANNEL, Channels, record_channels
 from masques_pipelines.intake.loader import Loader, Source
+from masques_pipelines.intake.retention import forget_old
 from masques_pipelines.intake.tables import IntakeTable
 from masques_pipelines.inventory.tables import BY_ASSET
 from masques_pipelines.inventory.writes import counted
 from masques_pipelines.landing.chunks import FileProblemError
+from masques_pipelines.landing.dates import days_ago
 from masques_pipelines.landing.fields import Fields
-from masques_pipelines.landing.file_log import FAILED, REWRITTEN, SAME, FileLog, FileResult
+from masques_pipelines.landing.file_log import (
+    FAILED,
+    REWRITTEN,
+    SAME,
+    FileLog,
+    FileResult,
+    record_listed,
+    was_listed_on,
+)
 from masques_pipelines.landing.listing import SETTLE_S, PassedOver, list_folder, list_strays
 from masques_pipelines.landing.zone import Landing, LandingFile, content_sha256, read_lines
 from masques_pipelines.warehouse.client import Warehouse
@@ -43,6 +54,7 @@ class IntakeResult:
         passed_over: What is in the table's folders and is not read, with the reason.
         strays: What is in no reader's folder.
         waiting: Files that are still being written, or may be.
+        unlisted: Folders of older days that were not looked into this time.
         reasons: Why rows and files went to quarantine, with how many did.
         duration_s: How long it took.
     """
@@ -53,6 +65,7 @@ class IntakeResult:
     passed_over: list[PassedOver] = field(default_factory=list)
     strays: list[PassedOver] = field(default_factory=list)
     waiting: int = 0
+    unlisted: list[str] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)
     duration_s: float = 0.0
 
@@ -94,6 +107,7 @@ def load_table(  # noqa: PLR0913 - the limits have defaults; few callers give th
     settle_s: float = SETTLE_S,
     files_max: int = RUN_FILES_MAX,
     bytes_max: int = RUN_BYTES_MAX,
+    recent_days: int | None = None,
 ) -> IntakeResult:
     """Loads the files of a table that no run has read yet, and records what is passed over.
 
@@ -105,6 +119,8 @@ def load_table(  # noqa: PLR0913 - the limits have defaults; few callers give th
         settle_s: How long ago a file must have been written.
         files_max: Most files of this run.
         bytes_max: Most bytes of this run, though always at least one file.
+        recent_days: Folders that are named by days before these are looked into by the first run
+            of a day only; None: by every run.
 
     Raises:
         LandingUnavailableError: The landing zone cannot be listed for now; files so far are loaded.
@@ -115,18 +131,25 @@ def load_table(  # noqa: PLR0913 - the limits have defaults; few callers give th
     """
     started_s = time.monotonic()
     within = channels.folders(table.name)
-    listed = list_folder(landing, table.name, within=within, settle_s=settle_s)
+    # The first run of a day looks into all folders: what came late to one of before is read then.
+    is_first = not was_listed_on(warehouse, table.name, datetime.now(UTC).date())
+    since = None if is_first else days_ago(recent_days)
+    listed = list_folder(landing, table.name, within=within, settle_s=settle_s, since=since)
     strays = list_strays(landing, channels.all_folders())
     with writer_lease(warehouse, LEASE) as lease:
         record_channels(warehouse, channels)
         FileLog(warehouse, "").note(strays)
-        log = FileLog(warehouse, table.name)
-        log.note(listed.passed_over)
+        log = FileLog(warehouse, table.name, listed.files)
+        log.note(listed.passed_over, listed.unlisted)
         due = log.unread(listed.files)
         taken = _bounded(due, files_max=files_max, bytes_max=bytes_max)
         result = load_files(warehouse, landing, table, taken, log, lease=lease, channels=channels)
+        if is_first and len(taken) == len(due):
+            forget_old(warehouse, table.name, listed)
+            record_listed(warehouse, table.name)
     result.files_left = len(due) - len(taken)
     result.passed_over, result.waiting = listed.passed_over, listed.waiting
+    result.unlisted = listed.unlisted
     result.strays = strays
     result.duration_s = time.monotonic() - started_s
     return result

@@ -47,6 +47,11 @@ class IntakeTable:
         return f"{self.name}_staged", f"{self.name}_staged_next"
 
     @property
+    def key_times(self) -> str:
+        """The table in masques_ops of its rows' keys and times, in the order of the keys."""
+        return f"{self.name}_key_times"
+
+    @property
     def stage_sql(self) -> str:
         """The statement that splits and parses lines: stage.sql, and in it the table's fields."""
         rows = sql(f"intake/rows_of_{self.name}")

@@ -27,7 +27,13 @@ from masques_pipelines.warehouse.lease import writer_lease
 
 _OF_ALL_TABLES: Final = tuple(
     f"masques_ops.{name}"
-    for name in ("quarantine", "intake_files", "intake_known", "intake_repeats")
+    for name in (
+        "quarantine",
+        "intake_files",
+        "intake_candidates",
+        "intake_known",
+        "intake_repeats",
+    )
 )
 # The first name of one of our objects in a statement is what it makes or changes.
 _OBJECT: Final = re.compile(r"\bmasques(?:_ops)?\.\w+")
@@ -91,7 +97,9 @@ def _wanted_objects() -> set[str]:
     names = {*_OF_ALL_TABLES}
     for table in TABLES.values():
         names |= {f"{database}.{name}" for database, name in table.kept_in}
-        names |= {f"masques_ops.{name}" for name in (*table.staged, f"{table.name}_keys")}
+        names |= {
+            f"masques_ops.{name}" for name in (*table.staged, table.key_times, f"{table.name}_keys")
+        }
     return names
 
 

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Final, NamedTuple
 
 from masques_pipelines.errors import MasquesError
@@ -46,7 +46,19 @@ _OF_FOLDER: Final = """
 SELECT path, version, source, toString(state) AS state, problem, attempts, begun, bytes, sha256
 FROM masques_ops.intake_files FINAL
 WHERE folder = {folder:String}
+    AND (
+        {everything:Bool}
+        OR path BETWEEN {first:String} AND {last:String}
+        OR state = 'passed_over'
+        OR (state = 'loaded' AND bytes IN {sizes:Array(UInt64)}))
 ORDER BY recorded_at"""
+_LISTINGS: Final = "masques_ops.intake_listings"
+_LISTED_SINCE: Final = """
+SELECT count()
+FROM masques_ops.intake_listings
+WHERE folder = {folder:String} AND listed_at >= toDateTime64({day:String}, 6, 'UTC')"""
+# More files than this are compared with the whole log.
+_FILES_MAX: Final = 2_000
 
 
 @dataclass
@@ -106,12 +118,15 @@ class FileLog:
     another thread than the rest.
     """
 
-    def __init__(self, warehouse: Warehouse, folder: str) -> None:
+    def __init__(
+        self, warehouse: Warehouse, folder: str, files: Sequence[LandingFile] | None = None
+    ) -> None:
         """Reads the entries.
 
         Args:
             warehouse: Where they are.
             folder: A folder of the landing zone: the table, mostly; '' for what is in none.
+            files: The files that it will be asked about, when those are few; None for any.
         """
         self._warehouse = warehouse
         self._folder = folder
@@ -120,7 +135,8 @@ class FileLog:
         self._passed_over: dict[str, str] = {}
         # By size: hash and path of files that were loaded.
         self._loaded: dict[int, list[tuple[str, str]]] = {}
-        for path, *found in warehouse.rows(_OF_FOLDER, {"folder": folder}):
+        asked = {"folder": folder, **_asked(files)}
+        for path, *found in warehouse.rows(_OF_FOLDER, asked):
             version, source, state, problem, attempts, begun, size, sha256 = found
             if state == PASSED_OVER:
                 self._passed_over[path] = problem
@@ -261,8 +277,13 @@ class FileLog:
         }
         return bool(hashes) and result.sha256 not in {"", *hashes}
 
-    def note(self, passed_over: Sequence[PassedOver]) -> None:
-        """Records what is passed over now, and that what was passed over before is gone."""
+    def note(self, passed_over: Sequence[PassedOver], unlisted: Sequence[str] = ()) -> None:
+        """Records what is passed over now, and that what was passed over before is gone.
+
+        Args:
+            passed_over: What is passed over.
+            unlisted: Folders that were not looked into, with a slash: what was there may be still.
+        """
         wanted = {entry.path: entry for entry in passed_over}
         changed = [
             FileResult(self._folder, path, "", path, bytes=entry.bytes, state=PASSED_OVER,
@@ -273,13 +294,38 @@ class FileLog:
         gone = [
             FileResult(self._folder, path, "", path, state=GONE, problem=problem, attempts=0)
             for path, problem in self._passed_over.items()
-            if path not in wanted
+            if path not in wanted and not path.startswith(tuple(unlisted))
         ]
         self.record([*changed, *gone])
 
     def record(self, results: Iterable[FileResult]) -> None:
         """Writes entries; the same entry again replaces itself."""
         record_files(self._warehouse, results)
+
+
+def was_listed_on(warehouse: Warehouse, folder: str, day: date) -> bool:
+    """Says whether all of a folder was listed, and read, on a day (UTC) or later."""
+    asked = {"folder": folder, "day": f"{day:%Y-%m-%d} 00:00:00"}
+    return bool(warehouse.scalar(_LISTED_SINCE, asked))
+
+
+def record_listed(warehouse: Warehouse, folder: str) -> None:
+    """Writes down that all of a folder was listed, and all that was due was read."""
+    listed_at = f"{datetime.now(UTC):{_TIME}.%f}"
+    warehouse.insert_json(_LISTINGS, [{"folder": folder, "listed_at": listed_at}])
+
+
+def _asked(files: Sequence[LandingFile] | None) -> dict[str, object]:
+    """Returns which entries matter to some files: theirs, and those of files of the same size."""
+    if files is None or len(files) > _FILES_MAX:
+        return {"everything": True, "first": "", "last": "", "sizes": []}
+    paths = [file.path for file in files]
+    return {
+        "everything": False,
+        "first": min(paths, default=""),
+        "last": max(paths, default=""),
+        "sizes": sorted({file.bytes for file in files}),
+    }
 
 
 def _may_be_a_file(error: BaseException) -> bool:

@@ -7,9 +7,10 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
+from masques_pipelines.landing.dates import is_older
 from masques_pipelines.landing.formats import format_of
 from masques_pipelines.landing.local import (
     CANNOT_BE_LISTED,
@@ -17,6 +18,7 @@ from masques_pipelines.landing.local import (
     LEAVES_THE_ZONE,
     LINK_TO_FOLDER,
     NOT_A_FILE,
+    OLDER,
     Found,
     walk,
 )
@@ -67,11 +69,13 @@ class Listing:
         files: What is ready to be read, in the order of the paths.
         passed_over: What is not read, in the order of the paths.
         waiting: How many files are still being written, or may be.
+        unlisted: Folders of older days that were not looked into, in the order of the paths.
     """
 
     files: list[LandingFile] = field(default_factory=list)
     passed_over: list[PassedOver] = field(default_factory=list)
     waiting: int = 0
+    unlisted: list[str] = field(default_factory=list)
 
 
 def list_folder(
@@ -80,6 +84,7 @@ def list_folder(
     *,
     within: Collection[str] = (),
     settle_s: float = SETTLE_S,
+    since: date | None = None,
 ) -> Listing:
     """Lists what is delivered for one reader.
 
@@ -88,6 +93,7 @@ def list_folder(
         folder: Names the reader, and its folder.
         within: The folders to list instead; one that is missing is empty.
         settle_s: A file that was written less than this ago waits.
+        since: Folders that are named by earlier days are not looked into.
 
     Raises:
         LandingMissingError: There is no landing zone.
@@ -96,11 +102,15 @@ def list_folder(
     now_s = time.time()
     listing = Listing()
     for each in sorted(within or (folder,)):
-        for found in list_entries(landing, each):
+        for found in list_entries(landing, each, since):
+            if found.reason == OLDER:
+                listing.unlisted.append(shown(f"{each}/{found.path}"))
+                continue
             file = _landing_file(folder, f"{each}/{found.path}", found)
             _sort(listing, file, found, now_s=now_s, settle_s=settle_s)
     listing.files.sort(key=lambda file: file.path)
     listing.passed_over.sort(key=lambda entry: entry.path)
+    listing.unlisted.sort()
     return listing
 
 
@@ -199,8 +209,10 @@ def _below(landing: Landing, folder: str) -> list[Found]:
         return [Found("", CANNOT_BE_LISTED)]
 
 
-def list_entries(landing: Landing, folder: str) -> list[Found]:
+def list_entries(landing: Landing, folder: str, since: date | None = None) -> list[Found]:
     """Returns all that is below a folder, but for folders; nothing when it does not exist.
+
+    A folder for days before `since` is one entry.
 
     Raises:
         LandingMissingError: There is no landing zone.
@@ -208,7 +220,7 @@ def list_entries(landing: Landing, folder: str) -> list[Found]:
     """
     landing.check()
     try:
-        return list(_found(landing, folder))
+        return list(_found(landing, folder, since))
     except (FileNotFoundError, NotADirectoryError):
         return []
     except Exception as error:
@@ -229,20 +241,20 @@ def _children(landing: Landing, above: str) -> list[tuple[str, bool]]:
         raise landing.unavailable(above, error) from error
 
 
-def _found(landing: Landing, folder: str) -> Iterator[Found]:
+def _found(landing: Landing, folder: str, since: date | None = None) -> Iterator[Found]:
     if landing.is_local:
-        yield from walk(landing.root, folder)
-    elif landing.has_prefixes_only:
+        yield from walk(landing.root, folder, since)
+    elif landing.has_prefixes_only and since is None:
         # One request for a thousand names, where a folder is no more than a part of them.
         base = f"{landing.root}/{folder}"
         for path, details in landing.filesystem.find(base, detail=True).items():
             if not path.endswith("/"):
                 yield _of_store(path[path.index(base) + len(base) + 1 :], details)
     else:
-        yield from _walk_store(landing, f"{landing.root}/{folder}")
+        yield from _walk_store(landing, f"{landing.root}/{folder}", since)
 
 
-def _walk_store(landing: Landing, base: str) -> Iterator[Found]:
+def _walk_store(landing: Landing, base: str, since: date | None) -> Iterator[Found]:
     """Yields what is below a folder; fsspec's own way would leave out what cannot be listed."""
     waiting = [""]
     while waiting:
@@ -260,6 +272,8 @@ def _walk_store(landing: Landing, base: str) -> Iterator[Found]:
                 yield _of_store(path, details)
             elif path.rsplit("/", 1)[-1].startswith((".", "_")):
                 yield Found(f"{path}/")
+            elif is_older(path, since):
+                yield Found(f"{path}/", OLDER)
             else:
                 waiting.append(f"{path}/")
 

@@ -11,7 +11,10 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from typing import BinaryIO, Final, cast
+
+from masques_pipelines.landing.dates import is_older
 
 # Why an entry is passed over; docs/intake.md says what to do about each.
 NOT_A_FILE: Final = "not_a_file"
@@ -19,6 +22,8 @@ DANGLING_LINK: Final = "dangling_link"
 LINK_TO_FOLDER: Final = "link_to_folder"
 LEAVES_THE_ZONE: Final = "leaves_the_zone"
 CANNOT_BE_LISTED: Final = "cannot_be_listed"
+# A folder of older days, which this listing leaves out.
+OLDER: Final = "older"
 
 # A pipe without a writer must not block: it is opened, seen to be no file, and closed.
 _FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
@@ -47,8 +52,10 @@ class Found:
     version: str = ""
 
 
-def walk(root: str, folder: str) -> Iterator[Found]:
+def walk(root: str, folder: str, since: date | None = None) -> Iterator[Found]:
     """Yields what is below a folder of the zone; folders with hidden names are one entry each.
+
+    A folder for days before `since` is one entry too, with the reason OLDER.
 
     Raises:
         OSError: The folder itself cannot be listed. One below it is an entry with a reason.
@@ -76,6 +83,8 @@ def walk(root: str, folder: str) -> Iterator[Found]:
                     yield _found(real_root, path, entry)
                 elif entry.name.startswith((".", "_")):
                     yield Found(f"{path}/")
+                elif is_older(path, since):
+                    yield Found(f"{path}/", OLDER)
                 else:
                     waiting.append(path)
 

@@ -27,4 +27,5 @@ def write_signals(warehouse: Warehouse) -> int:
     with writer_lease(warehouse, LEASE), counted(warehouse, EVENTS, PIPELINE):
         before = int(warehouse.scalar(_TOTAL))
         warehouse.command(sql("reputation/write_signals"))
+        warehouse.command(sql("reputation/write_signal_keys"))
         return int(warehouse.scalar(_TOTAL)) - before

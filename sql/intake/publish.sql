@@ -1,5 +1,5 @@
--- The good rows of the batch that are neither there nor repeated. It may be sent twice: what the
--- table holds is looked up again. The staged table has the columns of the table in their order.
+-- The good rows of the batch that are neither there nor repeated. It may be sent twice: what came
+-- since the batch was staged is left out. The staged table has the columns of the table in their order.
 INSERT INTO {database:Identifier}.{table:Identifier} (* EXCEPT (ingested_at))
 SELECT * EXCEPT (chunk_no, source, line_no, reason, raw, unknown_fields)
 FROM masques_ops.{staged:Identifier}
@@ -9,5 +9,5 @@ WHERE reason = ''
     (
         SELECT row_key
         FROM masques_ops.{keys:Identifier}
-        WHERE row_key IN (SELECT row_key FROM masques_ops.{staged:Identifier} WHERE reason = '')
+        WHERE ingested_at >= fromUnixTimestamp64Milli({since_ms:Int64}, 'UTC')
     )

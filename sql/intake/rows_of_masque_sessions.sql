@@ -8,7 +8,9 @@ WITH
     time_of(j.doffed_at) AS doffed_at_read,
     integer_of(j.duration_ms) AS duration_ms_read,
     charge_of(j.charged) AS charged_read,
-    lower(j.trace_id) AS trace_id_hex
+    lower(j.trace_id) AS trace_id_hex,
+    map_with_unknown(j.client_info, json, unknown_keys) AS client_info_read,
+    map_problem(client_info_read) AS client_info_problem
 SELECT
     chunk_no,
     source,
@@ -53,6 +55,7 @@ SELECT
             'bad_currency:charged_currency',
         j.charged != '' AND j.report = 'don', 'charged_at_don',
         NOT match(trace_id_hex, '^[0-9a-f]{0,32}$'), 'bad_trace_id:trace_id',
+        client_info_problem != '', concat(client_info_problem, 'client_info'),
         '') AS row_reason,
     0 AS unknown_fields,
     j.report AS report,
@@ -65,7 +68,7 @@ SELECT
     doffed_at_read AS doffed_at,
     duration_ms_read AS duration_ms,
     j.intent AS intent,
-    map_with_unknown(j.client_info, json, unknown_keys) AS client_info,
+    map_within_limits(client_info_read, client_info_problem) AS client_info,
     hex_id_of(trace_id_hex, 32) AS trace_id,
     ifNull(author_id_read, zero) AS author_id,
     nullIf(transaction_id_read, zero) AS transaction_id,

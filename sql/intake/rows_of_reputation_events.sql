@@ -5,7 +5,9 @@ WITH
     time_of(j.timestamp) AS timestamp_read,
     toUUIDOrNull(j.identity_id) AS identity_id_read,
     toFloat64OrNull(j.score_delta) AS score_delta_read,
-    toFloat64OrNull(if(j.confidence = '', '1', j.confidence)) AS confidence_read
+    toFloat64OrNull(if(j.confidence = '', '1', j.confidence)) AS confidence_read,
+    map_with_unknown(j.attributes, json, unknown_keys) AS attributes_read,
+    map_problem(attributes_read) AS attributes_problem
 SELECT
     chunk_no,
     source,
@@ -41,6 +43,7 @@ SELECT
             'unknown_reference_type',
         j.attributes != '' AND JSONType(j.attributes) != 'Object',
             'bad_map:attributes',
+        attributes_problem != '', concat(attributes_problem, 'attributes'),
         '') AS row_reason,
     0 AS unknown_fields,
     ifNull(event_id_read, zero) AS event_id,
@@ -52,6 +55,6 @@ SELECT
     ifNull(confidence_read, 0) + 0.0 AS confidence,
     j.reference_type AS reference_type,
     j.reference_id AS reference_id,
-    map_with_unknown(j.attributes, json, unknown_keys) AS attributes,
+    map_within_limits(attributes_read, attributes_problem) AS attributes,
     channel
 FROM objects

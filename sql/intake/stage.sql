@@ -14,14 +14,18 @@ WITH
     concat(
         '^(?:',
         '\\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\\d|3[01])',
-        '(?:[T ](?:[01]\\d|2[0-3]):[0-5]\\d(?::[0-5]\\d(?:\\.\\d{1,9})?)?',
-        '(?:Z|[+-](?:[01]\\d|2[0-3])(?::?[0-5]\\d)?)?)?',
+        '(?:[Tt ](?:[01]\\d|2[0-3]):[0-5]\\d(?::[0-5]\\d(?:\\.\\d{1,9})?)?',
+        '(?:[Zz]|[+-](?:[01]\\d|2[0-3])(?::?[0-5]\\d)?)?)?',
         '|\\d{10}(?:\\.\\d{1,9})?|\\d{13}|\\d{16}|\\d{19})$') AS time_form,
     -- RFC 3339 lets t and z be lower case, PostgreSQL leaves the minutes of a zone out.
     (text -> if(
-        match(upper(text), time_form),
+        match(text, time_form),
         parseDateTime64BestEffortOrNull(
-            replaceRegexpOne(upper(text), '(:[^+-]*[+-]\\d\\d)$', '\\1:00'), 9, 'UTC'),
+            if(
+                substring(text, length(text) - 2, 1) IN ('+', '-') AND position(text, ':') > 0,
+                concat(upper(text), ':00'),
+                upper(text)),
+            9, 'UTC'),
         NULL)) AS time_of,
 
     -- Floats of whole numbers are what pandas makes of a column with gaps.
@@ -73,6 +77,12 @@ WITH
             CAST(map(), 'Map(String, Nullable(String))'),
             mapFilter((k, v) -> has(names, k), map_of(object))),
         map_of(exact(own))))) AS map_with_unknown,
+    -- Names of keys are kept in dictionaries, which every reader holds in memory.
+    (texts -> multiIf(
+        length(texts) > 1000, 'too_many_keys:',
+        arrayExists(k -> length(k) > 256, mapKeys(texts)), 'key_too_long:',
+        '')) AS map_problem,
+    ((texts, problem) -> mapFilter((k, v) -> problem = '', texts)) AS map_within_limits,
 
     lines AS
     (

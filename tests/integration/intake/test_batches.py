@@ -65,7 +65,7 @@ def test_rows_of_another_hand_are_noticed(
     command = Warehouse.command
     monkeypatch.setattr(Warehouse, "command", twice)
     zone.drop("api_requests/a.ndjson", ndjson([request(1)]))
-    with pytest.raises(IntakeIncompleteError, match="holds 2 rows of the 1 keys of a batch"):
+    with pytest.raises(IntakeIncompleteError, match="holds 2 rows of the 1 new keys of a batch"):
         zone.load(warehouse)
 
 

@@ -13,6 +13,7 @@ from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.zstd import compress as zstd_compress
 from tests.support.gate_files import as_csv, as_parquet
 from tests.support.gate_rows import (
+    GOOD,
     made_id,
     ndjson,
     request,
@@ -145,3 +146,31 @@ def test_short_and_long_csv_records_keep_their_numbers(warehouse: Warehouse, zon
     replayed = replay(warehouse, zone.landing, quarantine.Selection())
     assert (replayed.tried, replayed.closed) == (3, 0)
     assert {reason for _, _, reason in in_quarantine(warehouse)} == {"wrong_field_count"}
+
+
+@pytest.mark.parametrize(
+    ("table", "field"),
+    [
+        ("identities", "attributes"),
+        ("identities", "external_ids"),
+        ("masque_sessions", "client_info"),
+        ("reputation_events", "attributes"),
+    ],
+)
+def test_keys_of_maps_have_limits(warehouse: Warehouse, zone: Zone, table: str, field: str) -> None:
+    good = GOOD[table]
+    within = {**{f"k{n}": "v" for n in range(999)}, "k" * 256: "v"}
+    rows = [
+        good(1, **{field: within}),
+        good(2, **{field: {**within, "one_more": "v"}}),
+        good(3, **{field: {"k" * 257: "v"}}),
+        good(4, **{field: {"ä" * 129: "v"}}),  # bytes are what counts
+        good(5, **{field: {}}),
+    ]
+    wanted = [(2, f"too_many_keys:{field}"), *((n, f"key_too_long:{field}") for n in (3, 4))]
+    if field != "external_ids":  # fields that the table lacks are keys of the map too
+        rows += [good(6, **{f"u{n}": "v" for n in range(1001)}), good(7, **{"u" * 257: "v"})]
+        wanted += [(6, f"too_many_keys:{field}"), (7, f"key_too_long:{field}")]
+    zone.drop(f"{table}/a.ndjson", ndjson(rows))
+    assert counts(zone.load(warehouse, table))["loaded"] == 2
+    assert [entry[1:] for entry in in_quarantine(warehouse)] == wanted
