@@ -21,6 +21,7 @@ EXIT_TERMINATED: Final = 143
 
 # Each is the function of its name in the module of its name; the text is its short help.
 OWN_COMMANDS: Final = {
+    "accept": "Take what a table has now for what was written, after a loss.",
     "backup": "Write the whole warehouse to a new folder.",
     "demo": "Build the copy from packaged data and show it.",
     "intake": "Load files of the landing zone, check one, look after quarantine.",

@@ -6,6 +6,7 @@ CREATE TABLE IF NOT EXISTS masques_ops.inventory_writes
     part LowCardinality(String) COMMENT 'which of the writers of the table; empty when it has one',
     write_id UUID COMMENT 'one run of a writer',
     begun_at DateTime64(3, 'UTC') COMMENT 'rows of the write have this ingested_at or a later one',
+    restores Array(String) COMMENT 'buckets that had lost rows before the write: what it adds there was counted when it was first written',
     is_ended UInt8 COMMENT '1 once the rows of the write are counted; 0 while it runs, or when it was killed',
     recorded_at DateTime64(6, 'UTC') COMMENT 'when the row was written; the latest of a write wins'
 )
@@ -20,7 +21,7 @@ CREATE TABLE IF NOT EXISTS masques_ops.inventory
     bucket String COMMENT 'the day of the rows (2026-11-28), or of a table without time b00 to b63 by the hash of the key',
     part LowCardinality(String) COMMENT 'which of the writers of the table; empty when it has one',
     write_id UUID COMMENT 'the write; all zero for what was there when this table was made',
-    rows UInt64 COMMENT 'rows that the write added to the bucket',
+    rows Int64 COMMENT 'rows that the write added to the bucket; negative where a loss was accepted',
     digest UInt64 COMMENT 'sum of the hashes of these rows, modulo 2^64',
     recorded_at DateTime64(6, 'UTC') COMMENT 'when the row was written'
 )
@@ -41,9 +42,17 @@ ORDER BY (table_name, what, bucket)
 TTL toDate(checked_at) + INTERVAL 1 YEAR
 COMMENT 'When each bucket of each table was last read and compared, and what was found.';
 
--- Finds the rows of a write without reading the whole table. On large tables it fills in as parts merge.
-ALTER TABLE masques.masque_sessions ADD INDEX IF NOT EXISTS ingested_at_minmax ingested_at TYPE minmax GRANULARITY 1;
-ALTER TABLE masques.settlements ADD INDEX IF NOT EXISTS ingested_at_minmax ingested_at TYPE minmax GRANULARITY 1;
-ALTER TABLE masques.api_requests ADD INDEX IF NOT EXISTS ingested_at_minmax ingested_at TYPE minmax GRANULARITY 1;
-ALTER TABLE masques.reputation_events ADD INDEX IF NOT EXISTS ingested_at_minmax ingested_at TYPE minmax GRANULARITY 1;
-ALTER TABLE masques_ops.identity_versions ADD INDEX IF NOT EXISTS ingested_at_minmax ingested_at TYPE minmax GRANULARITY 1;
+CREATE TABLE IF NOT EXISTS masques_ops.inventory_accepted
+(
+    table_name LowCardinality(String) COMMENT 'the table, as database.table',
+    accepted_by String COMMENT 'who decided',
+    reason String COMMENT 'why, in words',
+    findings Array(String) COMMENT 'what was wrong with the table at that time',
+    accepted_at DateTime64(6, 'UTC') COMMENT 'when; mutations of the table up to then are accepted too'
+)
+ENGINE = /*cluster:Replicated*/ReplacingMergeTree
+ORDER BY (table_name, accepted_at)
+COMMENT 'Losses and changes that somebody accepted: since then a table is compared with what it had at that time.';
+
+-- Finds the rows of a write without reading the whole table, as 017 does for the tables of the intake.
+ALTER TABLE masques.settlements ADD INDEX IF NOT EXISTS ingested_at_range ingested_at TYPE minmax GRANULARITY 1;

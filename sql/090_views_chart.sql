@@ -9,10 +9,17 @@ CREATE OR REPLACE VIEW masques_ops.chart_ledgers
 (
     ledger UInt32 COMMENT 'number of the ledger in TigerBeetle',
     asset String COMMENT 'asset that the ledger counts: USD, BTC, SOL and so on',
-    scale UInt8 COMMENT 'decimal places: 1 whole unit is 10^scale raw units'
+    scale UInt8 COMMENT 'decimal places: 1 whole unit is 10^scale raw units',
+    rail_assets Array(String) COMMENT 'assets of rails that are booked 1:1 in it, sorted; others are another currency',
+    hold_days_max UInt16 COMMENT 'days that a hold without a timeout may stay open'
 )
 AS
-SELECT code AS ledger, any(name) AS asset, any(scale) AS scale
+SELECT
+    code AS ledger,
+    any(name) AS asset,
+    any(scale) AS scale,
+    any(rail_assets) AS rail_assets,
+    any(hold_days_max) AS hold_days_max
 FROM masques_ops.chart_entries
 WHERE kind = 'ledger' AND version IN (SELECT max(version) FROM masques_ops.chart_entries)
 GROUP BY code
@@ -21,10 +28,11 @@ COMMENT 'The ledgers of the chart in force: asset and scale by ledger number.';
 CREATE OR REPLACE VIEW masques_ops.chart_account_codes
 (
     code UInt16 COMMENT 'account code in TigerBeetle',
-    account_type String COMMENT 'meaning of the code: treasury, prepaid, author and so on'
+    account_type String COMMENT 'meaning of the code: treasury, prepaid, author and so on',
+    is_rail_side UInt8 COMMENT '1 when such an account is the platform''s own side of payments on a rail'
 )
 AS
-SELECT toUInt16(code) AS code, any(name) AS account_type
+SELECT toUInt16(code) AS code, any(name) AS account_type, any(is_rail_side) AS is_rail_side
 FROM masques_ops.chart_entries
 WHERE kind = 'account_code' AND version IN (SELECT max(version) FROM masques_ops.chart_entries)
 GROUP BY code
@@ -33,10 +41,16 @@ COMMENT 'The account codes of the chart in force.';
 CREATE OR REPLACE VIEW masques_ops.chart_transfer_codes
 (
     code UInt16 COMMENT 'transfer code in TigerBeetle',
-    transaction_type String COMMENT 'meaning of the code: deposit, api_call, fee and so on'
+    transaction_type String COMMENT 'meaning of the code: deposit, api_call, fee and so on',
+    needs String COMMENT 'what must be told of such a transfer beside the ledger: request, session, settlement or nothing; empty when the chart does not say',
+    within_s UInt32 COMMENT 'seconds after the transfer within which that, or a settlement of its rail side, must be told'
 )
 AS
-SELECT toUInt16(code) AS code, any(name) AS transaction_type
+SELECT
+    toUInt16(code) AS code,
+    any(name) AS transaction_type,
+    any(needs) AS needs,
+    any(within_s) AS within_s
 FROM masques_ops.chart_entries
 WHERE kind = 'transfer_code' AND version IN (SELECT max(version) FROM masques_ops.chart_entries)
 GROUP BY code
@@ -53,3 +67,24 @@ FROM masques_ops.chart_entries
 WHERE kind = 'resource_type' AND version IN (SELECT max(version) FROM masques_ops.chart_entries)
 GROUP BY code
 COMMENT 'The resource types of the chart in force.';
+
+-- A verdict is made again under the chart of its time by the version that was recorded with it.
+CREATE OR REPLACE VIEW masques_ops.chart_at AS
+SELECT
+    version,
+    kind,
+    code,
+    any(name) AS name,
+    any(scale) AS scale,
+    any(needs) AS needs,
+    any(within_s) AS within_s,
+    any(is_rail_side) AS is_rail_side,
+    any(rail_assets) AS rail_assets,
+    any(hold_days_max) AS hold_days_max
+FROM masques_ops.chart_entries
+WHERE version IN
+(
+    SELECT max(version) FROM masques_ops.chart_entries WHERE version <= {version:UInt64}
+)
+GROUP BY version, kind, code
+COMMENT 'The chart that was in force at a time, or of a version. Parameters: version - nanoseconds since 1970. Columns: version .. hold_days_max - as in masques_ops.chart_entries.';

@@ -21,7 +21,8 @@ SELECT
         price_usd, isNull(transaction_id),
         ifNull(transaction_id, toUUID('00000000-0000-0000-0000-000000000000')), status_code,
         payment_status, trace_id, span_id, channel
-    ) AS row_hash
+    ) + if(isNull(charged), 0, cityHash64('charged', charged_currency, assumeNotNull(charged)))
+        AS row_hash
 FROM masques.api_requests
 COMMENT 'The rows of masques.api_requests, as the inventory counts them.';
 
@@ -42,7 +43,8 @@ SELECT
         isNull(doffed_at), ifNull(doffed_at, toDateTime64(0, 9, 'UTC')), isNull(duration_ms),
         ifNull(duration_ms, 0), intent, client_info, trace_id, author_id, isNull(transaction_id),
         ifNull(transaction_id, toUUID('00000000-0000-0000-0000-000000000000')), channel
-    ) AS row_hash
+    ) + if(isNull(charged), 0, cityHash64('charged', charged_currency, assumeNotNull(charged)))
+        AS row_hash
 FROM masques.masque_sessions
 COMMENT 'The rows of masques.masque_sessions, as the inventory counts them.';
 
@@ -105,3 +107,21 @@ SELECT
     ) AS row_hash
 FROM masques_ops.identity_versions
 COMMENT 'The rows of masques_ops.identity_versions, as the inventory counts them.';
+
+CREATE OR REPLACE VIEW masques_ops.inventory_of_payment_links
+(
+    bucket String COMMENT 'as in masques_ops.inventory',
+    part String COMMENT 'as in masques_ops.inventory',
+    ingested_at DateTime64(3, 'UTC') COMMENT 'when the row was written into this warehouse',
+    row_hash UInt64 COMMENT 'one hash of all columns but ingested_at'
+)
+AS
+SELECT
+    toString(toDate(timestamp)) AS bucket,
+    '' AS part,
+    ingested_at,
+    cityHash64(
+        transaction_id, refund_of, timestamp, note, channel
+    ) AS row_hash
+FROM masques_ops.payment_links
+COMMENT 'The rows of masques_ops.payment_links, as the inventory counts them.';

@@ -7,13 +7,12 @@ import dagster as dg
 
 from masques_pipelines.defs.cadence import INTAKE
 from masques_pipelines.defs.failures import explained
-from masques_pipelines.defs.lineage import LANDING_FILES
+from masques_pipelines.defs.lineage import LANDING_FILES, intake_key
 from masques_pipelines.defs.resources import WarehouseResource, run_settings
 from masques_pipelines.defs.table_asset import (
     records_metadata,
     row_metadata,
     table_asset,
-    table_key,
 )
 from masques_pipelines.intake.channels import read_channels
 from masques_pipelines.intake.run import IntakeResult, load_table
@@ -56,6 +55,7 @@ def intake_asset(table: IntakeTable, *, group: str, description: str) -> IntakeD
 
     @table_asset(
         table.name,
+        database=table.database,
         group=group,
         cadence=INTAKE,
         deps=[LANDING_FILES],
@@ -93,7 +93,7 @@ def intake_asset(table: IntakeTable, *, group: str, description: str) -> IntakeD
 
 def _rows_accounted_for(table: IntakeTable) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=table_key(table.name),
+        asset=intake_key(table),
         name="rows_accounted_for",
         description=(
             "For every file: rows read = loaded + duplicates + quarantined + blank. A failure "
@@ -116,7 +116,7 @@ def _rows_accounted_for(table: IntakeTable) -> dg.AssetChecksDefinition:
 
 def _keys_unique(table: IntakeTable) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=table_key(table.name),
+        asset=intake_key(table),
         name="keys_unique",
         description=(
             "No key is there twice among the rows of the last two days. A failure means that two "
@@ -137,7 +137,7 @@ def _keys_unique(table: IntakeTable) -> dg.AssetChecksDefinition:
 
 def _bad_rows_within_limit(table: IntakeTable) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=table_key(table.name),
+        asset=intake_key(table),
         name="bad_rows_within_limit",
         description=(
             "Of the rows of the last day's files, at most MASQUES_INTAKE_BAD_SHARE_MAX are bad, "
@@ -171,7 +171,7 @@ def _bad_rows_within_limit(table: IntakeTable) -> dg.AssetChecksDefinition:
 @dg.asset_check(
     asset=LANDING_FILES,
     name="nothing_passed_over",
-    additional_deps=[table_key(name) for name in TABLES],
+    additional_deps=[intake_key(table) for table in TABLES.values()],
     description=(
         "Everything in the landing zone is read, but for hidden files. A warning names what is "
         "not: unknown endings and folders, links, times in the future, uploads that died; and "
@@ -196,7 +196,8 @@ def nothing_passed_over(
 
 def _metadata(warehouse: Warehouse, done: IntakeResult) -> dict[str, dg.MetadataValue]:
     table = done.table
-    total = warehouse.scalar(sql("intake/rows_total"), {"table": table.name})
+    names = {"database": table.database, "table": table.name}
+    total = warehouse.scalar(sql("intake/rows_total"), names)
     found = {
         **row_metadata(rows_written=done.total("loaded"), rows_total=int(total)),
         "files": dg.MetadataValue.int(len(done.files)),
@@ -237,7 +238,8 @@ def _preview(warehouse: Warehouse, table: IntakeTable) -> dg.MetadataValue:
     rows: list[Mapping[str, object]] = [
         {name: str(value)[:_CELL_CHARS] for name, value in row.items()}
         for row in warehouse.records(
-            sql("intake/preview"), {"table": table.name, "event_time": table.event_time}
+            sql("intake/preview"),
+            {"database": table.database, "table": table.name, "event_time": table.event_time},
         )
     ]
     return records_metadata(rows)

@@ -28,7 +28,7 @@ _SCORES: Final = table_key("reputation_scores")
 
 def _rows_are_there(table: Table) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=table_key(table.asset),
+        asset=table_key(table.asset, table.asset_database),
         name="rows_are_there",
         description=(
             "Each day has as many rows as were written to it. A failure names the days that lost "
@@ -46,7 +46,7 @@ def _rows_are_there(table: Table) -> dg.AssetChecksDefinition:
 
 def _content_is_unchanged(table: Table) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=table_key(table.asset),
+        asset=table_key(table.asset, table.asset_database),
         name="content_is_unchanged",
         description=(
             "Every row has the content that was written, read a part each hour so that each day is "
@@ -62,12 +62,7 @@ def _content_is_unchanged(table: Table) -> dg.AssetChecksDefinition:
     return check
 
 
-api_requests_rows, identities_rows, masque_sessions_rows, reputation_events_rows = (
-    _rows_are_there(table)
-    for table in sorted(TABLES, key=lambda each: each.asset)
-    if table.asset != "settlements"
-)
-settlements_rows = next(_rows_are_there(each) for each in TABLES if each.asset == "settlements")
+rows = [_rows_are_there(table) for table in TABLES]
 content = [_content_is_unchanged(table) for table in TABLES]
 
 
@@ -136,7 +131,10 @@ def files_are_readable(
 
 # What inventory_job runs, and the other jobs do not.
 ROTATION: Final = (
-    *(dg.AssetCheckKey(table_key(table.asset), "content_is_unchanged") for table in TABLES),
+    *(
+        dg.AssetCheckKey(table_key(table.asset, table.asset_database), "content_is_unchanged")
+        for table in TABLES
+    ),
     dg.AssetCheckKey(_SCORES, "computed_as_said"),
     dg.AssetCheckKey(SCHEMA_MIGRATIONS, "files_are_readable"),
 )

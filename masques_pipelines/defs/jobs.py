@@ -15,7 +15,7 @@ from masques_pipelines.defs.cadence import (
     Cadence,
 )
 from masques_pipelines.defs.inventory import ROTATION
-from masques_pipelines.defs.lineage import LANDING_FILES
+from masques_pipelines.defs.lineage import LANDING_FILES, intake_key
 from masques_pipelines.defs.table_asset import OWNERS, SCHEMA_MIGRATIONS, table_key
 from masques_pipelines.intake.tables import TABLES
 
@@ -128,7 +128,7 @@ NOTHING_PASSED_OVER: Final = dg.AssetCheckKey(LANDING_FILES, "nothing_passed_ove
 # By table, not by group: other tables live in the same groups.
 intake_job = _job(
     "intake_job",
-    dg.AssetSelection.assets(*(table_key(name) for name in TABLES))
+    dg.AssetSelection.assets(*(intake_key(table) for table in TABLES.values()))
     | dg.AssetSelection.checks(NOTHING_PASSED_OVER),
     "Loads the files of the landing zone that no run has loaded yet. Bad rows go to quarantine.",
 )

@@ -11,7 +11,7 @@ from masques_pipelines.defs.table_asset import (
     SCHEMA_MIGRATIONS,
     table_key,
 )
-from masques_pipelines.intake.tables import TABLES
+from masques_pipelines.intake.tables import TABLES, IntakeTable
 from masques_pipelines.rails.catalog import RAILS
 from masques_pipelines.rails.descriptor import RailDescriptor
 from masques_pipelines.schema.declared import Declared
@@ -24,17 +24,24 @@ LANDING_FILES: Final = dg.AssetKey(["landing", "gate_files"])
 EXCHANGE_RATES: Final = dg.AssetKey(["landing", "exchange_rates"])
 OTEL_TRACES: Final = dg.AssetKey(["otel", "otel_traces"])
 _CHAINS: Final = {"base": "ethereum", "solana": "solana", "lightning": "bitcoin"}
-# The pipeline's own tables (masques_ops) are no assets. The runs of these assets fill those of an
-# area, which is the second part of the name of the file that makes them, as in 008_ledger.sql.
+_INTAKE: Final = tuple(table_key(table.name, table.database) for table in TABLES.values())
+# The pipeline's own tables (masques_ops) are no assets, but for those that the landing zone feeds.
+# The runs of these assets fill those of an area, which is the second part of the name of the file
+# that makes them, as in 008_ledger.sql.
 _FILLED_WITH: Final[Mapping[str, tuple[dg.AssetKey, ...]]] = {
     "ledger": (table_key("transactions"),),
-    "intake": tuple(table_key(table) for table in TABLES),
+    "intake": _INTAKE,
     "rails": (table_key("settlements"),),
     "reputation": (table_key("reputation_scores"),),
 }
 _VIEW: Final = re.compile(r"\bCREATE OR REPLACE VIEW (\S+)")
 _COMMENT: Final = re.compile(r"\bCOMMENT '((?:[^']|'')*)'\s*$")
 _OBJECT: Final = re.compile(r"\b(masques(?:_ops|_marts)?)\.`?(\w+)`?")
+
+
+def intake_key(table: IntakeTable) -> dg.AssetKey:
+    """Returns the key of a table that the landing zone feeds."""
+    return table_key(table.name, table.database)
 
 
 def rail_key(rail: RailDescriptor) -> dg.AssetKey:
@@ -148,8 +155,9 @@ def view_dependencies(name: str, declared: Declared, files: Sequence[SqlFile]) -
         seen.add(other)
         database, table = other.split(".", 1)
         query = declared.objects[other].query
-        if database != "masques_ops":
-            found.add(dg.AssetKey([database, table]))
+        key = dg.AssetKey([database, table])
+        if database != "masques_ops" or key in _INTAKE:
+            found.add(key)
         elif query:
             waiting += _named(query, declared)
         else:

@@ -19,9 +19,9 @@ SCHEMA_MIGRATIONS: Final = dg.AssetKey(["masques_ops", "schema_migrations"])
 _LARGEST_EXACT_INTEGER: Final = 2**53  # in the UI, whose numbers are JavaScript's
 
 
-def table_key(table: str) -> dg.AssetKey:
-    """Returns the asset key of a table of the database masques."""
-    return dg.AssetKey(["masques", table])
+def table_key(table: str, database: str = "masques") -> dg.AssetKey:
+    """Returns the asset key of a table."""
+    return dg.AssetKey([database, table])
 
 
 def table_asset(  # noqa: PLR0913 - what differs between two tables, by name
@@ -29,17 +29,19 @@ def table_asset(  # noqa: PLR0913 - what differs between two tables, by name
     *,
     group: str,
     cadence: Cadence,
+    database: str = "masques",
     deps: Iterable[dg.AssetKey] = (),
     kinds: Iterable[str] = (),
     check_specs: Sequence[dg.AssetCheckSpec] | None = None,
     description: str | None = None,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """Decorates the function that fills a table of the database masques.
+    """Decorates the function that fills a table.
 
     Args:
         table: Its name.
         group: Asset group, which is also the folder in defs/.
         cadence: The schedule that fills it; its freshness follows from that.
+        database: Its database.
         deps: What it is made of. The schema comes by itself.
         kinds: Icons beside ClickHouse's.
         check_specs: Checks whose results the function returns.
@@ -48,13 +50,13 @@ def table_asset(  # noqa: PLR0913 - what differs between two tables, by name
 
     def decorate(function: Callable[..., Any]) -> dg.AssetsDefinition:
         return dg.asset(
-            key=table_key(table),
+            key=table_key(table, database),
             deps=[SCHEMA_MIGRATIONS, *deps],
             group_name=group,
             kinds={"clickhouse", *kinds},
             owners=OWNERS,
             metadata={
-                "dagster/relation_identifier": f"masques.{table}",
+                "dagster/relation_identifier": f"{database}.{table}",
                 "dagster/code_references": source_of(function),
             },
             freshness_policy=cadence.freshness(),

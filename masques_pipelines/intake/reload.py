@@ -8,6 +8,8 @@ from masques_pipelines.errors import PermanentError
 from masques_pipelines.intake.channels import ONE_CHANNEL, Channels
 from masques_pipelines.intake.run import LEASE, RUN_FILES_MAX, IntakeResult, load_files
 from masques_pipelines.intake.tables import TABLES, IntakeTable
+from masques_pipelines.inventory.compare import damaged
+from masques_pipelines.inventory.tables import BY_ASSET
 from masques_pipelines.landing.file_log import FileLog
 from masques_pipelines.landing.listing import SETTLE_S, list_folder
 from masques_pipelines.landing.zone import Landing, LandingFile
@@ -85,23 +87,30 @@ def _reload(  # noqa: PLR0913 - what is loaded, where, and as whose
     is_whole_table: bool = False,
 ) -> IntakeResult:
     done = IntakeResult(table)
+    held = BY_ASSET[table.name]
     with writer_lease(warehouse, LEASE) as lease:
         if is_whole_table:
             names = {"keys": f"{table.name}_keys", "key_times": table.key_times}
             warehouse.command(sql("intake/write_keys"), names)
-        FileLog(warehouse, table.name).forget(files)
-        for start in range(0, len(files), RUN_FILES_MAX):
-            part = load_files(
-                warehouse,
-                landing,
-                table,
-                files[start : start + RUN_FILES_MAX],
-                FileLog(warehouse, table.name),
-                lease=lease,
-                channels=channels,
-            )
-            done.files += part.files
-            done.duration_s += part.duration_s
-            for reason, rows in part.reasons.items():
-                done.reasons[reason] = done.reasons.get(reason, 0) + rows
+        new = FileLog(warehouse, table.name).unread(files)
+        before = [file for file in files if file not in new]
+        for group, is_again in ((new, False), (before, True)):
+            restores = damaged(warehouse, held) if is_again else ()
+            if is_again:
+                FileLog(warehouse, table.name).forget(group)
+            for start in range(0, len(group), RUN_FILES_MAX):
+                part = load_files(
+                    warehouse,
+                    landing,
+                    table,
+                    group[start : start + RUN_FILES_MAX],
+                    FileLog(warehouse, table.name),
+                    lease=lease,
+                    channels=channels,
+                    restores=restores,
+                )
+                done.files += part.files
+                done.duration_s += part.duration_s
+                for reason, rows in part.reasons.items():
+                    done.reasons[reason] = done.reasons.get(reason, 0) + rows
     return done

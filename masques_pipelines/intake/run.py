@@ -164,16 +164,33 @@ def load_files(  # noqa: PLR0913 - what is loaded, where, and under which lease
     *,
     lease: Lease,
     channels: Channels = ONE_CHANNEL,
+    restores: Sequence[str] = (),
 ) -> IntakeResult:
-    """Loads given files, whether they were read before or not; the caller holds the lease."""
+    """Loads given files, whether they were read before or not, and counts what they added.
+
+    The caller holds the lease. In the buckets that it restores, what is loaded was counted when it
+    was first loaded.
+    """
+    if not files:
+        return IntakeResult(table)
+    with counted(warehouse, BY_ASSET[table.name], restores=restores):
+        return load_uncounted(warehouse, landing, table, files, log, lease=lease, channels=channels)
+
+
+def load_uncounted(  # noqa: PLR0913 - as load_files
+    warehouse: Warehouse,
+    landing: Landing,
+    table: IntakeTable,
+    files: Sequence[LandingFile],
+    log: FileLog,
+    *,
+    lease: Lease,
+    channels: Channels = ONE_CHANNEL,
+) -> IntakeResult:
+    """Loads given files without an inventory, as for a warehouse that nobody keeps."""
     started_s = logged_s = time.monotonic()
     result = IntakeResult(table)
-    if not files:
-        return result
-    with (
-        counted(warehouse, BY_ASSET[table.name]),
-        warehouse.second_connection() as helper,
-    ):
+    with warehouse.second_connection() as helper:
         loader = Loader(warehouse, table, helper=helper, before_batch=lease.hold)
         for group in log.begun(files):
             with log.reading(group) as left:

@@ -22,8 +22,8 @@ class IntakeTable:
         name: The table's name, and that of its folder in the landing zone.
         key: The field that names a conflict: `conflict:<key>`.
         event_time: The column of the time when it happened, for the newest event and previews.
-        kept_in: The tables that good rows are inserted into, in this order. `<table>_keys` reads
-            the last one, so that what a kill leaves out is done again.
+        kept_in: The tables that good rows are inserted into, in this order: first the table itself.
+            `<table>_keys` reads the last one, so that what a kill leaves out is done again.
     """
 
     name: str
@@ -32,9 +32,14 @@ class IntakeTable:
     kept_in: tuple[tuple[str, str], ...]
 
     @property
+    def database(self) -> str:
+        """The database of the table."""
+        return self.kept_in[0][0]
+
+    @property
     def target(self) -> str:
         """The table with its database."""
-        return f"masques.{self.name}"
+        return f"{self.database}.{self.name}"
 
     @property
     def staged(self) -> tuple[str, str]:
@@ -79,6 +84,12 @@ TABLES: Final = {
             key="event_id",
             event_time="timestamp",
             kept_in=(("masques", "reputation_events"),),
+        ),
+        IntakeTable(
+            name="payment_links",
+            key="transaction_id",
+            event_time="timestamp",
+            kept_in=(("masques_ops", "payment_links"),),
         ),
     )
 }

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from masques_pipelines.intake.run import LEASE, IntakeResult, load_files
+from masques_pipelines.intake.run import LEASE, IntakeResult, load_uncounted
 from masques_pipelines.intake.tables import TABLES, intake_table
 from masques_pipelines.landing.file_log import FileLog
 from masques_pipelines.landing.listing import shown
@@ -74,7 +74,7 @@ def validate_file(path: Path, table: str, *, bad_max: int) -> Validation:
         with _engine(Path(home)) as warehouse:
             with writer_lease(warehouse, LEASE) as lease:
                 log = FileLog(warehouse, table)
-                result = load_files(warehouse, landing, found, [file], log, lease=lease)
+                result = load_uncounted(warehouse, landing, found, [file], log, lease=lease)
             bad = entries(warehouse, Selection(table), limit=bad_max)
     return Validation(result, bad)
 

@@ -5,6 +5,7 @@ the buckets at a time, so that each is read once a day; so are the files of each
 """
 
 import time
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -60,13 +61,7 @@ def compare_rows(warehouse: Warehouse, table: Table) -> Comparison:
     written = _written(warehouse, table)
     if not written.by_bucket:
         return Comparison(table, is_empty=True)
-    there = {
-        str(bucket): int(rows)
-        for bucket, rows in warehouse.rows(
-            sql("inventory/rows_there"),
-            {**written.place, "before": written.before, "kept_from": written.kept_from},
-        )
-    }
+    there = _rows_there(warehouse, written)
     findings = [
         _rows_text(bucket, written.by_bucket.get(bucket, (0, 0))[0], there.get(bucket, 0))
         for bucket in sorted({*written.by_bucket, *there})
@@ -128,6 +123,48 @@ def compare_bytes(warehouse: Warehouse, name: str, *, everything: bool = False) 
     )
 
 
+def damaged(warehouse: Warehouse, table: Table) -> tuple[str, ...]:
+    """Returns the buckets that have fewer rows than were written to them."""
+    written = _written(warehouse, table)
+    there = _rows_there(warehouse, written)
+    return tuple(
+        sorted(
+            bucket
+            for bucket, (rows, _digest) in written.by_bucket.items()
+            if there.get(bucket, 0) < rows
+        )
+    )
+
+
+def accept(warehouse: Warehouse, table: Table, *, by: str, reason: str) -> tuple[str, ...]:
+    """Takes what a table has now for what was written, and notes who said so; the writers wait.
+
+    Returns:
+        What was wrong with the table until now; nothing changes when it is empty.
+    """
+    found = compare_content(warehouse, table, everything=True).findings
+    changed = tuple(line for line in mutations(warehouse) if line.startswith(f"{table.name}: "))
+    if not found and not changed:
+        return ()
+    today = date.fromisoformat(str(warehouse.row(sql("inventory/now"))[1]))
+    warehouse.command(
+        sql("inventory/accept"),
+        {
+            "database": "masques_ops",
+            "view": table.view,
+            "table": table.name,
+            "write_id": str(uuid.uuid4()),
+            "kept_from": _kept_from(table, today),
+        },
+    )
+    warehouse.insert_rows(
+        "masques_ops.inventory_accepted",
+        ["table_name", "accepted_by", "reason", "findings", "accepted_at"],
+        [[table.name, by, reason, [*found, *changed], datetime.now(UTC)]],
+    )
+    return (*found, *changed)
+
+
 def lost_parts(warehouse: Warehouse) -> list[str]:
     """Returns one line for each part that the engine or somebody put aside."""
     return [
@@ -148,14 +185,14 @@ def _written(warehouse: Warehouse, table: Table) -> _Written:
     now, today = warehouse.row(sql("inventory/now"))
     running = open_writes(warehouse, table)
     # What came since the first of the running writes began may be theirs.
-    before = min([str(now), *(begun_at for _part, _id, begun_at in running)])
+    before = min([str(now), *(each.begun_at for each in running)])
     kept_from = _kept_from(table, date.fromisoformat(str(today)))
     rows = warehouse.rows(
         sql("inventory/written"),
         {
             "table": table.name,
             "kept_from": kept_from,
-            "open": [write_id for _part, write_id, _begun_at in running],
+            "open": [each.write_id for each in running],
         },
     )
     return _Written(
@@ -164,6 +201,14 @@ def _written(warehouse: Warehouse, table: Table) -> _Written:
         kept_from,
         {"database": "masques_ops", "view": table.view},
     )
+
+
+def _rows_there(warehouse: Warehouse, written: _Written) -> dict[str, int]:
+    rows = warehouse.rows(
+        sql("inventory/rows_there"),
+        {**written.place, "before": written.before, "kept_from": written.kept_from},
+    )
+    return {str(bucket): int(count) for bucket, count in rows}
 
 
 def _kept_from(table: Table, today: date) -> str:

@@ -10,15 +10,17 @@ class Table:
 
     Attributes:
         name: As `database.table`.
-        asset: The table of `masques` that people know: its own name, or the one that it stands for.
+        asset: The table that people know: its own name, or the one that it stands for.
         kept_years: After how many years rows are removed by the engine; 0 for never.
         restored_by: The command that loads its rows again from their source.
+        asset_database: The database of `asset`.
     """
 
     name: str
     asset: str
     kept_years: int
     restored_by: str
+    asset_database: str = "masques"
 
     @property
     def view(self) -> str:
@@ -48,8 +50,15 @@ SETTLEMENTS: Final = Table(
     7,
     "masques rails rewind to before the time of the rows, then settlement_ingestion_job",
 )
-TABLES: Final = (VERSIONS, SESSIONS, REQUESTS, EVENTS, SETTLEMENTS)
-# The tables of `masques` whose rows the landing zone brings, by their name.
+LINKS: Final = Table(
+    "masques_ops.payment_links",
+    "payment_links",
+    7,
+    "masques intake reload --table payment_links",
+    asset_database="masques_ops",
+)
+TABLES: Final = (VERSIONS, SESSIONS, REQUESTS, EVENTS, SETTLEMENTS, LINKS)
+# The tables whose rows the landing zone brings, by their name.
 BY_ASSET: Final = {table.asset: table for table in TABLES}
 # The writer of `reputation_events` that derives them from the other tables.
 PIPELINE: Final = "pipeline"

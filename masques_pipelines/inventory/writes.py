@@ -9,7 +9,8 @@ is lost or counted twice, whatever was killed when.
 import contextlib
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from masques_pipelines.inventory.tables import Table
 from masques_pipelines.warehouse.client import Warehouse
@@ -20,7 +21,9 @@ _TICK_S = 0.002
 
 
 @contextlib.contextmanager
-def counted(warehouse: Warehouse, table: Table, part: str = "") -> Iterator[None]:
+def counted(
+    warehouse: Warehouse, table: Table, part: str = "", *, restores: Sequence[str] = ()
+) -> Iterator[None]:
     """Counts the rows that the block adds to a table; the caller holds the writer's lease.
 
     An error of the block does not keep the rows from being counted: they are there.
@@ -29,36 +32,70 @@ def counted(warehouse: Warehouse, table: Table, part: str = "") -> Iterator[None
         warehouse: Where the table is.
         table: The table.
         part: Which of its writers this is, as its view tells rows apart.
+        restores: Buckets that have lost rows: what the block adds there was counted before.
     """
-    place = {"database": "masques_ops", "view": table.view, "table": table.name, "part": part}
-    warehouse.command(sql("inventory/take_first"), place)
-    for of_part, write_id, begun_at in open_writes(warehouse, table):
-        if of_part == part:
-            _end(warehouse, {**place, "write_id": write_id, "begun_at": begun_at})
+    warehouse.command(sql("inventory/take_first"), _place(table))
+    for each in open_writes(warehouse, table):
+        if each.part == part:
+            _end(warehouse, table, each)
     time.sleep(_TICK_S)
     write_id = str(uuid.uuid4())
-    warehouse.command(sql("inventory/begin"), {**place, "write_id": write_id})
+    warehouse.command(
+        sql("inventory/begin"),
+        {**_place(table), "part": part, "write_id": write_id, "restores": list(restores)},
+    )
     try:
         yield
     except BaseException:
         with contextlib.suppress(Exception):
-            _end_open(warehouse, table, place, write_id)
+            _end_own(warehouse, table, write_id)
         raise
-    _end_open(warehouse, table, place, write_id)
+    _end_own(warehouse, table, write_id)
 
 
-def open_writes(warehouse: Warehouse, table: Table) -> list[tuple[str, str, str]]:
-    """Returns writer, id and beginning of the writes that are not ended, the oldest first."""
+@dataclass(frozen=True)
+class OpenWrite:
+    """A write that is not ended: it runs, or was killed.
+
+    Attributes:
+        part: Its writer.
+        write_id: Its id.
+        begun_at: Its rows have this ingested_at or a later one.
+        restores: Buckets in which it adds what was counted before.
+    """
+
+    part: str
+    write_id: str
+    begun_at: str
+    restores: tuple[str, ...]
+
+
+def open_writes(warehouse: Warehouse, table: Table) -> list[OpenWrite]:
+    """Returns the writes of a table that are not ended, the oldest first."""
     rows = warehouse.rows(sql("inventory/open_writes"), {"table": table.name})
-    return [(str(part), str(write_id), str(begun_at)) for part, write_id, begun_at in rows]
+    return [
+        OpenWrite(str(part), str(write_id), str(begun_at), tuple(map(str, restores)))
+        for part, write_id, begun_at, restores in rows
+    ]
 
 
-def _end_open(warehouse: Warehouse, table: Table, place: dict[str, str], write_id: str) -> None:
-    for _part, found, begun_at in open_writes(warehouse, table):
-        if found == write_id:
-            _end(warehouse, {**place, "write_id": write_id, "begun_at": begun_at})
+def _place(table: Table) -> dict[str, str]:
+    return {"database": "masques_ops", "view": table.view, "table": table.name}
 
 
-def _end(warehouse: Warehouse, write: dict[str, str]) -> None:
-    warehouse.command(sql("inventory/count"), write)
-    warehouse.command(sql("inventory/end"), write)
+def _end_own(warehouse: Warehouse, table: Table, write_id: str) -> None:
+    for each in open_writes(warehouse, table):
+        if each.write_id == write_id:
+            _end(warehouse, table, each)
+
+
+def _end(warehouse: Warehouse, table: Table, write: OpenWrite) -> None:
+    parameters = {
+        **_place(table),
+        "part": write.part,
+        "write_id": write.write_id,
+        "begun_at": write.begun_at,
+        "restores": list(write.restores),
+    }
+    warehouse.command(sql("inventory/count"), parameters)
+    warehouse.command(sql("inventory/end"), parameters)

@@ -1,7 +1,9 @@
 """Reads CSV as chunks of NDJSON lines: the header is record 1, and every record has its number."""
 
+import codecs
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -22,6 +24,12 @@ from masques_pipelines.landing.fields import Fields, check_names
 
 _HEADER_BYTES_MAX: Final = 1 << 20
 _EMPTY: Final = b"{}"
+# The reader hands a bad row over as text, and gives the whole file up when the row is no UTF-8. So
+# bytes that are not become characters that nobody uses, U+10FF80 to U+10FFFF, and bytes again in
+# what the reader makes of them; the engine rejects the row then.
+_NOT_UTF8: Final = re.compile("[\udc80-\udcff]")  # as the error handler surrogateescape has them
+_STOOD_IN: Final = re.compile(rb"\xf4\x8f([\xbe\xbf])([\x80-\xbf])")
+_OFFSET: Final = 0x10FF00 - 0xDC00
 
 
 def csv_chunks(blocks: Iterable[bytes], fields: Fields) -> Iterator[Chunk]:
@@ -41,15 +49,47 @@ def csv_chunks(blocks: Iterable[bytes], fields: Fields) -> Iterator[Chunk]:
         raise damage[0]
 
 
+class _ValidText:
+    """Makes a text valid UTF-8 for the reader, and gives its bytes back."""
+
+    def __init__(self, blocks: Iterable[bytes]) -> None:
+        self._blocks = blocks
+        self._is_changed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        for block in self._blocks:
+            is_plain = block.isascii() and decoder.getstate() == (b"", 0)
+            yield block if is_plain else self._valid(decoder.decode(block))
+        yield self._valid(decoder.decode(b"", final=True))
+
+    def _valid(self, text: str) -> bytes:
+        changed, count = _NOT_UTF8.subn(lambda found: chr(ord(found[0]) + _OFFSET), text)
+        self._is_changed |= count > 0
+        return changed.encode()
+
+    def original(self, data: bytes) -> bytes:
+        """Returns the bytes of a part of the text as they came."""
+        if not self._is_changed:
+            return data
+        return _STOOD_IN.sub(lambda found: bytes([(found[1][0] - 0xBE) * 64 + found[2][0]]), data)
+
+
 def _records(blocks: Iterable[bytes], fields: Fields) -> Iterator[Chunk]:
-    stream = io.BufferedReader(BlockStream(blocks), BLOCK_BYTES)
+    text = _ValidText(_with_whole_head(blocks))
+    for chunk in _valid_records(text, fields):
+        yield Chunk(chunk.first_line, text.original(chunk.data), chunk.problem)
+
+
+def _valid_records(text: _ValidText, fields: Fields) -> Iterator[Chunk]:
+    stream = io.BufferedReader(BlockStream(text), BLOCK_BYTES)
     head = stream.peek(_HEADER_BYTES_MAX)
     if head.startswith(BOM):
         stream.read(len(BOM))
         head = stream.peek(_HEADER_BYTES_MAX)
     if not head:
         return
-    names = _header(head)
+    names = _header(text.original(head))
     check_names(names, fields)
     bad: list[Any] = []
 
@@ -83,6 +123,16 @@ def _records(blocks: Iterable[bytes], fields: Fields) -> Iterator[Chunk]:
         ) from error
 
 
+def _with_whole_head(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Joins the first blocks, which a store may give in pieces, so that the header is in one."""
+    following = iter(blocks)
+    head = b""
+    while len(head) < _HEADER_BYTES_MAX and (block := next(following, None)) is not None:
+        head += block
+    yield head
+    yield from following
+
+
 def _numbered(reader: Iterable[pa.RecordBatch], bad: list[Any]) -> Iterator[Chunk]:
     """Numbers the records: good rows take the numbers that the skipped ones leave free."""
     record = 2  # the header is record 1
@@ -114,7 +164,7 @@ def _with_blanks(chunk: Chunk) -> Chunk:
 
 
 def _skipped(row: Any, record: int) -> Chunk:
-    text = row.text.encode("utf-8", "surrogateescape")
+    text = row.text.encode()
     return Chunk(record, text, WRONG_FIELD_COUNT) if text.strip() else Chunk(record, b"")
 
 

@@ -27,7 +27,7 @@ from masques_pipelines.settings import Settings
 EXCHANGE_RATES: Final = "exchange_rates"
 SETTLEMENT_JOURNAL: Final = "settlement_journal"
 FOLDERS: Final = (
-    *("identities", "masque_sessions", "api_requests", "reputation_events"),
+    *("identities", "masque_sessions", "api_requests", "reputation_events", "payment_links"),
     *(EXCHANGE_RATES, SETTLEMENT_JOURNAL),
 )
 

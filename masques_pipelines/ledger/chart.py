@@ -8,7 +8,7 @@ import importlib.resources
 import time
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -17,10 +17,19 @@ from masques_pipelines.errors import PermanentError
 from masques_pipelines.money import SCALE_MAX
 from masques_pipelines.warehouse.client import Warehouse
 
+# What an entry says, as columns of masques_ops.chart_entries. 020_ledger_chart.sql has the defaults
+# of an entry that says no more than its name; those here must be the same.
+_COLUMNS: Final = (
+    *("kind", "code", "name", "scale", "needs", "within_s"),
+    *("is_rail_side", "rail_assets", "hold_days_max"),
+)
 _IN_FORCE: Final = (
-    "SELECT DISTINCT kind, code, name, scale FROM masques_ops.chart_entries "
+    f"SELECT DISTINCT {', '.join(_COLUMNS)} FROM masques_ops.chart_entries "  # noqa: S608 - constants
     "WHERE version = (SELECT max(version) FROM masques_ops.chart_entries)"
 )
+TREASURY: Final = "treasury"
+_DAY_S: Final = 86_400
+_YEAR_S: Final = 365 * _DAY_S
 
 Ledger = Annotated[int, Field(ge=1, le=2**32 - 1, strict=True)]
 Code = Annotated[int, Field(ge=1, le=2**16 - 1, strict=True)]
@@ -35,6 +44,8 @@ def _not_a_placeholder(name: str) -> str:
     return name
 
 
+# As the allow-lists of the rails name tokens.
+RailAsset = Annotated[str, Field(pattern=r"^[^\s:,]{1,40}$", strict=True)]
 Name = Annotated[
     str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", strict=True), AfterValidator(_not_a_placeholder)
 ]
@@ -44,13 +55,97 @@ class ChartError(PermanentError):
     """The chart cannot be used; the text names the file and the entry."""
 
 
+class Row(NamedTuple):
+    """An entry as a row of masques_ops.chart_entries, but for its version."""
+
+    kind: str
+    code: int
+    name: str
+    scale: int = 0
+    needs: str = ""
+    within_s: int = 0
+    is_rail_side: int = 0
+    rail_assets: tuple[str, ...] = ()
+    hold_days_max: int = 0
+
+
 class LedgerEntry(BaseModel):
-    """Asset of a ledger, and how many decimal places one unit of the asset has."""
+    """Asset of a ledger, and how many decimal places one unit of the asset has.
+
+    Attributes:
+        asset: The asset that is counted.
+        scale: Decimal places of one unit.
+        rail_assets: Assets of rails that are booked 1:1; the asset itself when not given.
+        hold_days_max: How many days a hold without a timeout may stay open.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     asset: Asset
     scale: Annotated[int, Field(ge=0, le=SCALE_MAX, strict=True)]
+    rail_assets: tuple[RailAsset, ...] | None = None
+    hold_days_max: Annotated[int, Field(ge=1, le=3650, strict=True)] = 1
+
+    def row(self, number: int) -> Row:
+        """Returns the entry as a row."""
+        rail_assets = (self.asset,) if self.rail_assets is None else self.rail_assets
+        return Row(
+            "ledger",
+            number,
+            self.asset,
+            self.scale,
+            rail_assets=tuple(sorted(set(rail_assets))),
+            hold_days_max=self.hold_days_max,
+        )
+
+
+class _Named(BaseModel):
+    """A code with a name; `100: treasury` is short for `100: {name: treasury}`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, given: object) -> object:
+        return given if isinstance(given, dict | BaseModel) else {"name": given}
+
+
+class AccountCode(_Named):
+    """Meaning of an account code.
+
+    Attributes:
+        name: The type of account.
+        is_rail_side: Whether such an account is the platform's own side of payments on a rail;
+            when not given, whether it is named treasury.
+    """
+
+    is_rail_side: Annotated[bool, Field(strict=True)] | None = None
+
+    def row(self, number: int) -> Row:
+        """Returns the entry as a row."""
+        stated = self.is_rail_side
+        is_rail_side = self.name == TREASURY if stated is None else stated
+        return Row("account_code", number, self.name, is_rail_side=int(is_rail_side))
+
+
+class TransferCode(_Named):
+    """Meaning of a transfer code.
+
+    Attributes:
+        name: The type of transfer.
+        needs: What must be told of such a transfer beside the ledger; None when that is not said.
+        within_s: Seconds after the transfer within which that must be told.
+    """
+
+    needs: Literal["request", "session", "settlement", "nothing"] | None = None
+    within_s: Annotated[int, Field(ge=1, le=_YEAR_S, strict=True)] = _DAY_S
+
+    def row(self, number: int) -> Row:
+        """Returns the entry as a row."""
+        needs = self.needs or ""
+        return Row("transfer_code", number, self.name, needs=needs, within_s=self.within_s)
 
 
 class Chart(BaseModel):
@@ -59,8 +154,8 @@ class Chart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     ledgers: Annotated[dict[Ledger, LedgerEntry], Field(min_length=1)]
-    account_codes: dict[Code, Name]
-    transfer_codes: dict[Code, Name]
+    account_codes: dict[Code, AccountCode]
+    transfer_codes: dict[Code, TransferCode]
     resource_types: dict[ResourceType, Name]
 
     @model_validator(mode="after")
@@ -75,16 +170,13 @@ class Chart(BaseModel):
                 raise ValueError(f"two resource types are named {name}")
         return self
 
-    def entries(self) -> set[tuple[str, int, str, int]]:
-        """Returns the chart as rows of masques_ops.chart_entries: (kind, code, name, scale)."""
-        ledgers = {("ledger", n, entry.asset, entry.scale) for n, entry in self.ledgers.items()}
-        codes = (
-            ("account_code", self.account_codes),
-            ("transfer_code", self.transfer_codes),
-            ("resource_type", self.resource_types),
-        )
-        named = {(kind, code, name, 0) for kind, names in codes for code, name in names.items()}
-        return ledgers | named
+    def entries(self) -> set[Row]:
+        """Returns the chart as rows of masques_ops.chart_entries."""
+        coded = (self.ledgers, self.account_codes, self.transfer_codes)
+        return {
+            *(entry.row(number) for entries in coded for number, entry in entries.items()),
+            *(Row("resource_type", number, name) for number, name in self.resource_types.items()),
+        }
 
     def parameters(self) -> dict[str, list[Any]]:
         """Returns the chart as the arrays of write_transactions.sql, each with the codes' names.
@@ -97,7 +189,7 @@ class Chart(BaseModel):
             "assets": ["ledger_0", *(entry.asset for entry in self.ledgers.values())],
             "scales": [0, *(entry.scale for entry in self.ledgers.values())],
             "codes": [0, *self.transfer_codes],
-            "transaction_types": ["code_0", *self.transfer_codes.values()],
+            "transaction_types": ["code_0", *(each.name for each in self.transfer_codes.values())],
             "resource_codes": [0, *self.resource_types],
             "resource_types": ["type_0", *self.resource_types.values()],
         }
@@ -108,7 +200,7 @@ class Chart(BaseModel):
         return {
             **ledgers,
             "codes": [0, *self.account_codes],
-            "account_types": ["code_0", *self.account_codes.values()],
+            "account_types": ["code_0", *(each.name for each in self.account_codes.values())],
         }
 
 
@@ -164,12 +256,15 @@ def load_chart(warehouse: Warehouse, chart: Chart) -> bool:
         ChartError: A ledger that the warehouse knows is gone from the chart or has another asset or
             scale. Rows were written with the old one, so the money would not add up.
     """
-    rows = warehouse.rows(_IN_FORCE)
-    loaded = {(str(kind), int(code), str(name), int(scale)) for kind, code, name, scale in rows}
+    loaded = {
+        Row._make((*others, tuple(rail_assets), hold_days_max))
+        for *others, rail_assets, hold_days_max in warehouse.rows(_IN_FORCE)
+    }
     wanted = chart.entries()
     if loaded == wanted:
         return False
-    for _, ledger, asset, scale in sorted(entry for entry in loaded if entry[0] == "ledger"):
+    for entry in sorted(entry for entry in loaded if entry.kind == "ledger"):
+        ledger, asset, scale = entry.code, entry.name, entry.scale
         now = chart.ledgers.get(ledger)
         if now is None or (now.asset, now.scale) != (asset, scale):
             is_now = f"{now.asset} with scale {now.scale}" if now else "not in it"
@@ -181,7 +276,7 @@ def load_chart(warehouse: Warehouse, chart: Chart) -> bool:
     version = time.time_ns()
     warehouse.insert_rows(
         "masques_ops.chart_entries",
-        ["version", "kind", "code", "name", "scale"],
+        ["version", *_COLUMNS],
         [[version, *entry] for entry in sorted(wanted)],
     )
     return True

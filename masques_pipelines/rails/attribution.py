@@ -17,8 +17,6 @@ from masques_pipelines.rails.protocol import UNATTRIBUTED
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 
-# The platform's own side of a payment, as the ledger's chart calls it.
-TREASURY_TYPE: Final = "treasury"
 _UNATTRIBUTED_TOTAL: Final = """
 SELECT count() FROM masques_marts.settlements_current
 WHERE from_account_id = toUUID({unattributed:String}) AND status != 'superseded'
@@ -37,7 +35,7 @@ def link_settlements(warehouse: Warehouse) -> int:
         warehouse.command(sql(f"rails/{step}"), recorded_at)
     warehouse.command(
         sql("rails/link_settlements"),
-        {"unattributed": str(UNATTRIBUTED), "treasury_type": TREASURY_TYPE, **recorded_at},
+        {"unattributed": str(UNATTRIBUTED), **recorded_at},
     )
     return before - _unattributed(warehouse)
 

@@ -27,6 +27,7 @@ _FILES: Final = {
     "masque_sessions.ndjson": "masque_sessions/gate-day.ndjson",
     "api_requests.ndjson": "api_requests/gate-day.ndjson.gz",
     "reputation_events.ndjson": "reputation_events/gate-day.parquet",
+    "payment_links.csv": "payment_links/gate-day.csv.gz",
 }
 # Older than any file that may still grow.
 _AGE_S: Final = 60
@@ -96,5 +97,6 @@ PART: Final = Part(
         ("What the gate reported, and what became of it", "sandbox/intake_files"),
         ("Why rows are in quarantine", "sandbox/intake_quarantine"),
         ("What was loaded and is worth a look", "sandbox/intake_findings"),
+        ("What was charged and refunded, and what the ledger moved", "sandbox/charges"),
     ),
 )

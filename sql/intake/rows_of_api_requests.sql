@@ -11,6 +11,7 @@ WITH
     integer_of(j.duration_ms) AS duration_ms_read,
     integer_of(j.status_code) AS status_code_read,
     toDecimal64OrNull(j.price_usd, 6) AS price_usd_read,
+    charge_of(j.charged) AS charged_read,
     lower(j.trace_id) AS trace_id_hex,
     lower(j.span_id) AS span_id_hex,
     now64(9, 'UTC') - INTERVAL 1 YEAR + INTERVAL 1 DAY AS oldest,
@@ -37,7 +38,10 @@ WITH
             'challenged', 'paid', 'free_tier', 'rejected', 'insufficient_funds',
             'settlement_pending', 'unknown'))
         * match(trace_id_hex, '^[0-9a-f]{0,32}$')
-        * match(span_id_hex, '^[0-9a-f]{0,16}$'),
+        * match(span_id_hex, '^[0-9a-f]{0,16}$')
+        * (notEmpty(j.charged) = isNotNull(charged_read))
+        * (notEmpty(j.charged) = match(j.charged_currency, currency_form))
+        * (notEmpty(j.charged) = notEmpty(j.charged_currency)),
         0) = 1 AS is_surely_good
 SELECT
     chunk_no,
@@ -74,6 +78,11 @@ SELECT
                 -- Even 40 decimals have no room for 1e-50.
                 OR (price_usd_read = 0 AND match(j.price_usd, '^[^eE]*[1-9]'))),
             'bad_decimal:price_usd',
+        j.charged = '' AND j.charged_currency != '', 'missing:charged',
+        j.charged != '' AND isNull(charged_read), 'bad_decimal:charged',
+        j.charged != '' AND j.charged_currency = '', 'missing:charged_currency',
+        j.charged != '' AND NOT match(j.charged_currency, currency_form),
+            'bad_currency:charged_currency',
         j.payment_status = '', 'missing:payment_status',
         j.payment_status NOT IN (
             'challenged', 'paid', 'free_tier', 'rejected', 'insufficient_funds',
@@ -101,5 +110,7 @@ SELECT
     j.payment_status AS payment_status,
     hex_id_of(trace_id_hex, 32) AS trace_id,
     hex_id_of(span_id_hex, 16) AS span_id,
-    channel
+    channel,
+    charged_read AS charged,
+    j.charged_currency AS charged_currency
 FROM objects

@@ -7,6 +7,7 @@ WITH
     time_of(j.donned_at) AS donned_at_read,
     time_of(j.doffed_at) AS doffed_at_read,
     integer_of(j.duration_ms) AS duration_ms_read,
+    charge_of(j.charged) AS charged_read,
     lower(j.trace_id) AS trace_id_hex,
     map_with_unknown(j.client_info, json, unknown_keys) AS client_info_read,
     map_problem(client_info_read) AS client_info_problem
@@ -47,6 +48,12 @@ SELECT
             'unknown_masque_source',
         j.client_info != '' AND JSONType(j.client_info) != 'Object',
             'bad_map:client_info',
+        j.charged = '' AND j.charged_currency != '', 'missing:charged',
+        j.charged != '' AND isNull(charged_read), 'bad_decimal:charged',
+        j.charged != '' AND j.charged_currency = '', 'missing:charged_currency',
+        j.charged != '' AND NOT match(j.charged_currency, currency_form),
+            'bad_currency:charged_currency',
+        j.charged != '' AND j.report = 'don', 'charged_at_don',
         NOT match(trace_id_hex, '^[0-9a-f]{0,32}$'), 'bad_trace_id:trace_id',
         client_info_problem != '', concat(client_info_problem, 'client_info'),
         '') AS row_reason,
@@ -65,5 +72,7 @@ SELECT
     hex_id_of(trace_id_hex, 32) AS trace_id,
     ifNull(author_id_read, zero) AS author_id,
     nullIf(transaction_id_read, zero) AS transaction_id,
-    channel
+    channel,
+    charged_read AS charged,
+    j.charged_currency AS charged_currency
 FROM objects

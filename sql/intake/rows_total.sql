@@ -1,1 +1,1 @@
-SELECT count() AS rows FROM masques.{table:Identifier}
+SELECT count() AS rows FROM {database:Identifier}.{table:Identifier}

@@ -32,6 +32,19 @@ WITH
     (text -> toUInt64OrNull(
         if(endsWith(text, '.0'), substring(text, 1, length(text) - 2), text))) AS integer_of,
 
+    -- What was charged, exact, in the 58 digits before the point and 18 behind it that the column has;
+    -- NULL for what would not be kept whole. Doubles near zero come with an exponent.
+    (text -> multiIf(
+        match(text, '^[0-9]{1,58}(?:[.][0-9]{1,18}0*)?$'), toDecimal256OrNull(text, 18),
+        match(text, '^[0-9]+(?:[.][0-9]+)?[eE][+-]?[0-9]{1,2}$')
+            AND toDecimal256OrNull(text, 40) = toDecimal256OrNull(text, 18)
+            -- Even 40 decimals have no room for 1e-50.
+            AND (toDecimal256OrNull(text, 18) != 0 OR match(text, '^[0.]+[eE]')),
+            toDecimal256OrNull(text, 18),
+        NULL)) AS charge_of,
+    -- As the chart names assets.
+    '^[A-Z][A-Z0-9.]{0,15}$' AS currency_form,
+
     -- Hex digits of a W3C id in lower case, padded with zeros; all zeros mean none.
     ((hex, digits) -> if(match(hex, '^0*$'), '', leftPad(hex, digits, '0'))) AS hex_id_of,
 

@@ -1,9 +1,9 @@
 -- Appends a revision to each settlement whose link to the ledger or whose account is another now.
 --
 -- By reference: masques_ops.settlement_links names the ledger transfer, and masques.transactions has it.
--- The payer's account is the side of it that is not the treasury's, the debit side first. By registry:
--- the payer's address belonged to one account at the time of the payment; with two there is none. An
--- account that came with a link goes with it.
+-- The payer's account is the side of it that is no rail side by the chart, the debit side first. By
+-- registry: the payer's address belonged to one account at the time of the payment; with two there is
+-- none. An account that came with a link goes with it.
 -- Without skip indexes: see current_by_id.sql.
 INSERT INTO masques.settlements
     (settlement_id, timestamp, rail, protocol, amount, currency, tx_hash, block_height,
@@ -12,6 +12,10 @@ INSERT INTO masques.settlements
     payment_ref, fee_currency, transaction_id, attributes)
 WITH
     toUUID({unattributed:String}) AS nobody,
+    rail_sides AS
+    (
+        SELECT code FROM masques_ops.chart_account_codes WHERE is_rail_side = 1
+    ),
     links AS
     (
         SELECT settlement_id AS linked_id, min(transaction_id) AS link_id
@@ -30,8 +34,10 @@ WITH
     (
         SELECT
             t.transaction_id AS linked_id,
-            any(if(d.account_type = {treasury_type:String}, t.credit_account_id, t.debit_account_id))
-                AS account_id
+            any(if(
+                d.code IN (SELECT code FROM rail_sides),
+                t.credit_account_id,
+                t.debit_account_id)) AS account_id
         FROM masques.transactions AS t
         LEFT JOIN masques.accounts AS d ON d.account_id = t.debit_account_id
         WHERE t.transaction_id IN (SELECT link_id FROM links)

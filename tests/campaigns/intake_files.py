@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -29,10 +29,13 @@ from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.client import Origin, Warehouse
 from masques_pipelines.warehouse.connect import open_warehouse
 from masques_pipelines.warehouse.sql import sql
+from masques_pipelines.zstd import compress as zstd_compress
 from tests.support.fresh_schema import fresh_schema
 from tests.support.gate_files import FORMATS
 from tests.support.gate_rows import GOOD, Row, ndjson
+from tests.support.paths import ROOT
 
+GATE_DAY = "masques_pipelines/sandbox/data/gate_day"
 # What a name ends in, beside those of FORMATS.
 ODD_ENDINGS = ("json", "ndjson.bz2", "ndjson.1", "tsv", "parq", "", "ndjson.tmp", "csv.part", "gz")
 ODD_NAMES = (
@@ -60,6 +63,17 @@ FAULTS: tuple[Exception, ...] = (
     FileNotFoundError(errno.ENOENT, "gone"),
     RuntimeError("an error of a store's library"),
 )
+# Files that producers were shown and the demo delivers, mutated beside generated ones.
+REAL_FILES: Mapping[str, tuple[str, ...]] = {
+    name: (f"docs/landing/{name}.example.ndjson", f"{GATE_DAY}/{name}.{ending}")
+    for name, ending in (
+        ("identities", "csv"),
+        ("payment_links", "csv"),
+        ("masque_sessions", "ndjson"),
+        ("api_requests", "ndjson"),
+        ("reputation_events", "ndjson"),
+    )
+}
 ENDED = ("loaded", "same", "failed", "passed_over")
 ROUNDS_MAX = 100
 
@@ -122,6 +136,9 @@ class Producer:
 
     def _content(self, table: str) -> tuple[str, bytes]:
         dice = self.dice
+        if dice.random() < 0.3:
+            name, data = self._part_of_a_real_file(table)
+            return name, self._mutated(data) if dice.random() < 0.5 else data
         name, write = dice.choice(list(FORMATS.items()))
         name = name.rsplit("/", 1)[-1]
         start = dice.randrange(400)
@@ -135,6 +152,22 @@ class Producer:
         self._earlier.append(data)
         del self._earlier[:-50]
         return name, self._mutated(data) if dice.random() < 0.3 else data
+
+    def _part_of_a_real_file(self, table: str) -> tuple[str, bytes]:
+        dice = self.dice
+        path = dice.choice(REAL_FILES[table])
+        lines = (ROOT / path).read_bytes().splitlines(keepends=True)
+        header, rows = (lines[:1], lines[1:]) if path.endswith("csv") else ([], lines)
+        start = dice.randrange(len(rows))
+        data = b"".join([*header, *rows[start : start + dice.randrange(1, 40)]])
+        name = f"real.{path.rsplit('.', 1)[-1]}"
+        match dice.randrange(4):
+            case 0:
+                return f"{name}.gz", gzip.compress(data, mtime=0)
+            case 1:
+                return f"{name}.zst", zstd_compress(data)
+            case _:
+                return name, data
 
     def _odd_rows(self, rows: list[Row]) -> tuple[str, bytes]:
         lines: list[Any] = []

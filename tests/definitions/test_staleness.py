@@ -15,7 +15,6 @@ import pytest
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget
 from dagster._daemon.freshness import FreshnessDaemon
-from dagster_graphql.test.utils import execute_dagster_graphql
 
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Warehouse
@@ -72,6 +71,9 @@ def _sandbox(
 
 
 def materializable(workspace: WorkspaceProcessContext, query: str) -> dict[str, dict[str, Any]]:
+    # Takes two seconds of a core to load, and every process of the tests loads this module.
+    from dagster_graphql.test.utils import execute_dagster_graphql  # noqa: PLC0415
+
     result = execute_dagster_graphql(workspace.create_request_context(), query)
     assert not result.errors
     return {

@@ -36,6 +36,12 @@ FROM system.parts
 WHERE active AND has({databases:Array(String)}, database)
 GROUP BY 1
 """
+# The engine remembers what changed rows until the table is dropped; a check looks for it.
+_MUTATIONS_SQL = """
+SELECT concat(database, '.', table), mutation_id
+FROM system.mutations
+WHERE has({databases:Array(String)}, database)
+"""
 
 
 @dataclass
@@ -45,6 +51,7 @@ class _Fresh:
     versions: dict[str, str] = field(default_factory=dict)
     definitions: dict[str, str] = field(default_factory=dict)
     parts: dict[str, str] = field(default_factory=dict)
+    mutations: set[tuple[str, str]] = field(default_factory=set)
     # Rows that numbered files put into tables, as the engine gave them.
     seeds: dict[str, bytes] = field(default_factory=dict)
 
@@ -78,6 +85,7 @@ def _seen(warehouse: Warehouse) -> _Fresh:
         versions={name: version for name, version, _, _ in objects},
         definitions=_definitions(warehouse, [name for name, _, _, _ in objects]),
         parts=_parts(warehouse),
+        mutations=_mutations(warehouse),
         seeds={
             name: warehouse.client.raw_query(f"SELECT * FROM {name}", fmt="Native")
             for name, _, _, has_rows in objects
@@ -97,7 +105,12 @@ def _restored(warehouse: Warehouse, fresh: _Fresh) -> bool:
     ]
     # A refresh puts a new table in the place of the scores; its definition is the same.
     live = _definitions(warehouse, changed) if changed else {}
-    damaged = [name for name in changed if live.get(name) != fresh.definitions[name]]
+    mutated = {name for name, _number in _mutations(warehouse) - fresh.mutations}
+    damaged = [
+        name
+        for name in fresh.versions
+        if name in mutated or (name in changed and live.get(name) != fresh.definitions[name])
+    ]
     if any(fresh.definitions[name].startswith("CREATE MATERIALIZED") for name in damaged):
         return False
     for name in (set(versions) - set(fresh.versions)) | (set(versions) & set(damaged)):
@@ -132,6 +145,11 @@ def _drop(warehouse: Warehouse, name: str) -> None:
         "DROP TABLE IF EXISTS {database:Identifier}.{table:Identifier} SYNC",
         {"database": database, "table": table},
     )
+
+
+def _mutations(warehouse: Warehouse) -> set[tuple[str, str]]:
+    rows = warehouse.rows(_MUTATIONS_SQL, {"databases": list(DATABASES)})
+    return {(str(name), str(number)) for name, number in rows}
 
 
 def _parts(warehouse: Warehouse) -> dict[str, str]:

@@ -33,7 +33,7 @@ def as_parquet(rows: list[dict[str, Any]]) -> bytes:
         if name.endswith("_at") or name == "timestamp":
             ns = [pd.Timestamp(v).value for v in values]
             columns[name] = pa.array(ns, pa.timestamp("ns", "UTC"))
-        elif name.endswith("_id") and name not in (
+        elif name.endswith(("_id", "refund_of")) and name not in (
             "resource_id",
             "trace_id",
             "span_id",
@@ -42,6 +42,9 @@ def as_parquet(rows: list[dict[str, Any]]) -> bytes:
             columns[name] = pa.array([uuid.UUID(v).bytes for v in values], pa.binary(16))
         elif name == "price_usd":
             columns[name] = pa.array([Decimal(v) for v in values], pa.decimal128(18, 6))
+        elif name == "charged":
+            amounts = [None if v is None else Decimal(v) for v in values]
+            columns[name] = pa.array(amounts, pa.decimal256(76, 18))
         elif isinstance(values[0], dict):
             pairs = [list(v.items()) for v in values]
             columns[name] = pa.array(pairs, pa.map_(pa.string(), pa.string()))

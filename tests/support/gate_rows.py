@@ -41,6 +41,8 @@ def request(number: int, **changes: Any) -> Row:
         "payment_status": "paid",
         "trace_id": f"{number + 1:032x}",
         "span_id": f"{number + 1:016x}",
+        "charged": "0.000000123456789012",
+        "charged_currency": "BTC",
     }
     return {**row, **changes}
 
@@ -62,6 +64,7 @@ def session(number: int, report: str = "session", **changes: Any) -> Row:
     }
     if report != "don":
         row["doffed_at"] = at(number + 60)
+        row["charged"], row["charged_currency"] = f"{number}.25", "USD"
     return {**row, **changes}
 
 
@@ -96,11 +99,22 @@ def event(number: int, **changes: Any) -> Row:
     return {**row, **changes}
 
 
+def payment_link(number: int, **changes: Any) -> Row:
+    row: Row = {
+        "transaction_id": made_id(number, 7),
+        "refund_of": made_id(number % 3, 4),
+        "timestamp": at(number),
+        "note": "served nothing",
+    }
+    return {**row, **changes}
+
+
 GOOD = {
     "identities": identity,
     "masque_sessions": session,
     "api_requests": request,
     "reputation_events": event,
+    "payment_links": payment_link,
 }
 
 

@@ -1,5 +1,7 @@
 """A landing zone in a temporary folder, and what the intake made of its files."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from masques_pipelines.landing.zone import Landing, open_landing
 from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
+from tests.support.paths import ROOT
 
 COUNTS = ("rows_read", "blank", "loaded", "duplicates", "quarantined", "conflicts")
 
@@ -19,7 +22,16 @@ def counts(done: IntakeResult) -> dict[str, int]:
 
 
 def rows_of(warehouse: Warehouse, table: str = "api_requests") -> list[tuple[Any, ...]]:
-    return warehouse.rows(f"SELECT * EXCEPT ingested_at FROM masques.{table} ORDER BY ALL")
+    return warehouse.rows(f"SELECT * EXCEPT ingested_at FROM {TABLES[table].target} ORDER BY ALL")
+
+
+def undocumented(reasons: Iterable[str]) -> list[str]:
+    """Returns the kinds of reasons that docs/intake.md does not explain."""
+    text = (ROOT / "docs" / "intake.md").read_text(encoding="utf-8")
+    explained = set(re.findall(r"`([a-z_]+)[`:]", text))
+    kinds = {reason.partition(":")[0] for reason in reasons}
+    # `unknown_<field>` stands for them all.
+    return sorted(kind for kind in kinds - explained if not kind.startswith("unknown_"))
 
 
 def in_quarantine(warehouse: Warehouse, state: str = "open") -> list[tuple[Any, ...]]:

@@ -14,9 +14,11 @@ import sys
 import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from masques_pipelines.ledger.capture.source import read_capture
+from masques_pipelines.ledger.chart import Chart, read_chart
 from masques_pipelines.ledger.records import Records, u128
 from tests.support.paths import ROOT
 
@@ -25,6 +27,8 @@ CAPTURE = DATA / "capture"
 TARGET = DATA / "gate_day"
 MASQUES = ("Codesmith", "Chartwright", "Firekeeper", "Lexicographer", "Prism")
 DAY_NS = 86_400 * 10**9
+REFUND_NOTES = ("served nothing", "served too late", "")
+POSTED = 2  # the type of the event that ends a hold with a payment
 
 
 def moment(ns: int) -> str:
@@ -36,7 +40,16 @@ def as_uuid(number: int) -> str:
     return str(uuid.UUID(int=number))
 
 
-def of_code(events: Records, code: int, kinds: tuple[int, ...]) -> list[dict[str, Any]]:
+def charge(chart: Chart, ledger: int, units: int) -> dict[str, str]:
+    """What was charged, in the currency it was paid in."""
+    entry = chart.ledgers[ledger]
+    amount = Decimal(units).scaleb(-entry.scale)
+    return {"charged": f"{amount:f}", "charged_currency": entry.asset}
+
+
+def of_code(
+    chart: Chart, events: Records, code: int, kinds: tuple[int, ...]
+) -> list[dict[str, Any]]:
     found = []
     for index in range(len(events)):
         event = events[index : index + 1]
@@ -51,6 +64,10 @@ def of_code(events: Records, code: int, kinds: tuple[int, ...]) -> list[dict[str
                     "resource": int(event["transfer_user_data_32"][0]) & 0xFFFFFF,
                     "payer": as_uuid(u128(event, "debit_account_user_data_128")[0]),
                     "author": as_uuid(u128(event, "credit_account_user_data_128")[0]),
+                    "kind": int(event["type"][0]),
+                    "charge": charge(
+                        chart, int(event["ledger"][0]), u128(event, "transfer_amount")[0]
+                    ),
                 }
             )
     return found
@@ -61,9 +78,13 @@ def main() -> None:  # noqa: C901 - one story, told from the beginning to the en
     capture = read_capture(CAPTURE)
     events, accounts = capture.change_events, capture.accounts
     last_ns = int(events["timestamp"][-1])
-    holds = of_code(events, 2, (1,))
-    ends = {one["pending_id"]: one for one in of_code(events, 2, (2, 3))}
-    calls = of_code(events, 3, (0,))
+    chart = read_chart(None)
+    holds = of_code(chart, events, 2, (1,))
+    ends = {one["pending_id"]: one for one in of_code(chart, events, 2, (2, 3))}
+    calls = of_code(chart, events, 3, (0,))
+    # What the traces of refunds lead to: a call, or a hold of a session or an escrow.
+    paid = {one["trace_id"]: one for one in (*of_code(chart, events, 8, (1,)), *holds, *calls)}
+    refunds = of_code(chart, events, 5, (0,))
     made = uuid.UUID(int=42)
 
     def named(kind: str, number: int) -> str:
@@ -113,7 +134,9 @@ def main() -> None:  # noqa: C901 - one story, told from the beginning to the en
             }
         )
         if hold["id"] in ends:
-            sessions.append({"report": "doff", **base, "doffed_at": moment(ends[hold["id"]]["ns"])})
+            end = ends[hold["id"]]
+            taken = end["charge"] if end["kind"] == POSTED else {**end["charge"], "charged": "0"}
+            sessions.append({"report": "doff", **base, "doffed_at": moment(end["ns"]), **taken})
     sessions.append({"report": "don", "session_id": named("session", 9999)})
 
     requests: list[Any] = []
@@ -138,6 +161,7 @@ def main() -> None:  # noqa: C901 - one story, told from the beginning to the en
                 "payment_status": "paid",
                 "trace_id": call["trace_id"],
                 "span_id": call["span_id"],
+                **call["charge"],
             }
         )
     for number in range(700):
@@ -212,11 +236,23 @@ def main() -> None:  # noqa: C901 - one story, told from the beginning to the en
     said.append(said[0] | {"event_id": named("bad", 8), "category": "luck"})
     said.append(said[1] | {"event_id": named("bad", 9), "score_delta": "very good"})
 
+    links = [
+        {
+            "transaction_id": refund["id"],
+            "refund_of": paid[refund["trace_id"]]["id"],
+            "timestamp": moment(refund["ns"]),
+            "note": REFUND_NOTES[number % len(REFUND_NOTES)],
+        }
+        for number, refund in enumerate(refunds)
+    ]
+    links.append(links[0] | {"transaction_id": links[0]["refund_of"]})  # refunds itself
+
     TARGET.mkdir(exist_ok=True)
     (TARGET / "meta.json").write_text(
         json.dumps({"last": moment(last_ns), "from": "packaged_capture"}) + "\n"
     )
     (TARGET / "identities.csv").write_text(csv_text(identities))
+    (TARGET / "payment_links.csv").write_text(csv_text(links))
     for name, rows in (
         ("masque_sessions", sessions),
         ("api_requests", requests),

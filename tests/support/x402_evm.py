@@ -1,6 +1,10 @@
+# ruff: noqa: PLC0415 - loading the SDK takes eight seconds of a core
 """Buyers and a facilitator on a test chain: the official x402 SDK, and the journal of its messages.
 
 Signs payments, settles them through the SDK or by hand, and writes the gate's journal.
+
+The SDK is loaded when a payment is made: it takes eight seconds of a core, and every process of the
+tests loads this module.
 """
 
 import json
@@ -8,27 +12,22 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-from eth_account import Account
-from eth_utils.address import to_checksum_address
-from x402 import x402ClientSync, x402FacilitatorSync
-from x402.mechanisms.evm import FacilitatorWeb3Signer
-from x402.mechanisms.evm.exact import register_exact_evm_client, register_exact_evm_facilitator
-from x402.schemas import PaymentPayload, PaymentRequired, PaymentRequirements, ResourceInfo
+from typing import TYPE_CHECKING, Any
 
 from tests.support.anvil import BUYER_KEY, FACILITATOR_KEY, TREASURY, USDC, Anvil, word
+
+if TYPE_CHECKING:
+    from x402 import x402FacilitatorSync
+    from x402.mechanisms.evm import FacilitatorWeb3Signer
+    from x402.schemas import PaymentPayload, PaymentRequirements
 
 NETWORK = "eip155:8453"
 RESOURCE = "https://api.example.test/data"
 
 
-def address_of(key: str) -> str:
-    return str(Account.from_key(key).address).lower()
-
-
-BUYER = address_of(BUYER_KEY)
-FACILITATOR = address_of(FACILITATOR_KEY)
+# The addresses of the keys.
+BUYER = "0x9965507d1a55bcc2695c58ba16fb37d819b0a4dc"
+FACILITATOR = "0xa0ee7a142d267c1f36714e4a8f75612f20a79720"
 
 
 @dataclass
@@ -41,6 +40,12 @@ class Payments:
     lines: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        from eth_account import Account
+        from x402 import x402ClientSync
+        from x402.mechanisms.evm.exact import register_exact_evm_client
+
+        addresses = [Account.from_key(key).address for key in (BUYER_KEY, FACILITATOR_KEY)]
+        assert [str(address).lower() for address in addresses] == [BUYER, FACILITATOR]
         self._signers: list[FacilitatorWeb3Signer] = []
         self._client = x402ClientSync()
         self._client.set_spend_controls(False)
@@ -55,8 +60,12 @@ class Payments:
             for _, session in provider._request_session_manager.session_cache.items():  # noqa: PERF102, SLF001 - no plain dictionary
                 session.close()
 
-    def new_facilitator(self) -> x402FacilitatorSync:
+    def new_facilitator(self) -> "x402FacilitatorSync":
         """A facilitator that has just started: the SDK keeps its nonce in the process."""
+        from x402 import x402FacilitatorSync
+        from x402.mechanisms.evm import FacilitatorWeb3Signer
+        from x402.mechanisms.evm.exact import register_exact_evm_facilitator
+
         signer = FacilitatorWeb3Signer(
             FACILITATOR_KEY, self.chain.url, confirmation_timeout_seconds=self.settle_timeout_s
         )
@@ -65,7 +74,9 @@ class Payments:
         register_exact_evm_facilitator(facilitator, signer, networks=NETWORK)
         return facilitator
 
-    def sign(self, units: int, *, valid_s: int = 60, pay_to: str = TREASURY) -> PaymentPayload:
+    def sign(self, units: int, *, valid_s: int = 60, pay_to: str = TREASURY) -> "PaymentPayload":
+        from x402.schemas import PaymentPayload, PaymentRequired, ResourceInfo
+
         required = PaymentRequired(
             x402_version=2,
             resource=ResourceInfo(url=RESOURCE, mime_type="application/json"),
@@ -76,7 +87,7 @@ class Payments:
         return payload
 
     def settle(
-        self, payload: PaymentPayload, *, note: bool = True, transaction_id: str | None = None
+        self, payload: "PaymentPayload", *, note: bool = True, transaction_id: str | None = None
     ) -> dict[str, Any]:
         """Settles through the SDK's facilitator and writes what it said to the journal."""
         asked = payload.accepted
@@ -85,7 +96,7 @@ class Payments:
             self.note("settle", payload, answer, transaction_id=transaction_id)
         return dict(answer)
 
-    def send(self, payload: PaymentPayload, **more: Any) -> str:
+    def send(self, payload: "PaymentPayload", **more: Any) -> str:
         """Sends the buyer's authorization as any facilitator would, without the SDK."""
         signed = payload.payload["authorization"]
         signature = payload.payload["signature"].removeprefix("0x")
@@ -95,8 +106,10 @@ class Payments:
         data += word(int(signature[128:], 16)) + signature[:128]
         return self.chain.send(FACILITATOR, USDC, data, **more)
 
-    def cancel(self, payload: PaymentPayload) -> str:
+    def cancel(self, payload: "PaymentPayload") -> str:
         """Cancels an authorization in the buyer's name (EIP-3009 cancelAuthorization)."""
+        from eth_account import Account
+
         nonce = payload.payload["authorization"]["nonce"]
         domain = {
             "name": "USD Coin",
@@ -119,7 +132,7 @@ class Payments:
     def note(
         self,
         event: str,
-        payload: PaymentPayload,
+        payload: "PaymentPayload",
         answer: dict[str, Any] | None,
         *,
         transaction_id: str | None = None,
@@ -147,7 +160,10 @@ class Payments:
         time.sleep(0.001)  # two lines never have the same time
 
 
-def requirements(units: int, valid_s: int = 60, pay_to: str = TREASURY) -> PaymentRequirements:
+def requirements(units: int, valid_s: int = 60, pay_to: str = TREASURY) -> "PaymentRequirements":
+    from eth_utils.address import to_checksum_address
+    from x402.schemas import PaymentRequirements
+
     return PaymentRequirements(
         scheme="exact",
         network=NETWORK,

@@ -19,7 +19,6 @@ import dagster as dg
 import pytest
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget
-from dagster_graphql.test.utils import execute_dagster_graphql
 
 from masques_pipelines.settings import VARIABLES, Settings
 from masques_pipelines.warehouse.client import Warehouse
@@ -197,6 +196,9 @@ def test_a_signal_ends_a_query_that_is_running(
 def test_terminate_in_the_ui_cancels_a_run_that_waits_for_the_lock(
     home: Path, held_warehouse: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Takes two seconds of a core to load, and every process of the tests loads this module.
+    from dagster_graphql.test.utils import execute_dagster_graphql  # noqa: PLC0415
+
     for name, value in environment(home).items():
         monkeypatch.setenv(name, value)
     target = ModuleTarget(

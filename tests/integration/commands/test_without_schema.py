@@ -20,6 +20,7 @@ from tests.clickhouse_front.front import http_front
 ID = "00000000-0000-0000-0000-0000000000c8"
 # Every command that opens the warehouse, as somebody would call it.
 CALLS = {
+    "accept": ("api_requests", "--by=ops", "--reason=the files are gone"),
     "intake load": (),
     "intake quarantine discard": ("--yes",),
     "intake quarantine list": (),

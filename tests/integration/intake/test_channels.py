@@ -33,7 +33,8 @@ def written(tmp_path: Path) -> Path:
 
 def said(warehouse: Warehouse, table: str) -> list[tuple[str, int]]:
     return warehouse.rows(
-        f"SELECT toString(channel), count() FROM masques.{table} GROUP BY channel ORDER BY channel"
+        f"SELECT toString(channel), count() FROM {TABLES[table].target} "
+        "GROUP BY channel ORDER BY channel"
     )
 
 

@@ -68,7 +68,16 @@ def test_the_demos_day_is_loaded_once_and_shows_what_can_be_wrong(
         "masque_sessions": (546, 0, 1),
         "api_requests": (1194, 1, 7),
         "reputation_events": (740, 0, 2),
+        "payment_links": (37, 0, 1),
     }
+    for table, charges in (
+        ("api_requests", [("BTC", 134), ("SOL", 87), ("USD", 273)]),
+        ("masque_sessions", [("BTC", 73), ("SOL", 47), ("USD", 127)]),
+    ):
+        assert charges == warehouse.rows(
+            f"SELECT toString(charged_currency), count() FROM masques.{table} "
+            "WHERE isNotNull(charged) GROUP BY 1 ORDER BY 1"
+        )
     assert warehouse.scalar("SELECT max(timestamp) > now() - 60 FROM masques.api_requests") == 1
 
     gate_day.install(tmp_path)  # a second demo

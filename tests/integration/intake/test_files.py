@@ -35,7 +35,7 @@ from masques_pipelines.warehouse.sql import sql
 from tests.campaigns.intake_files import run
 from tests.support.campaign import rounds
 from tests.support.gate_rows import ndjson, request
-from tests.support.landing_zone import Zone, counts, in_quarantine
+from tests.support.landing_zone import Zone, counts, in_quarantine, undocumented
 from tests.support.odd_entries import FAULTS, FaultyStore, drop_odd
 
 REQUESTS = TABLES["api_requests"]
@@ -314,3 +314,4 @@ def test_fuzzed_files_end_in_one_way_each(warehouse: Warehouse, tmp_path: Path, 
     assert outcome.faults == []
     assert outcome.ended["loaded"] > 20
     assert min(outcome.ended["failed"], outcome.ended["passed_over"]) > 3
+    assert undocumented(reason.rpartition(" ")[2] for reason in outcome.reasons) == []

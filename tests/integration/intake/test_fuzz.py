@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from masques_pipelines.intake.run import IntakeResult
 from masques_pipelines.intake.tables import TABLES, IntakeTable
 from masques_pipelines.warehouse.client import Warehouse
+from tests.campaigns import intake_rows
 from tests.support.campaign import rounds
 from tests.support.gate_rows import (
     GOOD,
@@ -20,7 +22,14 @@ from tests.support.gate_rows import (
     made_id,
     request,
 )
-from tests.support.landing_zone import Zone, assert_accounted_for, counts, in_quarantine, rows_of
+from tests.support.landing_zone import (
+    Zone,
+    assert_accounted_for,
+    counts,
+    in_quarantine,
+    rows_of,
+    undocumented,
+)
 
 JSON_VALUES = st.recursive(
     st.none()
@@ -85,8 +94,16 @@ def test_fuzzed_files_never_lose_a_row(warehouse: Warehouse, zone: Zone) -> None
         entered = warehouse.scalar(
             f"SELECT sum(loaded) FROM masques_ops.intake_files FINAL WHERE folder = '{name}'"
         )
-        held = "masques_ops.identity_versions" if name == "identities" else f"masques.{name}"
+        held = ".".join(table.kept_in[-1])
         assert warehouse.scalar(f"SELECT count() FROM {held}") == entered
+
+
+def test_odd_rows_end_in_one_way_each(warehouse: Warehouse, tmp_path: Path) -> None:
+    outcome = intake_rows.run(warehouse, tmp_path / "landing", size=rounds(2_000), seed=1)
+    assert outcome.faults == []
+    assert min(outcome.ended.values()) > 10
+    assert len(outcome.reasons) > 30
+    assert undocumented(outcome.reasons) == []
 
 
 NEARLY_RIGHT: list[Any] = [

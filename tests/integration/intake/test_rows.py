@@ -5,6 +5,10 @@ import uuid
 from decimal import Decimal
 from typing import Any
 
+import pandas as pd
+
+from masques_pipelines.intake.frames import load_frame
+from masques_pipelines.intake.tables import TABLES
 from masques_pipelines.warehouse.client import Warehouse
 from tests.support.gate_rows import (
     GOOD,
@@ -14,6 +18,7 @@ from tests.support.gate_rows import (
     identity,
     made_id,
     ndjson,
+    payment_link,
     request,
     session,
 )
@@ -49,6 +54,8 @@ def test_a_row_of_each_table_arrives_exactly(warehouse: Warehouse, zone: Zone) -
             f"{4:032x}",
             f"{4:016x}",
             "landing",
+            Decimal("0.000000123456789012"),
+            "BTC",
             noon_ns + 3_123_456_789,
         )
     ]
@@ -70,6 +77,8 @@ def test_a_row_of_each_table_arrives_exactly(warehouse: Warehouse, zone: Zone) -
             uuid.UUID(made_id(0, 5)),
             uuid.UUID(made_id(3, 4)),
             "landing",
+            Decimal("3.25"),
+            "USD",
             noon_ns + 3_123_456_789,
             noon_ns + 63_123_456_789,
         )
@@ -104,6 +113,17 @@ def test_a_row_of_each_table_arrives_exactly(warehouse: Warehouse, zone: Zone) -
             "session",
             made_id(3, 3),
             {"counterparty_id": made_id(1, 2)},
+            "landing",
+            noon_ns + 3_123_456_789,
+        )
+    ]
+    assert warehouse.rows(
+        f"SELECT * EXCEPT (ingested_at, timestamp), {ns}(timestamp) FROM masques_ops.payment_links"
+    ) == [
+        (
+            uuid.UUID(made_id(3, 7)),
+            uuid.UUID(made_id(0, 4)),
+            "served nothing",
             "landing",
             noon_ns + 3_123_456_789,
         )
@@ -248,7 +268,142 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("reputation_events", {"score_delta": "1e-400"}, "bad_number:score_delta"),  # would be 0
     ("reputation_events", {"confidence": "nan"}, "bad_number:confidence"),
     ("reputation_events", {"reference_type": "rumour"}, "unknown_reference_type"),
+    ("payment_links", {"transaction_id": ""}, "missing:transaction_id"),
+    ("payment_links", {"transaction_id": "17"}, "bad_uuid:transaction_id"),
+    ("payment_links", {"refund_of": str(uuid.UUID(int=0))}, "missing:refund_of"),
+    ("payment_links", {"refund_of": "17"}, "bad_uuid:refund_of"),
+    ("payment_links", {"refund_of": made_id(4, 7)}, "refunds_itself"),
+    ("payment_links", {"timestamp": None}, "missing:timestamp"),
+    ("payment_links", {"timestamp": "noon"}, "bad_timestamp:timestamp"),
+    ("payment_links", {"timestamp": "2199-01-01"}, "future_timestamp"),
+    ("payment_links", {"timestamp": "2015-01-01"}, "past_retention"),
+    (
+        "masque_sessions",
+        {"report": "don", "charged": "1", "charged_currency": "USD"},
+        "charged_at_don",
+    ),
+    *(
+        (table, changes, reason)
+        for table in ("api_requests", "masque_sessions")
+        for changes, reason in (
+            ({"charged": None}, "missing:charged"),
+            ({"charged_currency": ""}, "missing:charged_currency"),
+            ({"charged_currency": "usd"}, "bad_currency:charged_currency"),
+            ({"charged_currency": "US D"}, "bad_currency:charged_currency"),
+            ({"charged_currency": "U" * 17}, "bad_currency:charged_currency"),
+            ({"charged": "-1"}, "bad_decimal:charged"),
+            ({"charged": "1,5"}, "bad_decimal:charged"),
+            ({"charged": "free"}, "bad_decimal:charged"),
+            ({"charged": "NaN"}, "bad_decimal:charged"),
+            ({"charged": "0.0000000000000000001"}, "bad_decimal:charged"),  # would be lost
+            ({"charged": "1e-19"}, "bad_decimal:charged"),
+            ({"charged": "1e-50"}, "bad_decimal:charged"),
+            ({"charged": "1e99"}, "bad_decimal:charged"),
+            ({"charged": "9" * 59}, "bad_decimal:charged"),
+        )
+    ),
 ]
+
+
+def test_what_was_charged_is_kept_to_the_last_digit(warehouse: Warehouse, zone: Zone) -> None:
+    written: list[tuple[Any, str]] = [
+        ("9" * 58 + "." + "9" * 18, "9" * 58 + "." + "9" * 18),
+        ("0.000000000000000001", "0.000000000000000001"),
+        ("1.50000000000000000000000", "1.5"),
+        (0, "0"),
+        ("0.0", "0"),
+        (12, "12"),
+        (0.1, "0.1"),
+        (5e-7, "0.0000005"),  # a double's text has an exponent
+        ("1e3", "1000"),
+        ("1E-18", "0.000000000000000001"),
+        ("0e5", "0"),
+    ]
+    for name, good in (("api_requests", request), ("masque_sessions", session)):
+        key = TABLES[name].key
+        rows = [good(n, charged=charge) for n, (charge, _) in enumerate(written)]
+        # Not said is not 0.
+        rows.append(good(len(rows), charged=None, charged_currency=""))
+        zone.drop(f"{name}/a.ndjson", ndjson(rows))
+        done = zone.load(warehouse, name)
+        assert (done.total("loaded"), done.reasons) == (len(rows), {}), name
+        assert warehouse.rows(
+            f"SELECT charged, charged_currency != '' FROM {TABLES[name].target} ORDER BY {key}"
+        ) == [*((Decimal(text), 1) for _, text in written), (None, 0)]
+
+
+def test_a_charge_is_part_of_what_a_second_row_is_compared_by(
+    warehouse: Warehouse, zone: Zone
+) -> None:
+    said: list[dict[str, Any]] = [
+        {"charged": None, "charged_currency": None},
+        {"charged": "0", "charged_currency": "USD"},
+        {"charged": "1", "charged_currency": "USD"},
+        {"charged": "1", "charged_currency": "BTC"},
+    ]
+    for name, good in (("api_requests", request), ("masque_sessions", session)):
+        for number, one in enumerate(said):
+            rows = [good(number, **one), *(good(number, **other) for other in said)]
+            zone.drop(f"{name}/{number}.ndjson", ndjson(rows))
+            found = counts(zone.load(warehouse, name))
+            assert (found["loaded"], found["duplicates"], found["conflicts"]) == (1, 1, 3)
+
+
+def test_findings_of_charges_and_refunds(warehouse: Warehouse, zone: Zone) -> None:
+    zone.drop(
+        "masque_sessions/a.ndjson",
+        ndjson(
+            [
+                session(1, "don"),
+                session(1, "doff", charged="1"),
+                session(1, "session", charged="2"),
+                session(2, "session"),
+            ]
+        ),
+    )
+    zone.drop("identities/a.ndjson", ndjson([identity(1), identity(2)]))
+    nothing: dict[str, Any] = {"transaction_id": None, "payment_status": "free_tier"}
+    zone.drop(
+        "api_requests/a.ndjson",
+        ndjson([request(1, **nothing), request(2, **nothing, charged="0")]),
+    )
+    zone.drop("payment_links/a.ndjson", ndjson([payment_link(0), payment_link(1)]))
+    warehouse.command(
+        "INSERT INTO masques.transactions (transaction_id, timestamp) VALUES "
+        f"('{made_id(0, 7)}', now64(9)), ('{made_id(0, 4)}', now64(9))"
+    )
+    for table in GOOD:
+        zone.load(warehouse, table)
+    assert warehouse.rows("SELECT finding, id FROM masques_marts.intake_findings ORDER BY ALL") == [
+        ("charged_without_transaction", uuid.UUID(made_id(1, 1))),
+        ("charges_of_session_differ", uuid.UUID(made_id(1, 3))),
+        ("refund_of_unknown_payment", uuid.UUID(made_id(1, 7))),
+        ("refund_without_transfer", uuid.UUID(made_id(1, 7))),
+    ]
+    # Both of one report, never the amount of one and the currency of another.
+    assert warehouse.rows(
+        "SELECT charged, charged_currency FROM masques_marts.sessions_current ORDER BY session_id"
+    ) == [(Decimal(2), "USD"), (Decimal("2.25"), "USD")]
+
+
+def test_a_table_is_read_up_to_what_its_channels_told_by_their_own_clocks(
+    warehouse: Warehouse, zone: Zone
+) -> None:
+    zone.drop("masque_sessions/a.ndjson", ndjson([session(1, "don"), session(1, "doff")]))
+    zone.drop("api_requests/a.ndjson", ndjson([request(5), request(2), request(9, endpoint="")]))
+    zone.drop("api_requests/b.ndjson", ndjson([request(5)]))  # nothing new
+    zone.drop("api_requests/c.csv", b"no header of ours\n")
+    for table in GOOD:
+        zone.load(warehouse, table)
+    load_frame(warehouse, "api_requests", pd.DataFrame([request(50)]), name="back-fill")
+    assert warehouse.rows(
+        "SELECT table_name, channel, toUnixTimestamp64Nano(assumeNotNull(read_to)), is_current, "
+        "files, files_open FROM masques_ops.landing_read_to ORDER BY ALL"
+    ) == [
+        ("api_requests", "landing", int(NOON.timestamp() + 5) * 10**9 + 123_456_789, 1, 2, 1),
+        # The doff, not the don.
+        ("masque_sessions", "landing", int(NOON.timestamp() + 61) * 10**9 + 123_456_789, 1, 1, 0),
+    ]
 
 
 def test_each_kind_of_bad_row_goes_to_quarantine_with_its_reason(
@@ -279,7 +434,8 @@ def test_unknown_fields_are_kept_where_there_is_a_map_and_counted_where_not(
     extra = {"region": "eu", "weights": {"a": [1, 2]}, "nothing": None}
     for table, good in GOOD.items():
         zone.drop(f"{table}/a.ndjson", ndjson([good(1, **extra), good(2)]))
-    assert zone.load(warehouse, "api_requests").total("unknown_fields") == 3
+    for table in ("api_requests", "payment_links"):
+        assert zone.load(warehouse, table).total("unknown_fields") == 3
     for table, column in (
         ("identities", "attributes"),
         ("masque_sessions", "client_info"),
@@ -339,6 +495,8 @@ def test_sessions_merge_and_findings_are_found_and_go_away(
             "trace_id": "",
             "author_id": uuid.UUID(made_id(0, 5)),
             "transaction_id": uuid.UUID(made_id(1, 4)),
+            "charged": Decimal("1.25"),
+            "charged_currency": "USD",
             "has_don": 1,
             "has_doff": 1,
             "reports": 2,

@@ -8,9 +8,11 @@ import pytest
 
 from masques_pipelines.inventory import writes
 from masques_pipelines.inventory.compare import (
+    accept,
     compare_bytes,
     compare_content,
     compare_rows,
+    damaged,
     lost_parts,
     mutations,
 )
@@ -117,23 +119,24 @@ def test_a_killed_write_is_counted_by_the_next(
     warehouse: Warehouse, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled(warehouse, table)
-    end = writes._end  # noqa: SLF001 - where the kill comes
 
-    def killed(warehouse: Warehouse, write: dict[str, str]) -> None:
-        # Before the rows are counted, or after that but before the write says so.
-        if seed == 6:
-            warehouse.command(sql("inventory/count"), write)
-        raise KeyboardInterrupt
+    def killed_at(place: str) -> Callable[[str], str]:
+        def stopping(name: str) -> str:
+            if name == place:
+                raise KeyboardInterrupt
+            return sql(name)
 
-    for seed in (5, 6):
+        return stopping
+
+    # Before the rows are counted, and after that but before the write says so.
+    for seed, place in ((5, "inventory/count"), (6, "inventory/end")):
         with (
             suppress(KeyboardInterrupt),
             monkeypatch.context() as patched,
             counted(warehouse, table),
         ):
             write(warehouse, table, seed=seed)
-            patched.setattr(writes, "_end", killed)
-        assert writes._end is end  # noqa: SLF001 - the next run is whole
+            patched.setattr(writes, "sql", killed_at(place))
         # While it is not ended, its rows are left out.
         assert found(warehouse, table) == (0, 0)
     with counted(warehouse, table):
@@ -225,3 +228,47 @@ def test_the_hash_of_a_row_has_every_column() -> None:
         for column in declared_schema().objects[table.name].columns:
             if column != "ingested_at":
                 assert f"{column}," in body.replace("\n", ",") or f"({column})" in body, column
+
+
+@ALL_TABLES
+def test_what_restores_lost_rows_does_not_count_them_twice(
+    warehouse: Warehouse, table: Table
+) -> None:
+    filled(warehouse, table)
+    warehouse.command(
+        f"CREATE TABLE IF NOT EXISTS masques_ops.kept AS {table.name} ENGINE = Memory"
+    )
+    try:
+        warehouse.command(f"INSERT INTO masques_ops.kept SELECT * FROM {table.name}")
+        _truncate(warehouse, table)
+        lost = damaged(warehouse, table)
+        assert len(lost) == compare_rows(warehouse, table).buckets
+        with counted(warehouse, table, restores=lost):
+            warehouse.command(
+                f"INSERT INTO {table.name} SELECT * REPLACE (now64(3) AS ingested_at) "
+                "FROM masques_ops.kept"
+            )
+        assert found(warehouse, table) == (0, 0)
+    finally:
+        warehouse.command("DROP TABLE masques_ops.kept")
+
+
+@ALL_TABLES
+@pytest.mark.parametrize("damage", ["truncated", "one row repeated", "one value changed"])
+def test_what_cannot_be_restored_is_accepted_by_name(
+    warehouse: Warehouse, table: Table, damage: str
+) -> None:
+    filled(warehouse, table)
+    assert accept(warehouse, table, by="ops", reason="nothing is wrong") == ()
+    DAMAGES[damage].do(warehouse, table)
+    lines = accept(warehouse, table, by="ops", reason="the files are gone")
+    assert lines
+    assert found(warehouse, table) == (0, 0)
+    assert [line for line in mutations(warehouse) if line.startswith(table.name)] == []
+    assert warehouse.rows(
+        "SELECT table_name, accepted_by, reason, findings FROM masques_ops.inventory_accepted"
+    ) == [(table.name, "ops", "the files are gone", list(lines))]
+    with counted(warehouse, table):
+        write(warehouse, table, seed=3)
+    _delete_one(warehouse, table)
+    assert found(warehouse, table) == (1, 1)

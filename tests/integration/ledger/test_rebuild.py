@@ -59,7 +59,7 @@ def test_rows_follow_the_chart_after_it_learned_a_ledger(
 
     path = tmp_path / "chart.yaml"
     path.write_text(
-        CHART.read_text().replace("ledgers:   ", "ledgers:\n  77: {asset: EUR, scale: 2}\n #")
+        CHART.read_text().replace("\nledgers:\n", "\nledgers:\n  77: {asset: EUR, scale: 2}\n")
     )
     learned = read_chart(path)
     sync_accounts(warehouse, ledger, learned)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from masques_pipelines.ledger.chart import load_chart, read_chart
 from masques_pipelines.rails.attribution import link_settlements
 from masques_pipelines.rails.protocol import UNATTRIBUTED
 from masques_pipelines.warehouse.client import Warehouse
@@ -25,9 +26,10 @@ def _ledger(warehouse: Warehouse, chain: Anvil) -> None:
     now = datetime.now(UTC)
     warehouse.insert_rows(
         "masques.accounts",
-        ("account_id", "account_type", "snapshot_at"),
-        [(PREPAID, "prepaid", now), (TREASURY_ACCOUNT, "treasury", now), (AUTHOR, "author", now)],
+        ("account_id", "code", "snapshot_at"),
+        [(PREPAID, 200, now), (TREASURY_ACCOUNT, 100, now), (AUTHOR, 300, now)],
     )
+    load_chart(warehouse, read_chart(None))
 
 
 def transfer(warehouse: Warehouse, debit: uuid.UUID, credit: uuid.UUID) -> None:

@@ -16,7 +16,6 @@ from masques_pipelines.settings import read_settings
 from tests.integration.rails.conftest import NETWORK, Polls
 from tests.support.anvil import TREASURY, USDC, Anvil
 from tests.support.x402_evm import BUYER, FACILITATOR, RESOURCE, Payments
-from tests.support.x402_http import buy, facilitator_app, served, shop_app
 
 ZERO = Decimal(0)
 
@@ -97,6 +96,13 @@ def test_a_payment_through_the_facilitator_is_pending_then_confirmed(
 def test_a_buyer_pays_a_resource_server_over_http_and_the_journal_matches(
     polls: Polls, payments: Payments, chain: Anvil
 ) -> None:
+    from tests.support.x402_http import (  # noqa: PLC0415 - it loads the SDK; see x402_evm.py
+        buy,
+        facilitator_app,
+        served,
+        shop_app,
+    )
+
     noted: list[dict[str, str]] = []
     with (
         served(facilitator_app(payments.facilitator)) as facilitator_url,

@@ -35,6 +35,8 @@ SELECT
     max(r.trace_id) AS trace_id,
     maxIf(r.author_id, r.author_id != {NOBODY}) AS author_id,
     max(r.transaction_id) AS transaction_id,
+    max(r.charged) AS charged,
+    argMax(toString(r.charged_currency), r.charged) AS charged_currency,
     countIf(r.report IN ('don', 'session')) > 0 AS has_don,
     countIf(r.report IN ('doff', 'session')) > 0 AS has_doff,
     count() AS reports
@@ -49,7 +51,8 @@ ODD_SESSIONS = """
 INSERT INTO masques.masque_sessions
 (
     report, session_id, identity_id, masque_name, masque_version, masque_source, donned_at,
-    doffed_at, duration_ms, intent, client_info, trace_id, author_id, transaction_id
+    doffed_at, duration_ms, intent, client_info, trace_id, author_id, transaction_id, charged,
+    charged_currency
 )
 SELECT
     ['don', 'doff', 'session'][1 + h % 3],
@@ -65,7 +68,9 @@ SELECT
     mapFromArrays(range(h % 3)::Array(String), range(h % 3)::Array(String)),
     if(h % 2 = 0, '', lower(hex(sipHash128(s)))),
     reinterpretAsUUID(toUInt128(h % 3)),
-    if(h % 3 = 0, NULL, reinterpretAsUUID(toUInt128(7000 + s)))
+    if(h % 3 = 0, NULL, reinterpretAsUUID(toUInt128(7000 + s))),
+    if(h % 3 = 0, NULL, toDecimal256(h % 5, 18)),
+    if(h % 3 = 0, '', concat('C', toString(h % 5)))
 FROM
 (
     SELECT number % 300 AS s, sipHash64({seed:UInt8}, number) AS h,

@@ -11,6 +11,7 @@ import fsspec
 import pyarrow as pa
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from masques_pipelines.errors import SettingError
@@ -18,6 +19,8 @@ from masques_pipelines.landing import formats as reading
 from masques_pipelines.landing.arrow_json import json_lines
 from masques_pipelines.landing.chunks import FileProblemError
 from masques_pipelines.landing.compression import decompressed
+from masques_pipelines.landing.csv_chunks import csv_chunks
+from masques_pipelines.landing.fields import ANY_FIELDS
 from masques_pipelines.landing.listing import Listing, list_folder
 from masques_pipelines.landing.zone import open_landing, read_lines
 from masques_pipelines.read_ahead import read_ahead
@@ -82,6 +85,37 @@ def test_what_comes_before_a_cut_is_given(ending: str, pack: Callable[[bytes], b
     assert len(b"".join(made)) > len(data) // 4
     assert list(decompressed([b"", b""], ending)) == []
     assert b"".join(decompressed([pack(b"")], ending)) == b""
+
+
+# Bytes of fields without quotes, separators and ends of lines; many are no UTF-8.
+CSV_FIELDS = st.lists(
+    st.sampled_from([b"1", b"ab", b"\xff", b"\xc3", b"\xa9", "é".encode(), "\U0010ff80".encode()])
+    | st.binary(min_size=1, max_size=4).filter(lambda field: not set(field) & set(b'",\r\n\0')),
+    min_size=1,
+    max_size=3,
+)
+
+
+@given(st.lists(CSV_FIELDS, max_size=8), st.integers(1, 9))
+@hypothesis_settings(deadline=None, max_examples=50)
+def test_a_csv_record_that_is_no_text_takes_no_other_with_it(
+    records: list[list[bytes]], block: int
+) -> None:
+    data = b"a,b\n" + b"".join(b",".join(fields) + b"\n" for fields in records)
+    blocks = [data[start : start + block] for start in range(0, len(data), block)]
+    found = {}
+    for chunk in csv_chunks(blocks, ANY_FIELDS):
+        for number, line in enumerate(chunk.data.split(b"\n"), chunk.first_line):
+            found[number] = (chunk.problem, line)
+    assert list(found) == list(range(2, len(records) + 2))
+    is_all_text = data.isascii() or b"\xf4\x8f" not in data
+    for (problem, line), fields in zip(found.values(), records, strict=True):
+        if b"".join(fields).strip() and len(fields) != 2:
+            assert problem == "wrong_field_count"
+            if is_all_text:
+                assert line == b",".join(fields)
+        elif b"".join(fields).isdigit():
+            assert json.loads(line) == dict(zip("ab", map(bytes.decode, fields), strict=True))
 
 
 def test_zeros_behind_a_gzip_file_are_passed_over_and_behind_zstd_are_damage() -> None:

@@ -1,0 +1,40 @@
+"""`masques accept`: takes what a table has now for what was written to it."""
+
+import contextlib
+from typing import Final
+
+import click
+
+from masques_pipelines.commands.settings import command_settings
+from masques_pipelines.commands.warehouse import opened_warehouse
+from masques_pipelines.intake.run import LEASE as INTAKE
+from masques_pipelines.inventory.compare import accept as accept_table
+from masques_pipelines.inventory.tables import BY_ASSET
+from masques_pipelines.rails.run import LEASE as RAILS
+from masques_pipelines.reputation.signals import LEASE as SIGNALS
+from masques_pipelines.warehouse.lease import writer_lease
+
+_WRITERS: Final = {"settlements": (RAILS,), "reputation_events": (INTAKE, SIGNALS)}
+
+
+@click.command(short_help="Take what a table has now for what was written, after a loss.")
+@click.argument("table", type=click.Choice(sorted(BY_ASSET)))
+@click.option("--by", required=True, help="Who decides.")
+@click.option("--reason", required=True, help="Why, in words.")
+def accept(table: str, by: str, reason: str) -> None:
+    """Take the rows that TABLE has now for what was written to it.
+
+    For a loss or a change that its sources cannot restore. What was wrong, who accepted it and why
+    stay in masques_ops.inventory_accepted; from now on the table is compared with what it has.
+    """
+    with (
+        opened_warehouse(command_settings(), "accept", writes=True) as warehouse,
+        contextlib.ExitStack() as held,
+    ):
+        for name in _WRITERS.get(table, (INTAKE,)):
+            held.enter_context(writer_lease(warehouse, name))
+        lines = accept_table(warehouse, BY_ASSET[table], by=by, reason=reason)
+    for line in lines:
+        click.echo(f"accepted {line}")
+    if not lines:
+        click.echo(f"{table}: nothing is wrong with it, so nothing was accepted")
