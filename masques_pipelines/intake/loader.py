@@ -145,6 +145,7 @@ class Loader:
                     "staged": self._table.staged[number % 2],
                     "keys": f"{self._table.name}_keys",
                     "key_times": self._table.key_times,
+                    "event_time": self._table.event_time,
                     "table_name": self._table.name,
                 }
                 staging = beside.submit(self._stage, batch)

@@ -21,7 +21,7 @@ class IntakeTable:
     Attributes:
         name: The table's name, and that of its folder in the landing zone.
         key: The field that names a conflict: `conflict:<key>`.
-        event_time: The column of the time when it happened, for the newest event and previews.
+        event_time: The column of the time when it happened, by which a row is found again.
         kept_in: The tables that good rows are inserted into, in this order: first the table itself.
             `<table>_keys` reads the last one, so that what a kill leaves out is done again.
     """

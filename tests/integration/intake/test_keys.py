@@ -200,3 +200,15 @@ def test_rows_that_do_not_arrive_are_noticed_and_come_with_the_next_run(
         zone.load(warehouse, "reputation_events")
     monkeypatch.undo()
     assert counts(zone.load(warehouse, "reputation_events")) == {"rows_read": 1, "loaded": 1}
+
+
+def test_the_time_of_a_key_is_that_of_its_row_in_every_table(
+    warehouse: Warehouse, zone: Zone
+) -> None:
+    for table, good in GOOD.items():
+        zone.drop(f"{table}/a.ndjson", ndjson([good(1)]))
+        zone.load(warehouse, table)
+        times = "SELECT row_key, event_at FROM masques_ops."
+        found = warehouse.rows(f"{times}{TABLES[table].key_times}")
+        assert found == warehouse.rows(f"{times}{table}_keys"), table
+        assert len(found) == 1
