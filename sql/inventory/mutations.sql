@@ -1,7 +1,9 @@
--- Changes and deletions of rows, but for those of numbered files. Nothing else of this project asks for any.
+-- Changes and deletions of rows, but for those of numbered files (019), and of what the intake forgets of its
+-- own record after a year. Nothing else of this project asks for any.
 SELECT concat(database, '.', table) AS name, toString(create_time), command
 FROM system.mutations
 WHERE database IN ('masques', 'masques_ops') AND match(command, '(?i)^\\(?(DELETE|UPDATE)\\b')
+    AND name NOT IN ('masques_ops.quarantine', 'masques_ops.intake_files')
     AND NOT match(command, '^\\(?UPDATE (chart_version|resource_code) = ')
     AND (name, create_time) NOT IN
     (

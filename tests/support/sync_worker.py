@@ -42,7 +42,8 @@ SELECT concat(toString(count()), ':', lower(hex(SHA256(arrayStringConcat(
     arrayMap(pair -> pair.2, arraySort(groupArray((timestamp, row)))))))))
 FROM
 (
-    SELECT timestamp, toString(tuple(* EXCEPT ingested_at)) AS row FROM masques.transactions
+    SELECT timestamp, toString(tuple(* EXCEPT (ingested_at, chart_version))) AS row
+    FROM masques.transactions
 )
 """
 
