@@ -9,7 +9,7 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test quick lint format hooks dev lock schema clean \
-        bench bench-ledger bench-rails bench-reputation bench-intake bench-marts
+        bench bench-ledger bench-proofs bench-rails bench-reputation bench-intake bench-marts
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ bench: $(VENV)/.ready-dev ## Measure, as ratios within one run
 
 bench-ledger: $(VENV)/.ready-dev ## Measure the ledger sync: speed, memory (ARGS="--memory --events N")
 	$(BIN)/python benchmarks/bench_ledger.py $(ARGS)
+
+bench-proofs: $(VENV)/.ready-dev ## Measure sync and proofs after a day and after three years
+	$(BIN)/python benchmarks/bench_proofs.py $(ARGS)
 
 bench-rails: $(VENV)/.ready-dev ## Measure the rails: requests and CPU seconds, at two sizes
 	$(BIN)/python benchmarks/bench_rails.py $(ARGS)

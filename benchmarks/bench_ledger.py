@@ -133,7 +133,6 @@ def new_warehouse() -> Iterator[Warehouse]:
         settings = read_settings({"MASQUES_HOME": home})
         with open_warehouse(settings, origin=Origin(job="bench")) as warehouse:
             migrate(warehouse)
-            load_chart(warehouse, read_chart(None))
             yield warehouse
 
 
@@ -150,9 +149,11 @@ def measure(phase: str, url: str, events: int) -> dict[str, float]:
             batches = [batch.events for batch in EventReader(source, cursor_ns=0).batches()]
             count = sum(map(len, batches))
             with new_warehouse() as warehouse, writer_lease(warehouse, LEASE) as lease:
+                chart = read_chart(None)
+                words = chart.parameters(load_chart(warehouse, chart))
                 started = time.perf_counter()
                 for batch in batches:
-                    insert_events(warehouse, lease, read_chart(None), batch)
+                    insert_events(warehouse, lease, words, batch)
                 seconds = time.perf_counter() - started
         elif phase in {"sync", "resumed"}:
             ledger = source if phase == "sync" else ByChangeEvents(source)

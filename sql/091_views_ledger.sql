@@ -20,8 +20,13 @@ CREATE OR REPLACE VIEW masques_ops.raw_events
     span_id String COMMENT '16 lower-case hex digits of user_data_64, or empty',
     resource_type LowCardinality(String) COMMENT 'user_data_32 >> 24 by the chart; type_<n> when unknown',
     resource_id String COMMENT 'user_data_32 & 0xFFFFFF; empty when user_data_32 is 0',
+    resource_code UInt8 COMMENT 'user_data_32 >> 24 in TigerBeetle; resource_type is its meaning',
     attributes Map(LowCardinality(String), String)
         COMMENT 'further facts of the event; for an expiry hold_timestamp_ns, the ledger time of its hold',
+    currency LowCardinality(String) COMMENT 'asset of the ledger by the chart; ledger_<n> when unknown',
+    transaction_type LowCardinality(String) COMMENT 'transfer code by the chart; code_<n> when unknown',
+    status LowCardinality(String) COMMENT 'pending, posted, voided or expired',
+    chart_version UInt64 COMMENT 'the chart that gave the words: version of masques_ops.chart_entries',
     unit Int256 COMMENT '10^(18 - scale): a raw unit in steps of 10^-18 of a whole unit',
     scaled Int256 COMMENT 'amount in steps of 10^-18 of a whole unit',
     amount Int256 COMMENT 'raw amount; -1 when the stored amount is not a whole number of raw units, so was edited'
@@ -48,7 +53,12 @@ SELECT
     t.span_id AS span_id,
     t.resource_type AS resource_type,
     t.resource_id AS resource_id,
+    t.resource_code AS resource_code,
     t.attributes AS attributes,
+    t.currency AS currency,
+    t.transaction_type AS transaction_type,
+    t.status AS status,
+    t.chart_version AS chart_version,
     toInt256(intExp10(
         18 - if(startsWith(t.currency, 'ledger_'), 0, transform(t.ledger, scales.1, scales.2, 0))))
         AS unit,
@@ -144,7 +154,7 @@ WITH
         FROM masques_ops.chart_ledgers AS l
     ) AS scales,
     (
-        SELECT argMax(r.read_id, r.recorded_at)
+        SELECT argMax(r.read_id, (r.snapshot_at_ns, r.recorded_at))
         FROM masques_ops.account_reads AS r
         WHERE r.is_last
     ) AS newest_read_id

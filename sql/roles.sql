@@ -33,9 +33,10 @@ CREATE ROLE IF NOT EXISTS masques_writer;
 GRANT SELECT, INSERT ON masques.* TO masques_writer;
 GRANT SELECT, INSERT, TRUNCATE, CREATE TABLE, DROP TABLE ON masques_ops.* TO masques_writer;
 GRANT SELECT ON masques_marts.* TO masques_writer;
--- Checkpoints are dropped by partition; `masques ledger rebuild` replaces a month.
+-- Checkpoints are dropped by partition; `masques ledger rebuild` replaces a month, or all accounts.
 GRANT ALTER DELETE ON masques_ops.* TO masques_writer;
 GRANT ALTER DELETE ON masques.transactions TO masques_writer;
+GRANT ALTER DELETE ON masques.accounts TO masques_writer;
 -- The scores' view is asked to refresh; what a killed refresh left behind is dropped.
 GRANT SYSTEM VIEWS ON masques.reputation_scores_mv TO masques_writer;
 GRANT DROP TABLE ON masques.`.tmp`* TO masques_writer;

@@ -11,6 +11,7 @@ import click
 
 from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
+from masques_pipelines.ledger.accounts import rebuild_accounts
 from masques_pipelines.ledger.capture.writer import write_capture
 from masques_pipelines.ledger.chart import read_chart
 from masques_pipelines.ledger.connect import open_ledger
@@ -62,23 +63,27 @@ def _month(_context: click.Context, _parameter: click.Parameter, text: str | Non
 @ledger.command()
 @click.option("--ledger", "ledger_number", type=int, help="Only months with events of this ledger.")
 @click.option("--month", callback=_month, help="Only this month, as in 2026-11.")
-def rebuild(ledger_number: int | None, month: Month | None) -> None:
+@click.option("--accounts", is_flag=True, help="The accounts, and no transactions.")
+def rebuild(ledger_number: int | None, month: Month | None, *, accounts: bool) -> None:
     """Write transactions from the ledger again and swap them in, month by month.
 
-    For when the chart has learned a ledger or a code, or a month was lost or damaged.
+    For when the chart has learned or renamed a ledger or a code, or a month was lost or damaged.
+    With --accounts: for when accounts are there that the ledger does not have.
     """
-    if ledger_number is not None and month is not None:
-        raise click.UsageError("give --ledger or --month, not both")
+    if accounts + (ledger_number is not None) + (month is not None) > 1:
+        raise click.UsageError("give one of --ledger, --month and --accounts, not both")
     settings = command_settings()
     with (
         opened_warehouse(settings, "ledger rebuild", writes=True) as warehouse,
         open_ledger(ledger_url(settings)) as source,
     ):
-        done = rebuild_transactions(
-            warehouse,
-            source,
-            read_chart(settings.ledger_chart),
-            ledger=ledger_number,
-            month=month,
-        )
-    click.echo(f"{len(done)} months, {sum(done.values()):,} rows; now run: masques verify --full")
+        chart = read_chart(settings.ledger_chart)
+        if accounts:
+            count = rebuild_accounts(warehouse, source, chart)
+            click.echo(f"{count:,} accounts swapped in; now run: masques verify --full")
+            return
+        done = rebuild_transactions(warehouse, source, chart, ledger=ledger_number, month=month)
+    for each, what in done.items():
+        click.echo(f"{each}: {what}")
+    rows = sum(what.rows for what in done.values())
+    click.echo(f"{len(done)} months, {rows:,} rows; now run: masques verify --full")

@@ -44,7 +44,8 @@ def verify(*, full: bool, kept_digest: str | None, renew: bool) -> None:
     with opened_warehouse(command_settings(), "verify", writes=True) as warehouse:
         if renew:
             renew_checkpoints(warehouse)
-        results = prove_all(warehouse, from_beginning=full or renew, kept_digest=kept_digest)
+        kept = {kept_digest: 0} if kept_digest else None
+        results = prove_all(warehouse, from_beginning=full or renew, kept=kept)
         tables = list(prove_tables(warehouse, everything=full))
     for proof, result in results.items():
         _show(proof, result)
@@ -65,7 +66,8 @@ def _show_table(proof: TableProof) -> None:
 
 
 def _show(proof: Proof, result: ProofResult) -> None:
-    word = "warning" if proof.is_warning and not result.holds else _WORDS[result.outcome]
+    is_warning = proof.is_warning and result.outcome == "fails"
+    word = "warning" if is_warning else _WORDS[result.outcome]
     click.echo(f"{word:<8} {proof.name}: {result.summary}")
     if result.outcome == "fails":
         click.echo(f"           to be proved: {proof.statement}")

@@ -13,15 +13,23 @@ import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 import numpy as np
 
+from masques_pipelines.ledger.account_digest import content_digest
 from masques_pipelines.ledger.binding import bind_ledger
 from masques_pipelines.ledger.chart import Chart, load_chart
 from masques_pipelines.ledger.records import ACCOUNT_DTYPE, Records, records_of
 from masques_pipelines.ledger.source import LedgerSource
+from masques_pipelines.ledger.transactions import LEASE, RebuildError
 from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.lease import writer_lease
 from masques_pipelines.warehouse.sql import sql
+
+ACCOUNTS: Final = "masques.accounts"
+REBUILT: Final = "masques_ops.accounts_rebuilt"
+_EMPTY_REBUILT: Final = f"TRUNCATE TABLE {REBUILT}"
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +44,8 @@ class AccountsSync:
         accounts_read: Accounts that the ledger returned.
         pages: Replies of the ledger.
         watermark_ns: Ledger time of the reading's last page, nanoseconds since 1970.
-        lag_s: Seconds from watermark_ns to now, by this machine's clock.
+        lag_s: Seconds from watermark_ns to now, by this machine's clock; below 0 when the ledger's
+            clock is ahead of it.
         duration_s: How long it took.
     """
 
@@ -59,6 +68,7 @@ class _PageRead:
     created_from_ns: int
     created_to_ns: int
     accounts: int
+    content_digest: int
     snapshot_at_ns: int
 
 
@@ -78,44 +88,96 @@ def sync_accounts(warehouse: Warehouse, source: LedgerSource, chart: Chart) -> A
     load_chart(warehouse, chart)
     bind_ledger(warehouse, source)
     started_at = str(warehouse.scalar("SELECT toString(now64(3, 'UTC'))"))
-    reads: list[_PageRead] = []
-    created_ns = 0
-    while True:
-        page = source.accounts(created_ns)
-        accounts = records_of(page.data, ACCOUNT_DTYPE, origin=source.description)
-        if len(accounts) == 0:
-            break
-        read = _PageRead(
-            created_from_ns=int(accounts["timestamp"][0]),
-            created_to_ns=int(accounts["timestamp"][-1]),
-            accounts=len(accounts),
-            snapshot_at_ns=page.ledger_time_ns,
-        )
-        _insert(warehouse, chart, accounts, read)
-        reads.append(read)
-        created_ns = reads[-1].created_to_ns + 1
-        if len(reads) % 10 == 0:
-            logger.info("%s accounts read", f"{sum(read.accounts for read in reads):,}")
-    _record(warehouse, reads)
+    changed = _changed_pages(warehouse)
+    reads, ended_ns = _read_all(warehouse, source, chart, table=ACCOUNTS)
+    _record(warehouse, reads, changed)
     known, written = warehouse.row(sql("ledger/accounts_total"), {"since": started_at})
-    watermark_ns = reads[-1].snapshot_at_ns if reads else page.ledger_time_ns
+    watermark_ns = reads[-1].snapshot_at_ns if reads else ended_ns
     return AccountsSync(
         rows_written=int(written),
         rows_total=int(known),
         accounts_read=sum(read.accounts for read in reads),
         pages=len(reads) + 1,
         watermark_ns=watermark_ns,
-        lag_s=max(0.0, time.time() - watermark_ns / 1e9),
+        lag_s=time.time() - watermark_ns / 1e9,
         duration_s=time.monotonic() - started_s,
     )
 
 
-def _insert(warehouse: Warehouse, chart: Chart, accounts: Records, read: _PageRead) -> None:
+def rebuild_accounts(warehouse: Warehouse, source: LedgerSource, chart: Chart) -> int:
+    """Reads all accounts into an empty table and swaps it in; returns how many.
+
+    For what no sync puts right: accounts that the ledger does not have, and rows whose time of
+    reading lies in the future, which win over every later one.
+
+    Raises:
+        RebuildError: The ledger has no account; the rows stay as they are.
+        As sync_accounts.
+    """
+    with writer_lease(warehouse, LEASE) as lease:
+        load_chart(warehouse, chart)
+        bind_ledger(warehouse, source)
+        warehouse.command(_EMPTY_REBUILT)
+        reads, _ = _read_all(warehouse, source, chart, table=REBUILT)
+        if not reads:  # an empty table never replaces one
+            raise RebuildError(f"{source.description} has no account: the rows stay as they are")
+        lease.hold()
+        warehouse.command(
+            f"ALTER TABLE {ACCOUNTS} REPLACE PARTITION tuple() FROM masques_ops.accounts_rebuilt"
+        )
+        _record(warehouse, reads, set())
+        warehouse.command(_EMPTY_REBUILT)
+    return sum(read.accounts for read in reads)
+
+
+def _changed_pages(warehouse: Warehouse) -> set[int]:
+    """Returns the pages of the reading before that the table does not hold as they were read."""
+    rows = warehouse.records(sql("ledger/proofs/account_pages"))
+    changed = {int(row["page"]) for row in rows if row["is_changed"] or row["accounts_odd"]}
+    if changed:
+        logger.warning(
+            "masques.accounts was changed since it was last read (pages %s): reading it again",
+            ", ".join(map(str, sorted(changed)[:20])),
+        )
+    return changed
+
+
+def _read_all(
+    warehouse: Warehouse, source: LedgerSource, chart: Chart, *, table: str
+) -> tuple[list[_PageRead], int]:
+    """Writes all accounts into a table; returns the pages, and the time of the last reply."""
+    reads: list[_PageRead] = []
+    created_ns = 0
+    while True:
+        page = source.accounts(created_ns)
+        accounts = records_of(page.data, ACCOUNT_DTYPE, origin=source.description)
+        if len(accounts) == 0:
+            return reads, page.ledger_time_ns
+        read = _PageRead(
+            created_from_ns=int(accounts["timestamp"][0]),
+            created_to_ns=int(accounts["timestamp"][-1]),
+            accounts=len(accounts),
+            content_digest=content_digest(accounts),
+            snapshot_at_ns=page.ledger_time_ns,
+        )
+        _insert(warehouse, chart, accounts, read, table=table)
+        reads.append(read)
+        created_ns = read.created_to_ns + 1
+        if len(reads) % 10 == 0:
+            logger.info("%s accounts read", f"{sum(read.accounts for read in reads):,}")
+
+
+def _insert(
+    warehouse: Warehouse, chart: Chart, accounts: Records, read: _PageRead, *, table: str
+) -> None:
     """Writes the accounts of one page that are new or have changed."""
+    database, _, name = table.partition(".")
     warehouse.insert_select(
         sql("ledger/write_accounts"),
         [[accounts.view(np.uint8).data]],
         {
+            "database": database,
+            "table": name,
             "snapshot_at_ns": read.snapshot_at_ns,
             "created_from_ns": read.created_from_ns,
             "created_to_ns": read.created_to_ns,
@@ -124,7 +186,7 @@ def _insert(warehouse: Warehouse, chart: Chart, accounts: Records, read: _PageRe
     )
 
 
-def _record(warehouse: Warehouse, reads: list[_PageRead]) -> None:
+def _record(warehouse: Warehouse, reads: list[_PageRead], changed: set[int]) -> None:
     """Records at which ledger time each range of accounts was read, all pages as one block."""
     read_id, recorded_at = uuid.uuid4(), datetime.now(UTC)
     warehouse.insert_rows(
@@ -135,6 +197,8 @@ def _record(warehouse: Warehouse, reads: list[_PageRead]) -> None:
             "created_from_ns",
             "created_to_ns",
             "accounts",
+            "content_digest",
+            "is_healed",
             "snapshot_at_ns",
             "is_last",
             "recorded_at",
@@ -146,6 +210,8 @@ def _record(warehouse: Warehouse, reads: list[_PageRead]) -> None:
                 read.created_from_ns,
                 read.created_to_ns,
                 read.accounts,
+                read.content_digest,
+                int(number in changed),
                 read.snapshot_at_ns,
                 int(read is reads[-1]),
                 recorded_at,

@@ -9,6 +9,7 @@ each stretch whether an expiry can be in it. Where one can, it reads change even
 has come, and what both ways give for the same times is compared.
 """
 
+import logging
 from typing import Final
 
 import numpy as np
@@ -35,6 +36,8 @@ SEARCH_EVENTS: Final = 256
 WAIT_PAGES_MAX: Final = 64
 # Each takes about 250 bytes. A ledger with more is read by its change events.
 OPEN_HOLDS_MAX: Final = 100_000
+
+logger = logging.getLogger(__name__)
 
 _CLOSING_TYPES: Final = (EVENT_TYPE_POSTED, EVENT_TYPE_VOIDED)
 _NOTHING: Final[Records] = np.empty(0, EVENT_DTYPE)
@@ -119,6 +122,11 @@ class TransferStretches:
         if len(self._page) and int(self._page_times[-1]) <= self._read_ns:
             self._leave_page()
         if len(self._expires_ns) > OPEN_HOLDS_MAX:
+            logger.warning(
+                "more than %s holds with a timeout are open at once: the rest of the back-fill "
+                "reads change events, which takes about four times as long",
+                f"{OPEN_HOLDS_MAX:,}",
+            )
             self._end()
 
     def _compare(self, events: Records) -> None:

@@ -8,7 +8,7 @@ import importlib.resources
 import time
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple, Self
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -24,12 +24,19 @@ _COLUMNS: Final = (
     *("is_rail_side", "rail_assets", "hold_days_max"),
 )
 _IN_FORCE: Final = (
-    f"SELECT DISTINCT {', '.join(_COLUMNS)} FROM masques_ops.chart_entries "  # noqa: S608 - constants
+    f"SELECT DISTINCT {', '.join(_COLUMNS)}, version FROM masques_ops.chart_entries "  # noqa: S608 - constants
     "WHERE version = (SELECT max(version) FROM masques_ops.chart_entries)"
 )
 TREASURY: Final = "treasury"
 _DAY_S: Final = 86_400
 _YEAR_S: Final = 365 * _DAY_S
+
+_PLACEHOLDERS: Final = {
+    "ledger": "ledger",
+    "account code": "code",
+    "transfer code": "code",
+    "resource type": "type",
+}
 
 Ledger = Annotated[int, Field(ge=1, le=2**32 - 1, strict=True)]
 Code = Annotated[int, Field(ge=1, le=2**16 - 1, strict=True)]
@@ -158,18 +165,6 @@ class Chart(BaseModel):
     transfer_codes: dict[Code, TransferCode]
     resource_types: dict[ResourceType, Name]
 
-    @model_validator(mode="after")
-    def _resource_types_have_names_of_their_own(self) -> Self:
-        """Refuses one name for two resource types: rows keep the name, not the number.
-
-        The seals put the ledger's bytes together again from the rows.
-        """
-        names = list(self.resource_types.values())
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two resource types are named {name}")
-        return self
-
     def entries(self) -> set[Row]:
         """Returns the chart as rows of masques_ops.chart_entries."""
         coded = (self.ledgers, self.account_codes, self.transfer_codes)
@@ -178,8 +173,10 @@ class Chart(BaseModel):
             *(Row("resource_type", number, name) for number, name in self.resource_types.items()),
         }
 
-    def parameters(self) -> dict[str, list[Any]]:
+    def parameters(self, version: int) -> dict[str, Any]:
         """Returns the chart as the arrays of write_transactions.sql, each with the codes' names.
+
+        The version is the one that load_chart gave it.
 
         Number 0, which the ledger refuses for ledgers and codes, stands for itself: the engine
         takes no empty array there.
@@ -192,16 +189,22 @@ class Chart(BaseModel):
             "transaction_types": ["code_0", *(each.name for each in self.transfer_codes.values())],
             "resource_codes": [0, *self.resource_types],
             "resource_types": ["type_0", *self.resource_types.values()],
+            "chart_version": version,
         }
 
-    def account_parameters(self) -> dict[str, list[Any]]:
+    def account_parameters(self) -> dict[str, Any]:
         """Returns the chart as the arrays of write_accounts.sql; number 0 as in parameters()."""
-        ledgers = {name: self.parameters()[name] for name in ("ledgers", "assets", "scales")}
+        ledgers = {name: self.parameters(0)[name] for name in ("ledgers", "assets", "scales")}
         return {
             **ledgers,
             "codes": [0, *self.account_codes],
             "account_types": ["code_0", *(each.name for each in self.account_codes.values())],
         }
+
+
+def placeholder(kind: str, number: int) -> str:
+    """Returns what the rows call a number that the chart does not know, as the writers do."""
+    return f"{_PLACEHOLDERS[kind]}_{number}"
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -249,20 +252,35 @@ def read_chart(path: Path | None) -> Chart:
         ) from error
 
 
-def load_chart(warehouse: Warehouse, chart: Chart) -> bool:
-    """Makes the warehouse's chart this one; returns whether that changed anything.
+def load_chart(warehouse: Warehouse, chart: Chart) -> int:
+    """Makes the warehouse's chart this one; returns its version, which rows are written with.
+
+    Words may be renamed and reused: rows keep the numbers, and the version that gave their words.
 
     Raises:
         ChartError: A ledger that the warehouse knows is gone from the chart or has another asset or
             scale. Rows were written with the old one, so the money would not add up.
     """
+    rows = warehouse.rows(_IN_FORCE)
     loaded = {
         Row._make((*others, tuple(rail_assets), hold_days_max))
-        for *others, rail_assets, hold_days_max in warehouse.rows(_IN_FORCE)
+        for *others, rail_assets, hold_days_max, _version in rows
     }
+    in_force = int(rows[0][-1]) if rows else 0
     wanted = chart.entries()
     if loaded == wanted:
-        return False
+        return in_force
+    _check_ledgers_stay(loaded, chart)
+    version = max(time.time_ns(), in_force + 1)  # a clock that was set back changes nothing
+    warehouse.insert_rows(
+        "masques_ops.chart_entries",
+        ["version", *_COLUMNS],
+        [[version, *entry] for entry in sorted(wanted)],
+    )
+    return version
+
+
+def _check_ledgers_stay(loaded: set[Row], chart: Chart) -> None:
     for entry in sorted(entry for entry in loaded if entry.kind == "ledger"):
         ledger, asset, scale = entry.code, entry.name, entry.scale
         now = chart.ledgers.get(ledger)
@@ -273,10 +291,3 @@ def load_chart(warehouse: Warehouse, chart: Chart) -> bool:
                 "rows are written with the old meaning; put the entry back, and give another "
                 "scale or asset another ledger number"
             )
-    version = time.time_ns()
-    warehouse.insert_rows(
-        "masques_ops.chart_entries",
-        ["version", *_COLUMNS],
-        [[version, *entry] for entry in sorted(wanted)],
-    )
-    return True

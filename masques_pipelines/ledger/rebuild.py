@@ -10,18 +10,22 @@ sent.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final, Literal
 
-from masques_pipelines.errors import PermanentError
 from masques_pipelines.ledger.binding import bind_ledger
 from masques_pipelines.ledger.chart import Chart, load_chart
 from masques_pipelines.ledger.reader import BATCH_EVENTS, BATCHES_AHEAD, EventReader
 from masques_pipelines.ledger.records import Records, timestamps_ns
 from masques_pipelines.ledger.source import LedgerSource
-from masques_pipelines.ledger.transactions import LEASE, insert_events, retention_horizon_ns
+from masques_pipelines.ledger.transactions import (
+    LEASE,
+    RebuildError,
+    insert_events,
+    retention_horizon_ns,
+)
 from masques_pipelines.read_ahead import read_ahead
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.lease import Lease, writer_lease
@@ -33,6 +37,10 @@ _MONTHS_OF_LEDGER: Final = (
     "SELECT DISTINCT toYYYYMM(timestamp) AS month FROM masques.transactions "
     "WHERE ledger = {ledger:UInt32} ORDER BY month"
 )
+_MONTHS_THERE: Final = "SELECT DISTINCT toYYYYMM(timestamp) FROM masques.transactions"
+_ROWS_THERE: Final = (
+    "SELECT count() FROM masques.transactions WHERE toYYYYMM(timestamp) = {month:UInt32}"
+)
 # No sealed batch has events of two months.
 _SEALED_EVENTS: Final = (
     "SELECT sum(events) FROM masques_ops.ledger_seals FINAL "
@@ -42,11 +50,7 @@ _SEALED_EVENTS: Final = (
 logger = logging.getLogger(__name__)
 
 
-class RebuildError(PermanentError):
-    """A month cannot be rebuilt; its rows are as they were."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Month:
     """A month of ledger time, UTC."""
 
@@ -72,10 +76,40 @@ class Month:
         return int(datetime(self.year, self.month, 1, tzinfo=UTC).timestamp()) * 10**9
 
     @classmethod
+    def of_partition(cls, partition: int) -> "Month":
+        """Returns the month of a partition, which is a number like 202611."""
+        return cls(partition // 100, partition % 100)
+
+    @classmethod
     def of(cls, time_ns: int) -> "Month":
         """Returns the month of a ledger time."""
         moment = datetime.fromtimestamp(time_ns // 10**9, UTC)
         return cls(moment.year, moment.month)
+
+
+@dataclass(frozen=True)
+class MonthRebuilt:
+    """What a rebuild did with a month.
+
+    Attributes:
+        outcome: "swapped in"; "no events", of the ledger and of the table; "dropped", for rows
+            that the ledger never sent; or "past retention", where the rows stay as they are.
+        rows: Rows that are there now.
+        rows_before: Rows that were there before.
+    """
+
+    outcome: Literal["swapped in", "no events", "dropped", "past retention"]
+    rows: int
+    rows_before: int
+
+    def __str__(self) -> str:
+        if self.outcome == "no events":
+            return "no events, nothing to do"
+        if self.outcome == "past retention":
+            return f"its events are past retention, {self.rows:,} rows stay as they are"
+        if self.outcome == "dropped":
+            return f"the ledger has no event, {self.rows_before:,} rows that it never sent dropped"
+        return f"{self.rows:,} rows swapped in for {self.rows_before:,}"
 
 
 def rebuild_transactions(
@@ -85,7 +119,7 @@ def rebuild_transactions(
     *,
     ledger: int | None = None,
     month: Month | None = None,
-) -> dict[Month, int]:
+) -> dict[Month, MonthRebuilt]:
     """Writes rows from the ledger again and swaps them in, month by month.
 
     Args:
@@ -96,40 +130,38 @@ def rebuild_transactions(
         month: Only this month.
 
     Returns:
-        The rows of each month that was swapped in; a month without events is left out.
+        What was done with each month.
 
     Raises:
-        RebuildError: The ledger holds fewer events of a month than were synced, or none of the one
-            month that was asked for.
+        RebuildError: The ledger holds fewer events of a month than were synced, or the month that
+            was asked for is none of its time.
         As sync_transactions.
     """
     with writer_lease(warehouse, LEASE) as lease:
-        load_chart(warehouse, chart)
+        words = chart.parameters(load_chart(warehouse, chart))
         bind_ledger(warehouse, source)
-        span_ns = tuple(map(int, warehouse.row(sql("ledger/span_known"))))
-        done: dict[Month, int] = {}
-        for due in [month] if month else _months(warehouse, span_ns, ledger):
-            rows = _rebuild(warehouse, source, chart, lease, due, newest_ns=span_ns[1])
-            if rows:
-                done[due] = rows
-                logger.info("%s: %s rows swapped in", due, f"{rows:,}")
-            elif month:
-                raise RebuildError(
-                    f"{source.description} has no event in {month} that retention keeps: "
-                    + _span_text(_months_between(span_ns))
-                )
+        first_ns, newest_ns = map(int, warehouse.row(sql("ledger/span_known")))
+        known = sorted({*_months_there(warehouse), *_months_between(first_ns, newest_ns)})
+        if month and month not in known:
+            raise RebuildError(f"{month}: there is nothing of it: {_span_text(known)}")
+        due = [month] if month else _months_of(warehouse, ledger) if ledger else known
+        done: dict[Month, MonthRebuilt] = {}
+        for one in due:
+            done[one] = _rebuild(warehouse, source, words, lease, one, newest_ns=newest_ns)
+            logger.info("%s: %s", one, done[one])
     return done
 
 
-def _months(warehouse: Warehouse, span_ns: tuple[int, ...], ledger: int | None) -> list[Month]:
-    if ledger is None:
-        return _months_between(span_ns)
+def _months_of(warehouse: Warehouse, ledger: int) -> list[Month]:
     rows = warehouse.rows(_MONTHS_OF_LEDGER, {"ledger": ledger})
-    return [Month(int(partition) // 100, int(partition) % 100) for (partition,) in rows]
+    return [Month.of_partition(int(partition)) for (partition,) in rows]
 
 
-def _months_between(span_ns: tuple[int, ...]) -> list[Month]:
-    first_ns, newest_ns = span_ns
+def _months_there(warehouse: Warehouse) -> list[Month]:
+    return [Month.of_partition(int(month)) for (month,) in warehouse.rows(_MONTHS_THERE)]
+
+
+def _months_between(first_ns: int, newest_ns: int) -> list[Month]:
     if newest_ns == 0:
         return []
     months, last = [Month.of(first_ns)], Month.of(newest_ns)
@@ -145,23 +177,20 @@ def _span_text(months: list[Month]) -> str:
 def _rebuild(  # noqa: PLR0913 - what rebuild_transactions was given, the lease and the month
     warehouse: Warehouse,
     source: LedgerSource,
-    chart: Chart,
+    words: Mapping[str, Any],
     lease: Lease,
     month: Month,
     *,
     newest_ns: int,
-) -> int:
-    """Rebuilds one month up to the newest event known: what is newer is the sync's to write.
-
-    Returns:
-        Its rows; 0 when the ledger has no event there that retention keeps, and nothing was done.
-    """
+) -> MonthRebuilt:
+    """Rebuilds one month up to the newest event known: what is newer is the sync's to write."""
+    before = int(warehouse.scalar(_ROWS_THERE, {"month": month.partition}))
     warehouse.command(_EMPTY_REBUILT)
     end_ns = min(month.following.start_ns, newest_ns + 1)
     horizon_ns = retention_horizon_ns()
     read = expected = 0
     for events in _events(source, month.start_ns, end_ns):
-        insert_events(warehouse, lease, chart, events, table=REBUILT)
+        insert_events(warehouse, lease, words, events, table=REBUILT)
         read += len(events)
         expected += int((timestamps_ns(events) > horizon_ns).sum())
     sealed = int(warehouse.scalar(_SEALED_EVENTS, {"start_ns": month.start_ns, "end_ns": end_ns}))
@@ -176,17 +205,28 @@ def _rebuild(  # noqa: PLR0913 - what rebuild_transactions was given, the lease 
             f"{month}: {expected:,} events were read and {rows:,} rows with {times:,} times came "
             "of them: another process writes to it; the rows stay as they are"
         )
-    if (
-        not rows
-    ):  # an empty table cannot replace a partition, and ClickHouse would advise to drop it
-        return 0
+    if not rows:  # an empty table never replaces a partition
+        return _without_rows(warehouse, lease, month, before=before, read=read)
     lease.hold()
     warehouse.command(
         f"ALTER TABLE masques.transactions REPLACE PARTITION {month.partition} "
         "FROM masques_ops.transactions_rebuilt"
     )
     warehouse.command(_EMPTY_REBUILT)
-    return int(rows)
+    return MonthRebuilt("swapped in", rows=int(rows), rows_before=before)
+
+
+def _without_rows(
+    warehouse: Warehouse, lease: Lease, month: Month, *, before: int, read: int
+) -> MonthRebuilt:
+    """Ends a month of which nothing is to be kept: drops what no ledger sent."""
+    if read:
+        return MonthRebuilt("past retention", rows=before, rows_before=before)
+    if not before:
+        return MonthRebuilt("no events", rows=0, rows_before=0)
+    lease.hold()
+    warehouse.command(f"ALTER TABLE masques.transactions DROP PARTITION {month.partition}")
+    return MonthRebuilt("dropped", rows=0, rows_before=before)
 
 
 def _events(source: LedgerSource, start_ns: int, end_ns: int) -> Iterator[Records]:

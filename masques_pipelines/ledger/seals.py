@@ -82,6 +82,11 @@ class Sealer:
         """The newest seal's digest, which covers the whole chain; "" when there is none."""
         return self._newest.digest if self._newest else ""
 
+    @property
+    def sequence(self) -> int:
+        """The newest seal's number; 0 when there is none."""
+        return self._newest.sequence if self._newest else 0
+
     def sealed(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, list[Seal]]]:
         """Yields each batch with the seals that it completes."""
         for batch in batches:

@@ -9,9 +9,10 @@ The cursor's rules are in reader.py, the meaning of the bytes in write_transacti
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -54,6 +55,10 @@ class SyncIncompleteError(PermanentError):
     """The table does not hold what was read: something else writes to it or removed rows."""
 
 
+class RebuildError(PermanentError):
+    """Rows cannot be written from the ledger again; they are as they were."""
+
+
 @dataclass(frozen=True)
 class EventTimes:
     """A set of event times in three numbers, as sql/ledger/events_after.sql gives them.
@@ -89,8 +94,10 @@ class TransactionsSync:
         pages: Replies of the ledger.
         watermark_ns: Ledger time up to which the table is complete, nanoseconds since 1970.
         newest_event_ns: Ledger time of the newest event, 0 when there is none.
-        lag_s: Seconds from watermark_ns to now, by this machine's clock.
+        lag_s: Seconds from watermark_ns to now, by this machine's clock; below 0 when the ledger's
+            clock is ahead of it.
         seal: Digest that covers all up to the newest transfer; "" when nothing is sealed.
+        seal_sequence: Number of the seal with that digest; 0 when nothing is sealed.
         duration_s: How long it took.
     """
 
@@ -101,6 +108,7 @@ class TransactionsSync:
     watermark_ns: int
     newest_event_ns: int
     seal: str
+    seal_sequence: int
     lag_s: float
     duration_s: float
 
@@ -146,7 +154,7 @@ def _sync(
     batch_events: int,
 ) -> TransactionsSync:
     started_s = time.monotonic()
-    load_chart(warehouse, chart)
+    words = chart.parameters(load_chart(warehouse, chart))
     bind_ledger(warehouse, source)
     sealer = Sealer(newest_seal(warehouse))
     # What was written and not sealed is read again; what is there already is dropped.
@@ -162,7 +170,7 @@ def _sync(
     for batch, seals in read_ahead(
         sealer.sealed(reader.batches(batch_events)), items_max=BATCHES_AHEAD
     ):
-        insert_events(warehouse, lease, chart, batch.events)
+        insert_events(warehouse, lease, words, batch.events)
         unwritten += seals
         if batch.is_last or len(unwritten) >= SEALS_AT_ONCE:
             write_seals(warehouse, unwritten)
@@ -182,8 +190,9 @@ def _sync(
         pages=pages,
         watermark_ns=watermark_ns,
         newest_event_ns=newest_event_ns,
-        lag_s=max(0.0, time.time() - watermark_ns / 1e9),
+        lag_s=time.time() - watermark_ns / 1e9,
         seal=sealer.digest,
+        seal_sequence=sealer.sequence,
         duration_s=time.monotonic() - started_s,
     )
     _record(warehouse, source, done)
@@ -193,12 +202,20 @@ def _sync(
 def insert_events(
     warehouse: Warehouse,
     lease: Lease,
-    chart: Chart,
+    words: Mapping[str, Any],
     events: Records,
     *,
     table: str = "masques.transactions",
 ) -> None:
-    """Writes events (EVENT_DTYPE, by the chart that is loaded) into a table, a part a month."""
+    """Writes events (EVENT_DTYPE) into a table, a part a month.
+
+    Args:
+        warehouse: The target.
+        lease: Held by the caller.
+        words: The parameters of the chart that is loaded.
+        events: In any order of months.
+        table: Of the form of masques.transactions.
+    """
     database, _, name = table.partition(".")
     for piece in by_month(events):
         times = timestamps_ns(piece)
@@ -211,7 +228,7 @@ def insert_events(
                 "table": name,
                 "from_ns": int(times.min()),
                 "to_ns": int(times.max()),
-                **chart.parameters(),
+                **words,
             },
             **INSERT_SETTINGS,
             **lease.insert_settings,

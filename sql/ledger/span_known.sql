@@ -3,6 +3,7 @@ SELECT
     (
         SELECT toUInt64(toUnixTimestamp64Nano(min(first_event_at)))
         FROM masques_ops.ledger_binding
+        WHERE toUnixTimestamp64Nano(first_event_at) > 0
     ) AS first_ns,
     greatest(
         (SELECT toUInt64(toUnixTimestamp64Nano(max(timestamp))) FROM masques.transactions),

@@ -1,10 +1,10 @@
--- One page of accounts into masques.accounts. The rows come as ACCOUNT_DTYPE of
+-- One page of accounts into masques.accounts, or into the table that a rebuild fills. The rows come as ACCOUNT_DTYPE of
 -- masques_pipelines/ledger/records.py, with the chart as arrays.
 --
--- An account that is there already with the same content is left out, so a page may come twice. The
+-- An account that is there already with the same content, in all columns but the time of the reading, is left out, so a page may come twice. The
 -- accounts to compare with are found by their creation time, which never changes: a page is a range of
 -- it. Not by FINAL, which would read every column of every account for each page.
-INSERT INTO masques.accounts
+INSERT INTO {database:Identifier}.{table:Identifier}
 (
     account_id, identity_id, snapshot_at, credits_posted, debits_posted, credits_pending,
     debits_pending, currency, account_type, ledger, code, flags, created_at
@@ -44,18 +44,20 @@ SELECT
     code, flags, created_at
 FROM read
 WHERE (account_id, credits_posted, debits_posted, credits_pending, debits_pending, currency,
-    account_type, flags) NOT IN
+    account_type, flags, identity_id, ledger, code, created_at) NOT IN
 (
-    SELECT account_id, latest.1, latest.2, latest.3, latest.4, latest.5, latest.6, latest.7
+    SELECT account_id, latest.1, latest.2, latest.3, latest.4, latest.5, latest.6, latest.7,
+        latest.8, latest.9, latest.10, latest.11
     FROM
     (
         SELECT
             k.account_id AS account_id,
             argMax(
                 (k.credits_posted, k.debits_posted, k.credits_pending, k.debits_pending,
-                    toString(k.currency), toString(k.account_type), k.flags),
+                    toString(k.currency), toString(k.account_type), k.flags, k.identity_id,
+                    k.ledger, k.code, k.created_at),
                 (k.snapshot_at, k.ingested_at)) AS latest
-        FROM masques.accounts AS k
+        FROM {database:Identifier}.{table:Identifier} AS k
         WHERE k.created_at >= fromUnixTimestamp64Nano({created_from_ns:Int64}, 'UTC')
             AND k.created_at <= fromUnixTimestamp64Nano({created_to_ns:Int64}, 'UTC')
         GROUP BY k.account_id

@@ -8,7 +8,7 @@ INSERT INTO {database:Identifier}.{table:Identifier}
 (
     transaction_id, timestamp, debit_account_id, credit_account_id, amount, currency,
     transaction_type, resource_type, resource_id, status, attributes, trace_id, span_id, pending_id,
-    event_type, ledger, code, flags, timeout_s
+    event_type, ledger, code, flags, timeout_s, resource_code, chart_version
 )
 SELECT
     reinterpretAsUUID(bitOr(bitShiftLeft(e.transfer_id, 64), bitShiftRight(e.transfer_id, 64)))
@@ -31,9 +31,9 @@ SELECT
     multiIf(
         e.transfer_user_data_32 = 0, '',
         has({resource_codes:Array(UInt8)},
-            toUInt8(bitShiftRight(e.transfer_user_data_32, 24)) AS resource_code),
-        transform(resource_code, {resource_codes:Array(UInt8)}, {resource_types:Array(String)}, ''),
-        concat('type_', toString(resource_code))),
+            toUInt8(bitShiftRight(e.transfer_user_data_32, 24)) AS type_code),
+        transform(type_code, {resource_codes:Array(UInt8)}, {resource_types:Array(String)}, ''),
+        concat('type_', toString(type_code))),
     if(e.transfer_user_data_32 = 0, '', toString(bitAnd(e.transfer_user_data_32, 16777215))),
     transform(e.type, [1, 3, 4], ['pending', 'voided', 'expired'], 'posted'),
     if(e.type = 4, map('hold_timestamp_ns', toString(e.transfer_timestamp)), map()),
@@ -52,7 +52,8 @@ SELECT
         ['single_phase', 'two_phase_pending', 'two_phase_posted', 'two_phase_voided',
             'two_phase_expired'],
         ''),
-    e.ledger, e.transfer_code, e.transfer_flags, e.transfer_timeout
+    e.ledger, e.transfer_code, e.transfer_flags, e.transfer_timeout, type_code,
+    {chart_version:UInt64}
 FROM input('
     timestamp UInt64, transfer_timestamp UInt64, transfer_id UInt128, debit_account_id UInt128,
     credit_account_id UInt128, transfer_amount UInt128, transfer_pending_id UInt128,

@@ -92,12 +92,12 @@ def test_the_job_proves_what_it_did_and_a_table_can_be_made_alone(
     environment: Settings, warehouse: Warehouse
 ) -> None:
     every = checks(run())
-    assert len(every) == 10
+    assert len(every) == 11
     assert all(every.values())
 
     implicit = defs.resolve_implicit_global_asset_job_def()
     alone = implicit.execute_in_process(asset_selection=[dg.AssetKey(["masques", "accounts"])])
-    assert checks(alone) == {"balance_proof": True}
+    assert checks(alone) == {"balance_proof": True, "last_reading": True}
 
     warehouse.command(
         "ALTER TABLE masques.accounts UPDATE debits_posted = debits_posted + 1 WHERE code = 100",

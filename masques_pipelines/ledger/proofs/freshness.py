@@ -8,6 +8,7 @@ from masques_pipelines.ledger.proofs.scope import Scope
 # The schedule syncs every 5 minutes; a long back-fill is one sync.
 SYNC_AGE_MAX_S: Final = 3600
 LAG_MAX_S: Final = 60.0
+CLOCK_MAX_S: Final = 60.0
 
 
 def find_staleness(scope: Scope) -> ProofResult:
@@ -19,9 +20,20 @@ def find_staleness(scope: Scope) -> ProofResult:
     findings = []
     if newest.age_s > SYNC_AGE_MAX_S:
         findings.append(f"the newest sync ended {newest.age_s:,} s ago: is the schedule running?")
+    if newest.age_s < -CLOCK_MAX_S:
+        findings.append(
+            f"the newest sync is recorded {-newest.age_s:,} s from now: a clock is or was wrong"
+        )
+    if newest.lag_s < -CLOCK_MAX_S:
+        findings.append(
+            f"the ledger's clock was {-newest.lag_s:,.0f} s ahead of this machine's: set the clocks"
+        )
     # A capture does not grow: how far behind the clock it is says nothing.
     if newest.lag_s > LAG_MAX_S and newest.source.startswith("tigerbeetle://"):
-        findings.append(f"the newest sync ended {newest.lag_s:,.0f} s behind the clock")
+        findings.append(
+            f"the newest sync ended {newest.lag_s:,.0f} s behind this machine's clock: the sync, "
+            "or the ledger's clock, is behind"
+        )
     if findings:
         return ProofResult("fails", findings[0], tuple(findings), numbers)
     return ProofResult("holds", f"synced {newest.age_s:,} s ago", numbers=numbers)

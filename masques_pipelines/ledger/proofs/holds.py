@@ -11,7 +11,9 @@ def prove_holds(scope: Scope) -> ProofResult:
     """Finds holds that ended twice, ends without a hold, and posts above their hold."""
     position = scope.position
     numbers = {"from_ns": position.base_ns}
-    if position.removed_ns and not position.base_ns:  # holds may have been removed for their age
+    if position.needs_opening or (
+        position.removed_ns and not position.base_ns
+    ):  # holds may have been removed for their age
         return ProofResult("inconclusive", str(position.obstacle), numbers=numbers)
     rows = scope.warehouse.records(
         sql("ledger/proofs/hold_violations"), {"base_ns": position.base_ns}

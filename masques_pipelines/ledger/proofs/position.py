@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from masques_pipelines.ledger.proofs.sealed import Anchor
 from masques_pipelines.ledger.transactions import retention_horizon_ns
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
@@ -38,6 +39,10 @@ class Position:
         accounts: Accounts known.
         checkpoint_ns: The newest checkpoint, whether or not proofs start from it.
         removed_ns: Events up to here may have been removed for their age.
+        anchor: Up to where the newest checkpoint found the chain of seals proved.
+        sealed_to_ns: Where the newest seal ends.
+        seals: Rows of the chain of seals.
+        readings: Pages of accounts that were read and are remembered.
         newest_sync: None when nothing was synced yet.
     """
 
@@ -49,16 +54,33 @@ class Position:
     accounts: int
     checkpoint_ns: int
     removed_ns: int
+    anchor: Anchor
+    sealed_to_ns: int
+    seals: int
+    readings: int
     newest_sync: NewestSync | None
+
+    @property
+    def nothing(self) -> str | None:
+        """Why there is nothing to prove; None when there is something."""
+        if self.newest_sync is None:
+            return "nothing was synced yet; run ledger_sync_job"
+        if not (self.accounts or self.readings or self.settled_ns or self.seals):
+            return "the ledger that was synced has no account and no event"
+        return None
+
+    @property
+    def needs_opening(self) -> bool:
+        """Whether events that retention may have removed are in no checkpoint."""
+        return self.removed_ns > 0 and self.checkpoint_ns < min(self.removed_ns, self.sealed_to_ns)
 
     @property
     def obstacle(self) -> str | None:
         """Why nothing can be proved from here yet, and what to do; None when it can."""
-        if self.removed_ns and not self.base_ns:
+        if self.needs_opening or (self.removed_ns and not self.base_ns):
             return (
-                f"events before ledger time {self.removed_ns} were removed for their age and no "
-                "checkpoint was made before: what they held cannot be proved here; compare with "
-                "the ledger itself"
+                f"events before ledger time {self.removed_ns} were removed for their age and are "
+                "in no checkpoint: run ledger_sync_job, whose checks read them from the ledger"
             )
         if self.watermark_ns < self.last_reading_ns:
             return (
@@ -94,6 +116,14 @@ def read_position(warehouse: Warehouse, *, from_beginning: bool = False) -> Posi
         accounts=int(found["accounts"]),
         checkpoint_ns=checkpoint_ns,
         removed_ns=int(found["removed_ns"]),
+        anchor=Anchor(
+            sequence=int(found["sealed_sequence"]),
+            digest=str(found["sealed_digest"]),
+            events={int(month): int(events) for month, events in found["sealed_events"].items()},
+        ),
+        sealed_to_ns=int(found["sealed_to_ns"]),
+        seals=int(found["seals"]),
+        readings=int(found["readings"]),
         newest_sync=_newest_sync(found) if found["syncs"] else None,
     )
 

@@ -5,6 +5,7 @@ masques_ops.proofs follow from that.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -17,6 +18,7 @@ from masques_pipelines.ledger.proofs.freshness import FRESHNESS
 from masques_pipelines.ledger.proofs.history import ACCOUNT_HISTORY
 from masques_pipelines.ledger.proofs.holds import HOLDS, NO_OVERDUE_HOLDS
 from masques_pipelines.ledger.proofs.integrity import INTEGRITY
+from masques_pipelines.ledger.proofs.last_reading import LAST_READING
 from masques_pipelines.ledger.proofs.proof import Proof, ProofResult
 from masques_pipelines.ledger.proofs.scope import Scope, read_scope
 from masques_pipelines.ledger.proofs.trial_balance import TRIAL_BALANCE
@@ -25,6 +27,7 @@ from masques_pipelines.warehouse.client import Warehouse
 
 PROOFS: Final = (
     BALANCES,
+    LAST_READING,
     ACCOUNT_HISTORY,
     INTEGRITY,
     TRIAL_BALANCE,
@@ -39,7 +42,7 @@ Results = Mapping[Proof, ProofResult]
 
 
 def prove_all(
-    warehouse: Warehouse, *, from_beginning: bool = False, kept_digest: str | None = None
+    warehouse: Warehouse, *, from_beginning: bool = False, kept: Mapping[str, int] | None = None
 ) -> Results:
     """Makes every proof over the tables alone, recomputing every batch that was ever sealed.
 
@@ -47,30 +50,51 @@ def prove_all(
         warehouse: Where the copy is.
         from_beginning: Add up all events there are, not those since the newest checkpoint, and
             compare the checkpoint and the account history with them.
-        kept_digest: A seal's digest that was kept elsewhere and must be in the chain.
+        kept: Digests of seals that were kept elsewhere and must be in the chain, each with its
+            sequence number; 0 when that is not known.
     """
-    scope = read_scope(warehouse, from_beginning=from_beginning, kept_digest=kept_digest)
+    scope = read_scope(warehouse, from_beginning=from_beginning, kept=kept)
     return _concluded(
         scope,
-        {proof: proof.prove(scope) for proof in PROOFS if from_beginning or not proof.only_full},
+        {proof: _proved(proof, scope) for proof in PROOFS if from_beginning or not proof.only_full},
     )
 
 
-def prove_after_sync(warehouse: Warehouse, source: LedgerSource, chart: Chart) -> Results:
+def prove_after_sync(
+    warehouse: Warehouse,
+    source: LedgerSource,
+    chart: Chart,
+    *,
+    kept: Mapping[str, int] | None = None,
+) -> Results:
     """Makes every proof on what is new since the newest checkpoint; reads again after imports.
+
+    Args:
+        warehouse: Where the copy is.
+        source: The ledger.
+        chart: What its numbers mean.
+        kept: As of prove_all.
 
     Raises:
         As sync_accounts and sync_transactions.
     """
     scope, balances = prove_balances_reading_again(warehouse, source, chart)
+    scope = replace(scope, kept=dict(kept or {}), after_sync=True)
     return _concluded(
         scope,
         {
-            proof: balances if proof is BALANCES else proof.prove(scope)
+            proof: balances if proof is BALANCES else _proved(proof, scope)
             for proof in PROOFS
             if not proof.only_full
         },
     )
+
+
+def _proved(proof: Proof, scope: Scope) -> ProofResult:
+    """Makes a proof; over nothing there is none, so that no empty warehouse passes for a copy."""
+    if scope.position.nothing:
+        return ProofResult("inconclusive", f"nothing to prove: {scope.position.nothing}")
+    return proof.prove(scope)
 
 
 def all_hold(results: Results) -> bool:
@@ -81,7 +105,8 @@ def all_hold(results: Results) -> bool:
 def _concluded(scope: Scope, results: Results) -> Results:
     """Records the results. What lies before a checkpoint is not looked at again: all must hold."""
     if all_hold(results):
-        advance_checkpoint(scope.warehouse, scope.position)
+        proved_sequence = int(results[INTEGRITY].numbers["seals"])
+        advance_checkpoint(scope.warehouse, scope.position, proved_sequence=proved_sequence)
     recorded_at = datetime.now(UTC)
     scope.warehouse.insert_rows(
         "masques_ops.proofs",

@@ -5,6 +5,7 @@ moved.
 """
 
 import ipaddress
+import logging
 import re
 import socket
 import threading
@@ -21,6 +22,10 @@ ADDRESSES_MAX: Final = 6
 
 RESOLVE_TIMEOUT_S: Final = 5.0
 CONNECT_TRIAL_TIMEOUT_S: Final = 0.5
+ACCEPTS: Final = "accepts connections"
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -92,17 +97,27 @@ def _is_ip(host: str) -> bool:
 def resolve(addresses: Sequence[Address], *, timeout_s: float = RESOLVE_TIMEOUT_S) -> str:
     """Returns the addresses in the form that the library takes: IPs and ports, commas between.
 
+    A name without an address is left out, as a replica that is down is, while others have one.
     A name with several addresses gives its first one, an IPv4 address before an IPv6 one: the
     library counts the addresses as the cluster's replicas.
 
     Raises:
-        LedgerUnavailableError: A name has no address, or none was found in time.
+        LedgerUnavailableError: No name has an address, or none was found in time.
     """
     deadline_s = time.monotonic() + timeout_s
-    return ",".join(
-        str(address if _is_ip(address.host) else _resolved(address, deadline_s=deadline_s))
-        for address in addresses
-    )
+    found: list[str] = []
+    problems: list[LedgerUnavailableError] = []
+    for address in addresses:
+        try:
+            is_ip = _is_ip(address.host)
+            found.append(str(address if is_ip else _resolved(address, deadline_s=deadline_s)))
+        except LedgerUnavailableError as error:
+            problems.append(error)
+    if not found:
+        raise problems[0]
+    for problem in problems:
+        logger.warning("%s; going on with %s", problem, ", ".join(found))
+    return ",".join(found)
 
 
 def _resolved(address: Address, *, deadline_s: float) -> Address:
@@ -130,11 +145,34 @@ def _resolved(address: Address, *, deadline_s: float) -> Address:
     return Address(found[0], address.port)
 
 
+def trials_text(addresses: Sequence[Address]) -> str:
+    """Returns what the addresses say about a call that was not answered, for errors.
+
+    Where fewer than most of them take connections, the cluster has no quorum.
+    """
+    trials = [(address, connection_trial(address)) for address in addresses]
+    up = sum(trial == ACCEPTS for _, trial in trials)
+    shown = ", ".join(f"{address} {trial}" for address, trial in trials)
+    if up == 0:
+        reason = "it is unreachable"
+        advice = "check the addresses, and that the server runs"
+    elif 2 * up <= len(trials) and len(trials) > 1:
+        reason = f"only {up} of {len(trials)} replicas answer, which is no quorum"
+        advice = "start the others"
+    elif len(trials) > 1:
+        reason = "most replicas answer, so the cluster id is wrong or they are electing a primary"
+        advice = "check the cluster id, and try again"
+    else:
+        reason = "something listens there, so the cluster id is wrong or the cluster has no quorum"
+        advice = "check the address, the cluster id, and the other replicas"
+    return f"{reason} ({shown}): {advice}"
+
+
 def connection_trial(address: Address) -> str:
     """Returns what a connection to it does, for errors: the library does not tell."""
     try:
         with socket.create_connection((address.host, address.port), CONNECT_TRIAL_TIMEOUT_S):
-            return "accepts connections"
+            return ACCEPTS
     except ConnectionRefusedError:
         return "refuses connections"
     except TimeoutError:

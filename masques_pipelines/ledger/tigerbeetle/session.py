@@ -29,6 +29,36 @@ WAIT_SLICE_S: Final = 0.2
 LINES_REMEMBERED_MAX: Final = 1000
 
 VERSIONS_PAGE: Final = "docs/tigerbeetle-versions.md"
+# The client that pyproject.toml pins, and that the tests are run with.
+PINNED_RELEASE: Final = "0.17.9"
+# Names of the client's private bindings that this project uses.
+BINDINGS: Final = (
+    "CClient",
+    "CPacket",
+    "ClientStatus",
+    "InitStatus",
+    "OnCompletion",
+    "Operation",
+    "PacketStatus",
+    "tb_client_deinit",
+    "tb_client_init",
+    "tb_client_submit",
+)
+MEMBERS: Final = {
+    "Operation": ("GET_CHANGE_EVENTS", "LOOKUP_ACCOUNTS", "QUERY_ACCOUNTS", "QUERY_TRANSFERS"),
+    "PacketStatus": (
+        "OK",
+        "TOO_MUCH_DATA",
+        "CLIENT_EVICTED",
+        "CLIENT_RELEASE_TOO_LOW",
+        "CLIENT_RELEASE_TOO_HIGH",
+        "CLIENT_SHUTDOWN",
+    ),
+    "InitStatus": ("SUCCESS",),
+    "ClientStatus": ("OK",),
+}
+
+logger = logging.getLogger(__name__)
 
 
 class _LibraryLog(logging.Filter):
@@ -91,6 +121,7 @@ def _loaded_library() -> Library:
             "install it with pip install tigerbeetle on a platform that it is built for; "
             f"see {VERSIONS_PAGE}"
         ) from error
+    check_client(bindings, release)
     library_logger = logging.getLogger("tigerbeetle")
     if library_logger.level == logging.NOTSET:
         library_logger.setLevel(logging.WARNING)
@@ -105,6 +136,29 @@ def _loaded_library() -> Library:
         log=log,
         release=release,
     )
+
+
+def check_client(bindings: Any, release: str) -> None:
+    """Raises LedgerRefusedError when the client lacks what is used; warns of one not pinned."""
+    missing = [name for name in BINDINGS if not hasattr(bindings, name)]
+    missing += [
+        f"{owner}.{name}"
+        for owner, names in MEMBERS.items()
+        for name in names
+        if hasattr(bindings, owner) and not hasattr(getattr(bindings, owner), name)
+    ]
+    if missing:
+        raise LedgerRefusedError(
+            f"the TigerBeetle client {release} has no {', '.join(missing)}, which reading change "
+            f"events needs: pip install tigerbeetle=={PINNED_RELEASE}; see {VERSIONS_PAGE}"
+        )
+    if release != PINNED_RELEASE:
+        logger.warning(
+            "the TigerBeetle client is %s, this project is tested with %s: see %s",
+            release,
+            PINNED_RELEASE,
+            VERSIONS_PAGE,
+        )
 
 
 @dataclass

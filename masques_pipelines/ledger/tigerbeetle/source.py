@@ -17,25 +17,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Self
-
-import numpy as np
+from typing import Final, Self
 
 from masques_pipelines.ledger.records import (
     ACCOUNT_DTYPE,
     CHANGE_EVENT_DTYPE,
-    EVENT_DTYPE,
-    EVENT_TYPE_EXPIRED,
     TRANSFER_DTYPE,
-    TRANSFER_FLAG_IMPORTED,
     PageError,
     Records,
     check_accounts,
     check_change_events,
     check_transfers,
-    events_of_transfers,
     records_of,
-    timestamps_ns,
 )
 from masques_pipelines.ledger.source import (
     CHANGE_EVENTS_PER_PAGE_MAX,
@@ -50,14 +43,11 @@ from masques_pipelines.ledger.tigerbeetle.address import (
     ADDRESSES_MAX,
     RESOLVE_TIMEOUT_S,
     Address,
-    connection_trial,
     resolve,
+    trials_text,
 )
+from masques_pipelines.ledger.tigerbeetle.layout import LayoutComparison
 from masques_pipelines.ledger.tigerbeetle.session import VERSIONS_PAGE, Call, Session, load_library
-
-# Change events of each source that are compared with the public query_transfers: about a page,
-# and not only the first one, since a reader may ask for a single event first.
-EVENTS_COMPARED_MIN: Final = 1000
 
 # The first answer of a session takes about 0.6 s (registration); a view change a few seconds.
 OPEN_TIMEOUT_S: Final = 5.0
@@ -128,7 +118,7 @@ class TigerBeetleSource:
         self._in_use = threading.Lock()
         self._closed = False
         self._session: Session | None = None
-        self._events_to_compare = EVENTS_COMPARED_MIN
+        self._layout = LayoutComparison(self._transfers_of)
         self._library = load_library()
         operations = self._library.bindings.Operation
         self._limits = {
@@ -179,7 +169,7 @@ class TigerBeetleSource:
         events = records_of(page.data, CHANGE_EVENT_DTYPE, origin=origin)
         check_change_events(events, timestamp_min=timestamp_min, origin=origin)
         _check_not_after(events, timestamp_max=timestamp_max, origin=origin)
-        self._check_layout(events, origin=origin)
+        self._layout.check(events, origin=origin)
         return page
 
     def accounts(self, timestamp_min: int) -> Page:
@@ -227,6 +217,13 @@ class TigerBeetleSource:
         _check_not_after(transfers, timestamp_max=timestamp_max, origin=origin)
         return page
 
+    def _transfers_of(self, from_ns: int, to_ns: int) -> tuple[Records, bool]:
+        """Returns transfers of those times, and whether the reply may have stopped short."""
+        page = self._transfers_between(from_ns, to_ns)
+        transfers = records_of(page.data, TRANSFER_DTYPE, origin=self.description)
+        limit = self._limits[int(self._library.bindings.Operation.QUERY_TRANSFERS)]
+        return transfers, len(transfers) >= limit
+
     def _query(self, operation: int, timestamp_min: int, timestamp_max: int, *, what: str) -> Page:
         def query_filter(limit: int) -> bytes:
             # No user_data, ledger or code is asked for; flags 0 is oldest first.
@@ -234,22 +231,6 @@ class TigerBeetleSource:
             return bytes(40) + times + struct.pack("<II", limit, 0)
 
         return self._page(operation, query_filter, limit=None, what=what)
-
-    def _check_layout(self, events: Records, *, origin: str) -> None:
-        """Compares the first pages with query_transfers for the same times."""
-        if self._events_to_compare <= 0:
-            return
-        made = events[events["type"] != EVENT_TYPE_EXPIRED]
-        if len(made) == 0:
-            return
-        times = timestamps_ns(made)
-        page = self._transfers_between(int(times[0]), int(times[-1]))
-        transfers = records_of(page.data, TRANSFER_DTYPE, origin=origin)
-        limit = self._limits[int(self._library.bindings.Operation.QUERY_TRANSFERS)]
-        if len(transfers) >= limit:  # the reply may have stopped short of the page's end
-            made = made[times <= transfers["timestamp"][-1]]
-        check_events_are_transfers(made, transfers, origin=origin)
-        self._events_to_compare -= len(made)
 
     def _page(
         self,
@@ -316,12 +297,10 @@ class TigerBeetleSource:
                         f"{self.description}: the session was evicted again and again: more than "
                         "64 clients share the cluster; end some of them and try again"
                     )
-        trials = ", ".join(f"{address} {connection_trial(address)}" for address in self._addresses)
         raise LedgerUnavailableError(
             f"no TigerBeetle of cluster {self._cluster_id} at "
-            f"{','.join(map(str, self._addresses))} answered {what} within {timeout_s:g} s: it is "
-            f"unreachable, or the cluster id is wrong ({trials}): "
-            "check the addresses, the cluster id, and that the server runs"
+            f"{','.join(map(str, self._addresses))} answered {what} within {timeout_s:g} s: "
+            f"{trials_text(self._addresses)}"
         )
 
     @contextlib.contextmanager
@@ -398,48 +377,4 @@ def _check_not_after(records: Records, *, timestamp_max: int, origin: str) -> No
         raise PageError(
             f"{origin}: the last record has time {int(records['timestamp'][-1])}, "
             f"asked was {timestamp_max} or earlier"
-        )
-
-
-def check_events_are_transfers(events: Records, transfers: Records, *, origin: str) -> None:
-    """Raises PageError unless each event repeats its transfer, and each transfer has its event.
-
-    Args:
-        events: Change events in ascending order, none of them an expiry.
-        transfers: All transfers from the first to the last of these times. One that was imported
-            may lack its event: it may have landed between the two readings.
-        origin: Names the page in the error.
-    """
-    has_event = np.isin(timestamps_ns(transfers), timestamps_ns(events))
-    missed = transfers[~has_event & (transfers["flags"] & TRANSFER_FLAG_IMPORTED == 0)]
-    transfers = transfers[has_event]
-    if len(transfers) != len(events):
-        raise PageError(
-            f"{origin}: {len(events)} change events, but {len(transfers)} transfers of the same "
-            f"times: {_UNKNOWN_LAYOUT}"
-        )
-    if len(missed):
-        raise PageError(
-            f"{origin}: the transfer of time {int(missed['timestamp'][0])} has no change event: "
-            "a ledger that was written by a release before 0.16.29 cannot be copied whole; "
-            f"see {VERSIONS_PAGE}"
-        )
-    expected = events_of_transfers(transfers)
-    for name in EVENT_DTYPE.names or ():
-        _check_equal(events, name, expected[name], origin=origin)
-
-
-_UNKNOWN_LAYOUT: Final = (
-    "the layout of change events in this release is unknown, nothing of it was used; "
-    f"see {VERSIONS_PAGE}"
-)
-
-
-def _check_equal(events: Records, name: str, expected: Any, *, origin: str) -> None:
-    differs = events[name] != expected
-    if differs.any():
-        row = int(np.argmax(differs))
-        raise PageError(
-            f"{origin}: {name} of record {row} (time {int(events['timestamp'][row])}) is not what "
-            f"query_transfers returns: {_UNKNOWN_LAYOUT}"
         )

@@ -1,5 +1,7 @@
--- Checkpoints that are neither of the two newest nor the last of their month.
-SELECT checkpoint_ns, base_ns, accounts, open_holds
+-- Checkpoints that are neither of the two newest nor the last of their month, nor an opening one.
+SELECT
+    checkpoint_ns, base_ns, accounts, open_holds, sealed_sequence, sealed_digest, sealed_events,
+    is_opening
 FROM
 (
     SELECT
@@ -10,4 +12,4 @@ FROM
             ORDER BY checkpoint_ns DESC) AS from_month_end
     FROM masques_ops.balance_checkpoints FINAL
 )
-WHERE state = 'proven' AND from_newest > 2 AND from_month_end > 1
+WHERE state = 'proven' AND from_newest > 2 AND from_month_end > 1 AND NOT is_opening

@@ -4,7 +4,7 @@ WITH
     (
         SELECT sequence, digest, from_ns, to_ns, events, posted, held
         FROM masques_ops.ledger_seals FINAL
-        WHERE from_ns >= {base_ns:UInt64}
+        WHERE sequence > {sealed_sequence:UInt64} AND from_ns >= {base_ns:UInt64}
     ),
     (SELECT (min(from_ns), max(to_ns)) FROM sealed) AS bounds
 SELECT

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from masques_pipelines.ledger.chart import load_chart, read_chart
-from masques_pipelines.ledger.proofs.suite import prove_all
+from masques_pipelines.ledger.proofs.chart_findings import CHART
+from masques_pipelines.ledger.proofs.scope import read_scope
 from masques_pipelines.schema.files import sql_files
 from masques_pipelines.warehouse.client import Warehouse
 from tests.unit.ledger.test_chart import VALID
@@ -44,8 +45,8 @@ def test_a_chart_that_was_loaded_before_it_said_more_has_the_defaults_of_names(
     assert warehouse.rows(
         "SELECT code, is_rail_side FROM masques_ops.chart_account_codes ORDER BY code"
     ) == [(100, 1), (200, 0)]
-    assert not load_chart(warehouse, read_chart(written(tmp_path, NAMES_ONLY)))
-    assert load_chart(warehouse, read_chart(None))
+    assert load_chart(warehouse, read_chart(written(tmp_path, NAMES_ONLY))) == VERSION
+    assert load_chart(warehouse, read_chart(None)) > VERSION
     assert warehouse.rows(
         "SELECT ledger, rail_assets FROM masques_ops.chart_ledgers ORDER BY ledger"
     ) == [
@@ -62,8 +63,7 @@ def test_a_verdict_can_be_made_again_under_the_chart_of_its_time(
     seen = []
     for needs in ("settlement", "nothing"):
         text = NAMES_ONLY.replace("1: deposit", saying % needs)
-        assert load_chart(warehouse, read_chart(written(tmp_path, text)))
-        seen.append(warehouse.scalar("SELECT max(version) FROM masques_ops.chart_entries"))
+        seen.append(load_chart(warehouse, read_chart(written(tmp_path, text))))
     # An insert that was sent twice makes no second entry.
     warehouse.command(
         "INSERT INTO masques_ops.chart_entries SELECT * FROM masques_ops.chart_entries"
@@ -84,13 +84,11 @@ def test_a_verdict_can_be_made_again_under_the_chart_of_its_time(
 
 def test_a_transfer_code_without_needs_is_warned_of(warehouse: Warehouse, tmp_path: Path) -> None:
     load_chart(warehouse, read_chart(written(tmp_path, NAMES_ONLY)))
-    results = {proof.name: result for proof, result in prove_all(warehouse).items()}
-    assert results["chart_knows_all"].findings == (
+    assert CHART.prove(read_scope(warehouse)).findings == (
         (
             "transfer code 1, deposit: the chart does not say what it needs: write `1: {name: "
             "deposit, needs: …, within_s: …}`, as in the packaged chart.yaml"
         ),
     )
     load_chart(warehouse, read_chart(None))
-    results = {proof.name: result for proof, result in prove_all(warehouse).items()}
-    assert results["chart_knows_all"].holds
+    assert CHART.prove(read_scope(warehouse)).holds

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from masques_pipelines.ledger import rebuild
 from masques_pipelines.ledger.accounts import sync_accounts
 from masques_pipelines.ledger.chart import read_chart
 from masques_pipelines.ledger.proofs.chart_findings import CHART as CHART_PROOF
 from masques_pipelines.ledger.proofs.suite import prove_all
-from masques_pipelines.ledger.rebuild import Month, RebuildError, rebuild_transactions
-from masques_pipelines.ledger.transactions import sync_transactions
+from masques_pipelines.ledger.rebuild import Month, MonthRebuilt, rebuild_transactions
+from masques_pipelines.ledger.transactions import RebuildError, sync_transactions
 from masques_pipelines.warehouse.client import Warehouse
 from tests.support.memory_ledger import MemoryLedger, account, event
 from tests.support.paths import ROOT
@@ -41,6 +42,11 @@ def three_months() -> MemoryLedger:
     known["debits_posted"]["low"][:] = (11, 1300, 0)
     known["credits_posted"]["low"][:] = (11, 0, 1300)
     return ledger
+
+
+def swapped(done: dict[Month, MonthRebuilt]) -> dict[Month, int]:
+    """Returns the rows of each month that was swapped in."""
+    return {month: what.rows for month, what in done.items() if what.outcome == "swapped in"}
 
 
 def failing(warehouse: Warehouse) -> set[str]:
@@ -74,7 +80,7 @@ def test_rows_follow_the_chart_after_it_learned_a_ledger(
     )
     assert failing(warehouse) == {"chart_knows_all"}
 
-    done = rebuild_transactions(warehouse, ledger, learned, ledger=77)
+    done = swapped(rebuild_transactions(warehouse, ledger, learned, ledger=77))
     assert done == {Month(2026, 9): 1, Month(2026, 10): 2}
     assert warehouse.rows(
         "SELECT currency, amount FROM masques.transactions ORDER BY timestamp"
@@ -100,15 +106,15 @@ def test_a_lost_or_damaged_month_comes_back(warehouse: Warehouse) -> None:
     warehouse.command("ALTER TABLE masques.transactions DROP PARTITION 202610")
     assert sync_transactions(warehouse, ledger, chart).rows_written == 0  # it only looks ahead
     assert "completeness" in failing(warehouse)
-    assert rebuild_transactions(warehouse, ledger, chart, month=Month(2026, 10)) == {
-        Month(2026, 10): 2
-    }
+    done = rebuild_transactions(warehouse, ledger, chart, month=Month(2026, 10))
+    assert done == {Month(2026, 10): MonthRebuilt("swapped in", rows=2, rows_before=0)}
+    assert str(done[Month(2026, 10)]) == "2 rows swapped in for 0"
     pd.testing.assert_frame_equal(warehouse.frame(EVERYTHING), whole)
 
     warehouse.command(
         "ALTER TABLE masques.transactions UPDATE amount = 1 WHERE 1", mutations_sync=2
     )
-    assert sum(rebuild_transactions(warehouse, ledger, chart).values()) == 4
+    assert sum(swapped(rebuild_transactions(warehouse, ledger, chart)).values()) == 4
     pd.testing.assert_frame_equal(warehouse.frame(EVERYTHING), whole)
     assert failing(warehouse) == {"chart_knows_all"}  # ledger 77 is not in the chart
 
@@ -126,9 +132,12 @@ def test_a_ledger_that_lost_events_replaces_nothing(warehouse: Warehouse) -> Non
     pd.testing.assert_frame_equal(warehouse.frame(EVERYTHING), whole)
 
 
-def test_a_month_without_events_is_named_and_left_as_it_is(warehouse: Warehouse) -> None:
+NOTHING = MonthRebuilt("no events", rows=0, rows_before=0)
+
+
+def test_months_without_events_are_passed_over_and_named(warehouse: Warehouse) -> None:
     ledger, chart = three_months(), read_chart(None)
-    with pytest.raises(RebuildError, match=r"no event in 2026-10 .*: sync the ledger first"):
+    with pytest.raises(RebuildError, match=r"2026-10: there is nothing of it: sync the ledger f"):
         rebuild_transactions(warehouse, MemoryLedger(), chart, month=Month(2026, 10))
     sync_transactions(warehouse, ledger, chart)
     # The next event is in January: December has none.
@@ -136,18 +145,54 @@ def test_a_month_without_events_is_named_and_left_as_it_is(warehouse: Warehouse)
     sync_transactions(warehouse, ledger, chart)
     whole = warehouse.frame(EVERYTHING)
 
-    for month in (Month(2020, 1), Month(2026, 12), Month(2027, 2)):
+    for month in (Month(2020, 1), Month(2027, 2)):
         with pytest.raises(RebuildError) as raised:
             rebuild_transactions(warehouse, ledger, chart, month=month)
         assert str(raised.value) == (
-            f"memory://ledger has no event in {month} that retention keeps: "
-            "give a month from 2026-09 to 2027-01"
+            f"{month}: there is nothing of it: give a month from 2026-09 to 2027-01"
         )
-    done = rebuild_transactions(warehouse, ledger, chart)
-    assert done == {
-        Month(2026, 9): 1,
-        Month(2026, 10): 2,
-        Month(2026, 11): 1,
-        Month(2027, 1): 1,
+    empty = rebuild_transactions(warehouse, ledger, chart, month=Month(2026, 12))
+    assert empty == {Month(2026, 12): NOTHING}
+    assert rebuild_transactions(warehouse, ledger, chart) == {
+        Month(2026, 9): MonthRebuilt("swapped in", rows=1, rows_before=1),
+        Month(2026, 10): MonthRebuilt("swapped in", rows=2, rows_before=2),
+        Month(2026, 11): MonthRebuilt("swapped in", rows=1, rows_before=1),
+        Month(2026, 12): NOTHING,
+        Month(2027, 1): MonthRebuilt("swapped in", rows=1, rows_before=1),
     }
     pd.testing.assert_frame_equal(warehouse.frame(EVERYTHING), whole)
+
+
+def test_rows_of_a_month_of_which_the_ledger_has_nothing_are_dropped(warehouse: Warehouse) -> None:
+    ledger, chart = three_months(), read_chart(None)
+    ledger.add(event(SEPTEMBER_END_NS + 100 * DAY_NS, transfer_amount=6))
+    sync_transactions(warehouse, ledger, chart)
+    whole = warehouse.frame(EVERYTHING)
+    for days in (80, -400):  # between events, and before the first
+        warehouse.command(
+            "INSERT INTO masques.transactions SELECT * "
+            "REPLACE(timestamp + toIntervalDay({days:Int32}) AS timestamp) "
+            "FROM (SELECT * FROM masques.transactions ORDER BY timestamp LIMIT 1)",
+            {"days": days},
+        )
+    assert "completeness" in failing(warehouse)
+    done = rebuild_transactions(warehouse, ledger, chart)
+    assert {month for month, what in done.items() if what.outcome == "dropped"} == {
+        Month(2025, 8),
+        Month(2026, 12),
+    }
+    pd.testing.assert_frame_equal(warehouse.frame(EVERYTHING), whole)
+
+
+def test_a_month_past_retention_stays_as_it_is(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, chart = three_months(), read_chart(None)
+    sync_transactions(warehouse, ledger, chart)
+    monkeypatch.setattr(rebuild, "retention_horizon_ns", lambda: SEPTEMBER_END_NS + 20 * DAY_NS)
+    done = rebuild_transactions(warehouse, ledger, chart)
+    assert [str(what) for what in done.values()] == [
+        "its events are past retention, 1 rows stay as they are",
+        "its events are past retention, 2 rows stay as they are",
+        "1 rows swapped in for 1",
+    ]

@@ -15,6 +15,7 @@ from masques_pipelines.ledger.accounts import sync_accounts
 from masques_pipelines.ledger.binding import LedgerBindingError
 from masques_pipelines.ledger.capture.source import CaptureSource
 from masques_pipelines.ledger.chart import Chart, ChartError, read_chart
+from masques_pipelines.ledger.rebuild import rebuild_transactions
 from masques_pipelines.ledger.records import ACCOUNT_DTYPE, CHANGE_EVENT_DTYPE, Records, records_of
 from masques_pipelines.ledger.source import LedgerSource
 from masques_pipelines.ledger.transactions import SyncIncompleteError, sync_transactions
@@ -150,7 +151,8 @@ def test_replayed_polls_give_the_same_table_as_one_pass(
 ) -> None:
     sync_transactions(warehouse, small, chart)
     once = warehouse.frame(ALL_TRANSACTIONS)
-    warehouse.command("TRUNCATE TABLE masques.transactions")
+    for table in ("masques.transactions", "masques_ops.ledger_seals"):
+        warehouse.command(f"TRUNCATE TABLE {table}")
     ledger = memory_ledger(small)
     everything = ledger.events
     polls = json.loads((small_capture / "meta.json").read_text())["live_polls"]
@@ -284,19 +286,45 @@ def test_a_second_ledger_is_refused_by_cluster_and_by_first_event(
     assert warehouse.scalar("SELECT count() FROM masques.transactions") == 2120
 
 
-def test_an_empty_ledger_binds_nothing_until_its_first_event(
+def test_an_empty_ledger_binds_its_cluster_and_later_its_first_event(
     warehouse: Warehouse, chart: Chart
 ) -> None:
     ledger = MemoryLedger(cluster_id=5)
     done = sync_transactions(warehouse, ledger, chart)
     assert (done.rows_total, done.newest_event_ns) == (0, 0)
-    assert warehouse.scalar("SELECT count() FROM masques_ops.ledger_binding") == 0
+    # Another cluster is refused before anything of it is written.
+    other = MemoryLedger(cluster_id=6, known_accounts=account(RECENT_NS - 1))
+    with pytest.raises(LedgerBindingError, match="is a copy of cluster 5"):
+        sync_accounts(warehouse, other, chart)
+    assert warehouse.scalar("SELECT count() FROM masques.accounts") == 0
 
     ledger.add(event(RECENT_NS))
+    for _ in range(2):
+        sync_transactions(warehouse, ledger, chart)
+        assert warehouse.rows(
+            "SELECT cluster_id, toUnixTimestamp64Nano(first_event_at), first_transfer_id "
+            "FROM masques_ops.ledger_binding ORDER BY first_event_at"
+        ) == [(5, 0, uuid.UUID(int=0)), (5, RECENT_NS, uuid.UUID(int=RECENT_NS))]
+
+
+def test_a_ledger_that_was_restored_from_an_older_backup_is_named(
+    warehouse: Warehouse, small: CaptureSource, chart: Chart
+) -> None:
+    ledger = memory_ledger(small)
+    everything = ledger.events
+    sync_accounts(warehouse, ledger, chart)
     sync_transactions(warehouse, ledger, chart)
-    assert warehouse.rows("SELECT cluster_id, source FROM masques_ops.ledger_binding") == [
-        (5, "memory://ledger")
-    ]
+    ledger.events = everything[:1500]
+    # It goes on from there: its next transfer is later than all that was copied.
+    ledger.add(event(int(everything["timestamp"][-1]) + 1))
+    for sync in (sync_accounts, sync_transactions):
+        with pytest.raises(LedgerBindingError, match="restored from a backup of before that"):
+            sync(warehouse, ledger, chart)
+    with pytest.raises(LedgerBindingError, match="an empty warehouse and keep this one to compare"):
+        rebuild_transactions(warehouse, ledger, chart)
+    assert warehouse.scalar("SELECT count() FROM masques.transactions") == 2120
+    ledger.events = everything
+    assert sync_transactions(warehouse, ledger, chart).rows_written == 0
 
 
 def test_rows_of_another_hand_are_noticed(
@@ -345,7 +373,8 @@ def test_a_killed_insert_is_completed_by_the_next_run(
     once = warehouse.frame(ALL_TRANSACTIONS)
     # What a kill can leave: the oldest events, up to any point.
     for kept in (0, 1, 1000, 2119):
-        warehouse.command("TRUNCATE TABLE masques.transactions")
+        for table in ("masques.transactions", "masques_ops.ledger_seals"):
+            warehouse.command(f"TRUNCATE TABLE {table}")
         ledger = memory_ledger(small)
         everything: Records = ledger.events
         ledger.events = everything[:kept]

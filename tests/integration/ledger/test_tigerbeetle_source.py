@@ -279,8 +279,9 @@ class TestOpeningFails:
 
         assert str(raised.value) == (
             f"no TigerBeetle of cluster {cluster_id} at {server.address} answered a greeting "
-            f"within 1.5 s: it is unreachable, or the cluster id is wrong ({server.address} "
-            "accepts connections): check the addresses, the cluster id, and that the server runs"
+            "within 1.5 s: something listens there, so the cluster id is wrong or the cluster has "
+            f"no quorum ({server.address} accepts connections): check the address, the cluster id, "
+            "and the other replicas"
         )
 
     def test_a_server_that_is_down_is_said_to_refuse(

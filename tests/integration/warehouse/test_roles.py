@@ -86,6 +86,7 @@ def test_the_writer_runs_every_job(
             # A month of the ledger's is replaced, checkpoints are dropped, files are loaded again.
             for command in (
                 ["ledger", "rebuild"],
+                ["ledger", "rebuild", "--accounts"],
                 ["verify", "--renew"],
                 ["intake", "reload", "--table", "identities"],
                 ["intake", "quarantine", "list"],

@@ -108,8 +108,6 @@ def test_a_chart_says_what_transfers_need_and_which_side_is_a_rails(tmp_path: Pa
         ("100: treasury", "65536: treasury", "account_codes.65536: Input should be less than"),
         ("1: masque", "256: masque", "resource_types.256: Input should be less than"),
         ("1: masque", "0: masque", "resource_types.0: Input should be greater than"),
-        # Rows keep the name alone, and the seals need the number back.
-        ("{1: masque}", "{1: masque, 2: masque}", "the file: Value error, two resource types are"),
         ("ledgers:", "ledger:", "ledgers: Field required"),
         ("{1: deposit}", "{1: deposit", "line 6: "),  # not closed
         ("  1: {asset: USD, scale: 6}", "  {}", "ledgers: Dictionary should have at least 1 item"),

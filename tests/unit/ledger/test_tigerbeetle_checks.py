@@ -1,8 +1,10 @@
 """What can be known of the TigerBeetle source without a server."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,16 +14,27 @@ from masques_pipelines.ledger.records import (
     TRANSFER_DTYPE,
     PageError,
     Records,
+    events_of_transfers,
     records_of,
 )
-from masques_pipelines.ledger.source import LedgerUnavailableError
-from masques_pipelines.ledger.tigerbeetle.address import Address, resolve
+from masques_pipelines.ledger.source import LedgerRefusedError, LedgerUnavailableError
+from masques_pipelines.ledger.tigerbeetle import address, session
+from masques_pipelines.ledger.tigerbeetle.address import (
+    ACCEPTS,
+    Address,
+    resolve,
+    trials_text,
+)
+from masques_pipelines.ledger.tigerbeetle.layout import (
+    LayoutComparison,
+    check_events_are_transfers,
+)
 from masques_pipelines.ledger.tigerbeetle.source import (
     Bounds,
     TigerBeetleSource,
-    check_events_are_transfers,
 )
 from tests.support.captures import plain_bytes
+from tests.support.paths import ROOT
 
 
 def test_importing_the_source_does_not_load_the_client() -> None:
@@ -93,6 +106,91 @@ def test_names_become_addresses_and_addresses_stay() -> None:
 def test_a_name_without_an_address_is_named() -> None:
     with pytest.raises(LedgerUnavailableError, match=r"host ledger\.invalid has no address \("):
         resolve([Address("ledger.invalid")])
+
+
+def test_a_name_without_an_address_stops_no_more_than_a_dead_host_does(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    addresses = [Address("ledger.invalid"), Address("10.0.0.1", 3001)]
+    assert resolve(addresses) == "10.0.0.1:3001"
+    assert "ledger.invalid has no address" in caplog.text
+    with pytest.raises(LedgerUnavailableError, match=r"ledger\.invalid has no address"):
+        resolve([Address("ledger.invalid"), Address("ledger2.invalid")])
+
+
+@pytest.mark.parametrize(
+    ("up", "said"),
+    [
+        ("y", "something listens there, so the cluster id is wrong or the cluster has no quorum ("),
+        ("n", "it is unreachable ("),
+        ("nnn", "it is unreachable ("),
+        ("ynn", "only 1 of 3 replicas answer, which is no quorum ("),
+        (
+            "yyn",
+            "most replicas answer, so the cluster id is wrong or they are electing a primary (",
+        ),
+        (
+            "yyy",
+            "most replicas answer, so the cluster id is wrong or they are electing a primary (",
+        ),
+        ("yn", "only 1 of 2 replicas answer, which is no quorum ("),
+        ("yyynnn", "only 3 of 6 replicas answer, which is no quorum ("),
+    ],
+)
+def test_a_cluster_without_quorum_is_told_from_a_wrong_cluster_id(
+    monkeypatch: pytest.MonkeyPatch, up: str, said: str
+) -> None:
+    answers = {"y": ACCEPTS, "n": "refuses connections"}
+    monkeypatch.setattr(address, "connection_trial", lambda tried: answers[up[tried.port - 1]])
+    assert trials_text([Address("10.0.0.1", n + 1) for n in range(len(up))]).startswith(said)
+
+
+def bindings(without: str = "") -> SimpleNamespace:
+    """Returns what the client's private bindings have, but for one name."""
+    found = SimpleNamespace(**dict.fromkeys(session.BINDINGS))
+    for owner, names in session.MEMBERS.items():
+        kept = [name for name in names if f"{owner}.{name}" != without]
+        setattr(found, owner, SimpleNamespace(**dict.fromkeys(kept)))
+    if without in session.BINDINGS:
+        delattr(found, without)
+    return found
+
+
+NAMES = [
+    *session.BINDINGS,
+    *(f"{owner}.{name}" for owner, names in session.MEMBERS.items() for name in names),
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_client_that_lacks_a_private_name_is_one_line(name: str) -> None:
+    with pytest.raises(LedgerRefusedError) as raised:
+        session.check_client(bindings(name), "0.16.42")
+    assert str(raised.value) == (
+        f"the TigerBeetle client 0.16.42 has no {name}, which reading change events needs: "
+        "pip install tigerbeetle==0.17.9; see docs/tigerbeetle-versions.md"
+    )
+
+
+def test_a_client_that_is_not_the_pinned_one_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    session.check_client(bindings(), session.PINNED_RELEASE)
+    assert caplog.text == ""
+    session.check_client(bindings(), "0.16.78")
+    assert "the TigerBeetle client is 0.16.78, this project is tested with 0.17.9" in caplog.text
+    assert f'"tigerbeetle=={session.PINNED_RELEASE}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_every_name_of_the_bindings_that_is_used_is_guarded() -> None:
+    folder = ROOT / "masques_pipelines" / "ledger" / "tigerbeetle"
+    texts = [(folder / name).read_text() for name in ("session.py", "source.py")]
+    used = {name for text in texts for name in re.findall(r"bindings\.([A-Za-z_]+)", text)}
+    assert used - {"OnCompletion"} <= set(session.BINDINGS)
+    assert set(re.findall(r"statuses\.([A-Z_]+)", texts[1])) <= set(session.MEMBERS["PacketStatus"])
+    assert set(re.findall(r"operations?\.([A-Z_]+)|Operation\.([A-Z_]+)", texts[1])) - {
+        ("", "")
+    } <= {(n, "") for n in session.MEMBERS["Operation"]} | {
+        ("", n) for n in session.MEMBERS["Operation"]
+    }
 
 
 def test_no_cluster_is_opened_for_arguments_that_cannot_be() -> None:
@@ -189,3 +287,45 @@ class TestEventsAreTransfers:
         others = events[events["timestamp"] != transfers["timestamp"][5]]
 
         check_events_are_transfers(others, transfers, origin="page")
+
+
+class TestFieldsThatWereZero:
+    """A field is compared when its first values come, however late."""
+
+    def comparison(self, transfers: Records) -> LayoutComparison:
+        def between(from_ns: int, to_ns: int) -> tuple[Records, bool]:
+            times = transfers["timestamp"]
+            return transfers[(times >= from_ns) & (times <= to_ns)], False
+
+        return LayoutComparison(between)
+
+    SWAPS = (
+        ("transfer_timeout", "transfer_user_data_32"),
+        ("transfer_pending_id", "transfer_user_data_128"),
+        ("transfer_code", "transfer_flags"),
+    )
+
+    @pytest.mark.parametrize("swap", SWAPS)
+    def test_two_fields_that_changed_places_are_found_where_the_first_is_filled(
+        self, small_capture: Path, swap: tuple[str, str]
+    ) -> None:
+        data = plain_bytes(small_capture / "change_events.bin.zst")
+        events = np.array(records_of(data, CHANGE_EVENT_DTYPE, origin="events"))
+        events = events[events["type"] != 4]
+        data = plain_bytes(small_capture / "transfers.bin.zst")
+        transfers = records_of(data, TRANSFER_DTYPE, origin="transfers").copy()
+        one, other = (name.removeprefix("transfer_") for name in swap)
+        # A thousand in which both are zero, and then those of the server.
+        first = len(events) - 1100
+        for name, field in ((one, swap[0]), (other, swap[1])):
+            transfers[name][:first] = np.zeros(1, transfers.dtype[name])
+            events[field][:first] = np.zeros(1, events.dtype[field])
+        for name in ("code", "flags"):
+            events[f"transfer_{name}"][:first] = transfers[name][:first]
+        events["type"][:first] = events_of_transfers(transfers[:first])["type"]
+        swapped = events.copy()
+        swapped[swap[0]], swapped[swap[1]] = events[swap[1]], events[swap[0]]
+        comparison = self.comparison(transfers)
+        comparison.check(swapped[:first], origin="page")  # nothing to see there
+        with pytest.raises(PageError, match="the layout of change events in this release is unkn"):
+            comparison.check(swapped[first:], origin="page")
