@@ -61,7 +61,7 @@ ALTER TABLE masques_ops.balance_checkpoints
     AFTER sealed_digest;
 ALTER TABLE masques_ops.balance_checkpoints
     ADD COLUMN IF NOT EXISTS is_opening UInt8
-    COMMENT '1 for the balances that older events than retention keeps add up to, read from the ledger; they cannot be derived again'
+    COMMENT '1 for the balances that older events than retention keeps add up to, read from the ledger'
     AFTER sealed_events;
 
 -- What a page of accounts showed, so that the table can be compared with it later.

@@ -133,8 +133,8 @@ COMMENT 'What each channel of the landing zone may do now.';
 -- DataFrames are left out: a back-fill says nothing about how far the landing zone was read.
 CREATE OR REPLACE VIEW masques_ops.landing_read_to
 (
-    table_name String COMMENT 'table of the intake',
-    channel String COMMENT 'who delivered: see masques_ops.landing_channels; empty for files of before channels were recorded',
+    table_name LowCardinality(String) COMMENT 'table of the intake',
+    channel LowCardinality(String) COMMENT 'who delivered: see masques_ops.landing_channels; empty for files of before channels were recorded',
     read_to Nullable(DateTime64(9, 'UTC'))
         COMMENT 'newest fact of the rows that were loaded or are there already, by the channel''s own clock: nothing is known of later ones; NULL when there was no good row',
     is_current UInt8 COMMENT '1 when the channel may still write the table; a table is read up to the least read_to of these',

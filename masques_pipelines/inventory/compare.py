@@ -157,12 +157,30 @@ def accept(warehouse: Warehouse, table: Table, *, by: str, reason: str) -> tuple
             "kept_from": _kept_from(table, today),
         },
     )
+    _note_accepted(warehouse, table.name, by, reason, (*found, *changed))
+    return (*found, *changed)
+
+
+def accept_changes(warehouse: Warehouse, name: str, *, by: str, reason: str) -> tuple[str, ...]:
+    """Takes statements that changed rows of another table for seen, and notes who said so.
+
+    Returns:
+        The statements.
+    """
+    changed = tuple(line for line in mutations(warehouse) if line.startswith(f"{name}: "))
+    if changed:
+        _note_accepted(warehouse, name, by, reason, changed)
+    return changed
+
+
+def _note_accepted(
+    warehouse: Warehouse, name: str, by: str, reason: str, findings: Sequence[str]
+) -> None:
     warehouse.insert_rows(
         "masques_ops.inventory_accepted",
         ["table_name", "accepted_by", "reason", "findings", "accepted_at"],
-        [[table.name, by, reason, [*found, *changed], datetime.now(UTC)]],
+        [[name, by, reason, list(findings), datetime.now(UTC)]],
     )
-    return (*found, *changed)
 
 
 def lost_parts(warehouse: Warehouse) -> list[str]:

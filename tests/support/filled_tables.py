@@ -19,6 +19,9 @@ _FLAG: Final = "is_"
 # What migrations write themselves.
 _RECORD: Final = "masques_ops.schema_migrations"
 
+# Their rows follow from those of another table.
+_KEY_TIMES: Final = "_key_times"
+
 
 def stored_tables(warehouse: Warehouse) -> list[str]:
     """Returns the tables that hold rows on disk, by `database.name`, without the record."""
@@ -32,7 +35,10 @@ def stored_tables(warehouse: Warehouse) -> list[str]:
 
 def fill_tables(warehouse: Warehouse) -> None:
     """Adds ROWS rows to each table, each column with values of its type."""
-    for table in stored_tables(warehouse):
+    stored = stored_tables(warehouse)
+    for table in stored:
+        if table.endswith(_KEY_TIMES):
+            continue
         columns = [
             (str(row[0]), str(row[1]))
             for row in warehouse.rows(f"DESCRIBE TABLE {table}")
@@ -46,6 +52,12 @@ def fill_tables(warehouse: Warehouse) -> None:
             f"(SELECT *, rowNumberInAllBlocks() AS number FROM "
             f"generateRandom('{structure}', 1, 5, 3) LIMIT {ROWS})"
         )
+    for table in stored:
+        if table.endswith(_KEY_TIMES):
+            keys = table.replace(_KEY_TIMES, "_keys")
+            warehouse.command(
+                f"INSERT INTO {table} (row_key, event_at) SELECT row_key, event_at FROM {keys}"
+            )
 
 
 def contents(warehouse: Warehouse) -> dict[str, tuple[int, int]]:
@@ -53,7 +65,11 @@ def contents(warehouse: Warehouse) -> dict[str, tuple[int, int]]:
     return {
         table: (int(rows), int(hashes))
         for table in stored_tables(warehouse)
-        for rows, hashes in warehouse.rows(f"SELECT count(), sum(cityHash64(*)) FROM {table}")
+        for rows, hashes in warehouse.rows(
+            f"SELECT count(), sum(cityHash64(*)) FROM {table}"
+            # A key may be there twice, with one meaning.
+            + (" FINAL" if table.endswith(_KEY_TIMES) else "")
+        )
     }
 
 

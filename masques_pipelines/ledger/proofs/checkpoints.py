@@ -42,10 +42,6 @@ _EVENTS: Final = (
     "WHERE timestamp > fromUnixTimestamp64Nano({base_ns:Int64}, 'UTC') "
     "AND timestamp <= fromUnixTimestamp64Nano({until_ns:Int64}, 'UTC')"
 )
-_OPENINGS: Final = (
-    "SELECT checkpoint_ns FROM masques_ops.balance_checkpoints FINAL "
-    "WHERE state = 'proven' AND is_opening"
-)
 _UNRECORDED: Final = (
     "SELECT DISTINCT partition FROM system.parts "
     "WHERE database = 'masques_ops' AND table = {table:String} AND active "
@@ -95,21 +91,12 @@ def advance_checkpoint(
 def renew_checkpoints(warehouse: Warehouse) -> None:
     """Drops all checkpoints and the account history; the next proof writes them again from zero.
 
-    For when a checkpoint itself was damaged: `masques verify --full` finds that. Opening
-    checkpoints stay: the events that they stand for are gone.
+    For when a checkpoint itself was damaged: `masques verify --full` finds that. An
+    opening checkpoint is read from the ledger again by the checks of the next sync.
     """
     with writer_lease(warehouse, LEASE):
-        openings = [int(ns) for (ns,) in warehouse.rows(_OPENINGS)]
         for table in ("balance_checkpoints", *_STEPS):
-            if openings:
-                warehouse.command(
-                    f"ALTER TABLE masques_ops.{table} DELETE "
-                    "WHERE checkpoint_ns NOT IN {kept:Array(UInt64)}",
-                    {"kept": openings},
-                    mutations_sync=2,
-                )
-            else:
-                warehouse.command(f"TRUNCATE TABLE masques_ops.{table}")
+            warehouse.command(f"TRUNCATE TABLE masques_ops.{table}")
 
 
 def _due_ns(warehouse: Warehouse, position: Position, events_per_checkpoint: int) -> int | None:

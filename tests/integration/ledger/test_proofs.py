@@ -487,7 +487,7 @@ def test_a_pass_without_news_reads_position_and_chart_once(
     monkeypatch.setattr(Warehouse, "_call", counted)
     prove_after_sync(synced, ledger, chart)
 
-    assert len(sent) == 17, "\n".join(sent)
+    assert len(sent) == 18, "\n".join(sent)
     assert sum("masques_ops.account_readings" in sql for sql in sent) == 3  # two proofs, position
     assert sum("masques_ops.chart_ledgers" in sql for sql in sent) == 3  # scales, words: twice
 

@@ -250,7 +250,8 @@ def test_a_statement_that_fails_is_named_with_its_file(empty_warehouse: Warehous
         (
             (
                 "CREATE OR REPLACE VIEW masques_ops.chart_ledgers AS "
-                "SELECT toUInt32(1) AS ledger, 'USD' AS asset, toUInt8(2) AS scale"
+                "SELECT toUInt32(1) AS ledger, 'USD' AS asset, toUInt8(2) AS scale, "
+                "['USDC'] AS rail_assets, toUInt16(1) AS hold_days_max"
             ),
             "masques_ops.chart_ledgers: selects something else than declared",
         ),
