@@ -36,8 +36,9 @@ def stored_tables(warehouse: Warehouse) -> list[str]:
 def fill_tables(warehouse: Warehouse) -> None:
     """Adds ROWS rows to each table, each column with values of its type."""
     stored = stored_tables(warehouse)
+    derived = {table for table in stored if table.endswith(_KEY_TIMES) and _keys(warehouse, table)}
     for table in stored:
-        if table.endswith(_KEY_TIMES):
+        if table in derived:
             continue
         columns = [
             (str(row[0]), str(row[1]))
@@ -52,12 +53,17 @@ def fill_tables(warehouse: Warehouse) -> None:
             f"(SELECT *, rowNumberInAllBlocks() AS number FROM "
             f"generateRandom('{structure}', 1, 5, 3) LIMIT {ROWS})"
         )
-    for table in stored:
-        if table.endswith(_KEY_TIMES):
-            keys = table.replace(_KEY_TIMES, "_keys")
-            warehouse.command(
-                f"INSERT INTO {table} (row_key, event_at) SELECT row_key, event_at FROM {keys}"
-            )
+    for table in sorted(derived):
+        warehouse.command(
+            f"INSERT INTO {table} (row_key, event_at) "
+            f"SELECT row_key, event_at FROM {_keys(warehouse, table)}"
+        )
+
+
+def _keys(warehouse: Warehouse, table: str) -> str:
+    """Returns the view that a table of keys is filled from, '' when it is not made yet."""
+    view = table.replace(_KEY_TIMES, "_keys")
+    return view if warehouse.scalar(f"EXISTS TABLE {view}") else ""
 
 
 def contents(warehouse: Warehouse) -> dict[str, tuple[int, int]]:

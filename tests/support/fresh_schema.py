@@ -119,7 +119,15 @@ def _restored(warehouse: Warehouse, fresh: _Fresh) -> bool:
         warehouse.command(fresh.definitions[name])
     sound = [name for name in changed if name not in damaged]
     fresh.versions.update({**_picked(versions, sound), **dict.fromkeys(damaged, "")})
-    _empty(warehouse, fresh, [name for name, _, _, has_rows in objects if has_rows])
+    _empty(
+        warehouse,
+        fresh,
+        [
+            name
+            for name, _, is_view, has_rows in objects
+            if has_rows and not is_view and name not in damaged
+        ],
+    )
     return True
 
 
