@@ -21,6 +21,7 @@ from masques_pipelines.schema.migrations import (
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.refreshable import is_refreshing, stopped
 from tests.support.filled_tables import contents, fill_tables
+from tests.support.patience import until
 
 NUMBERED = [file for file in sql_files() if not file.is_views]
 VIEWS = [file for file in sql_files() if file.is_views]
@@ -234,8 +235,9 @@ def test_no_refresh_by_the_old_query_runs_while_views_are_applied(
     warehouse.command("INSERT INTO masques.reputation_scores (model_version) VALUES ('older')")
     warehouse.command(SLOW_QUERY)
     warehouse.command("SYSTEM START VIEW masques.reputation_scores_mv")
-    while not is_refreshing(warehouse, SCORES_VIEW):
-        pass
+    # It is due only if nothing refreshed it in this hour.
+    warehouse.command("SYSTEM REFRESH VIEW masques.reputation_scores_mv")
+    until(lambda: is_refreshing(warehouse, SCORES_VIEW), "the refresh to begin")
     models = (
         "SELECT model_version, count() FROM masques.reputation_scores GROUP BY ALL ORDER BY ALL"
     )
