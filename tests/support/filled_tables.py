@@ -33,12 +33,14 @@ def stored_tables(warehouse: Warehouse) -> list[str]:
     return [str(name) for (name,) in rows if name != _RECORD]
 
 
-def fill_tables(warehouse: Warehouse) -> None:
-    """Adds ROWS rows to each table, each column with values of its type."""
+def fill_tables(warehouse: Warehouse, *, only_empty: bool = False) -> None:
+    """Adds ROWS rows to each table (or each empty one), each column with values of its type."""
     stored = stored_tables(warehouse)
     derived = {table for table in stored if table.endswith(_KEY_TIMES) and _keys(warehouse, table)}
     for table in stored:
         if table in derived:
+            continue
+        if only_empty and warehouse.scalar(f"SELECT count() FROM {table}"):
             continue
         columns = [
             (str(row[0]), str(row[1]))
