@@ -6,9 +6,7 @@ Not here: servers and fakes (tests/support).
 A re-run starts in new temporary folders.
 """
 
-import ctypes
 import os
-import platform
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,17 +45,6 @@ def _no_settings_from_outside() -> None:
         os.environ[name] = ""
     # Commands that tests start compile the package once, not each: 0.4 s of a core.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-
-
-@pytest.fixture(autouse=True)
-def _usual_floating_point() -> None:
-    """Puts the thread's floating-point unit back to its usual state.
-
-    In processes that had run some hundred tests, scores became NaN, in plain Python too: some
-    library leaves the unit in another state. Which one is not known yet.
-    """
-    if platform.system() == "Linux" and platform.machine() == "x86_64":
-        ctypes.CDLL(None).fesetenv(ctypes.c_void_p(-1))  # FE_DFL_ENV of glibc
 
 
 @pytest.fixture(scope="session")

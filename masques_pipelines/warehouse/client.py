@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 #
 # From the fourth run of a statement on, the engine runs machine code that it made of the
 # statement's expressions and keeps for the whole process. Wrong answers of such code are on record
-# (ClickHouse issues 97997, 117442, 118334 and 120728, up to 26.9). Here scores became NaN in
-# processes that had run some hundred other statements (26.9.2).
+# (ClickHouse issues 97997, 117442, 118334 and 120728, up to 26.9).
 CLIENT_SETTINGS: Final = {
     "async_insert": 0,
     "compile_expressions": 0,

@@ -12,9 +12,10 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
 
 from solders.account import Account
 from solders.instruction import AccountMeta, Instruction
@@ -32,6 +33,8 @@ GENESIS = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
 TOKEN_PROGRAM = Pubkey.from_string("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA")
 ATA_PROGRAM = Pubkey.from_string("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL")
 MEMO_PROGRAM = Pubkey.from_string("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr")
+Result = TypeVar("Result")
+
 FIRST_SLOT = 300_000_000
 FINAL_AFTER = 32
 
@@ -43,6 +46,20 @@ def token_account(owner: str, mint: str = USDC) -> str:
         bytes(Pubkey.from_string(mint)),
     ]
     return str(Pubkey.find_program_address(seeds, ATA_PROGRAM)[0])
+
+
+def _apart(
+    run: Callable[[VersionedTransaction], Result], transaction: VersionedTransaction
+) -> Result:
+    """Runs programs in a thread of their own, which ends with them.
+
+    The compiler of programs leaves numbers in the registers of the old floating-point unit (x87).
+    The next one of 80 bits is NaN then, in this thread and in all that it starts. The engine turns
+    a Decimal(76, 18) into a float that way: scores became NaN in processes in which it started a
+    thread after a program had run (solders 0.27.1).
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(run, transaction).result()
 
 
 @dataclass
@@ -128,7 +145,7 @@ class Solana:
         message = transaction.message
         keys = [str(each) for each in message.account_keys]
         before, lamports = self._tokens(keys), self._lamports(keys)
-        result = self.svm.send_transaction(transaction)
+        result = _apart(self.svm.send_transaction, transaction)
         failed = isinstance(result, FailedTransactionMetadata)
         meta = result.meta() if isinstance(result, FailedTransactionMetadata) else result
         self.head += 1
@@ -283,7 +300,7 @@ class Solana:
 
     def _simulate_transaction(self, encoded: str, options: Any = None) -> Any:
         transaction = VersionedTransaction.from_bytes(base64.b64decode(encoded))
-        result = self.svm.simulate_transaction(transaction)
+        result = _apart(self.svm.simulate_transaction, transaction)
         failed = not isinstance(result, SimulatedTransactionInfo)
         return self._context(
             {

@@ -1,6 +1,8 @@
 """Solana over the real runtime: the x402 SDK's word against the chain, mints, forks, paging."""
 
+import ctypes
 import json
+import platform
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -213,6 +215,17 @@ def test_a_transaction_that_failed_on_chain_fails_though_the_facilitator_said_su
             f"answered success, the payment failed: {FAILED}",
         )
     ]
+
+
+@pytest.mark.skipif(
+    (platform.system(), platform.machine()) != ("Linux", "x86_64"), reason="it has no x87 unit"
+)
+def test_a_program_that_ran_leaves_the_float_unit_empty(chain: Solana) -> None:
+    # Or scores are NaN in tests that run in this process later.
+    chain.transfer(BUYER, TREASURY, 10_000)
+    environment = ctypes.create_string_buffer(64)
+    ctypes.CDLL(None).fegetenv(environment)
+    assert environment.raw[8:10] == b"\xff\xff"  # the tag word of glibc's fenv_t: all empty
 
 
 def test_another_mint_with_a_copied_memo_is_no_payment(
