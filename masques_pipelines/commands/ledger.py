@@ -15,7 +15,8 @@ from masques_pipelines.ledger.accounts import rebuild_accounts
 from masques_pipelines.ledger.capture.writer import write_capture
 from masques_pipelines.ledger.chart import read_chart
 from masques_pipelines.ledger.connect import open_ledger
-from masques_pipelines.ledger.rebuild import Month, rebuild_transactions
+from masques_pipelines.ledger.month import Month
+from masques_pipelines.ledger.rebuild import rebuild_transactions
 from masques_pipelines.sandbox.stand_ins import ledger_url, prepare
 
 

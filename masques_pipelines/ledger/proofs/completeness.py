@@ -3,9 +3,9 @@
 The content of single rows is what integrity.py proves.
 """
 
-from datetime import UTC, datetime
 from typing import Final
 
+from masques_pipelines.ledger.month import Month
 from masques_pipelines.ledger.proofs.proof import Proof, ProofResult
 from masques_pipelines.ledger.proofs.scope import Scope
 from masques_pipelines.ledger.proofs.sealed import sealed_months
@@ -62,20 +62,16 @@ def _compare_months(scope: Scope, findings: list[str]) -> tuple[int, int]:
             sql("ledger/proofs/month_counts"), {"sealed_to_ns": sealed_to_ns}
         )
     }
-    removed_month = _month_of(scope.position.removed_ns) if scope.position.removed_ns else 0
+    removed_ns = scope.position.removed_ns
+    removed_month = Month.of(removed_ns).partition if removed_ns else 0
     months = [month for month in sorted({*sealed, *there}) if month > removed_month]
     findings += [
-        f"month {month // 100}-{month % 100:02}: {sealed.get(month, 0):,} events were sent, "
+        f"month {Month.of_partition(month)}: {sealed.get(month, 0):,} events were sent, "
         f"{there.get(month, 0):,} are there"
         for month in months
         if sealed.get(month, 0) != there.get(month, 0)
     ]
     return len(months), sum(there.get(month, 0) for month in months)
-
-
-def _month_of(time_ns: int) -> int:
-    moment = datetime.fromtimestamp(time_ns // 10**9, UTC)
-    return moment.year * 100 + moment.month
 
 
 COMPLETENESS: Final = Proof(

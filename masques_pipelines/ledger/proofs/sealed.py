@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Final
 
+from masques_pipelines.ledger.month import Month
 from masques_pipelines.ledger.seals import SEAL_COLUMNS, Seal, seal_of
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
@@ -69,9 +69,4 @@ def may_be_removed(seal: Seal, removed_ns: int) -> bool:
 
     By what the seal's own digest covers: a batch is later than from_ns, and all of one month.
     """
-    return max(seal.from_ns, _month_start_ns(seal.to_ns) - 1) < removed_ns
-
-
-def _month_start_ns(time_ns: int) -> int:
-    moment = datetime.fromtimestamp(time_ns // 10**9, UTC)
-    return int(datetime(moment.year, moment.month, 1, tzinfo=UTC).timestamp()) * 10**9
+    return max(seal.from_ns, Month.of(seal.to_ns).start_ns - 1) < removed_ns

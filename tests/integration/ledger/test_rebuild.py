@@ -10,9 +10,10 @@ import pytest
 from masques_pipelines.ledger import rebuild
 from masques_pipelines.ledger.accounts import sync_accounts
 from masques_pipelines.ledger.chart import read_chart
+from masques_pipelines.ledger.month import Month
 from masques_pipelines.ledger.proofs.chart_findings import CHART as CHART_PROOF
 from masques_pipelines.ledger.proofs.suite import prove_all
-from masques_pipelines.ledger.rebuild import Month, MonthRebuilt, rebuild_transactions
+from masques_pipelines.ledger.rebuild import MonthRebuilt, rebuild_transactions
 from masques_pipelines.ledger.transactions import RebuildError, sync_transactions
 from masques_pipelines.warehouse.client import Warehouse
 from tests.support.memory_ledger import MemoryLedger, account, event
