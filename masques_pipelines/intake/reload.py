@@ -93,7 +93,8 @@ def _reload(  # noqa: PLR0913 - what is loaded, where, and as whose
             names = {"keys": f"{table.name}_keys", "key_times": table.key_times}
             warehouse.command(sql("intake/write_keys"), names)
         new = FileLog(warehouse, table.name).unread(files)
-        before = [file for file in files if file not in new]
+        unread = {file.path for file in new}
+        before = [file for file in files if file.path not in unread]
         for group, is_again in ((new, False), (before, True)):
             restores = damaged(warehouse, held) if is_again else ()
             if is_again:
