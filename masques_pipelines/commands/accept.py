@@ -8,8 +8,8 @@ import click
 from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.intake.run import LEASE as INTAKE
-from masques_pipelines.inventory.compare import accept as accept_table
-from masques_pipelines.inventory.compare import accept_changes
+from masques_pipelines.inventory.acceptance import accept as accept_table
+from masques_pipelines.inventory.acceptance import accept_changes
 from masques_pipelines.inventory.tables import BY_ASSET
 from masques_pipelines.rails.run import LEASE as RAILS
 from masques_pipelines.reputation.signals import LEASE as SIGNALS

@@ -5,9 +5,8 @@ the buckets at a time, so that each is read once a day; so are the files of each
 """
 
 import time
-import uuid
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Container, Iterable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Final
 
@@ -30,7 +29,7 @@ class Comparison:
     """What a comparison of one table found.
 
     Attributes:
-        table: The table.
+        name: The table, as `database.table`.
         buckets: How many buckets (or partitions) were compared.
         rows: Rows that were written to these.
         findings: One line for each bucket that differs, the first FINDINGS_MAX.
@@ -38,7 +37,7 @@ class Comparison:
         is_empty: Nothing was ever written: there is nothing to compare.
     """
 
-    table: Table
+    name: str
     buckets: int = 0
     rows: int = 0
     findings: tuple[str, ...] = ()
@@ -53,21 +52,24 @@ class _Written:
     by_bucket: dict[str, tuple[int, int]]
     before: str
     kept_from: str
-    place: dict[str, str] = field(default_factory=dict)
+    place: dict[str, str]
+
+    def rows(self, bucket: str) -> int:
+        """Returns how many rows were written to a bucket."""
+        return self.by_bucket.get(bucket, (0, 0))[0]
 
 
 def compare_rows(warehouse: Warehouse, table: Table) -> Comparison:
     """Compares how many rows each bucket has with how many were written to it."""
     written = _written(warehouse, table)
     if not written.by_bucket:
-        return Comparison(table, is_empty=True)
+        return Comparison(table.name, is_empty=True)
     there = _rows_there(warehouse, written)
-    findings = [
-        _rows_text(bucket, written.by_bucket.get(bucket, (0, 0))[0], there.get(bucket, 0))
+    found = [
+        _rows_text(bucket, written.rows(bucket), there.get(bucket, 0))
         for bucket in sorted({*written.by_bucket, *there})
-        if written.by_bucket.get(bucket, (0, 0))[0] != there.get(bucket, 0)
     ]
-    return _result(table, written, written.by_bucket, findings)
+    return _result(table, written, written.by_bucket, found)
 
 
 def compare_content(warehouse: Warehouse, table: Table, *, everything: bool = False) -> Comparison:
@@ -80,8 +82,8 @@ def compare_content(warehouse: Warehouse, table: Table, *, everything: bool = Fa
     """
     written = _written(warehouse, table)
     if not written.by_bucket:
-        return Comparison(table, is_empty=True)
-    checked = _checked(warehouse, table, "content")
+        return Comparison(table.name, is_empty=True)
+    checked = _checked(warehouse, table.name, "content")
     due = _due(written.by_bucket, checked, everything=everything)
     there = {
         str(bucket): (int(rows), int(digest))
@@ -91,9 +93,9 @@ def compare_content(warehouse: Warehouse, table: Table, *, everything: bool = Fa
         )
     }
     found = {bucket: _content_text(bucket, written, there.get(bucket, (0, 0))) for bucket in due}
-    _note(warehouse, table, "content", found)
-    left = [b for b in written.by_bucket if b not in found and _is_due(b, checked)]
-    return _result(table, written, due, [text for text in found.values() if text], len(left))
+    _note(warehouse, table.name, "content", found)
+    left = _left(written.by_bucket, found, checked)
+    return _result(table, written, due, found.values(), left)
 
 
 def compare_bytes(warehouse: Warehouse, name: str, *, everything: bool = False) -> Comparison:
@@ -104,21 +106,18 @@ def compare_bytes(warehouse: Warehouse, name: str, *, everything: bool = False) 
         name: The table, as `database.table`.
         everything: Read every partition, due or not.
     """
-    table = Table(name, name.partition(".")[2], 0, "")
     database, _, plain = name.partition(".")
     rows = warehouse.rows(sql("inventory/partitions"), {"database": database, "table": plain})
     partitions = [str(partition) for (partition,) in rows]
-    checked = _checked(warehouse, table, "bytes")
+    checked = _checked(warehouse, name, "bytes")
     due = _due(partitions, checked, everything=everything)
     found = {partition: _bytes_text(warehouse, name, partition) for partition in due}
-    _note(warehouse, table, "bytes", found)
-    left = [each for each in partitions if each not in found and _is_due(each, checked)]
-    findings = [text for text in found.values() if text]
+    _note(warehouse, name, "bytes", found)
     return Comparison(
-        table,
+        name,
         len(due),
-        findings=tuple(findings[:FINDINGS_MAX]),
-        not_read=len(left),
+        findings=_shown(found.values()),
+        not_read=_left(partitions, found, checked),
         is_empty=not partitions,
     )
 
@@ -128,58 +127,9 @@ def damaged(warehouse: Warehouse, table: Table) -> tuple[str, ...]:
     written = _written(warehouse, table)
     there = _rows_there(warehouse, written)
     return tuple(
-        sorted(
-            bucket
-            for bucket, (rows, _digest) in written.by_bucket.items()
-            if there.get(bucket, 0) < rows
-        )
-    )
-
-
-def accept(warehouse: Warehouse, table: Table, *, by: str, reason: str) -> tuple[str, ...]:
-    """Takes what a table has now for what was written, and notes who said so; the writers wait.
-
-    Returns:
-        What was wrong with the table until now; nothing changes when it is empty.
-    """
-    found = compare_content(warehouse, table, everything=True).findings
-    changed = tuple(line for line in mutations(warehouse) if line.startswith(f"{table.name}: "))
-    if not found and not changed:
-        return ()
-    today = date.fromisoformat(str(warehouse.row(sql("inventory/now"))[1]))
-    warehouse.command(
-        sql("inventory/accept"),
-        {
-            "database": "masques_ops",
-            "view": table.view,
-            "table": table.name,
-            "write_id": str(uuid.uuid4()),
-            "kept_from": _kept_from(table, today),
-        },
-    )
-    _note_accepted(warehouse, table.name, by, reason, (*found, *changed))
-    return (*found, *changed)
-
-
-def accept_changes(warehouse: Warehouse, name: str, *, by: str, reason: str) -> tuple[str, ...]:
-    """Takes statements that changed rows of another table for seen, and notes who said so.
-
-    Returns:
-        The statements.
-    """
-    changed = tuple(line for line in mutations(warehouse) if line.startswith(f"{name}: "))
-    if changed:
-        _note_accepted(warehouse, name, by, reason, changed)
-    return changed
-
-
-def _note_accepted(
-    warehouse: Warehouse, name: str, by: str, reason: str, findings: Sequence[str]
-) -> None:
-    warehouse.insert_rows(
-        "masques_ops.inventory_accepted",
-        ["table_name", "accepted_by", "reason", "findings", "accepted_at"],
-        [[name, by, reason, list(findings), datetime.now(UTC)]],
+        bucket
+        for bucket in sorted(written.by_bucket)
+        if there.get(bucket, 0) < written.rows(bucket)
     )
 
 
@@ -204,19 +154,19 @@ def _written(warehouse: Warehouse, table: Table) -> _Written:
     running = open_writes(warehouse, table)
     # What came since the first of the running writes began may be theirs.
     before = min([str(now), *(each.begun_at for each in running)])
-    kept_from = _kept_from(table, date.fromisoformat(str(today)))
+    days_after = kept_from(table, date.fromisoformat(str(today)))
     rows = warehouse.rows(
         sql("inventory/written"),
         {
             "table": table.name,
-            "kept_from": kept_from,
+            "kept_from": days_after,
             "open": [each.write_id for each in running],
         },
     )
     return _Written(
         {str(bucket): (int(count), int(digest) % _MODULUS) for bucket, count, digest in rows},
         before,
-        kept_from,
+        days_after,
         {"database": "masques_ops", "view": table.view},
     )
 
@@ -229,7 +179,7 @@ def _rows_there(warehouse: Warehouse, written: _Written) -> dict[str, int]:
     return {str(bucket): int(count) for bucket, count in rows}
 
 
-def _kept_from(table: Table, today: date) -> str:
+def kept_from(table: Table, today: date) -> str:
     """Returns the last day that retention may have removed; '' when nothing is removed."""
     if not table.kept_years:
         return ""
@@ -238,8 +188,8 @@ def _kept_from(table: Table, today: date) -> str:
     return date.fromordinal(first.toordinal() + 4).isoformat()
 
 
-def _checked(warehouse: Warehouse, table: Table, what: str) -> dict[str, float]:
-    rows = warehouse.rows(sql("inventory/checked"), {"table": table.name, "what": what})
+def _checked(warehouse: Warehouse, name: str, what: str) -> dict[str, float]:
+    rows = warehouse.rows(sql("inventory/checked"), {"table": name, "what": what})
     return {str(bucket): float(at) for bucket, at, _finding in rows}
 
 
@@ -256,25 +206,32 @@ def _is_due(bucket: str, checked: dict[str, float]) -> bool:
     return time.time() - checked.get(bucket, 0) >= DUE_S
 
 
-def _note(warehouse: Warehouse, table: Table, what: str, found: dict[str, str]) -> None:
+def _left(buckets: Iterable[str], read: Container[str], checked: dict[str, float]) -> int:
+    """Returns how many buckets are due and were not read."""
+    return sum(bucket not in read and _is_due(bucket, checked) for bucket in buckets)
+
+
+def _note(warehouse: Warehouse, name: str, what: str, found: dict[str, str]) -> None:
     now = datetime.now(UTC)
     warehouse.insert_rows(
         "masques_ops.inventory_checks",
         ["table_name", "what", "bucket", "finding", "checked_at"],
-        [[table.name, what, bucket, finding, now] for bucket, finding in found.items()],
+        [[name, what, bucket, finding, now] for bucket, finding in found.items()],
     )
 
 
 def _rows_text(bucket: str, written: int, there: int) -> str:
+    if written == there:
+        return ""
     change = f"{written - there:,} are gone" if written > there else f"{there - written:,} too many"
     return f"{bucket}: {written:,} rows were written and {there:,} are there, {change}"
 
 
 def _content_text(bucket: str, written: _Written, there: tuple[int, int]) -> str:
-    rows, digest = written.by_bucket[bucket]
-    if rows != there[0]:
-        return _rows_text(bucket, rows, there[0])
-    return "" if digest == there[1] else f"{bucket}: a row has other content than was written"
+    rows, digest = there
+    if rows == written.rows(bucket) and digest != written.by_bucket[bucket][1]:
+        return f"{bucket}: a row has other content than was written"
+    return _rows_text(bucket, written.rows(bucket), rows)
 
 
 def _bytes_text(warehouse: Warehouse, name: str, partition: str) -> str:
@@ -290,24 +247,28 @@ def _bytes_text(warehouse: Warehouse, name: str, partition: str) -> str:
 
 
 def _partition(partition: str) -> str:
-    return (
-        partition
-        if partition.isdigit() or partition.startswith(("tuple(", "("))
-        else ("'" + partition.replace("'", "\\'") + "'")
-    )
+    """Returns a partition as a statement names it: numbers and tuples as they are."""
+    if partition.isdigit() or partition.startswith(("tuple(", "(")):
+        return partition
+    return "'" + partition.replace("'", "\\'") + "'"
+
+
+def _shown(texts: Iterable[str]) -> tuple[str, ...]:
+    """Returns the first findings; '' is none."""
+    return tuple([text for text in texts if text][:FINDINGS_MAX])
 
 
 def _result(
     table: Table,
     written: _Written,
-    compared: Sequence[str] | dict[str, tuple[int, int]],
-    findings: list[str],
+    compared: Collection[str],
+    found: Iterable[str],
     not_read: int = 0,
 ) -> Comparison:
     return Comparison(
-        table,
+        table.name,
         buckets=len(compared),
-        rows=sum(written.by_bucket[bucket][0] for bucket in compared),
-        findings=tuple(findings[:FINDINGS_MAX]),
+        rows=sum(map(written.rows, compared)),
+        findings=_shown(found),
         not_read=not_read,
     )

@@ -74,7 +74,7 @@ def prove_rows(warehouse: Warehouse, table: Table) -> TableProof:
         if written != there:
             findings.append(f"{written:,} identities have versions and {there:,} are there")
     what = "versions" if table is VERSIONS else "rows"
-    text = f"{found.rows:,} {what} of {_days(found)}, as written"
+    text = f"{found.rows:,} {what} of {_days(table, found)}, as written"
     return _proof(table, found, tuple(findings), text)
 
 
@@ -85,7 +85,9 @@ def prove_content(warehouse: Warehouse, table: Table, *, everything: bool = Fals
     if table is VERSIONS and not found.is_empty:
         findings += _lines(warehouse, "identities_differ", {})
     left = f"; {found.not_read:,} more are not read today" if found.not_read else ""
-    return _proof(table, found, tuple(findings), f"content of {_days(found)}, as written{left}")
+    return _proof(
+        table, found, tuple(findings), f"content of {_days(table, found)}, as written{left}"
+    )
 
 
 def prove_scores(warehouse: Warehouse) -> TableProof:
@@ -106,7 +108,7 @@ def prove_scores(warehouse: Warehouse) -> TableProof:
 def prove_files(warehouse: Warehouse, *, everything: bool = False) -> TableProof:
     """Reads the files of the partitions that are due, by their checksums."""
     found = [compare_bytes(warehouse, name, everything=everything) for name in FILES_OF]
-    findings = tuple(f"{each.table.name}: {line}" for each in found for line in each.findings)
+    findings = tuple(f"{each.name}: {line}" for each in found for line in each.findings)
     left = sum(each.not_read for each in found)
     return TableProof(
         "files",
@@ -121,12 +123,11 @@ def prove_files(warehouse: Warehouse, *, everything: bool = False) -> TableProof
 
 def prove_parts(warehouse: Warehouse) -> TableProof:
     """Looks for parts that no query reads."""
-    found = lost_parts(warehouse)
-    return TableProof(
+    return _none_of(
         "parts",
-        "fails" if found else "holds",
-        f"{len(found):,} parts are not read" if found else "every part is read",
-        tuple(found[:FINDINGS_MAX]),
+        lost_parts(warehouse),
+        "parts are not read",
+        "every part is read",
         "attach the part again if it was detached by hand; if it is broken, restore the table by "
         "its command (docs/clickhouse.md), then drop the detached part",
     )
@@ -134,13 +135,23 @@ def prove_parts(warehouse: Warehouse) -> TableProof:
 
 def prove_nothing_changed(warehouse: Warehouse) -> TableProof:
     """Looks for statements that changed or deleted rows."""
-    found = mutations(warehouse)
-    return TableProof(
+    return _none_of(
         "mutations",
-        "fails" if found else "holds",
-        f"{len(found):,} statements changed or deleted rows" if found else "no row was changed",
-        tuple(found[:FINDINGS_MAX]),
+        mutations(warehouse),
+        "statements changed or deleted rows",
+        "no row was changed",
         "find who ran it; restore the table by its command (docs/clickhouse.md)",
+    )
+
+
+def _none_of(what: str, found: list[str], bad: str, good: str, advice: str) -> TableProof:
+    """Returns the proof that something was looked for and not found."""
+    return TableProof(
+        what,
+        "fails" if found else "holds",
+        f"{len(found):,} {bad}" if found else good,
+        tuple(found[:FINDINGS_MAX]),
+        advice,
     )
 
 
@@ -150,14 +161,14 @@ def _proof(table: Table, found: Comparison, findings: tuple[str, ...], text: str
     return TableProof(
         table.asset,
         "fails" if findings else "holds",
-        text if not findings else f"{len(findings):,} findings in {_days(found)}",
+        text if not findings else f"{len(findings):,} findings in {_days(table, found)}",
         findings[:FINDINGS_MAX],
         table.restored_by,
     )
 
 
-def _days(found: Comparison) -> str:
-    what = "day" if found.table.kept_years else "bucket"
+def _days(table: Table, found: Comparison) -> str:
+    what = "day" if table.kept_years else "bucket"
     return f"{found.buckets:,} {what}{'' if found.buckets == 1 else 's'}"
 
 

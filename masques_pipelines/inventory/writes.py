@@ -35,22 +35,20 @@ def counted(
         restores: Buckets that have lost rows: what the block adds there was counted before.
     """
     warehouse.command(sql("inventory/take_first"), _place(table))
-    for each in open_writes(warehouse, table):
-        if each.part == part:
-            _end(warehouse, table, each)
+    for left in open_writes(warehouse, table):
+        if left.part == part:
+            _end(warehouse, table, left)
     time.sleep(_TICK_S)
-    write_id = str(uuid.uuid4())
-    warehouse.command(
-        sql("inventory/begin"),
-        {**_place(table), "part": part, "write_id": write_id, "restores": list(restores)},
-    )
+    begun_at = str(warehouse.row(sql("inventory/now"))[0])
+    write = OpenWrite(part, str(uuid.uuid4()), begun_at, tuple(restores))
+    warehouse.command(sql("inventory/begin"), _parameters(table, write))
     try:
         yield
     except BaseException:
         with contextlib.suppress(Exception):
-            _end_own(warehouse, table, write_id)
+            _end(warehouse, table, write)
         raise
-    _end_own(warehouse, table, write_id)
+    _end(warehouse, table, write)
 
 
 @dataclass(frozen=True)
@@ -83,19 +81,17 @@ def _place(table: Table) -> dict[str, str]:
     return {"database": "masques_ops", "view": table.view, "table": table.name}
 
 
-def _end_own(warehouse: Warehouse, table: Table, write_id: str) -> None:
-    for each in open_writes(warehouse, table):
-        if each.write_id == write_id:
-            _end(warehouse, table, each)
-
-
-def _end(warehouse: Warehouse, table: Table, write: OpenWrite) -> None:
-    parameters = {
+def _parameters(table: Table, write: OpenWrite) -> dict[str, object]:
+    return {
         **_place(table),
         "part": write.part,
         "write_id": write.write_id,
         "begun_at": write.begun_at,
         "restores": list(write.restores),
     }
+
+
+def _end(warehouse: Warehouse, table: Table, write: OpenWrite) -> None:
+    parameters = _parameters(table, write)
     warehouse.command(sql("inventory/count"), parameters)
     warehouse.command(sql("inventory/end"), parameters)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from masques_pipelines.inventory import writes
+from masques_pipelines.inventory.acceptance import accept
 from masques_pipelines.inventory.compare import (
-    accept,
     compare_bytes,
     compare_content,
     compare_rows,
