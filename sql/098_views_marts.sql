@@ -1007,3 +1007,80 @@ SELECT
 FROM found AS f
 INNER JOIN known AS k ON k.cluster_key = f.cluster_key
 COMMENT 'Identities to look at: most of their income from one payer cluster, or money that goes in a circle.';
+
+-- What is said of each payment. Of a run that did not end nothing is said yet: the next one takes back
+-- and completes what it wrote.
+CREATE OR REPLACE VIEW masques_marts.payments
+(
+    item_id UUID COMMENT 'the transfer, or the hold of a two-phase one; else the settlement or the request that names none',
+    at DateTime64(9, 'UTC') COMMENT 'ledger time of the transfer; without one, time of the request or settlement',
+    transaction_type String COMMENT 'transfer code by the chart; empty when nothing is booked',
+    funding String COMMENT 'rail_in, rail_out, balance or internal; empty when nothing is booked',
+    state String COMMENT 'of the ledger: open, posted, voided or expired; empty when nothing is booked',
+    gate String COMMENT 'verdict on gate and ledger: matched, expected, released, refunded, a class of break, or empty when none is due',
+    rail String COMMENT 'verdict on ledger and rail: matched, expected, released, refunded, a class of break, or empty when none is due',
+    gate_risk Decimal(76, 18) COMMENT 'money at risk by the break at the gate, in currency; 0 without one',
+    rail_risk Decimal(76, 18) COMMENT 'money at risk by the break on the rail, in currency, or in rail_currency when nothing is booked; 0 without one',
+    reason String COMMENT 'what the rail says of a settlement that failed or is unknown; empty otherwise',
+    currency String COMMENT 'asset of the ledger by the chart; without a transfer what the gate charged in',
+    rail_currency String COMMENT 'asset that was paid on the rail; empty without a settlement',
+    posted Decimal(76, 18) COMMENT 'amount posted',
+    held Decimal(76, 18) COMMENT 'amount of the hold; 0 for a single-phase transfer',
+    charged Decimal(76, 18) COMMENT 'sum of what requests and session say was charged',
+    refunded Decimal(76, 18) COMMENT 'sum of the posted transfers that refund it, in the same currency',
+    settled Decimal(76, 18) COMMENT 'sum of its confirmed settlements; of one for several transfers its share',
+    amount_basis String COMMENT 'stated, partly or none: how many of its requests and sessions say what they charged',
+    payer UUID COMMENT 'account that pays; zero when nothing is booked',
+    payee UUID COMMENT 'account that is paid; zero when nothing is booked',
+    requests UInt32 COMMENT 'requests that name it',
+    request_id UUID COMMENT 'one of them; zero for none',
+    session_id UUID COMMENT 'the session that names it; zero for none',
+    settlements UInt32 COMMENT 'settlements that are linked to it',
+    settlement_id UUID COMMENT 'one of them; zero for none',
+    rail_name String COMMENT 'rail of its settlements; empty for none',
+    due_at DateTime64(9, 'UTC') COMMENT 'when an expected leg becomes a break, once the other side was read up to then; 1970 for none',
+    known_from DateTime64(6, 'UTC') COMMENT 'since when that is said'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+SELECT
+    item_id, any(p.at) AS at, any(p.transaction_type) AS transaction_type, any(p.funding) AS funding,
+    any(p.state) AS state, any(p.gate) AS gate, any(p.rail) AS rail, any(p.gate_risk) AS gate_risk,
+    any(p.rail_risk) AS rail_risk, any(p.reason) AS reason, any(p.currency) AS currency,
+    any(p.rail_currency) AS rail_currency, any(p.posted) AS posted, any(p.held) AS held,
+    any(p.charged) AS charged, any(p.refunded) AS refunded, any(p.settled) AS settled,
+    any(p.amount_basis) AS amount_basis, any(p.payer) AS payer, any(p.payee) AS payee,
+    any(p.requests) AS requests, any(p.request_id) AS request_id, any(p.session_id) AS session_id,
+    any(p.settlements) AS settlements, any(p.settlement_id) AS settlement_id, any(p.rail_name) AS rail_name,
+    greatest(any(p.gate_due_at), any(p.rail_due_at)) AS due_at, max(p.known_from) AS known_from
+FROM masques_ops.payments_log AS p
+WHERE p.known_from <=
+(
+    SELECT max(began_at) FROM masques_ops.reconciliation_runs WHERE ended_at > toDateTime64(0, 6, 'UTC')
+)
+GROUP BY item_id, content
+HAVING sum(p.sign) > 0
+COMMENT 'What is said of each payment: the gate''s word, the ledger''s and the rail''s, compared. One row per payment.';
+
+CREATE OR REPLACE VIEW masques_marts.payments_at
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+SELECT
+    item_id, any(p.at) AS at, any(p.transaction_type) AS transaction_type, any(p.funding) AS funding,
+    any(p.state) AS state, any(p.gate) AS gate, any(p.rail) AS rail, any(p.gate_risk) AS gate_risk,
+    any(p.rail_risk) AS rail_risk, any(p.reason) AS reason, any(p.currency) AS currency,
+    any(p.rail_currency) AS rail_currency, any(p.posted) AS posted, any(p.held) AS held,
+    any(p.charged) AS charged, any(p.refunded) AS refunded, any(p.settled) AS settled,
+    any(p.amount_basis) AS amount_basis, any(p.payer) AS payer, any(p.payee) AS payee,
+    any(p.requests) AS requests, any(p.request_id) AS request_id, any(p.session_id) AS session_id,
+    any(p.settlements) AS settlements, any(p.settlement_id) AS settlement_id, any(p.rail_name) AS rail_name,
+    greatest(any(p.gate_due_at), any(p.rail_due_at)) AS due_at, max(p.known_from) AS known_from
+FROM masques_ops.payments_log AS p
+WHERE p.known_from <=
+(
+    SELECT max(began_at) FROM masques_ops.reconciliation_runs
+    WHERE ended_at > toDateTime64(0, 6, 'UTC') AND ended_at <= {as_of:DateTime64(6, 'UTC')}
+)
+GROUP BY item_id, content
+HAVING sum(p.sign) > 0
+COMMENT 'What was said of each payment at a time. Parameters: as_of - the time. Columns: item_id .. known_from - as in masques_marts.payments.';

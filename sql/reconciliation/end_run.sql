@@ -1,0 +1,4 @@
+INSERT INTO masques_ops.reconciliation_runs (began_at, is_full, chart_version, read_to, ended_at)
+SELECT began_at, is_full, chart_version, read_to, greatest(now64(6, 'UTC'), began_at + INTERVAL 1 MICROSECOND)
+FROM masques_ops.reconciliation_runs FINAL
+WHERE began_at = {began_at:DateTime64(6, 'UTC')}
