@@ -24,3 +24,42 @@ def test_a_payment_matches_on_both_legs(facts: PaymentFacts) -> None:
     compare_payments(facts.warehouse)
 
     assert facts.verdicts() == {"call": ("matched", ""), "paid in": ("", "matched")}
+
+
+def test_a_break_closes_and_opens_again(facts: PaymentFacts) -> None:
+    facts.transfer("paid in", "deposit", "10", 0, sides=(TREASURY, AGENT))
+    facts.read_to(30)
+    compare_payments(facts.warehouse)
+    assert facts.verdicts() == {"paid in": ("", "expected")}
+
+    # The ledger alone was read past the deadline: the rail may have it.
+    facts.read_to(90, only="ledger")
+    compare_payments(facts.warehouse)
+    assert facts.verdicts() == {"paid in": ("", "expected")}
+
+    facts.read_to(90)
+    compare_payments(facts.warehouse)
+    assert facts.verdicts() == {"paid in": ("", "unsettled_transfer")}
+
+    facts.settlement("moved", "10", 1, of=["paid in"])
+    compare_payments(facts.warehouse)
+    assert facts.verdicts() == {"paid in": ("", "matched")}
+    assert _breaks(facts) == []
+
+    facts.settlement("moved", "10", 1, status="failed", failure_reason="reorged_out")
+    compare_payments(facts.warehouse)
+    assert facts.verdicts() == {"paid in": ("", "settlement_failed")}
+    assert _breaks(facts) == [("paid in", "rail", "settlement_failed", 2, "reorged_out")]
+    history = facts.warehouse.rows(
+        "SELECT classes, times, closed_as FROM masques_marts.break_history ORDER BY opened_at"
+    )
+    assert history == [(["unsettled_transfer"], 1, "matched"), (["settlement_failed"], 2, "")]
+
+
+def _breaks(facts: PaymentFacts) -> list[tuple[object, ...]]:
+    return [
+        (facts.names[row[0]], *row[1:])
+        for row in facts.warehouse.rows(
+            "SELECT item_id, leg, class, times, reason FROM masques_marts.breaks ORDER BY at"
+        )
+    ]
