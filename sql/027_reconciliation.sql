@@ -74,6 +74,8 @@ CREATE TABLE IF NOT EXISTS masques_ops.reconciliation_runs
     chart_version UInt64 COMMENT 'the chart that it judged by: version of masques_ops.chart_entries',
     read_to Map(LowCardinality(String), DateTime64(9, 'UTC'))
         COMMENT 'up to when each side was read: ledger, requests, sessions, rails (the least of them and of the journal), bookings (ledger and journal), rail:<name>; 1970 when it was not',
+    log_rows UInt64 COMMENT 'rows of payments_log when it ended; 0 before',
+    log_digest UInt64 COMMENT 'sum of the hashes of these rows, modulo 2^64: another one means that the log was damaged',
     ended_at DateTime64(6, 'UTC') COMMENT 'when it ended; 1970 while it runs, or when it was killed'
 )
 ENGINE = /*cluster:Replicated*/ReplacingMergeTree(ended_at)

@@ -1,11 +1,12 @@
 """Compares requests, sessions, ledger and settlements, and writes what is said of each payment.
 
 A run looks only at items that a new row is about, or whose deadline the sides have been read past,
-and writes only what changed: what should be said, less what was said. So a run that was killed, an
-insert that was sent twice, and rows that were lost are made good by the next run that looks there.
+and writes only what changed: what should be said, less what was said. So the next run completes one
+that was killed. When the log is not what the last run left (rows lost, or there twice), everything
+is compared.
 
-Rows that vanished are not new, so every FULL_EVERY_S a run compares everything. Items older than
-requests are kept (KEPT_DAYS) keep what was said of them at the gate.
+Facts that vanished are not new, so every FULL_EVERY_S a run compares everything too. Items older
+than requests are kept (KEPT_DAYS) keep what was said of them at the gate.
 """
 
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ SELECT
     + (SELECT count() FROM masques.api_requests WHERE ingested_at >= {since:DateTime64(6, 'UTC')})
     + (SELECT count() FROM masques.settlements WHERE ingested_at >= {since:DateTime64(6, 'UTC')})
 """
+_TOUCHED: Final = "SELECT count() FROM masques_ops.payments_touched"
 _WRITTEN: Final = """
 SELECT count() FROM masques_ops.payments_log WHERE known_from = {began_at:DateTime64(6, 'UTC')}
 """
@@ -98,13 +100,12 @@ class _Run:
         else:
             self._forget_touched()
             self._run_step("touch_new", began_at=run["began_at"], since=since)
-            self._touch_siblings()
-            self._run_step("touch_hours", since=since)
-            self._run_step("write_payments", **run)
+            if self._count(_TOUCHED):
+                self._touch_siblings()
+                self._run_step("touch_hours", since=since)
+                self._run_step("write_payments", **run)
         self._run_step("end_run", began_at=run["began_at"])
-        return Comparison(
-            run["began_at"], is_full, self._count(_WRITTEN, began_at=run["began_at"])
-        )
+        return Comparison(run["began_at"], is_full, self._count(_WRITTEN, began_at=run["began_at"]))
 
     def _compare_all(self, run: dict[str, str], *, parts: int) -> None:
         for part in range(parts):

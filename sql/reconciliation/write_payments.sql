@@ -249,7 +249,8 @@ WITH
         ) AS lg
         FULL JOIN rail AS r ON r.item_id = lg.item_id
     ),
-    judged AS
+    -- Each step names what the next one asks: the engine would write an alias out wherever it stands.
+    timed AS
     (
         SELECT
             j.item_id AS item_id,
@@ -258,7 +259,6 @@ WITH
             l_state != '' AND l_needs IN ('request', 'session') AS need_gate,
             l_state != '' AND NOT (l_in AND l_out) AND (l_in OR l_out OR l_needs = 'settlement') AS need_rail,
             if(b_cur = l_cur, b_refunded, zero) AS back,
-            l_posted > zero AND back >= l_posted AS is_refunded,
             if(l_needs = 'session' OR (g_n = 0 AND s_n > 0), 'sessions', 'requests') AS gate_side,
             if(r_n = 0, 'rails', concat('rail:', r_rail)) AS rail_side,
             l_done + toIntervalSecond(l_within_s) AS told_at,
@@ -267,6 +267,17 @@ WITH
             greatest(if(l_state = '', r_at + toIntervalSecond(settlement_within_s), told_at),
                 toDateTime64(r_deadline_s, 9, 'UTC')) AS rail_due,
             r_at + toIntervalSecond(settlement_within_s) AS booking_due,
+            if(l_at != never, l_at, if(g_first != never, g_first, r_at)) AS item_at
+        FROM joined AS j
+        LEFT JOIN kept AS k ON k.item_id = j.item_id
+    ),
+    flagged AS
+    (
+        SELECT
+            *,
+            item_at < kept_from AS is_old,
+            is_old AND k_last > toDateTime(0, 'UTC') AS is_kept,
+            l_posted > zero AND back >= l_posted AS is_refunded,
             g_stated > 0 AND g_unstated = 0 AS is_stated,
             is_stated AND g_charged IN (l_posted, l_posted - back) AS is_charged,
             read_to['ledger'] >= request_due AS is_request_due,
@@ -279,62 +290,75 @@ WITH
                 AS is_others_request,
             (l_in AND has(r_directions, 'out')) OR (l_out AND has(r_directions, 'in'))
                 OR (l_needs = 'settlement' AND l_in AND arrayExists(x -> x != l_payee, r_from))
-                AS is_others_settlement,
-            -- The verdict, and which side it waits for while it is 'expected'.
+                AS is_others_settlement
+        FROM timed
+    ),
+    judged AS
+    (
+        SELECT
+            *,
+            -- The verdict; after 'expected' what it waits for.
             multiIf(
-                l_state = '' AND (g_claims = 0), ('', ''),
-                l_state = '' AND NOT is_request_due, ('expected', 'ledger'),
-                l_state = '' AND g_served = 0 AND g_open > 0 AND s_n = 0, ('outcome_unknown', ''),
-                l_state = '', ('unbooked_request', ''),
-                l_state = 'open' AND is_hold_due, ('stale_hold', ''),
-                l_state = 'open', ('expected', 'hold'),
-                l_state IN ('expired', 'voided') AND is_stated AND g_charged = zero, ('released', ''),
-                l_state = 'expired' AND (g_served > 0 OR s_done > 0), ('served_not_paid', ''),
-                l_state = 'voided' AND g_served > 0, ('served_not_paid', ''),
-                l_state IN ('expired', 'voided'), ('released', ''),
-                g_n + s_n = 0 AND NOT need_gate, ('', ''),
-                g_n + s_n = 0 AND is_refunded, ('refunded', ''),
-                g_n + s_n = 0 AND is_told_due, ('unexplained_charge', ''),
-                g_n + s_n = 0, ('expected', gate_side),
-                is_refunded AND (g_served + s_done = 0 OR (s_n > s_done AND NOT is_charged)), ('refunded', ''),
-                g_served + s_done = 0 AND g_open > 0 AND is_outcome_due, ('outcome_unknown', ''),
-                g_served + s_done = 0 AND g_open > 0, ('expected', 'outcome'),
+                l_state = '' AND (g_claims = 0), '',
+                l_state = '' AND NOT is_request_due, 'expected ledger',
+                l_state = '' AND g_served = 0 AND g_open > 0 AND s_n = 0, 'outcome_unknown',
+                l_state = '', 'unbooked_request',
+                l_state = 'open' AND is_hold_due, 'stale_hold',
+                l_state = 'open', 'expected hold',
+                l_state IN ('expired', 'voided') AND is_stated AND g_charged = zero, 'released',
+                l_state = 'expired' AND (g_served > 0 OR s_done > 0), 'served_not_paid',
+                l_state = 'voided' AND g_served > 0, 'served_not_paid',
+                l_state IN ('expired', 'voided'), 'released',
+                g_n + s_n = 0 AND NOT need_gate, '',
+                g_n + s_n = 0 AND is_refunded, 'refunded',
+                g_n + s_n = 0 AND is_told_due, 'unexplained_charge',
+                g_n + s_n = 0, concat('expected ', gate_side),
+                is_refunded AND (g_served + s_done = 0 OR (s_n > s_done AND NOT is_charged)), 'refunded',
+                g_served + s_done = 0 AND g_open > 0 AND is_outcome_due, 'outcome_unknown',
+                g_served + s_done = 0 AND g_open > 0, 'expected outcome',
                 s_n > s_done AND NOT (g_served > 0 AND is_charged),
-                    if(is_told_due, ('unexplained_charge', ''), ('expected', gate_side)),
-                g_served + s_done = 0, ('paid_not_served', ''),
-                g_stated > 0 AND (g_cur != l_cur OR g_cur_max != l_cur), ('currency_mismatch', ''),
-                is_others_request, ('party_mismatch', ''),
+                    if(is_told_due, 'unexplained_charge', concat('expected ', gate_side)),
+                g_served + s_done = 0, 'paid_not_served',
+                g_stated > 0 AND (g_cur != l_cur OR g_cur_max != l_cur), 'currency_mismatch',
+                is_others_request, 'party_mismatch',
                 g_charged > l_posted OR (is_stated AND NOT is_charged AND is_told_due),
-                    (if(is_refunded AND g_charged <= l_posted, 'refunded', 'amount_mismatch'), ''),
-                is_stated AND NOT is_charged, ('expected', gate_side),
-                (if(is_refunded, 'refunded', 'matched'), '')) AS gate_said,
+                    if(is_refunded AND g_charged <= l_posted, 'refunded', 'amount_mismatch'),
+                is_stated AND NOT is_charged, concat('expected ', gate_side),
+                if(is_refunded, 'refunded', 'matched')) AS gate_said,
             multiIf(
                 l_state = '' AND r_confirmed > 0,
-                    if(is_booking_due, ('unbooked_settlement', ''), ('expected', 'bookings')),
+                    if(is_booking_due, 'unbooked_settlement', 'expected bookings'),
                 l_state = '' AND r_open > 0,
-                    if(is_rail_due, ('outcome_unknown', ''), ('expected', rail_side)),
-                l_state = '', ('', ''),
-                NOT need_rail AND r_confirmed > 0, ('unbooked_settlement', ''),
-                NOT need_rail, ('', ''),
-                l_state = 'open' AND NOT is_hold_due, ('expected', 'hold'),
-                l_state != 'posted' AND r_confirmed > 0, ('unbooked_settlement', ''),
-                l_state != 'posted', ('released', ''),
-                r_confirmed = 0 AND is_refunded, ('refunded', ''),
+                    if(is_rail_due, 'outcome_unknown', concat('expected ', rail_side)),
+                l_state = '', '',
+                NOT need_rail AND r_confirmed > 0, 'unbooked_settlement',
+                NOT need_rail, '',
+                l_state = 'open' AND NOT is_hold_due, 'expected hold',
+                l_state != 'posted' AND r_confirmed > 0, 'unbooked_settlement',
+                l_state != 'posted', 'released',
+                r_confirmed = 0 AND is_refunded, 'refunded',
                 r_confirmed = 0 AND r_waiting > 0,
-                    if(is_rail_due, ('outcome_unknown', ''), ('expected', rail_side)),
-                r_confirmed = 0 AND r_failed > 0, ('settlement_failed', ''),
-                r_confirmed = 0, if(is_rail_due, ('unsettled_transfer', ''), ('expected', rail_side)),
-                NOT hasAll(l_assets, r_assets), ('currency_mismatch', ''),
-                is_others_settlement, ('party_mismatch', ''),
-                r_settled > l_posted AND r_confirmed > 1, ('paid_twice', ''),
-                r_settled < l_posted AND NOT is_rail_due, ('expected', rail_side),
-                r_settled != l_posted, ('amount_mismatch', ''),
-                ('matched', '')) AS rail_said,
-            greatest(l_at, if(l_at = never, greatest(g_first, if(g_first = never, r_at, never)), never))
-                AS item_at,
-            item_at < kept_from AS is_old
-        FROM joined AS j
-        LEFT JOIN kept AS k ON k.item_id = j.item_id
+                    if(is_rail_due, 'outcome_unknown', concat('expected ', rail_side)),
+                r_confirmed = 0 AND r_failed > 0, 'settlement_failed',
+                r_confirmed = 0, if(is_rail_due, 'unsettled_transfer', concat('expected ', rail_side)),
+                NOT hasAll(l_assets, r_assets), 'currency_mismatch',
+                is_others_settlement, 'party_mismatch',
+                r_settled > l_posted AND r_confirmed > 1, 'paid_twice',
+                r_settled < l_posted AND NOT is_rail_due, concat('expected ', rail_side),
+                r_settled != l_posted, 'amount_mismatch',
+                'matched') AS rail_said
+        FROM flagged
+    ),
+    worded AS
+    (
+        SELECT
+            *,
+            multiIf(is_kept, toString(k_gate), is_old AND g_n + s_n = 0, '',
+                startsWith(gate_said, 'expected'), 'expected', gate_said) AS gate,
+            if(startsWith(rail_said, 'expected'), 'expected', rail_said) AS rail,
+            substring(gate_said, 10) AS gate_waits,
+            substring(rail_said, 10) AS rail_waits
+        FROM judged
     ),
     said AS
     (
@@ -345,10 +369,9 @@ WITH
             multiIf(l_state = '', '', l_in AND l_out, 'internal', l_in, 'rail_in', l_out, 'rail_out', 'balance')
                 AS funding,
             l_state AS state,
-            multiIf(is_old AND k_last > toDateTime(0, 'UTC'), k_gate, is_old AND g_n + s_n = 0, '', gate_said.1)
-                AS gate,
-            rail_said.1 AS rail,
-            if(is_old AND k_last > toDateTime(0, 'UTC'), k_risk, multiIf(
+            gate,
+            rail,
+            if(is_kept, k_risk, multiIf(
                 gate IN ('unexplained_charge', 'paid_not_served'), l_posted - back,
                 gate = 'served_not_paid', if(g_charged > zero, g_charged, l_held),
                 gate = 'unbooked_request', if(g_served + s_done > 0, g_charged, zero),
@@ -370,43 +393,43 @@ WITH
             r_cur AS rail_currency,
             l_posted AS posted,
             l_held AS held,
-            if(is_old AND k_last > toDateTime(0, 'UTC'), k_charged, g_charged) AS charged,
+            if(is_kept, k_charged, g_charged) AS charged,
             back AS refunded,
             r_settled AS settled,
-            multiIf(is_old AND k_last > toDateTime(0, 'UTC'), k_basis, g_stated = 0, 'none',
+            multiIf(is_kept, k_basis, g_stated = 0, 'none',
                 g_unstated > 0, 'partly', 'stated') AS amount_basis,
             l_payer AS payer,
             l_payee AS payee,
-            toUInt32(if(is_old AND k_last > toDateTime(0, 'UTC'), k_requests, g_n)) AS requests,
-            if(is_old AND k_last > toDateTime(0, 'UTC'), k_request, g_request) AS request_id,
-            if(is_old AND k_last > toDateTime(0, 'UTC'), k_session, g_session) AS session_id,
+            toUInt32(if(is_kept, k_requests, g_n)) AS requests,
+            if(is_kept, k_request, g_request) AS request_id,
+            if(is_kept, k_session, g_session) AS session_id,
             toUInt32(r_n) AS settlements,
             r_id AS settlement_id,
             r_rail AS rail_name,
-            if(is_old, k_due_at, multiIf(
+            if(is_kept, k_due_at, multiIf(
                 gate != 'expected', never,
-                gate_said.2 = 'ledger', request_due,
-                gate_said.2 = 'hold', hold_due,
-                gate_said.2 = 'outcome', request_due,
+                gate_waits = 'ledger', request_due,
+                gate_waits = 'hold', hold_due,
+                gate_waits = 'outcome', request_due,
                 told_at)) AS gate_due_at,
-            if(is_old, k_waits_for, multiIf(
+            if(is_kept, toString(k_waits_for), multiIf(
                 gate != 'expected', '',
-                gate_said.2 = 'hold', 'ledger',
-                gate_said.2 = 'outcome', 'requests',
-                gate_said.2)) AS gate_waits_for,
+                gate_waits = 'hold', 'ledger',
+                gate_waits = 'outcome', 'requests',
+                gate_waits)) AS gate_waits_for,
             multiIf(
                 rail != 'expected', never,
-                rail_said.2 = 'bookings', booking_due,
-                rail_said.2 = 'hold', hold_due,
+                rail_waits = 'bookings', booking_due,
+                rail_waits = 'hold', hold_due,
                 rail_due) AS rail_due_at,
-            multiIf(rail != 'expected', '', rail_said.2 = 'hold', 'ledger', rail_said.2) AS rail_waits_for,
+            multiIf(rail != 'expected', '', rail_waits = 'hold', 'ledger', rail_waits) AS rail_waits_for,
             toDateTime(arrayMin(arrayFilter(t -> t > 0, [
                 toUnixTimestamp(l_at), toUnixTimestamp(b_first), toUnixTimestamp(g_first),
                 toUnixTimestamp(r_first), toUnixTimestamp(k_first)])), 'UTC') AS first_at,
             toDateTime(arrayMax([
                 toUnixTimestamp(l_done), toUnixTimestamp(b_last), toUnixTimestamp(g_at),
                 toUnixTimestamp(r_last), toUnixTimestamp(k_last)]), 'UTC') AS last_at
-        FROM judged
+        FROM worded
         WHERE gate != '' OR rail != ''
     )
 SELECT

@@ -15,7 +15,14 @@ AUTHOR: Final = uuid.UUID(int=300)
 PLATFORM: Final = uuid.UUID(int=400)
 AGENT_IDENTITY: Final = uuid.UUID(int=0xA)
 START: Final = datetime(2026, 11, 20, tzinfo=UTC)
-_CODES: Final = {"deposit": 1, "masque_session": 2, "api_call": 3, "fee": 4, "refund": 5, "settlement": 6}
+_CODES: Final = {
+    "deposit": 1,
+    "masque_session": 2,
+    "api_call": 3,
+    "fee": 4,
+    "refund": 5,
+    "settlement": 6,
+}
 _ACCOUNTS: Final = ((TREASURY, 100), (AGENT, 200), (AUTHOR, 300), (PLATFORM, 400))
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from masques_pipelines.reconciliation.payments import compare_payments
 from masques_pipelines.warehouse.client import Warehouse
+from tests.campaigns.reconciliation import Campaign
 from tests.support.payment_facts import AGENT, AUTHOR, TREASURY, PaymentFacts
 
 
@@ -63,3 +64,11 @@ def _breaks(facts: PaymentFacts) -> list[tuple[object, ...]]:
             "SELECT item_id, leg, class, times, reason FROM masques_marts.breaks ORDER BY at"
         )
     ]
+
+
+def test_damaged_runs_are_made_good(warehouse: Warehouse) -> None:
+    campaign = Campaign(warehouse, seed=1)
+    campaign.run(3)
+    said = campaign.said()
+    assert said
+    assert said == campaign.recomputed()
