@@ -31,7 +31,7 @@ _NEWEST: Final = "(SELECT max(known_from) FROM masques_ops.payments_log)"
 DAMAGES: Final = ("kill", "cut", "double", "lose")
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Stands for the death of the process."""
 
 
@@ -143,13 +143,13 @@ class Campaign:
             nonlocal steps
             steps -= 1
             if steps < 0:
-                raise Killed
+                raise KilledError
             run_step(run, name, **parameters)
 
         with mock.patch.object(payments._Run, "_run_step", until):  # noqa: SLF001
             try:
                 compare_payments(self.warehouse, full=self.random.random() < 0.2)
-            except Killed:
+            except KilledError:
                 return
 
     def _cut(self) -> None:
@@ -158,13 +158,13 @@ class Campaign:
 
         def until(run: Any, name: str, **parameters: Any) -> None:
             if name == "end_run":
-                raise Killed
+                raise KilledError
             run_step(run, name, **parameters)
 
         with mock.patch.object(payments._Run, "_run_step", until):  # noqa: SLF001
             try:
                 compare_payments(self.warehouse)
-            except Killed:
+            except KilledError:
                 self._delete(f"known_from = {_NEWEST} AND cityHash64(content) % 2 = 0")
 
     def _double(self) -> None:

@@ -2,10 +2,12 @@
 
 import pytest
 
+from masques_pipelines.reconciliation.breaks import BreakError, open_breaks, write_note
+from masques_pipelines.reconciliation.dossier import PaymentError, dossiers
 from masques_pipelines.reconciliation.payments import compare_payments
 from masques_pipelines.warehouse.client import Warehouse
 from tests.campaigns.reconciliation import Campaign
-from tests.support.payment_facts import AGENT, AUTHOR, TREASURY, PaymentFacts
+from tests.support.payment_facts import AGENT, TREASURY, PaymentFacts, item
 
 
 @pytest.fixture
@@ -72,3 +74,38 @@ def test_damaged_runs_are_made_good(warehouse: Warehouse) -> None:
     said = campaign.said()
     assert said
     assert said == campaign.recomputed()
+
+
+def test_a_note_quiets_one_break_and_no_other(facts: PaymentFacts) -> None:
+    facts.transfer("call", "api_call", "3", 0, trace_id="ab" * 16)
+    facts.read_to(90)
+    compare_payments(facts.warehouse)
+    call = item("call")
+    assert write_note(facts.warehouse, call, state="explained", note="a test", by="me") == "gate"
+    [explained] = open_breaks(facts.warehouse)
+    assert (explained["state"], explained["note"], explained["said_by"]) == (
+        "explained",
+        "a test",
+        "me",
+    )
+    assert explained["at_risk_usd"] == "3"
+
+    facts.request("asked", 1, of="call", charged="2")
+    compare_payments(facts.warehouse)
+    [other] = open_breaks(facts.warehouse)
+    assert (other["class"], other["at_risk"], other["state"]) == ("amount_mismatch", "1", "open")
+
+    [dossier] = dossiers(facts.warehouse, "ab" * 16)
+    assert dossier.item_id == str(call)
+    assert [(event["source"], event["what"]) for event in dossier.events] == [
+        ("ledger", "single_phase"),
+        ("gate", "request"),
+        ("reconciliation", "compared"),
+        ("note of me", "gate explained"),
+        ("reconciliation", "compared"),
+    ]
+    assert dossiers(facts.warehouse, str(item("asked"))) == [dossier]
+    with pytest.raises(PaymentError, match="no request, transfer, session or settlement"):
+        dossiers(facts.warehouse, "nothing")
+    with pytest.raises(BreakError, match="has no open break"):
+        write_note(facts.warehouse, item("other"), state="explained", note="why", by="me")

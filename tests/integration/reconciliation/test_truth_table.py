@@ -1,4 +1,4 @@
-"""Every combination of what ledger, gate and rail can say, and the word that follows on each leg."""
+"""Every combination of what ledger, gate and rail say, and the word that follows on each leg."""
 
 from typing import Final
 
