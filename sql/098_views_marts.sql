@@ -1311,3 +1311,98 @@ SELECT item_id, leg, class, severity, owner, state, note, said_by, at, opened_at
     settlement_id, rail_name
 FROM masques_marts.breaks_at(as_of = now64(6, 'UTC'))
 COMMENT 'The breaks that are open: payments of which gate, ledger and rail say different things. One row per payment and leg.';
+
+-- Is the money there: what the ledger owes, what its treasury says, what the rails settled, what is there.
+CREATE OR REPLACE VIEW masques_marts.position
+(
+    asset String COMMENT 'asset of the ledger; assets of rails that are booked 1:1 in it are part of it',
+    owed Decimal(76, 18) COMMENT 'what the platform owes: sum of the balances of all accounts that are no rail side',
+    owed_by_type Map(String, Decimal(76, 18)) COMMENT 'the same by account type: prepaid, author, escrow and so on',
+    treasury Decimal(76, 18) COMMENT 'what the ledger says is on the rails: balances of the rail-side accounts',
+    settled Decimal(76, 18) COMMENT 'what final settlements brought, less what they took',
+    vouchers Decimal(76, 18) COMMENT 'accepted and not on the rail yet: vouchers to claim, and payments off the chain',
+    vouchers_until DateTime('UTC') COMMENT 'until when the first of them has to be claimed; 1970 when none says',
+    on_rails Decimal(76, 18) COMMENT 'what the nodes say is there, at the blocks of sides',
+    opening Decimal(76, 18) COMMENT 'what was there when the rails were first read',
+    unbooked Decimal(76, 18) COMMENT 'settled less treasury: what moved and is not booked, or the reverse; breaks explain it',
+    moved_unseen Decimal(76, 18) COMMENT 'on_rails less what settlements and fees lead to: what moved without a settlement',
+    uncovered Decimal(76, 18) COMMENT 'owed less on_rails, when more is owed than is there; 0 otherwise',
+    state String COMMENT 'proved; differs: moved_unseen or unbooked is not 0, or more is owed than is there; unread: a balance of a rail is not known',
+    sides Array(String) COMMENT 'rail, network, asset and block of each balance, its state and difference'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+WITH
+    own AS (SELECT ledger, any(asset) AS name FROM masques_ops.chart_ledgers GROUP BY ledger),
+    assets AS
+    (
+        SELECT other, argMin(ledger_asset, other != ledger_asset) AS ledger_asset
+        FROM
+        (
+            SELECT arrayJoin(arrayDistinct(arrayPushBack(rail_assets, asset))) AS other, asset AS ledger_asset
+            FROM masques_ops.chart_ledgers
+        )
+        GROUP BY other
+    ),
+    books AS
+    (
+        SELECT
+            o.name AS name,
+            sumIf(a.credits_posted - a.debits_posted, NOT c.is_rail_side) AS owed,
+            sumMapIf(map(toString(a.account_type), a.credits_posted - a.debits_posted), NOT c.is_rail_side)
+                AS owed_by_type,
+            sumIf(a.debits_posted - a.credits_posted, c.is_rail_side) AS treasury
+        FROM (SELECT ledger, code, account_type, credits_posted, debits_posted FROM masques.accounts FINAL) AS a
+        INNER JOIN own AS o ON o.ledger = a.ledger
+        LEFT JOIN masques_ops.chart_account_codes AS c ON c.code = a.code
+        GROUP BY name
+    ),
+    rails AS
+    (
+        SELECT
+            s.ledger_asset AS name,
+            sumIf(if(n.v.4 = 'in', n.v.3, -n.v.3), n.v.2 = 'confirmed') AS settled,
+            sumIf(n.v.3, n.v.2 IN ('off_chain', 'claimable') AND n.v.4 = 'in') AS vouchers,
+            minIf(n.v.5, n.v.2 IN ('off_chain', 'claimable') AND n.v.5 > 0) AS until_s
+        FROM
+        (
+            SELECT e.settlement_id AS settlement_id, argMax(
+                (toString(e.currency), toString(e.status), e.amount, toString(e.direction),
+                    toUInt32OrZero(e.attributes['deadline_s'])), (e.revision, e.recorded_at)) AS v
+            FROM masques.settlements AS e
+            GROUP BY e.settlement_id
+        ) AS n
+        INNER JOIN assets AS s ON s.other = n.v.1
+        GROUP BY name
+    ),
+    chain AS
+    (
+        SELECT
+            s.ledger_asset AS name,
+            sum(b.balance) AS on_rails,
+            sum(b.opening) AS opening,
+            sumIf(b.difference, b.state IN ('agrees', 'differs')) AS difference,
+            countIf(b.state NOT IN ('agrees', 'differs') OR b.problem != '') AS unread,
+            arraySort(groupArray(concat(b.rail, ' ', b.network, ' ', b.asset, ' block ',
+                toString(b.block), ': ', b.state, ' ', toString(b.difference))))
+                AS sides
+        FROM masques_marts.chain_balances AS b
+        INNER JOIN assets AS s ON s.other = toString(b.currency)
+        GROUP BY name
+    )
+SELECT
+    k.name AS asset, k.owed AS owed, k.owed_by_type AS owed_by_type, k.treasury AS treasury,
+    r.settled AS settled, r.vouchers AS vouchers, toDateTime(r.until_s, 'UTC') AS vouchers_until,
+    c.on_rails AS on_rails, c.opening AS opening, r.settled - k.treasury AS unbooked,
+    c.difference AS moved_unseen,
+    if(empty(c.sides), toDecimal256(0, 18), greatest(k.owed - c.on_rails, toDecimal256(0, 18))) AS uncovered,
+    multiIf(
+        moved_unseen != toDecimal256(0, 18) OR unbooked != toDecimal256(0, 18)
+            OR uncovered > toDecimal256(0, 18), 'differs',
+        empty(c.sides) OR c.unread > 0, 'unread',
+        'proved') AS state,
+    c.sides AS sides
+FROM books AS k
+LEFT JOIN rails AS r ON r.name = k.name
+LEFT JOIN chain AS c ON c.name = k.name
+COMMENT 'Is the money there: per asset what is owed, what the treasury''s books say, what was settled and what the nodes say is there.';

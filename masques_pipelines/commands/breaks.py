@@ -114,9 +114,7 @@ def break_lines(each: dict[str, Any]) -> list[str]:
         f"  found {each['opened_at']} UTC, to be closed until {each['deadline']}",
         f"  what to do: {each['what_to_do']}",
     ]
-    for name in ("reason", "suggestion"):
-        if each[name]:
-            lines.append(f"  {name}: {each[name]}")
+    lines += [f"  {name}: {each[name]}" for name in ("reason", "suggestion") if each[name]]
     if each["note"]:
         lines.append(f"  {each['state']} by {each['said_by']}: {each['note']}")
     return lines

@@ -37,11 +37,14 @@ SETTLEMENT_INGESTION: Final = Cadence("*/10 * * * *", timedelta(minutes=10), tim
 INTAKE: Final = Cadence("*/15 * * * *", timedelta(minutes=15), timedelta(hours=2))
 INVENTORY: Final = Cadence("50 * * * *", timedelta(hours=1), timedelta(hours=1))
 REPUTATION_AGGREGATION: Final = Cadence("20 * * * *", timedelta(hours=1), timedelta(hours=1))
+# After a sync of the ledger, the rails and the landing zone each has had its turn.
+RECONCILIATION: Final = Cadence("3-59/5 * * * *", timedelta(minutes=5), timedelta(hours=1))
 
 BY_JOB: Final = {
     "ledger_sync_job": LEDGER_SYNC,
     "settlement_ingestion_job": SETTLEMENT_INGESTION,
     "intake_job": INTAKE,
     "inventory_job": INVENTORY,
+    "reconciliation_job": RECONCILIATION,
     "reputation_aggregation_job": REPUTATION_AGGREGATION,
 }
