@@ -129,7 +129,6 @@ reconciliation_job = _job(
 )
 reconciliation_schedule = steady_schedule(
     "reconciliation_job",
-    RECONCILIATION,
     "Every 5 minutes, 3 minutes after the ledger: compares what is new.",
 )
 
