@@ -473,4 +473,5 @@ FROM
 ) AS u
 GROUP BY item_id, content
 HAVING sign != 0
-SETTINGS use_skip_indexes = 0, max_partitions_per_insert_block = 200
+SETTINGS use_skip_indexes = 0, max_partitions_per_insert_block = 200, max_block_size = 8192,
+    max_joined_block_size_rows = 8192, short_circuit_function_evaluation = 'disable'
