@@ -32,5 +32,7 @@ class Cadence:
 LEDGER_SYNC: Final = Cadence("*/5 * * * *", timedelta(minutes=5))
 SETTLEMENT_INGESTION: Final = Cadence("*/10 * * * *", timedelta(minutes=10))
 INTAKE: Final = Cadence("*/15 * * * *", timedelta(minutes=15))
+# Runs of five minutes each, so that the other jobs get the warehouse in between.
+VERIFICATION: Final = Cadence("5,25,45 1-4 * * *", timedelta(minutes=20))
 INVENTORY: Final = Cadence("50 * * * *", timedelta(hours=1))
 REPUTATION_AGGREGATION: Final = Cadence("20 * * * *", timedelta(hours=1))

@@ -72,19 +72,23 @@ def compare_rows(warehouse: Warehouse, table: Table) -> Comparison:
     return _result(table, written, written.by_bucket, found)
 
 
-def compare_content(warehouse: Warehouse, table: Table, *, everything: bool = False) -> Comparison:
+def compare_content(
+    warehouse: Warehouse, table: Table, *, everything: bool = False, prefix: str = ""
+) -> Comparison:
     """Compares the content of the buckets that are due with what was written, and notes it.
 
     Args:
         warehouse: Where the table is.
         table: The table.
         everything: Read every bucket, due or not.
+        prefix: Only the buckets that begin with this, as `2026-11`.
     """
     written = _written(warehouse, table)
     if not written.by_bucket:
         return Comparison(table.name, is_empty=True)
     checked = _checked(warehouse, table.name, "content")
-    due = _due(written.by_bucket, checked, everything=everything)
+    asked = [bucket for bucket in written.by_bucket if bucket.startswith(prefix)]
+    due = _due(asked, checked, everything=everything)
     there = {
         str(bucket): (int(rows), int(digest))
         for bucket, rows, digest in warehouse.rows(
@@ -94,7 +98,7 @@ def compare_content(warehouse: Warehouse, table: Table, *, everything: bool = Fa
     }
     found = {bucket: _content_text(bucket, written, there.get(bucket, (0, 0))) for bucket in due}
     _note(warehouse, table.name, "content", found)
-    left = _left(written.by_bucket, found, checked)
+    left = _left(asked, found, checked)
     return _result(table, written, due, found.values(), left)
 
 
@@ -120,6 +124,11 @@ def compare_bytes(warehouse: Warehouse, name: str, *, everything: bool = False) 
         not_read=_left(partitions, found, checked),
         is_empty=not partitions,
     )
+
+
+def buckets_written(warehouse: Warehouse, table: Table) -> list[str]:
+    """Returns the buckets of a table that something was written to, within its retention."""
+    return sorted(_written(warehouse, table).by_bucket)
 
 
 def damaged(warehouse: Warehouse, table: Table) -> tuple[str, ...]:
