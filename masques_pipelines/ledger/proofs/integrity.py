@@ -23,7 +23,7 @@ from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 
 # Recomputing takes some 200 bytes of memory an event.
-EVENTS_PER_QUERY: Final = 400_000
+EVENTS_PER_QUERY: Final = 200_000
 SEALS_PER_QUERY: Final = 10_000
 _FINDINGS_MAX: Final = 20
 _KEPT: Final = (

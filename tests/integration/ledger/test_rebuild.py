@@ -98,6 +98,34 @@ def test_rows_follow_the_chart_after_it_learned_a_ledger(
     ) == [(Decimal(13),)]
 
 
+def test_a_hold_has_one_scale_between_learning_a_ledger_and_its_rebuild(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """F11: the hold was written in units of an unknown ledger, its post and another in euros."""
+    ledger = three_months()
+    held, posted, open_ = (SEPTEMBER_END_NS + 50 * DAY_NS + n for n in range(3))
+    own = {"debit_account_id": SEPTEMBER_END_NS - 8, "credit_account_id": SEPTEMBER_END_NS - 7}
+    hold = {"ledger": 77, "transfer_flags": 2, "type": 1, "transfer_amount": 1234, **own}
+    ledger.add(event(held, **hold), event(open_ - 10, **hold))
+    sync_transactions(warehouse, ledger, read_chart(None))
+    path = tmp_path / "chart.yaml"
+    path.write_text(
+        CHART.read_text().replace("\nledgers:\n", "\nledgers:\n  77: {asset: EUR, scale: 2}\n")
+    )
+    post = {"ledger": 77, "transfer_flags": 4, "type": 2, "transfer_pending_id": held, **own}
+    ledger.add(event(posted, transfer_amount=1234, **post))
+    sync_transactions(warehouse, ledger, read_chart(path))
+    shown = "SELECT state, currency, held, posted, open FROM {} ORDER BY state"
+    rows = warehouse.rows(shown.format("masques_marts.holds"))
+    euros, none = Decimal("12.34"), Decimal(0)
+    assert rows == [("open", "EUR", euros, none, euros), ("posted", "EUR", euros, euros, none)]
+    hold_id = warehouse.scalar(
+        "SELECT transaction_id FROM masques_marts.holds WHERE state = 'posted'"
+    )
+    assert warehouse.rows(shown.format(f"masques_marts.hold(id = '{hold_id}')")) == rows[1:]
+    assert warehouse.rows("SELECT currency, held FROM masques_marts.holds_open") == [("EUR", euros)]
+
+
 def test_a_lost_or_damaged_month_comes_back(warehouse: Warehouse) -> None:
     ledger, chart = three_months(), read_chart(None)
     sync_accounts(warehouse, ledger, chart)
