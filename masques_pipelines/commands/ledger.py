@@ -69,9 +69,9 @@ def _month(_context: click.Context, _parameter: click.Parameter, text: str | Non
     return Month(int(match[1]), int(match[2]))
 
 
-def _accept(warehouse: Warehouse, table: str, *proofs: Proof) -> None:
+def _accept(warehouse: Warehouse, table: str, *proofs: Proof) -> tuple[str, ...]:
     """Accepts statements that had changed rows of a table that is what the ledger sent again."""
-    lines = accept_restored(
+    return accept_restored(
         warehouse,
         f"masques.{table}",
         by="masques ledger rebuild",
@@ -79,7 +79,10 @@ def _accept(warehouse: Warehouse, table: str, *proofs: Proof) -> None:
             make_proof(proof, read_scope(warehouse, from_beginning=True)).holds for proof in proofs
         ),
     )
-    for line in lines:
+
+
+def _show(accepted: tuple[str, ...]) -> None:
+    for line in accepted:
         click.echo(f"put right, and no longer a finding: {line}")
 
 
@@ -104,11 +107,12 @@ def rebuild(ledger_number: int | None, month: Month | None, *, accounts: bool) -
         if accounts:
             count = rebuild_accounts(warehouse, source, chart)
             click.echo(f"{count:,} accounts swapped in; now run: masques verify --full")
-            _accept(warehouse, "accounts", LAST_READING)
+            _show(_accept(warehouse, "accounts", LAST_READING))
             return
         done = rebuild_transactions(warehouse, source, chart, ledger=ledger_number, month=month)
-        _accept(warehouse, "transactions", INTEGRITY, COMPLETENESS)
+        accepted = _accept(warehouse, "transactions", INTEGRITY, COMPLETENESS)
     for each, what in done.items():
         click.echo(f"{each}: {what}")
     rows = sum(what.rows for what in done.values())
     click.echo(f"{len(done)} months, {rows:,} rows; now run: masques verify --full")
+    _show(accepted)

@@ -2,7 +2,6 @@
 
 import gzip
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from masques_pipelines.inventory.proofs import prove_content, prove_rows
 from masques_pipelines.inventory.tables import BY_ASSET
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
+from tests.support.broken_files import break_a_file
 from tests.support.gate_rows import GOOD, ndjson, request
 from tests.support.landing_zone import Zone, assert_accounted_for, counts, in_quarantine, rows_of
 
@@ -111,15 +111,7 @@ def _change_rows(warehouse: Warehouse, name: str, key: str) -> None:
 
 
 def _break_a_file(warehouse: Warehouse, name: str, _key: str) -> None:
-    """Damages a file as a bad disk does, below the engine."""
-    folder = warehouse.scalar(
-        "SELECT max(path) FROM system.parts WHERE active AND rows > 0 "
-        f"AND concat(database, '.', table) = '{name}'"
-    )
-    (data,) = Path(folder).glob("data.bin")
-    content = bytearray(data.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    data.write_bytes(content)
+    break_a_file(warehouse, name)
 
 
 DAMAGES = (_truncate, _drop_a_partition, _change_rows, _break_a_file)

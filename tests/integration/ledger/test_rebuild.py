@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from masques_pipelines.inventory.proofs import prove_files
 from masques_pipelines.ledger import rebuild
-from masques_pipelines.ledger.accounts import sync_accounts
+from masques_pipelines.ledger.accounts import rebuild_accounts, sync_accounts
 from masques_pipelines.ledger.chart import read_chart
 from masques_pipelines.ledger.month import Month
 from masques_pipelines.ledger.proofs.chart_findings import CHART as CHART_PROOF
@@ -16,6 +17,7 @@ from masques_pipelines.ledger.proofs.suite import prove_all
 from masques_pipelines.ledger.rebuild import MonthRebuilt, rebuild_transactions
 from masques_pipelines.ledger.transactions import RebuildError, sync_transactions
 from masques_pipelines.warehouse.client import Warehouse
+from tests.support.broken_files import break_a_file
 from tests.support.memory_ledger import MemoryLedger, account, event
 from tests.support.paths import ROOT
 
@@ -146,6 +148,24 @@ def test_a_lost_or_damaged_month_comes_back(warehouse: Warehouse) -> None:
     assert sum(swapped(rebuild_transactions(warehouse, ledger, chart)).values()) == 4
     pd.testing.assert_frame_equal(warehouse.frame(EVERYTHING), whole)
     assert failing(warehouse) == {"chart_knows_all"}  # ledger 77 is not in the chart
+
+
+def test_a_damaged_file_is_found_and_written_again(warehouse: Warehouse) -> None:
+    ledger, chart = three_months(), read_chart(None)
+    sync_accounts(warehouse, ledger, chart)
+    sync_transactions(warehouse, ledger, chart)
+    accounts = "SELECT * EXCEPT (ingested_at, snapshot_at) FROM masques.accounts FINAL ORDER BY ALL"
+    before = warehouse.rows(EVERYTHING), warehouse.rows(accounts)
+    for name in ("masques.transactions", "masques.accounts"):
+        break_a_file(warehouse, name)
+        found = prove_files(warehouse, everything=True, names=(name,))
+        assert (found.outcome, len(found.findings)) == ("fails", 1)
+        assert "Checksum mismatch" in found.findings[0]
+    rebuild_transactions(warehouse, ledger, chart)
+    rebuild_accounts(warehouse, ledger, chart)
+    assert (warehouse.rows(EVERYTHING), warehouse.rows(accounts)) == before
+    names = ("masques.transactions", "masques.accounts")
+    assert prove_files(warehouse, everything=True, names=names).outcome == "holds"
 
 
 def test_a_ledger_that_lost_events_replaces_nothing(warehouse: Warehouse) -> None:
