@@ -19,8 +19,8 @@ from masques_pipelines.warehouse.sql import sql
 LEASE: Final = "reconciliation"
 # No statement takes two thirds of it: each is about one part.
 LEASE_S: Final = 120.0
-# Rows of transactions, requests and settlements in one part: about 150,000 payments, whose wide rows
-# take some 0.5 GB of the engine's memory while they are joined.
+# Rows of transactions, requests and settlements in one part: about 150,000 payments, whose wide
+# rows take some 0.5 GB of the engine's memory while they are joined.
 PART_ROWS: Final = 500_000
 FULL_EVERY_S: Final = 86_400
 # Requests are kept for a year, by the day; a month less, so that nothing is judged while they go.

@@ -22,12 +22,14 @@ import pytest
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget
 
+from masques_pipelines.commands.dagster_home import make_home
 from masques_pipelines.defs.dead_runs import START_MAX
 from masques_pipelines.settings import VARIABLES, Settings
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.interrupts import EngineCalls
 from tests.support.campaign import rounds, seeded
 from tests.support.code_location import defs
+from tests.support.dagster_home import copy_history
 from tests.support.paths import ROOT
 
 # Whole runs of Dagster, which a busy machine makes slow.
@@ -62,14 +64,10 @@ def wait_until(is_so: Callable[[], bool], *, while_running: "subprocess.Popen[st
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A home whose Dagster is configured as the checkout's."""
-    text = (
-        (ROOT / "dagster.yaml").read_text().replace("base_dir: .dagster", f"base_dir: {tmp_path}")
-    )
-    (tmp_path / "dagster.yaml").write_text(text)
-    # The test opens Dagster's history before any command does.
-    (tmp_path / ".dagster").mkdir()
-    (tmp_path / ".dagster" / "made").touch()
+    """A home whose Dagster is configured as `masques` does it, and has a history."""
+    copy_history(tmp_path)
+    (tmp_path / "dagster.yaml").unlink()
+    make_home(tmp_path)
     return tmp_path
 
 
@@ -254,7 +252,7 @@ def test_terminate_in_the_ui_cancels_a_run_that_waits_for_the_lock(
         working_directory=None,
         location_name="masques_pipelines",
     )
-    history = home / "history"
+    history = home / "own"
     history.mkdir()
     run_coordinator = {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"}
     with (
