@@ -7,6 +7,7 @@ import argparse
 import resource
 import tempfile
 import time
+from collections.abc import Callable
 
 from masques_pipelines.reconciliation.breaks import open_breaks
 from masques_pipelines.reconciliation.checks import breaks_by_class
@@ -20,7 +21,7 @@ from tests.support.payment_facts import AGENT, AUTHOR, TREASURY, PaymentFacts, m
 
 REQUESTS, TRANSFERS, SETTLEMENTS, DAYS = 10_000_000, 5_000_000, 1_000_000, 90
 MINUTES = DAYS * 1440.0
-# Ids that begin with a time, as TigerBeetle recommends: number i of n happened at i / n of the days.
+# Ids that begin with a time, as TigerBeetle recommends: number i of n is at i / n of the days.
 _AT = "start + toIntervalNanosecond(toInt64(n) * step)"
 _ID = "reinterpretAsUUID(bitOr(bitShiftLeft(toUInt128({high}), 64), toUInt128({low})))"
 
@@ -41,7 +42,7 @@ def bench(warehouse: Warehouse, share: float) -> None:
     facts.prepare()
     transfers = int(TRANSFERS * share)
     began = time.process_time()
-    fill(warehouse, 0, transfers, step_ns=int(MINUTES * 60 * 1e9 / transfers), share=share)
+    fill(warehouse, 0, transfers, step_ns=int(MINUTES * 60 * 1e9 / transfers))
     facts.read_to(MINUTES)
     print(f"made {transfers} transfers in {time.process_time() - began:.0f} CPU s", flush=True)
     timed("full", lambda: print(compare_payments(warehouse)))
@@ -49,7 +50,7 @@ def bench(warehouse: Warehouse, share: float) -> None:
     timed("nothing new", lambda: print(compare_payments(warehouse)))
     first = transfers
     for fresh in (10_000, 100_000):
-        fill(warehouse, first, fresh // 2, step_ns=1_000_000, share=1.0, at=MINUTES + first / 1e6)
+        fill(warehouse, first, fresh // 2, step_ns=1_000_000, at=MINUTES + first / 1e6)
         first += fresh // 2
         timed(f"{fresh} fresh facts", lambda: print(compare_payments(warehouse)))
         time.sleep(0.1)
@@ -60,7 +61,7 @@ def bench(warehouse: Warehouse, share: float) -> None:
 
 
 def fill(  # noqa: PLR0913 - a size has so many sides
-    warehouse: Warehouse, first: int, count: int, *, step_ns: int, share: float, at: float = 0.0
+    warehouse: Warehouse, first: int, count: int, *, step_ns: int, at: float = 0.0
 ) -> None:
     """Adds transfers: 4 of 5 are calls with two requests each, the rest deposits, all settled."""
     parameters = {"first": first, "count": count, "step": step_ns, "start": moment(at)}
@@ -103,10 +104,10 @@ def fill(  # noqa: PLR0913 - a size has so many sides
     )
 
 
-def timed(what: str, call: object) -> None:
+def timed(what: str, call: Callable[[], object]) -> None:
     """Prints what a call costs."""
     wall, cpu = time.perf_counter(), time.process_time()
-    call()  # type: ignore[operator]
+    call()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{what}: {cpu:.2f} CPU s, {wall:.2f} s, peak {peak:.0f} MB", flush=True)
