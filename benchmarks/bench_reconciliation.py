@@ -60,9 +60,7 @@ def bench(warehouse: Warehouse, share: float) -> None:
         timed("dossier", lambda: print(len(dossiers(warehouse, str(worst[0]["item_id"])))))
 
 
-def fill(
-    warehouse: Warehouse, first: int, count: int, *, step_ns: int, at: float = 0.0
-) -> None:
+def fill(warehouse: Warehouse, first: int, count: int, *, step_ns: int, at: float = 0.0) -> None:
     """Adds transfers: 4 of 5 are calls with two requests each, the rest deposits, all settled."""
     parameters = {"first": first, "count": count, "step": step_ns, "start": moment(at)}
     head = (
