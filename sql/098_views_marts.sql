@@ -1286,7 +1286,7 @@ SELECT
     if(state = 'open', '', n.said.5) AS said_by,
     l.at AS at, o.opened_at AS opened_at, o.times AS times,
     o.opened_at + toIntervalHour(c.hours) AS deadline,
-    toUInt64(greatest(dateDiff('second', l.at, read_to), 0)) AS age_s,
+    toUInt64(greatest(ifNull(dateDiff('second', l.at, read_to), 0), 0)) AS age_s,
     l.at_risk AS at_risk, l.currency AS currency,
     if(ifNull(s.ledger_asset, '') = 'USD' OR l.currency = 'USD', l.at_risk,
         if(r.currency = '', NULL, multiplyDecimal(l.at_risk, r.usd, 18))) AS at_risk_usd,
