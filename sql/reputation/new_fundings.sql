@@ -1,28 +1,50 @@
--- The next parties, oldest first, whose first funding is not written down: who funded them and when,
--- and the cluster of that funder if it was itself funded before.
+-- The next parties, oldest first, whose first funding came in and is not written down: who funded them
+-- and when, and the cluster of that funder if it was itself funded before. A deposit from a rail is funded
+-- by the wallet that paid.
 --
 -- Money for something, fees, refunds and payouts fund nobody, and neither does the platform.
 WITH
-    (SELECT m.model FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m) AS model,
+    (SELECT m.lists FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m) AS lists,
     owners AS
     (
-        SELECT account_id, party_id
+        SELECT account_id, party_id, has(lists['platform_account_types'], account_type) AS is_platform
         FROM masques_ops.account_owners
-        WHERE NOT has(model.platform_account_types, account_type)
+    ),
+    arrived AS
+    (
+        SELECT s.transaction_id AS transaction_id, s.timestamp AS timestamp,
+            reinterpretAsUUID(sipHash128(lower(s.payer))) AS wallet_id
+        FROM masques_ops.settlements_newest AS s
+        WHERE s.status = 'confirmed' AND s.direction = 'in' AND s.payer != ''
+            AND s.settlement_id IN (SELECT n.settlement_id FROM masques.settlements AS n
+                WHERE n.ingested_at >= {since:DateTime64(6, 'UTC')})
     ),
     fundings AS
     (
         SELECT
-            payee.party_id AS party_id,
-            argMin(payer.party_id, t.timestamp) AS funder_id,
-            min(toUnixTimestamp64Nano(t.timestamp)) AS funded_at_ns
-        FROM masques.transactions AS t
-        INNER JOIN owners AS payer ON payer.account_id = t.debit_account_id
-        INNER JOIN owners AS payee ON payee.account_id = t.credit_account_id
-        WHERE t.event_type IN ('single_phase', 'two_phase_posted')
-            AND NOT has(model.purchase_types, t.transaction_type)
-            AND NOT has(model.other_unfunding_types, t.transaction_type)
-            AND payer.party_id != payee.party_id
+            f.party_id AS party_id,
+            argMin(f.funder_id, f.at) AS funder_id,
+            min(toUnixTimestamp64Nano(f.at)) AS funded_at_ns
+        FROM
+        (
+            SELECT payee.party_id AS party_id, payer.party_id AS funder_id, t.timestamp AS at
+            FROM masques.transactions AS t
+            INNER JOIN owners AS payer ON payer.account_id = t.debit_account_id
+            INNER JOIN owners AS payee ON payee.account_id = t.credit_account_id
+            WHERE t.ingested_at >= {since:DateTime64(6, 'UTC')}
+                AND t.event_type IN ('single_phase', 'two_phase_posted')
+                AND NOT has(lists['purchase_types'], t.transaction_type)
+                AND NOT has(lists['other_unfunding_types'], t.transaction_type)
+                AND NOT payer.is_platform AND NOT payee.is_platform
+                AND payer.party_id != payee.party_id
+            UNION ALL
+            SELECT if(payer.is_platform, payee.party_id, payer.party_id), a.wallet_id, a.timestamp
+            FROM masques.transactions AS t
+            INNER JOIN arrived AS a ON a.transaction_id = t.transaction_id
+            INNER JOIN owners AS payer ON payer.account_id = t.debit_account_id
+            INNER JOIN owners AS payee ON payee.account_id = t.credit_account_id
+            WHERE t.transaction_id IN (SELECT transaction_id FROM arrived)
+        ) AS f
         GROUP BY party_id
     )
 SELECT
