@@ -33,7 +33,7 @@ SELECT
         n % 20 < 14, 'settlement', n % 20 < 16, 'attestation', '') AS kind,
     if(kind IN ('attestation', ''), '', toString(reinterpretAsUUID(sipHash128(kind, n)))),
     map('counterparty_id', if(kind = 'attestation',
-        (SELECT toString(any(attestors[1])) FROM masques_ops.reputation_models),
+        (SELECT toString(any(attestors[1])) FROM masques_ops.reputation_model_versions),
         toString(reinterpretAsUUID(sipHash128('party', toUInt64((sipHash64('p', (sipHash64('i', n) % {identities:UInt32}), sipHash64('q', n) % 20) % {identities:UInt32})))))))
 FROM (SELECT number AS n FROM numbers({events:UInt64}));
 

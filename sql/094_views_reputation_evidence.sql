@@ -159,7 +159,7 @@ COMMENT 'The posted payments that the events of the batch refer to, under their 
 
 -- Every party's payer cluster and the hashes of its external ids. Short ids ("7") are ids within their
 -- kind; long ones (a wallet) are the same in every kind.
-CREATE OR REPLACE VIEW masques_ops.reputation_parties
+CREATE OR REPLACE VIEW masques_ops.reputation_parties_now
 (
     party_id UUID COMMENT 'the identity, or the account that nobody owns',
     cluster_id UUID COMMENT 'the payer cluster: where its money came from first, else itself',
@@ -187,12 +187,29 @@ COMMENT 'The payer cluster and the external ids of each party that has any.';
 
 -- The events as the model reads them: numbers within their limits, ids as UUIDs. A counterparty that is
 -- not a UUID is known by its hash.
-CREATE OR REPLACE VIEW masques_ops.reputation_events_read AS
+CREATE OR REPLACE VIEW masques_ops.reputation_events_read
+(
+    event_id UUID COMMENT 'the reputation event',
+    timestamp DateTime64(9, 'UTC') COMMENT 'when the event happened',
+    identity_id UUID COMMENT 'whom the event is about',
+    category_code UInt8 COMMENT '1 task_quality, 2 economic, 3 identity_hygiene',
+    event_type LowCardinality(String) COMMENT 'what happened',
+    delta Float64 COMMENT 'score_delta, clamped to -1 to 1',
+    quality Float64 COMMENT 'confidence, clamped to 0 to 1',
+    reference_type LowCardinality(String) COMMENT 'kind of the reference',
+    reference_id String COMMENT 'id of what the event is about, as reported',
+    reference UUID COMMENT 'the same as a UUID; zero when it is none',
+    reported_id UUID COMMENT 'who the event says that caused it; zero when it does not say',
+    channel LowCardinality(String) COMMENT 'who delivered the event',
+    ingested_at DateTime64(3, 'UTC') COMMENT 'when the row was loaded into this warehouse'
+)
+AS
 SELECT
     e.event_id AS event_id,
     e.timestamp AS timestamp,
     e.identity_id AS identity_id,
-    transform(e.category, ['task_quality', 'economic', 'identity_hygiene'], [1, 2, 3], 0) AS category_code,
+    toUInt8(transform(toString(e.category), ['task_quality', 'economic', 'identity_hygiene'], [1, 2, 3], 0))
+        AS category_code,
     e.event_type AS event_type,
     if(isNaN(e.score_delta), 0.0, greatest(-1.0, least(1.0, e.score_delta))) AS delta,
     if(isNaN(e.confidence), 0.0, greatest(0.0, least(1.0, e.confidence))) AS quality,
@@ -207,7 +224,7 @@ SELECT
     e.ingested_at AS ingested_at
 FROM masques.reputation_events AS e
 WHERE e.category IN ('task_quality', 'economic', 'identity_hygiene')
-COMMENT 'The reputation events as the model reads them. Columns: event_id .. channel - as in masques_ops.reputation_batch; ingested_at - when the row was loaded into this warehouse.';
+COMMENT 'The reputation events as the model reads them.';
 
 -- What each event of the batch weighs, in the columns of masques_ops.reputation_evidence. See
 -- docs/reputation.md for the reasons. Judgements of one payment share what it weighs.
@@ -222,8 +239,8 @@ CREATE OR REPLACE VIEW masques_ops.reputation_evidence_current
     weight Float64 COMMENT 'weight before it ages',
     usd Float64 COMMENT 'what was paid and not given back; -1 when there is no rate',
     event_id UUID COMMENT 'the reputation event',
-    event_type String COMMENT 'what happened',
-    reference_type String COMMENT 'kind of the reference',
+    event_type LowCardinality(String) COMMENT 'what happened',
+    reference_type LowCardinality(String) COMMENT 'kind of the reference',
     reference_id String COMMENT 'id of what the event is about',
     reference_key UInt64 COMMENT 'sipHash64(reference_type, reference_id as UUID)',
     payment_id UUID COMMENT 'the payment that the reference leads to, or its hold; zero for none',
@@ -303,6 +320,6 @@ SELECT
     s.counterparty_id AS counterparty_id,
     if(other.party_id = s.counterparty_id, other.cluster_id, s.counterparty_id) AS cluster_id
 FROM sided AS s
-LEFT ANY JOIN masques_ops.reputation_parties AS own ON own.party_id = s.identity_id
-LEFT ANY JOIN masques_ops.reputation_parties AS other ON other.party_id = s.counterparty_id
+LEFT ANY JOIN masques_ops.reputation_parties_now AS own ON own.party_id = s.identity_id
+LEFT ANY JOIN masques_ops.reputation_parties_now AS other ON other.party_id = s.counterparty_id
 COMMENT 'What each event of the batch weighs before it ages, as known now.';

@@ -917,7 +917,7 @@ CREATE OR REPLACE VIEW masques_marts.reputation_contributions
 (
     identity_id UUID COMMENT 'whose score',
     category String COMMENT 'task_quality, economic or identity_hygiene',
-    event_type String COMMENT 'what happened, for instance task_completed',
+    event_type LowCardinality(String) COMMENT 'what happened, for instance task_completed',
     timestamp DateTime64(9, 'UTC') COMMENT 'when it happened',
     age_days Float64 COMMENT 'days from the event to the moment of the scores',
     event_id UUID COMMENT 'the reputation event',
@@ -930,7 +930,7 @@ CREATE OR REPLACE VIEW masques_marts.reputation_contributions
     counted_share Float64 COMMENT 'the share of the weight that counts after standing and caps, 0 to 1',
     counterparty_id UUID COMMENT 'the other side of the payment, else the one reported',
     cluster_id UUID COMMENT 'payer cluster of the counterparty',
-    reference_type String COMMENT 'session, transaction, settlement, request, attestation or empty',
+    reference_type LowCardinality(String) COMMENT 'session, transaction, settlement, request, attestation or empty',
     reference_id String COMMENT 'id of what the event is about, by reference_type; empty for nothing',
     category_evidence Float64 COMMENT 'all evidence of the identity in the category that counts',
     effect Float64 COMMENT 'by how much the event moved overall_score'

@@ -20,7 +20,7 @@ FROM
     UNION ALL
     SELECT
         identity_id, category_code, voice, timestamp, reason_code, delta, weight, usd, event_id,
-        toString(event_type), toString(reference_type), reference_id, reference_key, payment_id,
+        event_type, reference_type, reference_id, reference_key, payment_id,
         counterparty_id, cluster_id, -sign
     FROM masques_ops.reputation_evidence
     WHERE timestamp > {oldest:DateTime64(9, 'UTC')}

@@ -11,7 +11,7 @@ WITH
             cityHash64(if(p.party_id = o.party_id, p.cluster_id, o.party_id)) AS cluster,
             has(model.2['seeds'], toString(o.party_id)) AS is_seed
         FROM masques_ops.account_owners AS o
-        LEFT ANY JOIN masques_ops.reputation_parties AS p ON p.party_id = o.party_id
+        LEFT ANY JOIN masques_ops.reputation_parties_now AS p ON p.party_id = o.party_id
         WHERE NOT has(model.2['platform_account_types'], o.account_type)
     ),
     rates AS
