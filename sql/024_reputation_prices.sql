@@ -41,8 +41,8 @@ SELECT
     map('half_life_days', 30., 'window_days', 90., 'share_task_quality', 0.40, 'share_economic', 0.35,
         'share_identity_hygiene', 0.25, 'prior_weight', 10., 'prior_score', 0.5,
         'lower_deviations', 1.645, 'usd_per_event', 0.2, 'cap_payer', 2., 'cap_blame', 25.,
-        'cap_free', 0.5, 'cap_attested', 50., 'weight_free', 0.2, 'standing_usd', 10.,
-        'fee_share', 0.05, 'trace_hops', 3., 'rate_age_max_days', 7., 'linked_most', 20.),
+        'cap_free', 0.1, 'cap_attested', 50., 'weight_free', 0.05, 'standing_usd', 3.,
+        'fee_share', 0.05, 'weight_fees', 0.2, 'trace_hops', 3., 'rate_age_max_days', 7., 'linked_most', 20.),
     map('attestors', ['b66f28e4-5f35-5b02-84a3-df8135e0a8ed'], 'seeds', [],
         'platform_account_types', ['treasury', 'platform_fee', 'escrow'],
         'purchase_types', ['masque_session', 'api_call', 'escrow_hold', 'escrow_release'],
@@ -127,7 +127,7 @@ CREATE TABLE IF NOT EXISTS masques_ops.reputation_standing
 (
     voice UInt64 COMMENT 'cityHash64 of the payer cluster',
     known_from DateTime64(6, 'UTC') COMMENT 'when the row was written; scores of earlier moments do not use it',
-    standing Float64 COMMENT 'how much its word counts, 0 to 1: by what it spent that does not come back'
+    standing Float64 COMMENT 'how much its word counts, 0 to 1: by what it spent that does not come back, for each of those it trades with'
 )
 ENGINE = /*cluster:Replicated*/MergeTree
 ORDER BY (voice, known_from)

@@ -57,6 +57,7 @@ class Model(BaseModel):
     weight_free: Weight
     standing_usd: Positive
     fee_share: Weight
+    weight_fees: Weight
     trace_hops: Annotated[int, Field(ge=1, le=10)]
     rate_age_max_days: Positive
     linked_most: Annotated[int, Field(ge=1)]

@@ -212,18 +212,15 @@ class Reference:
                 own = seeded[payer_c, payee_c]
                 traced[payee_c] += own + (usd - own) * passed.get(payer_c, 0.0)
             share = {c: usd / income[c] for c, usd in traced.items() if income[c] > 0}
-        lost: dict[Hashable, float] = defaultdict(float)
+        lost: dict[Hashable, list[float]] = defaultdict(list)
         for (payer_c, payee_c), usd in trade.items():
-            lost[payer_c] += usd * (model.fee_share + share.get(payee_c, 0.0))
-            lost[payee_c] += usd * share.get(payee_c, 0.0)
-        by_seeds: dict[Hashable, float] = defaultdict(float)
-        for (payer_c, _), usd in seeded.items():
-            by_seeds[payer_c] += usd
-        standing = {}
-        for cluster, usd in lost.items():
-            trusted = by_seeds[cluster] / spent[cluster] if spent[cluster] > 0 else 0.0
-            standing[cluster] = max(usd / (usd + model.standing_usd), trusted)
-        return standing
+            if usd > 0:
+                trusted = share.get(payee_c, 0.0)
+                own = usd * (model.fee_share * model.weight_fees + trusted)
+                lost[payer_c].append(max(own, seeded[payer_c, payee_c]))
+                lost[payee_c].append(usd * trusted)
+        each = {cluster: sum(parts) / len(parts) for cluster, parts in lost.items()}
+        return {cluster: usd / (usd + model.standing_usd) for cluster, usd in each.items()}
 
     # -- evidence
 

@@ -105,7 +105,7 @@ def test_old_verdicts_change_when_something_new_speaks_of_them(warehouse: Wareho
     posted = world.pay(payer, subject, ago(50), event_type="two_phase_posted", hold=hold)
     judged("hold", reference_type="transaction", reference=hold)
     world.load(warehouse)
-    paid, free = (1, 5.0, 1.0), (3, 0.2, 0.0)
+    paid, free = (1, 5.0, 1.0), (3, 0.05, 0.0)
     assert reasons(warehouse) == {
         **dict.fromkeys(["a", "b", "c", "d", "hold"], paid),
         **dict.fromkeys(["late payment", "late session"], free),

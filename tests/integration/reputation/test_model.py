@@ -42,7 +42,7 @@ def judged(
 
 
 def shoppers(world: World, prefix: str, number: int, usd: str = "200") -> list[str]:
-    """Payers that bought elsewhere: 200 dollars are 10 of fees, half a voice."""
+    """Payers that bought elsewhere: 200 dollars are 10 of fees, and 2 by their weight."""
     names = [f"{prefix} client {n}" for n in range(number)]
     for name in names:
         world.pay(ident(name), ident("big shop"), ago(1), usd)
@@ -91,21 +91,22 @@ def test_who_is_not_judged_has_the_prior(scores: Scores) -> None:
 
 
 def test_the_newcomer(scores: Scores) -> None:
-    # Three payments of a dollar, 14.3 pieces of evidence today, of one payer with 0.4778 of a voice
-    # (9.15 dollars of fees): 0.4778 * cap 2.
+    # Three payments of a dollar, 14.3 pieces of evidence today: more than cap 2. The payer bought for
+    # 183 dollars at two sellers: 0.915 dollars of weighed fees each, 0.2337 of a voice.
     score = scores[ident("newcomer")]
-    assert score.evidence == pytest.approx(2 * 9.15 / 19.15, abs=1e-9)
-    assert score.task_quality == pytest.approx((5 + 0.95561) / (10 + 0.95561), abs=1e-5)
+    assert score.evidence == pytest.approx(2 * 0.915 / 3.915, abs=1e-9)
+    assert score.task_quality == pytest.approx((5 + 0.46743) / (10 + 0.46743), abs=1e-5)
     assert (score.week_ago, score.month_ago) == (0.5, 0.5)
 
 
 def test_the_veteran_and_its_exit(scores: Scores) -> None:
     veteran, scammer = scores[ident("veteran")], scores[ident("scammer")]
-    # 39 content clients with three payments each: 0.5037 of a voice, cap 2; one that was not.
-    assert veteran.evidence == pytest.approx(39 * 0.5037 * 2 + 0.5037 * 3.037, abs=0.02)
-    assert veteran.task_quality == pytest.approx(0.8716, abs=1e-4)
-    # 15 victims of 500 dollars, each with 0.71 of a voice from this one payment: below a newcomer.
-    assert scammer.task_quality < 0.16
+    # 39 content clients with three payments each: 0.2528 of a voice, cap 2; one that was not.
+    assert veteran.evidence == pytest.approx(39 * 0.2528 * 2 + 0.2528 * 3.037, abs=0.02)
+    assert veteran.task_quality == pytest.approx(0.8109, abs=1e-4)
+    # 15 victims of 500 dollars, each with 0.625 of a voice from this one payment, and cap 25.
+    assert scammer.evidence == pytest.approx(39 * 0.2528 * 2 + 15 * 0.625 * 25, abs=1)
+    assert scammer.task_quality < 0.1
     assert scammer.lower < scores[ident("nobody yet")].lower
     assert scammer.week_ago == pytest.approx(veteran.week_ago, abs=1e-9)
 
@@ -114,7 +115,7 @@ def test_the_veteran_and_its_exit(scores: Scores) -> None:
 def test_what_costs_nothing_shares_one_cap(scores: Scores, name: str) -> None:
     score = scores[ident(name)]
     assert score.evidence == pytest.approx(MODEL.cap_free)
-    assert score.overall == pytest.approx(0.5 + 0.4 * 0.25 / 10.5)
+    assert score.overall == pytest.approx(0.5 + 0.4 * 0.05 / 10.1)
 
 
 def test_fifty_wallets_of_ten_cents_buy_nothing(scores: Scores) -> None:
