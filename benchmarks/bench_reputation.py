@@ -27,6 +27,8 @@ from masques_pipelines.warehouse.connect import open_warehouse
 from masques_pipelines.warehouse.sql import split_statements
 
 SIZES = (1_000_000, 5_000_000, 20_000_000)
+# Of transfers that no event refers to, beside a million events: the search reads only what is new.
+TRANSFERS = (1_000_000, 10_000_000)
 IDENTITIES = 100_000
 DATA = Path(__file__).parent / "reputation_events.sql"
 NEWS = Path(__file__).parent / "reputation_news.sql"

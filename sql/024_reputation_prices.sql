@@ -49,21 +49,31 @@ SELECT
         'other_unfunding_types', ['fee', 'refund', 'settlement'])
 WHERE (SELECT count() FROM masques_ops.reputation_model_versions) = 0;
 
--- The events that a run weighs at once, each once.
+-- The events that a run weighs at once, each once, as reported and as the model reads them.
 CREATE TABLE IF NOT EXISTS masques_ops.reputation_batch
 (
     event_id UUID COMMENT 'the reputation event',
     timestamp DateTime64(9, 'UTC') COMMENT 'when the event happened',
     identity_id UUID COMMENT 'whom the event is about',
-    category_code UInt8 COMMENT '1 task_quality, 2 economic, 3 identity_hygiene',
+    category LowCardinality(String) COMMENT 'task_quality, economic or identity_hygiene',
     event_type LowCardinality(String) COMMENT 'what happened',
-    delta Float64 COMMENT 'score_delta, clamped to -1 to 1',
-    quality Float64 COMMENT 'confidence, clamped to 0 to 1',
+    score_delta Float64 COMMENT 'as reported',
+    confidence Float64 COMMENT 'as reported',
     reference_type LowCardinality(String) COMMENT 'session, transaction, settlement, request, attestation or empty',
-    reference_id String COMMENT 'id of what the event is about, as reported',
-    reference UUID COMMENT 'the same as a UUID; zero when it is none',
-    reported_id UUID COMMENT 'who the event says that caused it; zero when it does not say',
-    channel LowCardinality(String) COMMENT 'who delivered the event'
+    reference_id String COMMENT 'id of what the event is about, by reference_type; empty for nothing',
+    counterparty String COMMENT 'who the event says that caused it; empty when it does not say',
+    channel LowCardinality(String) COMMENT 'who delivered the event',
+    category_code UInt8 MATERIALIZED indexOf(['task_quality', 'economic', 'identity_hygiene'], category)
+        COMMENT '1 task_quality, 2 economic, 3 identity_hygiene',
+    delta Float64 MATERIALIZED if(isNaN(score_delta), 0.0, greatest(-1.0, least(1.0, score_delta)))
+        COMMENT 'score_delta, clamped to -1 to 1',
+    quality Float64 MATERIALIZED if(isNaN(confidence), 0.0, greatest(0.0, least(1.0, confidence)))
+        COMMENT 'confidence, clamped to 0 to 1',
+    reference UUID MATERIALIZED toUUIDOrZero(reference_id) COMMENT 'reference_id as a UUID; zero when it is none',
+    reported_id UUID MATERIALIZED if(
+        counterparty != '' AND toUUIDOrNull(counterparty) IS NULL,
+        reinterpretAsUUID(sipHash128(lower(counterparty))), toUUIDOrZero(counterparty))
+        COMMENT 'counterparty as a UUID, by its hash when it is none; zero when it does not say'
 )
 ENGINE = /*cluster:Replicated*/MergeTree
 ORDER BY event_id
@@ -78,8 +88,6 @@ CREATE TABLE IF NOT EXISTS masques_ops.reputation_evidence
     category_code UInt8 COMMENT '1 task_quality, 2 economic, 3 identity_hygiene',
     voice UInt64 COMMENT 'what shares a cap: 0 all without money behind it, 1 attested, else cityHash64(cluster_id)',
     timestamp DateTime64(9, 'UTC') COMMENT 'when the event happened',
-    sign Int8 COMMENT '1, or -1 for a row that cancels an earlier one',
-    known_from DateTime64(6, 'UTC') COMMENT 'when the row was written; scores of earlier moments do not use it',
     reason_code UInt8
         COMMENT '1 money, 2 attested, 3 free, 4 unpriced, 5 self_dealing, 6 refunded, 7 reorged, 8 contradicted, 9 not_theirs',
     delta Float64 COMMENT 'score_delta, clamped to -1 to 1',
@@ -92,7 +100,9 @@ CREATE TABLE IF NOT EXISTS masques_ops.reputation_evidence
     reference_key UInt64 COMMENT 'sipHash64(reference_type, reference_id as UUID)',
     payment_id UUID COMMENT 'the payment that the reference leads to, or its hold; zero for none',
     counterparty_id UUID COMMENT 'the other side of the payment, else the one reported',
-    cluster_id UUID COMMENT 'the payer cluster of the counterparty'
+    cluster_id UUID COMMENT 'the payer cluster of the counterparty',
+    sign Int8 COMMENT '1, or -1 for a row that cancels an earlier one',
+    known_from DateTime64(6, 'UTC') COMMENT 'when the row was written; scores of earlier moments do not use it'
 )
 ENGINE = /*cluster:Replicated*/MergeTree
 PARTITION BY toYYYYMM(timestamp)

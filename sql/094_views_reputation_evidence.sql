@@ -63,19 +63,10 @@ COMMENT 'Where the references of the batch lead.';
 -- given back is known by masques_ops.payment_links; else a refund goes to the account that paid, under
 -- the same trace, and payments of one trace share it. A payment whose settlement failed on its rail, and
 -- has no other that is confirmed, is failed. The platform is nobody: no counterparty.
-CREATE OR REPLACE VIEW masques_ops.reputation_payments
-(
-    id UUID COMMENT 'the payment, or the hold that it posted',
-    payment_id UUID COMMENT 'the payment',
-    payer_id UUID COMMENT 'who paid; zero for the platform',
-    payee_id UUID COMMENT 'who was paid; zero for the platform',
-    kept_share Float64 COMMENT 'the share of the payment that was not given back',
-    usd Float64 COMMENT 'what was paid and not given back, in USD; -1 when there is no rate',
-    is_failed UInt8 COMMENT '1 when the settlement of the payment failed on its rail and no other is confirmed'
-)
-AS
+CREATE OR REPLACE VIEW masques_ops.reputation_payments AS
 WITH
-    (SELECT (m.numbers, m.lists) FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m) AS model,
+    (SELECT (m.numbers, m.lists) FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m)
+        AS model,
     toUUID('00000000-0000-0000-0000-000000000000') AS nobody,
     wanted AS (SELECT l.payment_id AS id FROM masques_ops.reputation_links AS l WHERE l.payment_id != nobody),
     posted AS
@@ -119,6 +110,7 @@ WITH
             AND p.event_type IN ('single_phase', 'two_phase_posted')
             AND p.trace_id IN (SELECT x.trace_id FROM refunds AS x)
         GROUP BY account_id, trace_id, currency
+        HAVING sum(p.amount) > 0
     ),
     rates AS
     (
@@ -139,8 +131,8 @@ SELECT
     p.transaction_id AS payment_id,
     if(has(model.2['platform_account_types'], payer.account_type), nobody, payer.party_id) AS payer_id,
     if(has(model.2['platform_account_types'], payee.account_type), nobody, payee.party_id) AS payee_id,
-    greatest(0.0, 1.0 - s.share
-        - (toFloat64(own.amount) + toFloat64(held.amount)) / toFloat64(p.amount)) AS kept_share,
+    if(p.amount = 0, 1.0, greatest(0.0, 1.0 - s.share
+        - (toFloat64(own.amount) + toFloat64(held.amount)) / toFloat64(p.amount))) AS kept_share,
     multiIf(
         p.currency = 'USD', toFloat64(p.amount) * kept_share,
         rate.currency = '' OR dateDiff('second', rate.quoted_at, p.timestamp)
@@ -155,7 +147,7 @@ LEFT ANY JOIN traced AS s ON s.account_id = p.debit_account_id AND s.trace_id = 
 LEFT ANY JOIN linked AS own ON own.refund_of = p.transaction_id
 LEFT ANY JOIN linked AS held ON held.refund_of = p.hold_id AND p.hold_id != nobody
 ASOF LEFT JOIN rates AS rate ON rate.currency = p.currency AND p.timestamp >= rate.quoted_at
-COMMENT 'The posted payments that the events of the batch refer to, under their own id and under that of their hold.';
+COMMENT 'The posted payments that the events of the batch refer to. Parameters: known_at - the model in force then. Columns: id - the payment, or the hold that it posted; payment_id - the payment; payer_id, payee_id - the sides, zero for the platform; kept_share - the share that was not given back; usd - that in USD, -1 when there is no rate; is_failed - 1 when its settlement failed and no other is confirmed.';
 
 -- Every party's payer cluster and the hashes of its external ids. Short ids ("7") are ids within their
 -- kind; long ones (a wallet) are the same in every kind.
@@ -185,71 +177,12 @@ FROM
 GROUP BY party_id
 COMMENT 'The payer cluster and the external ids of each party that has any.';
 
--- The events as the model reads them: numbers within their limits, ids as UUIDs. A counterparty that is
--- not a UUID is known by its hash.
-CREATE OR REPLACE VIEW masques_ops.reputation_events_read
-(
-    event_id UUID COMMENT 'the reputation event',
-    timestamp DateTime64(9, 'UTC') COMMENT 'when the event happened',
-    identity_id UUID COMMENT 'whom the event is about',
-    category_code UInt8 COMMENT '1 task_quality, 2 economic, 3 identity_hygiene',
-    event_type LowCardinality(String) COMMENT 'what happened',
-    delta Float64 COMMENT 'score_delta, clamped to -1 to 1',
-    quality Float64 COMMENT 'confidence, clamped to 0 to 1',
-    reference_type LowCardinality(String) COMMENT 'kind of the reference',
-    reference_id String COMMENT 'id of what the event is about, as reported',
-    reference UUID COMMENT 'the same as a UUID; zero when it is none',
-    reported_id UUID COMMENT 'who the event says that caused it; zero when it does not say',
-    channel LowCardinality(String) COMMENT 'who delivered the event',
-    ingested_at DateTime64(3, 'UTC') COMMENT 'when the row was loaded into this warehouse'
-)
-AS
-SELECT
-    e.event_id AS event_id,
-    e.timestamp AS timestamp,
-    e.identity_id AS identity_id,
-    toUInt8(transform(toString(e.category), ['task_quality', 'economic', 'identity_hygiene'], [1, 2, 3], 0))
-        AS category_code,
-    e.event_type AS event_type,
-    if(isNaN(e.score_delta), 0.0, greatest(-1.0, least(1.0, e.score_delta))) AS delta,
-    if(isNaN(e.confidence), 0.0, greatest(0.0, least(1.0, e.confidence))) AS quality,
-    e.reference_type AS reference_type,
-    e.reference_id AS reference_id,
-    toUUIDOrZero(e.reference_id) AS reference,
-    if(toUUIDOrZero(e.attributes['counterparty_id']) = toUUID('00000000-0000-0000-0000-000000000000')
-            AND e.attributes['counterparty_id'] != '',
-        reinterpretAsUUID(sipHash128(lower(e.attributes['counterparty_id']))),
-        toUUIDOrZero(e.attributes['counterparty_id'])) AS reported_id,
-    e.channel AS channel,
-    e.ingested_at AS ingested_at
-FROM masques.reputation_events AS e
-WHERE e.category IN ('task_quality', 'economic', 'identity_hygiene')
-COMMENT 'The reputation events as the model reads them.';
-
 -- What each event of the batch weighs, in the columns of masques_ops.reputation_evidence. See
 -- docs/reputation.md for the reasons. Judgements of one payment share what it weighs.
-CREATE OR REPLACE VIEW masques_ops.reputation_evidence_current
-(
-    identity_id UUID COMMENT 'whose score the evidence counts for',
-    category_code UInt8 COMMENT '1 task_quality, 2 economic, 3 identity_hygiene',
-    voice UInt64 COMMENT 'what shares a cap',
-    timestamp DateTime64(9, 'UTC') COMMENT 'when the event happened',
-    reason_code UInt8 COMMENT 'as in masques_ops.reputation_evidence',
-    delta Float64 COMMENT 'score_delta, clamped to -1 to 1',
-    weight Float64 COMMENT 'weight before it ages',
-    usd Float64 COMMENT 'what was paid and not given back; -1 when there is no rate',
-    event_id UUID COMMENT 'the reputation event',
-    event_type LowCardinality(String) COMMENT 'what happened',
-    reference_type LowCardinality(String) COMMENT 'kind of the reference',
-    reference_id String COMMENT 'id of what the event is about',
-    reference_key UInt64 COMMENT 'sipHash64(reference_type, reference_id as UUID)',
-    payment_id UUID COMMENT 'the payment that the reference leads to, or its hold; zero for none',
-    counterparty_id UUID COMMENT 'the other side of the payment, else the one reported',
-    cluster_id UUID COMMENT 'the payer cluster of the counterparty'
-)
-AS
+CREATE OR REPLACE VIEW masques_ops.reputation_evidence_current AS
 WITH
-    (SELECT (m.numbers, m.lists) FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m) AS model,
+    (SELECT (m.numbers, m.lists) FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m)
+        AS model,
     toUUID('00000000-0000-0000-0000-000000000000') AS nobody,
     attesting AS (SELECT c.channel FROM masques_ops.landing_channels_current AS c WHERE c.attests = 1),
     sided AS
@@ -279,7 +212,8 @@ WITH
                 AND has(model.2['attestors'], toString(e.reported_id)) AS is_attested
         FROM masques_ops.reputation_batch AS e
         LEFT ANY JOIN masques_ops.reputation_links AS l ON l.kind = e.reference_type AND l.id = e.reference
-        LEFT ANY JOIN masques_ops.reputation_payments AS p ON p.id = l.payment_id
+        LEFT ANY JOIN masques_ops.reputation_payments(known_at = {known_at:DateTime64(9, 'UTC')}) AS p
+            ON p.id = l.payment_id
     )
 SELECT
     s.identity_id AS identity_id,
@@ -322,4 +256,4 @@ SELECT
 FROM sided AS s
 LEFT ANY JOIN masques_ops.reputation_parties_now AS own ON own.party_id = s.identity_id
 LEFT ANY JOIN masques_ops.reputation_parties_now AS other ON other.party_id = s.counterparty_id
-COMMENT 'What each event of the batch weighs before it ages, as known now.';
+COMMENT 'What each event of the batch weighs before it ages. Parameters: known_at - the model in force then. Columns: identity_id .. cluster_id - as in masques_ops.reputation_evidence.';

@@ -52,10 +52,11 @@ WITH
         WHERE ingested_at >= {since:DateTime64(6, 'UTC')}
     )
 SELECT
-    event_id, timestamp, identity_id, category_code, event_type, delta, quality, reference_type,
-    reference_id, reference, reported_id, channel
-FROM masques_ops.reputation_events_read
-WHERE timestamp > {oldest:DateTime64(9, 'UTC')} AND event_id IN
+    event_id, timestamp, identity_id, category, event_type, score_delta, confidence, reference_type,
+    reference_id, attributes['counterparty_id'], channel
+FROM masques.reputation_events
+WHERE category IN ('task_quality', 'economic', 'identity_hygiene')
+    AND timestamp > {oldest:DateTime64(9, 'UTC')} AND event_id IN
 (
     SELECT event_id FROM masques.reputation_events WHERE ingested_at >= {since:DateTime64(6, 'UTC')}
     UNION ALL

@@ -2,17 +2,18 @@
 INSERT INTO masques_ops.reputation_batch
 WITH payments AS
 (
-    SELECT payment_id FROM masques_ops.reputation_evidence_current
+    SELECT payment_id FROM masques_ops.reputation_evidence_current(known_at = now64(9, 'UTC'))
     UNION ALL
     SELECT payment_id
     FROM masques_ops.reputation_evidence
     WHERE event_id IN (SELECT event_id FROM masques_ops.reputation_batch)
 )
 SELECT
-    event_id, timestamp, identity_id, category_code, event_type, delta, quality, reference_type,
-    reference_id, reference, reported_id, channel
-FROM masques_ops.reputation_events_read
-WHERE timestamp > {oldest:DateTime64(9, 'UTC')}
+    event_id, timestamp, identity_id, category, event_type, score_delta, confidence, reference_type,
+    reference_id, attributes['counterparty_id'], channel
+FROM masques.reputation_events
+WHERE category IN ('task_quality', 'economic', 'identity_hygiene')
+    AND timestamp > {oldest:DateTime64(9, 'UTC')}
     AND event_id NOT IN (SELECT event_id FROM masques_ops.reputation_batch)
     AND event_id IN
     (

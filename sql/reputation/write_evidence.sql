@@ -2,32 +2,17 @@
 -- everything, events that are gone too. Sent twice it writes nothing more, and what a killed run wrote by
 -- half is completed.
 INSERT INTO masques_ops.reputation_evidence
-(
-    identity_id, category_code, voice, timestamp, reason_code, delta, weight, usd, event_id, event_type,
-    reference_type, reference_id, reference_key, payment_id, counterparty_id, cluster_id, sign, known_from
-)
-SELECT
-    identity_id, category_code, voice, timestamp, reason_code, delta, weight, usd, event_id, event_type,
-    reference_type, reference_id, reference_key, payment_id, counterparty_id, cluster_id,
-    sum(w.change) AS sign, now64(6, 'UTC')
+SELECT * EXCEPT change, sum(w.change) AS sign, now64(6, 'UTC')
 FROM
 (
-    SELECT
-        identity_id, category_code, voice, timestamp, reason_code, delta, weight, usd, event_id,
-        event_type, reference_type, reference_id, reference_key, payment_id, counterparty_id, cluster_id,
-        1 AS change
-    FROM masques_ops.reputation_evidence_current
+    SELECT *, 1 AS change
+    FROM masques_ops.reputation_evidence_current(known_at = now64(9, 'UTC'))
     UNION ALL
-    SELECT
-        identity_id, category_code, voice, timestamp, reason_code, delta, weight, usd, event_id,
-        event_type, reference_type, reference_id, reference_key, payment_id,
-        counterparty_id, cluster_id, -sign
+    SELECT * EXCEPT (sign, known_from), -sign
     FROM masques_ops.reputation_evidence
     WHERE timestamp > {oldest:DateTime64(9, 'UTC')}
         AND if({everything:UInt8} = 1, cityHash64(identity_id) % {parts:UInt32} = {part:UInt32},
             event_id IN (SELECT event_id FROM masques_ops.reputation_batch))
 ) AS w
-GROUP BY
-    identity_id, category_code, voice, timestamp, reason_code, delta, weight, usd, event_id, event_type,
-    reference_type, reference_id, reference_key, payment_id, counterparty_id, cluster_id
+GROUP BY ALL
 HAVING sign != 0

@@ -93,7 +93,7 @@ def generated_event(
             payer,
             payee,
             at - timedelta(seconds=dice.randrange(1, 3600)),
-            dice.choice(["0.0005", "0.004", "1", "20", "0.5"]),
+            dice.choice(["0.0005", "0.004", "1", "20", "0.5", "0"]),
             kind=dice.choice(["api_call", "masque_session", "fee"]),
             currency=dice.choice(["USD", "USD", "SOL", "XYZ"]),
             trace=f"trace {n}",

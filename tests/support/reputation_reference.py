@@ -121,9 +121,9 @@ class Reference:
         payments = {}
         for t in purchases:
             key = (t.debit, t.trace, t.currency)
-            back = float(by_trace[key]) / float(paid[key])
+            back = float(by_trace[key]) / float(paid[key]) if paid[key] else 0.0
             linked = by_link[t.transfer_id] + (by_link[t.hold] if t.hold else 0)
-            kept = max(0.0, 1.0 - back - float(linked) / float(t.amount))
+            kept = max(0.0, 1.0 - back - float(linked) / float(t.amount)) if t.amount else 1.0
             each = self._usd_each(t.currency, t.timestamp)
             payment = Payment(
                 t.transfer_id,
