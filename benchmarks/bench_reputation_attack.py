@@ -1,17 +1,17 @@
-"""What each known attack on the reputation model costs, in dollars that the attacker does not get back.
+"""What each known attack on the reputation model costs, in dollars that do not come back.
 
-A generated population trades for 120 days: buyers with a few favourite sellers, purchases from a cent to
-some hundred dollars, one purchase in three judged. Against its scores each attack is made as cheap as
-a search over its choices can make it, and compared with the fees that honest trade of the same rank
-caused. The model is that of docs/reputation.md over arrays; tests/integration/reputation holds the SQL
-to the same formula.
+A generated population trades for 120 days: buyers with a few favourite sellers, purchases from a
+cent to some hundred dollars, one in three of them judged. Against its scores each attack is made as
+cheap as a search over its choices can make it, and compared with the fees that honest trade of the
+same rank caused. The model is that of docs/reputation.md over arrays; the tests in
+tests/integration/reputation hold the SQL to the same formula.
 
     python benchmarks/bench_reputation_attack.py [--seed 1] [--sellers 300] [--buyers 3000]
 """
 
 import argparse
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -42,10 +42,12 @@ class Trade:
     category: Ints
 
     def plus(self, other: "Trade") -> "Trade":
+        """Returns both."""
         mine, theirs = vars(self), vars(other)
         return Trade(**{name: np.concatenate([mine[name], theirs[name]]) for name in mine})
 
     def of(self, kept: npt.NDArray[np.bool_]) -> "Trade":
+        """Returns those purchases."""
         return Trade(**{name: values[kept] for name, values in vars(self).items()})
 
 
@@ -75,7 +77,6 @@ def standings(model: Model, trade: Trade, seeds: Ints, buyers: int) -> tuple[Flo
     """Returns the standing of each buyer, and the trusted share of each seller's income."""
     sellers = int(trade.seller.max()) + 1
     recent = trade.of(trade.age < model.window_days)
-    spent = np.bincount(recent.buyer, recent.usd, buyers)
     income = np.bincount(recent.seller, recent.usd, sellers)
     is_seed = np.isin(recent.buyer, seeds)
     # Nobody is buyer and seller here, so that one hop traces all of it.
@@ -169,7 +170,7 @@ class Wallets:
 
 
 def cheapest(cost: Floats, evidence: Floats, needed: float) -> tuple[float, int]:
-    """Returns what it costs to reach so much evidence in each category, and with how many wallets."""
+    """Returns what so much evidence in each category costs, and how many wallets it takes."""
     wallets = np.ceil(needed / np.maximum(evidence, 1e-12))
     best = int(np.argmin(wallets * cost))
     return float(wallets[best] * cost[best]), int(wallets[best])
@@ -178,7 +179,9 @@ def cheapest(cost: Floats, evidence: Floats, needed: float) -> tuple[float, int]
 def needed_to_lift(model: Model, target: float) -> float:
     """Returns the good evidence in each category with which a newcomer reaches a score."""
     grid = np.geomspace(1e-3, 1e4, 4000)
-    reached = lower(model, np.repeat(grid[:, None], CATEGORIES, 1), np.zeros((grid.size, CATEGORIES)))
+    reached = lower(
+        model, np.repeat(grid[:, None], CATEGORIES, 1), np.zeros((grid.size, CATEGORIES))
+    )
     return float(grid[np.argmax(reached >= target)])
 
 
@@ -186,13 +189,15 @@ def needed_to_sink(model: Model, veteran: float, target: float) -> float:
     """Returns the bad evidence in each category with which a veteran falls to a score."""
     good = needed_to_lift(model, veteran)
     grid = np.geomspace(1e-3, 1e4, 4000)
-    left = lower(model, np.full((grid.size, CATEGORIES), good), np.repeat(grid[:, None], CATEGORIES, 1))
+    left = lower(
+        model, np.full((grid.size, CATEGORIES), good), np.repeat(grid[:, None], CATEGORIES, 1)
+    )
     return float(grid[np.argmax(left <= target)])
 
 
 @dataclass(frozen=True)
 class Line:
-    """One attack: what it reaches, what it costs, and what honest trade of that rank paid in fees."""
+    """One attack: what it reaches and costs, and the fees of honest trade of that rank."""
 
     attack: str
     reaches: str
@@ -228,11 +233,15 @@ class World:
         return float(np.median(self.fees[np.abs(ranks - rank) <= 0.05]))
 
     def attacks(self) -> list[Line]:
-        model, lines = self.model, []
+        """Returns what each attack reaches and costs."""
+        model = self.model
+        lines: list[Line] = []
         free = lower(model, np.full(CATEGORIES, model.cap_free), np.zeros(CATEGORIES))
         reaches = f"{100 * self.rank(float(free)):.0f} % are below"
-        for name in ("any number of invented counterparties", "the attestor's id, forged"):
-            lines.append(Line(name, reaches, 0.0, 0, self.honest_fees(self.rank(float(free)))))
+        lines += [
+            Line(name, reaches, 0.0, 0, self.honest_fees(self.rank(float(free))))
+            for name in ("any number of invented counterparties", "the attestor's id, forged")
+        ]
         for name, own_sellers in (
             ("own money in a circle", 1),
             ("the same, a hundred sellers, each", 100),
@@ -254,7 +263,7 @@ class World:
         return lines
 
     def after_exit(self) -> tuple[float, float]:
-        """Returns the rank of a seller of the top quarter before and after 15 victims of 500 USD."""
+        """Returns the rank of a good seller before and after 15 victims of 500 USD."""
         order = np.argsort(self.scores)
         seller = int(order[int(0.8 * self.sellers)])
         victims = np.arange(15) * (self.buyers // 15)
@@ -290,7 +299,9 @@ def report(world: World, title: str) -> None:
     before, after = world.after_exit()
     print(f"exit scam, 15 x 500 USD: above {100 * before:.0f} % before, {100 * after:.0f} % after")
     for like in (0.5, 0.9):
-        ranks = [f"{days} d {100 * world.newcomer(like, days):.0f} %" for days in (3, 7, 14, 30, 60, 90)]
+        ranks = [
+            f"{days} d {100 * world.newcomer(like, days):.0f} %" for days in (3, 7, 14, 30, 60, 90)
+        ]
         print(f"honest newcomer who trades like the {100 * like:.0f} % seller: {', '.join(ranks)}")
 
 

@@ -26,7 +26,9 @@ def follow_funders(
     """
     written = 0
     while True:
-        rows = warehouse.rows(sql("reputation/new_fundings"), {"since": since, "page_rows": page_rows})
+        rows = warehouse.rows(
+            sql("reputation/new_fundings"), {"since": since, "page_rows": page_rows}
+        )
         if not rows:
             return written
         found: dict[uuid.UUID, tuple[uuid.UUID, int]] = {}

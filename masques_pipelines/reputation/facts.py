@@ -82,9 +82,7 @@ class _FactsRun:
             self._write_all_evidence()
         elif self.run.has_news:
             self._write_new_evidence()
-        standings, evidence = (
-            now - then for now, then in zip(self._totals(), before, strict=True)
-        )
+        standings, evidence = (now - then for now, then in zip(self._totals(), before, strict=True))
         self.lease.hold()
         end_run(self.warehouse, self.run)
         return Facts(clusters, standings, evidence, is_full=self.run.is_full)

@@ -74,7 +74,7 @@ def generated_world(now: datetime, *, seed: int, identities: int, events: int) -
     return world
 
 
-def generated_event(
+def generated_event(  # noqa: C901 - everything that can be, in one event
     world: World, dice: random.Random, names: list[uuid.UUID], n: int, now: datetime
 ) -> Event:
     """One event, and what it refers to."""

@@ -27,6 +27,7 @@ from tests.support.reputation_world import (
 
 FREE: Final = "free"
 ATTESTED: Final = "attested"
+Trade = dict[tuple[Hashable, Hashable], float]
 BLAMELESS: Final = ("hold_expired", "refund", "double_pay_suspect")
 
 
@@ -175,6 +176,21 @@ class Reference:
     # -- standing
 
     def _standing(self, at: datetime) -> dict[Hashable, float]:
+        """How much the word of each cluster counts, by who paid whom in the window."""
+        model = self.model
+        trade, seeded = self._trade(at)
+        share = self._traced(trade, seeded)
+        lost: dict[Hashable, list[float]] = defaultdict(list)
+        for (payer_c, payee_c), usd in trade.items():
+            if usd > 0:
+                trusted = share.get(payee_c, 0.0)
+                own = usd * (model.fee_share * model.weight_fees + trusted)
+                lost[payer_c].append(max(own, seeded.get((payer_c, payee_c), 0.0)))
+                lost[payee_c].append(usd * trusted)
+        each = {cluster: sum(parts) / len(parts) for cluster, parts in lost.items()}
+        return {cluster: usd / (usd + model.standing_usd) for cluster, usd in each.items()}
+
+    def _trade(self, at: datetime) -> tuple[Trade, Trade]:
         model = self.model
         trade: dict[tuple[Hashable, Hashable], float] = defaultdict(float)
         seeded: dict[tuple[Hashable, Hashable], float] = defaultdict(float)
@@ -194,37 +210,34 @@ class Reference:
             trade[pair] += -usd if is_refund else usd
             if payer in model.seeds:
                 seeded[pair] += -usd if is_refund else usd
-        trade = defaultdict(float, {pair: max(0.0, usd) for pair, usd in trade.items()})
-        seeded = defaultdict(float, {pair: max(0.0, usd) for pair, usd in seeded.items()})
+        return (
+            {pair: max(0.0, usd) for pair, usd in trade.items()},
+            {pair: max(0.0, usd) for pair, usd in seeded.items()},
+        )
+
+    def _traced(self, trade: Trade, seeded: Trade) -> dict[Hashable, float]:
+        """The share of each cluster's income that comes from seeds over so many payments."""
         spent: dict[Hashable, float] = defaultdict(float)
         income: dict[Hashable, float] = defaultdict(float)
         for (payer_c, payee_c), usd in trade.items():
             spent[payer_c] += usd
             income[payee_c] += usd
         share: dict[Hashable, float] = {}
-        for _ in range(model.trace_hops):
+        for _ in range(self.model.trace_hops):
             passed = {
                 c: s * (min(1.0, income[c] / spent[c]) if spent[c] > 0 else 1.0)
                 for c, s in share.items()
             }
             traced: dict[Hashable, float] = defaultdict(float)
             for (payer_c, payee_c), usd in trade.items():
-                own = seeded[payer_c, payee_c]
+                own = seeded.get((payer_c, payee_c), 0.0)
                 traced[payee_c] += own + (usd - own) * passed.get(payer_c, 0.0)
             share = {c: usd / income[c] for c, usd in traced.items() if income[c] > 0}
-        lost: dict[Hashable, list[float]] = defaultdict(list)
-        for (payer_c, payee_c), usd in trade.items():
-            if usd > 0:
-                trusted = share.get(payee_c, 0.0)
-                own = usd * (model.fee_share * model.weight_fees + trusted)
-                lost[payer_c].append(max(own, seeded[payer_c, payee_c]))
-                lost[payee_c].append(usd * trusted)
-        each = {cluster: sum(parts) / len(parts) for cluster, parts in lost.items()}
-        return {cluster: usd / (usd + model.standing_usd) for cluster, usd in each.items()}
+        return share
 
     # -- evidence
 
-    def _reference(
+    def _reference(  # noqa: C901 - one branch for each kind of reference
         self, event: Event
     ) -> tuple[str, uuid.UUID, uuid.UUID, uuid.UUID | None, Payment | None]:
         """What the reference leads to: state, payer, payee, the payment's id, the payment."""
@@ -353,9 +366,7 @@ class Reference:
             once.setdefault(event.event_id, event)
         kept = [event for event in once.values() if event.category in CATEGORIES]
         # Events of tomorrow share a payment's weight today: they are known.
-        weighed = [
-            w for w in self.weigh(kept) if 0 <= days(as_of - w.event.timestamp) < horizon
-        ]
+        weighed = [w for w in self.weigh(kept) if 0 <= days(as_of - w.event.timestamp) < horizon]
         long_ago = datetime(2020, 1, 1, tzinfo=UTC)
         names = {w.event.identity for w in weighed}
         names |= {i for i in self.world.identities if self.world.born.get(i, long_ago) <= as_of}

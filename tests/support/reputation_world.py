@@ -149,8 +149,11 @@ class World:
         came_in = ingested_at or datetime(2020, 1, 1, tzinfo=UTC)
         for table, columns, rows in self._tables():
             if table != "masques_ops.landing_channels":
-                columns, rows = [*columns, "ingested_at"], [[*row, came_in] for row in rows]
-            warehouse.insert_rows(table, columns, rows)
+                warehouse.insert_rows(
+                    table, [*columns, "ingested_at"], [[*row, came_in] for row in rows]
+                )
+            else:
+                warehouse.insert_rows(table, columns, rows)
         if with_facts:
             write_facts(warehouse)
 

@@ -91,8 +91,8 @@ def test_who_is_not_judged_has_the_prior(scores: Scores) -> None:
 
 
 def test_the_newcomer(scores: Scores) -> None:
-    # Three payments of a dollar, 14.3 pieces of evidence today: more than cap 2. The payer bought for
-    # 183 dollars at two sellers: 0.915 dollars of weighed fees each, 0.2337 of a voice.
+    # Three payments of a dollar, 14.3 pieces of evidence today: more than cap 2. The payer bought
+    # for 183 dollars at two sellers: 0.915 dollars of weighed fees each, 0.2337 of a voice.
     score = scores[ident("newcomer")]
     assert score.evidence == pytest.approx(2 * 0.915 / 3.915, abs=1e-9)
     assert score.task_quality == pytest.approx((5 + 0.46743) / (10 + 0.46743), abs=1e-5)

@@ -72,7 +72,9 @@ CASES = [
 ]
 
 
-def refer(world: World, case: Case, number: int) -> tuple[str, uuid.UUID | None]:
+def refer(  # noqa: PLR0911 - one for each kind of reference
+    world: World, case: Case, number: int
+) -> tuple[str, uuid.UUID | None]:
     """Makes what one judgement refers to."""
     client = ident(f"client {number % 4}")
     payer, payee = (client, case.subject) if case.side == "payee" else (case.subject, client)
@@ -96,8 +98,15 @@ def refer(world: World, case: Case, number: int) -> tuple[str, uuid.UUID | None]
         return "request", thing
     paid = world.transfers[-1]
     if case.reference == "refunded":
-        back = {"debit": paid.credit, "credit": paid.debit}
-        world.pay(payee, payer, ago(1), kind="refund", trace=trace, **back)
+        world.pay(
+            payee,
+            payer,
+            ago(1),
+            kind="refund",
+            trace=trace,
+            debit=paid.credit,
+            credit=paid.debit,
+        )
     if case.reference in ("settlement", "reorged"):
         status = "confirmed" if case.reference == "settlement" else "failed"
         world.settlements.append(Settlement(thing, ago(2), status, payment, direction="out"))
@@ -163,7 +172,9 @@ def test_only_an_attesting_channel_attests(scores: dict[uuid.UUID, Score]) -> No
     for case in CASES:
         if case.named == "attestor" and case.side == "payee" and case.reference == "nothing":
             evidence = scores[case.subject].evidence
-            least, most = (TIMES * 0.95, TIMES) if case.is_attested else (0, 3 * MODEL.cap_free + 1e-9)
+            least, most = (
+                (TIMES * 0.95, TIMES) if case.is_attested else (0, 3 * MODEL.cap_free + 1e-9)
+            )
             assert least <= evidence <= most, case
 
 

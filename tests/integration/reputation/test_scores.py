@@ -170,7 +170,14 @@ def test_a_fresh_name_of_a_suspended_one_has_no_rank(warehouse: Warehouse) -> No
         for table in ("masques.identities", "masques_ops.identity_versions"):
             warehouse.insert_rows(
                 table,
-                ["identity_id", "external_ids", "status", "created_at", "updated_at", "ingested_at"],
+                [
+                    "identity_id",
+                    "external_ids",
+                    "status",
+                    "created_at",
+                    "updated_at",
+                    "ingested_at",
+                ],
                 [[ident(n), ids, status, ago(days), ago(days), ago(days)] for n in names],
             )
 
