@@ -145,25 +145,19 @@ COMMENT 'The decisions about contradicting claims that hold now, one per settlem
 -- chose. Two different ones without a decision prove neither, and a later one changes no decision.
 CREATE OR REPLACE VIEW masques_ops.settlement_links_now
 (
-    settlement_id UUID COMMENT 'the settlement',
-    transaction_id UUID COMMENT 'a ledger transfer that it settles'
+    settlement_id UUID COMMENT 'a settlement that a claim is about',
+    transaction_ids Array(UUID) COMMENT 'the ledger transfers that it settles; empty when no claim proves one'
 )
 AS
-SELECT settlement_id, arrayJoin(ids) AS transaction_id
-FROM
-(
-    SELECT
-        c.settlement_id AS settlement_id,
-        any(d.decision) AS decision,
-        any(d.transaction_ids) AS chosen,
-        groupUniqArray(c.transaction_ids) AS claimed,
-        multiIf(
-            decision = 'linked' AND has(claimed, chosen), chosen,
-            decision = '' AND length(claimed) = 1, claimed[1],
-            []) AS ids
-    FROM masques_ops.settlement_claims_now AS c
-    LEFT JOIN masques_ops.claim_decisions_now AS d ON d.settlement_id = c.settlement_id
-    WHERE c.is_proved
-    GROUP BY c.settlement_id
-)
+SELECT
+    c.settlement_id AS settlement_id,
+    multiIf(
+        any(d.decision) = 'linked' AND has(groupUniqArrayIf(c.transaction_ids, c.is_proved), any(d.transaction_ids)),
+            any(d.transaction_ids),
+        any(d.decision) = '' AND uniqExactIf(c.transaction_ids, c.is_proved) = 1,
+            anyIf(c.transaction_ids, c.is_proved),
+        []) AS transaction_ids
+FROM masques_ops.settlement_claims_now AS c
+LEFT JOIN masques_ops.claim_decisions_now AS d ON d.settlement_id = c.settlement_id
+GROUP BY c.settlement_id
 COMMENT 'The links between settlements and ledger transfers that the claims prove now.';

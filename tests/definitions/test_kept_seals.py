@@ -39,7 +39,7 @@ def integrity(instance: dg.DagsterInstance) -> dg.AssetCheckEvaluation:
 
 
 def test_a_chain_that_was_written_anew_fails_the_check(production: Warehouse) -> None:
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         assert integrity(instance).passed
         kept = kept_seals(instance)
         newest = production.row(

@@ -113,7 +113,7 @@ def test_the_job_proves_what_it_did_and_a_table_can_be_made_alone(
 
 def test_each_run_says_that_it_is_the_sandboxs(environment: Settings) -> None:
     mode = f"this is the sandbox, as the settings ask: demo data in {environment.home}/sandbox"
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
             asset_selection=[SCHEMA_MIGRATIONS], instance=instance
         )

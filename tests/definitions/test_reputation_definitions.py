@@ -22,7 +22,7 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as made:
+    with dg.DagsterInstance.ephemeral() as made:
         yield made
 
 
@@ -130,17 +130,20 @@ def alone() -> dg.ExecuteInProcessResult:
     )
 
 
-def test_a_tick_asks_for_one_run(instance: dg.DagsterInstance) -> None:
+def test_a_tick_asks_for_one_run() -> None:
     schedule = defs.resolve_schedule_def("reputation_aggregation_schedule")
     assert (schedule.cron_schedule, schedule.job_name) == (
         "20 * * * *",
         "reputation_aggregation_job",
     )
     assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
-    context = dg.build_schedule_context(
-        instance=instance, scheduled_execution_time=NOW, repository_def=defs.get_repository_def()
-    )
-    (request,) = schedule.evaluate_tick(context).run_requests or ()
+    with dg.instance_for_test() as on_disk:
+        context = dg.build_schedule_context(
+            instance=on_disk,
+            scheduled_execution_time=NOW,
+            repository_def=defs.get_repository_def(),
+        )
+        (request,) = schedule.evaluate_tick(context).run_requests or ()
     assert request.run_key == NOW.isoformat()
     job = defs.resolve_job_def("reputation_aggregation_job")
     assert {key.to_user_string() for key in job.asset_layer.selected_asset_keys} == {
