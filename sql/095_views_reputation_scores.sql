@@ -47,11 +47,7 @@ WITH
             greatest(0.0, sum(in_30 * greatest(worth, 0.0))) * exp2(30 / n['half_life_days']) AS good_30,
             greatest(0.0, sum(in_0 * greatest(-worth, 0.0))) AS bad_0,
             greatest(0.0, sum(in_7 * greatest(-worth, 0.0))) * exp2(7 / n['half_life_days']) AS bad_7,
-            greatest(0.0, sum(in_30 * greatest(-worth, 0.0))) * exp2(30 / n['half_life_days']) AS bad_30,
-            sum(in_0) AS events,
-            sum(in_0 * (delta > 0)) AS positive,
-            sum(in_0 * (delta < 0)) AS negative,
-            sum(in_0 * (weight = 0)) AS excluded
+            greatest(0.0, sum(in_30 * greatest(-worth, 0.0))) * exp2(30 / n['half_life_days']) AS bad_30
         FROM masques_ops.reputation_evidence
         WHERE known_from <= {known_at:DateTime64(9, 'UTC')} AND timestamp <= as_of
             AND timestamp > as_of - toIntervalSecond((n['window_days'] + 30) * 86400)
@@ -70,14 +66,21 @@ WITH
             sum(counted(v.bad_0, v.good_0, n['cap_blame'])) AS bad_0,
             sum(counted(v.bad_7, v.good_7, n['cap_blame'])) AS bad_7,
             sum(counted(v.bad_30, v.good_30, n['cap_blame'])) AS bad_30,
-            sum(v.events) AS events,
-            sum(v.positive) AS positive,
-            sum(v.negative) AS negative,
-            sum(v.excluded) AS excluded
+            0 AS events, 0 AS positive, 0 AS negative, 0 AS excluded
         FROM by_voice AS v
         LEFT ANY JOIN masques_ops.reputation_standing_at(known_at = {known_at:DateTime64(9, 'UTC')}) AS s
             ON s.voice = v.voice
         GROUP BY identity_id, category_code
+        UNION ALL
+        -- Apart: in the groups of voices they would take a fifth of the memory.
+        SELECT
+            identity_id, 1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0,
+            sum(in_0), sum(in_0 * (delta > 0)), sum(in_0 * (delta < 0)), sum(in_0 * (weight = 0))
+        FROM masques_ops.reputation_evidence
+        WHERE known_from <= {known_at:DateTime64(9, 'UTC')} AND timestamp <= as_of
+            AND timestamp > as_of - toIntervalSecond((n['window_days'] + 30) * 86400)
+        GROUP BY identity_id
+        HAVING sum(sign) != 0
         UNION ALL
         -- Who has no evidence has the prior.
         SELECT DISTINCT identity_id, 1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0, 0, 0
