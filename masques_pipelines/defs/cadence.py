@@ -35,6 +35,8 @@ class Cadence:
 LEDGER_SYNC: Final = Cadence("*/5 * * * *", timedelta(minutes=5), timedelta(hours=1))
 SETTLEMENT_INGESTION: Final = Cadence("*/10 * * * *", timedelta(minutes=10), timedelta(hours=1))
 INTAKE: Final = Cadence("*/15 * * * *", timedelta(minutes=15), timedelta(hours=2))
+# Runs of five minutes each, so that the other jobs get the warehouse in between.
+VERIFICATION: Final = Cadence("5,25,45 1-4 * * *", timedelta(minutes=20), timedelta(hours=1))
 INVENTORY: Final = Cadence("50 * * * *", timedelta(hours=1), timedelta(hours=1))
 REPUTATION_AGGREGATION: Final = Cadence("20 * * * *", timedelta(hours=1), timedelta(hours=1))
 
@@ -44,4 +46,5 @@ BY_JOB: Final = {
     "intake_job": INTAKE,
     "inventory_job": INVENTORY,
     "reputation_aggregation_job": REPUTATION_AGGREGATION,
+    "verification_job": VERIFICATION,
 }

@@ -11,12 +11,16 @@ from masques_pipelines.defs.dead_runs import close_dead_runs
 from masques_pipelines.defs.inventory import ROTATION
 from masques_pipelines.defs.lineage import LANDING_FILES, intake_key
 from masques_pipelines.defs.table_asset import OWNERS, SCHEMA_MIGRATIONS, table_key
+from masques_pipelines.defs.verification import EVERYTHING_IS_PROVED
 from masques_pipelines.intake.tables import TABLES
 
 if TYPE_CHECKING:  # Dagster gives the type no public name
     from dagster._core.definitions.unresolved_asset_job_definition import (
         UnresolvedAssetJobDefinition,
     )
+
+# What one job runs, and the others do not.
+_OF_ONE_JOB: Final = frozenset({*ROTATION, EVERYTHING_IS_PROVED})
 
 UNFINISHED: Final = (
     dg.DagsterRunStatus.QUEUED,
@@ -79,7 +83,7 @@ def _job(
     return dg.define_asset_job(
         name,
         selection=(dg.AssetSelection.assets(SCHEMA_MIGRATIONS) | selection)
-        - dg.AssetSelection.checks(*(set(ROTATION) - set(own_checks))),
+        - dg.AssetSelection.checks(*(_OF_ONE_JOB - set(own_checks))),
         description=description,
         tags={
             # Shown beside each run of the job; alerts and filters go by them.
@@ -147,12 +151,26 @@ inventory_schedule = steady_schedule(
     "inventory_job", "Every hour at :50: reads the part of the tables that is due."
 )
 
+verification_job = _job(
+    "verification_job",
+    dg.AssetSelection.checks(EVERYTHING_IS_PROVED),
+    "Proves everything from the beginning once a night, as `masques verify --full`: a run makes "
+    "slices for five minutes, the next goes on. After a complete pass it does nothing for 20 "
+    "hours.",
+    own_checks=[EVERYTHING_IS_PROVED],
+)
+verification_schedule = steady_schedule(
+    "verification_job",
+    "Each night from 01:00 to 05:00, three times an hour: goes on with the whole pass.",
+)
+
 JOBS: Final = (
     ledger_sync_job,
     settlement_ingestion_job,
     reputation_aggregation_job,
     intake_job,
     inventory_job,
+    verification_job,
 )
 SCHEDULES: Final = (
     ledger_sync_schedule,
@@ -160,4 +178,5 @@ SCHEDULES: Final = (
     reputation_aggregation_schedule,
     intake_schedule,
     inventory_schedule,
+    verification_schedule,
 )

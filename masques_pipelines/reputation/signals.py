@@ -12,6 +12,8 @@ from masques_pipelines.warehouse.lease import writer_lease
 from masques_pipelines.warehouse.sql import sql
 
 LEASE: Final = "signals"
+_EMPTY: Final = "TRUNCATE TABLE masques_ops.signals_due"
+_STEPS: Final = ("write_signal_keys", "publish_signals")
 _TOTAL: Final = "SELECT count() FROM masques.reputation_events WHERE channel = 'pipeline'"
 
 
@@ -23,6 +25,9 @@ def write_signals(warehouse: Warehouse, *, since: str = "1970-01-01 00:00:00") -
     warehouse.command(sql("reputation/write_keys"))
     with writer_lease(warehouse, LEASE), counted(warehouse, EVENTS, PIPELINE):
         before = int(warehouse.scalar(_TOTAL))
-        warehouse.command(sql("reputation/write_signals"), {"since": since})
-        warehouse.command(sql("reputation/write_signal_keys"))
+        warehouse.command(_EMPTY)
+        # Keys first: a kill leaves keys without rows, never a row that the intake does not know.
+        warehouse.command(sql("reputation/derive_signals"), {"since": since})
+        for step in _STEPS:
+            warehouse.command(sql(f"reputation/{step}"))
         return int(warehouse.scalar(_TOTAL)) - before

@@ -62,7 +62,12 @@ def test_the_job_scores_checks_and_shows(
     run = job.execute_in_process(instance=instance)
 
     evaluations = {found.check_name: found for found in run.get_asset_check_evaluations()}
-    assert set(evaluations) == {*NAMES, "parts_are_read", "rows_are_unchanged"}
+    assert set(evaluations) == {
+        *NAMES,
+        "parts_are_read",
+        "rows_are_unchanged",
+        "whole_pass_is_recent",
+    }
     assert [name for name, found in evaluations.items() if not found.passed] == []
     (made,) = run.asset_materializations_for_node("masques__reputation_scores")
     values = {name: entry.value for name, entry in made.metadata.items()}

@@ -1,10 +1,10 @@
--- What the pipeline knows by itself of what came in, as reputation events. Each has the id that its fact
--- always gives it, so that it is written once; sent twice this writes nothing more.
+-- What the pipeline knows by itself of what came in and has not written yet, as reputation events. Each has
+-- the id that its fact always gives it, so that it is written once.
 --
 -- Good signals are not attested: a kept hold is money between two parties and counts like any judgement,
 -- or it would be the cheapest way to buy a score. Bad is only what the blamed side alone can do: who signed
 -- a payment took the signature back. What expires, fails, is refunded or is paid twice blames nobody.
-INSERT INTO masques.reputation_events
+INSERT INTO masques_ops.signals_due
 (
     event_id, timestamp, identity_id, category, event_type, score_delta, confidence, reference_type,
     reference_id, attributes, channel
