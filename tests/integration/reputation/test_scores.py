@@ -288,7 +288,7 @@ def test_a_kill_leaves_no_signal_without_its_key(
 ) -> None:
     agent, seller = ident("agent"), ident("seller")
     world = World(identities={agent: {}, seller: {}})
-    world.pay(agent, seller, ago(2), kind="refund")
+    world.pay(agent, seller, ago(2), event_type="two_phase_posted", hold=ident("hold"))
     world.load(warehouse)
     unknown = (
         "SELECT count() FROM masques.reputation_events WHERE event_id NOT IN "
