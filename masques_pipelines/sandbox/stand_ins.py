@@ -115,6 +115,8 @@ def install(folder: Path) -> list[str]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / ".lock"):
+            if _scheme(folder) == "sandbox":
+                return [f"world      {folder / 'world'}"]
             return [part.install(folder) for part in PARTS]
     except OSError as error:
         raise PermanentError(
@@ -271,13 +273,18 @@ def _sandbox(settings: Settings, folder: Path) -> Settings:
             if has_warehouse
             else f"chdb://{quote(str(folder / _WAREHOUSE))}"
         ),
-        ledger_url=f"capture://{quote(str(folder / ledger.FOLDER))}",
+        ledger_url=f"{_scheme(folder)}://{quote(str(folder / ledger.FOLDER))}",
         landing_url=str(folder / gate_day.LANDING),
         base=_computed(plain.base, folder, "base"),
         solana=_computed(plain.solana, folder, "solana"),
         lightning=_computed(plain.lightning, folder, "lightning"),
         sandbox_folder=folder,
     )
+
+
+def _scheme(folder: Path) -> str:
+    """Returns the kind of the sandbox's ledger: a world's grows, the packaged one is a capture."""
+    return "sandbox" if (folder / "world").is_dir() else "capture"
 
 
 def _computed(plain: RailSettings, folder: Path, rail: str) -> RailSettings:
