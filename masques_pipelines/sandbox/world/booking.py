@@ -60,7 +60,7 @@ from masques_pipelines.sandbox.world.traffic import Traffic
 # One part in twenty of what is paid is the platform's.
 _FEE_PART: Final = 20
 _PAYOUT_DAY: Final = 7
-_PAYOUT_LEAST_MICRO: Final = 20_000
+_PAYOUT_LEAST_MICRO: Final = 5_000
 _TOKEN_S: Final = 25
 
 

@@ -39,8 +39,9 @@ from masques_pipelines.sandbox.world.shape import (
 from masques_pipelines.sandbox.world.state import FIRST_RATES
 from masques_pipelines.sandbox.world.traffic import units_of
 
-_BEFORE_S: Final = 20
-_ALONE_S: Final = 60
+# How long before a deposit nothing else happens, where a request is refused.
+_GAP_MIN: Final = 2 * SECOND
+_GAP_MAX: Final = 40 * SECOND
 _SHARE_SPLIT: Final = 0.03
 # Keeps agents apart in one running maximum: what an agent needs in all stays below it.
 _APART: Final = 44
@@ -65,15 +66,16 @@ def fund(draft: Draft, events: Rows) -> tuple[Rows, dict[str, Rows]]:
     who = agents[ends]
     state.need[who], state.most[who], state.deposits[who] = needs[ends], most[ends], counts[ends]
     amounts = (counts - before)[triggers] * topup[triggers]
-    deposits = _deposits(draft, agents[triggers], times[triggers], amounts)
-    rows = _payments(draft, deposits, agents[triggers])
+    # Between what the agent did before and what it has too little for.
     last = np.concatenate([[0], times[:-1]])
-    last[starts] = 0
-    is_alone = times[triggers] - last[triggers] > _ALONE_S * SECOND
-    is_call = events["code"][places[triggers]] == API_CALL
-    is_late = times[triggers] > draft.start_ns + _ALONE_S * SECOND
-    asked = events[places[triggers]][is_alone & is_call & is_late]
-    rows["requests"] = _refused(draft, asked)
+    last[starts] = draft.start_ns
+    gaps = np.minimum(times - last, _GAP_MAX)[triggers]
+    at = np.maximum(draft.start_ns + 1_000, times[triggers] - gaps // 2)
+    deposits = _deposits(draft, agents[triggers], at, amounts)
+    rows = _payments(draft, deposits, agents[triggers])
+    is_refused = (gaps > _GAP_MIN) & (events["code"][places[triggers]] == API_CALL)
+    asked = events[places[triggers]][is_refused]
+    rows["requests"] = _refused(draft, asked, asked["t"] - gaps[is_refused] * 3 // 4)
     return np.concatenate([events, deposits]), rows
 
 
@@ -107,7 +109,7 @@ def _deposits(draft: Draft, agents: Column, times: Column, amounts: Column) -> R
     is_migrated = people.kind[agents] == MIGRATED
     sources = np.array([house_account(TREASURY, ledger) for ledger in range(3)])
     made = draft.transfers(
-        np.maximum(draft.start_ns + 1_000, times - _BEFORE_S * SECOND),
+        times,
         DEPOSIT,
         debit=np.where(is_migrated, house_account(ESCROW, 2), sources[ledgers]),
         credit=people.first_agent + agents,
@@ -150,10 +152,10 @@ def _payments(draft: Draft, deposits: Rows, agents: Column) -> dict[str, Rows]:
     return {"payments": made, "lines": lines}
 
 
-def _refused(draft: Draft, calls: Rows) -> Rows:
+def _refused(draft: Draft, calls: Rows, times: Column) -> Rows:
     """Returns what the gate refused just before the deposits that these calls needed."""
     made = np.zeros(len(calls), REQUEST)
-    made["t"] = calls["t"] - (_BEFORE_S + 2) * SECOND
+    made["t"] = times
     made["agent"], made["masque"] = calls["payer"], calls["resource"] & (OF_MASQUE - 1)
     made["asset"] = draft.people.agent_ledger[calls["payer"]]
     factors = np.array([1, 10**5, 10**3])[made["asset"]]

@@ -40,8 +40,8 @@ _NAMES: Final = (
     "Codesmith", "Chartwright", "Firekeeper", "Lexicographer", "Prism", "Mirror", "Cartographer",
     "Archivist", "Tutor", "Auditor", "Composer", "Gardener",
 )  # fmt: skip
-_TOPUP_USD: Final = 5_000_000
-_AGENCIES: Final = 3
+_TOPUP_MICRO: Final = 200_000
+_AGENCIES: Final = 2
 
 
 def house_account(code: int, ledger: int) -> int:
@@ -150,7 +150,7 @@ class Population:
     def topup(self) -> Column:
         """What each agent deposits at once, in micro-dollars."""
         chance = self._chance["money"]
-        return (chance.lognormal(0, 0.7, self.shape.agents) * _TOPUP_USD).astype(np.int64) + 500_000
+        return (chance.lognormal(0, 0.7, self.shape.agents) * _TOPUP_MICRO).astype(np.int64) + 20_000
 
     @cached_property
     def agent_weights(self) -> Column:
@@ -191,7 +191,7 @@ class Population:
     def agency(self) -> Column:
         """Which agency is paid for an author, -1 for none; agencies are on Base."""
         places = np.arange(self.shape.authors)
-        return np.where(places % 5 == 2, places % _AGENCIES, -1)
+        return np.where(places % 4 == 2, places // 4 % _AGENCIES, -1)
 
     def wallet(self, rail: str, party: int) -> str:
         """Returns the address of an agent, of an author (-1 - number), or of the house's agency.
