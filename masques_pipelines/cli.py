@@ -30,6 +30,7 @@ OWN_COMMANDS: Final = {
     "rails": "Look after the settlement rails; docs/rails.md describes how to connect them.",
     "reputation": "Scores of identities.",
     "restore": "Make the warehouse as a backup holds it.",
+    "sandbox": "Make a world that agrees with itself, and move its clock.",
     "sql": "Run a query and show its result.",
     "verify": "Prove balances, trial balance, holds, completeness and the chain of seals.",
 }

@@ -41,9 +41,7 @@ def open_ledger(url: str) -> LedgerSource:
     if not separator or kind is None:
         shown = f"the scheme {scheme!r} is not known" if separator else "it has no scheme"
         examples = " or ".join(known.example for known in KINDS.values())
-        raise SettingError(
-            f"{VARIABLE}: {shown}; known are {' and '.join(KINDS)}, as in {examples}"
-        )
+        raise SettingError(f"{VARIABLE}: {shown}; known are {', '.join(KINDS)}, as in {examples}")
     if "#" in rest:
         raise SettingError(f"{VARIABLE}: remove the '#' and what follows it (in a path, write %23)")
     before_query, _, query = rest.partition("?")

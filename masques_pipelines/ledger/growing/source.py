@@ -72,8 +72,10 @@ class GrowingSource:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         clock = _read_clock(folder / CLOCK_NAME)
-        self._start_ns, self._now_ns = clock["start_ns"], clock["now_ns"]
-        self._cluster_id, self._release = clock["cluster"], clock["release"]
+        self._start_ns: int = clock["start_ns"]
+        self._now_ns: int = clock["now_ns"]
+        self._cluster_id: int = clock["cluster"]
+        self._release: str = clock["release"]
         self._days: dict[int, Records] = {}
         self._accounts: Records | None = None
         self._closed = False

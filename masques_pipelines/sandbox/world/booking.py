@@ -55,7 +55,7 @@ from masques_pipelines.sandbox.world.shape import (
     Rows,
     random_ids,
 )
-from masques_pipelines.sandbox.world.traffic import Traffic
+from masques_pipelines.sandbox.world.traffic import Traffic, units_of
 
 # One part in twenty of what is paid is the platform's.
 _FEE_PART: Final = 20
@@ -349,9 +349,8 @@ def _send(draft: Draft, payouts: Rows, who: Column, ledger: int) -> None:
 
 
 def _in_units(draft: Draft, micro: Column, ledgers: Column) -> Column:
-    factors = np.array([1, 10**5, 10**3])
-    return np.maximum(1, micro * factors[ledgers] // draft.state.rates[ledgers])
+    return units_of(micro, ledgers, draft.state.rates)
 
 
 def _house(code: int, ledgers: Column) -> Column:
-    return np.array([house_account(code, ledger) for ledger in range(3)])[ledgers]
+    return np.asarray(np.array([house_account(code, ledger) for ledger in range(3)])[ledgers])

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +37,13 @@ _IDENTITY_FIELDS: Final = (
     "external_ids",
     "status",
     "updated_at",
+)
+
+
+_PARQUET: Final = (
+    ("api_requests", "requests", tables.requests),
+    ("masque_sessions", "sessions", tables.sessions),
+    ("reputation_events", "ratings", tables.ratings),
 )
 
 
@@ -88,16 +96,9 @@ class LandingFiles:
         """
         people, name = self.people, cut.name
         rows = {kind: cut.of(each) for kind, each in day.rows.items()}
-        for folder, kind, made in (
-            ("api_requests", "requests", tables.requests),
-            ("masque_sessions", "sessions", tables.sessions),
-            ("reputation_events", "ratings", tables.ratings),
-        ):
-            found = rows[kind]
-            if len(found):
-                self._put(
-                    f"{folder}/{name}.parquet", lambda m=made, f=found: _parquet(m(people, f))
-                )
+        for folder, kind, made in _PARQUET:
+            if len(rows[kind]):
+                self._put(f"{folder}/{name}.parquet", partial(_parquet, made, people, rows[kind]))
         if len(rows["links"]):
             self._put(
                 f"payment_links/{name}.csv.gz",
@@ -191,9 +192,9 @@ def _csv(fields: Iterable[str], rows: Iterable[Iterable[Any]]) -> bytes:
     return out.getvalue().encode()
 
 
-def _parquet(table: Any) -> bytes:
+def _parquet(made: Callable[[Population, Rows], Any], people: Population, rows: Rows) -> bytes:
     from pyarrow import parquet  # noqa: PLC0415 - it takes long to load
 
     out = io.BytesIO()
-    parquet.write_table(table, out, compression="zstd")
+    parquet.write_table(made(people, rows), out, compression="zstd")
     return out.getvalue()

@@ -150,7 +150,9 @@ class Population:
     def topup(self) -> Column:
         """What each agent deposits at once, in micro-dollars."""
         chance = self._chance["money"]
-        return (chance.lognormal(0, 0.7, self.shape.agents) * _TOPUP_MICRO).astype(np.int64) + 20_000
+        return (chance.lognormal(0, 0.7, self.shape.agents) * _TOPUP_MICRO).astype(
+            np.int64
+        ) + 20_000
 
     @cached_property
     def agent_weights(self) -> Column:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -72,10 +72,10 @@ class State:
     def save(self, path: Path) -> None:
         """Writes the state so that it is there whole or not at all."""
         part = path.with_name(f"{path.name}.part")
-        rows = {f"ahead_{name}": rows for name, rows in self.ahead.items()}
-        kept = {name: getattr(self, name) for name in _KEPT}
+        kept: dict[str, Any] = {name: getattr(self, name) for name in _KEPT}
+        kept |= {f"ahead_{name}": rows for name, rows in self.ahead.items()}
         with part.open("wb") as file:
-            np.savez(file, **kept, **rows)
+            np.savez(file, **kept)
         part.replace(path)
 
 

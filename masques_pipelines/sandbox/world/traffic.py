@@ -54,7 +54,7 @@ class Traffic:
 def units_of(micro_dollars: Column, ledgers: Column, rates: Column) -> Column:
     """Returns amounts in the smallest unit of ledgers, at least 1."""
     factors = np.array([1, 10**5, 10**3])
-    return np.maximum(1, micro_dollars * factors[ledgers] // rates[ledgers])
+    return np.asarray(np.maximum(1, micro_dollars * factors[ledgers] // rates[ledgers]))
 
 
 def make_traffic(

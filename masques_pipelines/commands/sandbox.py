@@ -1,0 +1,132 @@
+"""`masques sandbox`: a made world of agents, payments and gates, and its clock."""
+
+import re
+import time
+from pathlib import Path
+from typing import Final
+
+import click
+
+from masques_pipelines.commands.settings import announce
+from masques_pipelines.errors import SettingError
+from masques_pipelines.sandbox.stand_ins import with_stand_ins
+from masques_pipelines.settings import read_settings
+
+_LENGTHS: Final = {"m": 60, "h": 3_600, "d": 86_400}
+_SECOND: Final = 10**9
+_DAY: Final = 86_400 * _SECOND
+
+
+class Length(click.ParamType[int]):
+    """A length of time: 30m, 6h, 10d."""
+
+    name = "length"
+
+    def convert(
+        self, value: object, parameter: click.Parameter | None, context: click.Context | None
+    ) -> int:
+        """Returns nanoseconds."""
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"([0-9]{1,6})([mhd])", str(value))
+        if found is None:
+            self.fail("write a number and m, h or d: 30m, 6h, 10d", parameter, context)
+        return int(found[1]) * _LENGTHS[found[2]] * _SECOND
+
+
+@click.group()
+def sandbox() -> None:
+    """Make a world that agrees with itself, and move its clock."""
+
+
+@sandbox.command()
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True)
+@click.option("--days", type=click.IntRange(1, 360), default=90, show_default=True)
+@click.option(
+    "--scale",
+    type=click.FloatRange(0.001, 10),
+    default=0.1,
+    show_default=True,
+    help="1 is a million requests in 90 days.",
+)
+@click.option(
+    "--ago",
+    type=Length(),
+    default=0,
+    help="How long before now its clock stands (10d): so far it can be advanced at once.",
+)
+@click.option("--yes", is_flag=True, help="Replace a world, and what was read of it, unasked.")
+def new(*, seed: int, days: int, scale: float, ago: int, yes: bool) -> None:
+    """Make a world whose past ends now, in place of the sandbox that is there."""
+    from masques_pipelines.sandbox.world import store  # noqa: PLC0415 - numpy takes long to load
+    from masques_pipelines.sandbox.world.shape import shape_of  # noqa: PLC0415
+
+    root = sandbox_folder()
+    if root.exists() and any(root.iterdir()):
+        if not yes:
+            click.confirm(
+                f"{root}: replace this sandbox, its landing zone and warehouse?", abort=True
+            )
+        store.remove_world(root)
+    now_ns = time.time_ns() - ago
+    start_ns = (now_ns // _DAY - days + 1) * _DAY
+    began = time.monotonic()
+    world = store.World(shape_of(seed, start_ns, scale), now_ns, now_ns)
+    store.make_world(root, world)
+    click.echo(
+        f"world      seed {seed}, {days} days up to {store.shown_time(now_ns)}, made in "
+        f"{time.monotonic() - began:.0f} s: {root}"
+    )
+    click.echo("next       masques asset materialize --select '*'     reads all of it")
+
+
+@sandbox.command()
+@click.argument("length", type=Length())
+def advance(length: int) -> None:
+    """Move the world's clock on by LENGTH (30m, 6h, 10d), at most to now."""
+    from masques_pipelines.sandbox.world import store  # noqa: PLC0415 - numpy takes long to load
+
+    root = sandbox_folder()
+    until_ns = store.read_world(root).now_ns + length
+    if until_ns > time.time_ns():
+        ahead_s = (until_ns - time.time_ns()) // _SECOND
+        raise SettingError(
+            f"LENGTH: it is {ahead_s + 1} s more than there is up to now, and the intake refuses "
+            "what lies ahead: give less, `masques sandbox live`, or make a world whose clock "
+            "stands earlier (masques sandbox new --ago 10d)"
+        )
+    click.echo(f"clock      {store.shown_time(store.advance(root, until_ns).now_ns)}")
+
+
+@sandbox.command()
+@click.option("--for", "length", type=Length(), help="How long; without it until Ctrl-C.")
+@click.option("--tick", type=click.IntRange(1, 3_600), default=60, show_default=True)
+def live(*, length: int | None, tick: int) -> None:
+    """Keep the world's clock at now: traffic arrives while this runs."""
+    from masques_pipelines.sandbox.world import store  # noqa: PLC0415 - numpy takes long to load
+
+    root = sandbox_folder()
+    end = None if length is None else time.monotonic() + length / _SECOND
+    while True:
+        world = store.advance(root, time.time_ns())
+        click.echo(f"clock      {store.shown_time(world.now_ns)}")
+        left = tick if end is None else min(tick, end - time.monotonic())
+        if left <= 0:
+            return
+        time.sleep(left)
+
+
+def sandbox_folder() -> Path:
+    """Returns the sandbox's folder.
+
+    Raises:
+        SettingError: The settings are of production.
+    """
+    settings = with_stand_ins(read_settings())
+    announce(settings)
+    if settings.sandbox_folder is None:
+        raise SettingError(
+            "MASQUES_SANDBOX: these settings are of production, which has no world: set "
+            "MASQUES_SANDBOX=1 and unset the real systems, or give MASQUES_HOME another folder"
+        )
+    return settings.sandbox_folder

@@ -1,0 +1,47 @@
+"""`masques sandbox`: a world is made, replaced only when that is confirmed, and moved on."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from masques_pipelines.commands.sandbox import sandbox
+from masques_pipelines.errors import SettingError
+from masques_pipelines.sandbox.world.store import digest
+
+NEW = ("new", "--days", "4", "--scale", "0.002")
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASQUES_HOME", str(tmp_path))
+
+
+def run(*arguments: str, answer: str = "") -> Result:
+    return CliRunner().invoke(sandbox, arguments, input=answer)
+
+
+def test_a_world_is_made_replaced_only_when_asked_and_moved_on(tmp_path: Path) -> None:
+    root = tmp_path / "sandbox"
+    assert run(*NEW, "--ago", "2h").exit_code == 0
+    first = digest(root)
+    refused = run(*NEW, answer="n\n")
+    assert refused.exit_code == 1
+    assert digest(root) == first
+    assert run("advance", "90m").exit_code == 0
+    assert digest(root) != first
+    assert run("live", "--for", "0m").exit_code == 0
+    ahead = run("advance", "1d")
+    assert isinstance(ahead.exception, SettingError)
+    assert "masques sandbox live" in str(ahead.exception)
+    assert run(*NEW, "--seed", "2", "--yes").exit_code == 0
+    assert digest(root) != first
+    assert run("advance", "1w").exit_code == 2
+
+
+def test_production_has_no_world(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASQUES_LEDGER_URL", "capture:///srv/ledger")
+    for command in (NEW, ("advance", "1h"), ("live",)):
+        refused = run(*command)
+        assert isinstance(refused.exception, SettingError)
+        assert "these settings are of production" in str(refused.exception)
