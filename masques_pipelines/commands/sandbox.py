@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from masques_pipelines.commands.settings import announce
+from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.errors import SettingError
 from masques_pipelines.sandbox.stand_ins import with_stand_ins
 from masques_pipelines.settings import read_settings
@@ -55,8 +56,17 @@ def sandbox() -> None:
     default=0,
     help="How long before now its clock stands (10d): so far it can be advanced at once.",
 )
+@click.option(
+    "--troubles",
+    type=click.IntRange(0, 10_000),
+    default=0,
+    show_default=True,
+    help="How many things go wrong, kind after kind.",
+)
 @click.option("--yes", is_flag=True, help="Replace a world, and what was read of it, unasked.")
-def new(*, seed: int, days: int, scale: float, ago: int, yes: bool) -> None:
+def new(  # noqa: PLR0913 - the options of the command
+    *, seed: int, days: int, scale: float, ago: int, troubles: int, yes: bool
+) -> None:
     """Make a world whose past ends now, in place of the sandbox that is there."""
     from masques_pipelines.sandbox.world import store  # noqa: PLC0415 - numpy takes long to load
     from masques_pipelines.sandbox.world.shape import shape_of  # noqa: PLC0415
@@ -71,7 +81,9 @@ def new(*, seed: int, days: int, scale: float, ago: int, yes: bool) -> None:
     now_ns = time.time_ns() - ago
     start_ns = (now_ns // _DAY - days + 1) * _DAY
     began = time.monotonic()
-    world = store.World(shape_of(seed, start_ns, scale), now_ns, now_ns)
+    shape = shape_of(seed, start_ns, scale)
+    planned = store.plan(shape, now_ns, troubles)
+    world = store.World(shape, now_ns, now_ns, troubles=planned)
     store.make_world(root, world)
     click.echo(
         f"world      seed {seed}, {days} days up to {store.shown_time(now_ns)}, made in "
@@ -114,6 +126,61 @@ def live(*, length: int | None, tick: int) -> None:
         if left <= 0:
             return
         time.sleep(left)
+
+
+@sandbox.command()
+@click.argument("kind", required=False)
+def trouble(kind: str | None) -> None:
+    """Let a trouble of KIND happen from now on; without KIND, list the kinds."""
+    from masques_pipelines.sandbox.world import store  # noqa: PLC0415 - numpy takes long to load
+    from masques_pipelines.sandbox.world.troubles.catalog import KINDS  # noqa: PLC0415
+
+    if kind is None:
+        for name in sorted(KINDS):
+            click.echo(name)
+        return
+    if kind not in KINDS:
+        raise SettingError(
+            f"KIND: there is no trouble {kind[:60]!r}; `masques sandbox trouble` lists them"
+        )
+    entry = store.add_trouble(sandbox_folder(), kind)
+    if entry["state"] != "done":
+        click.echo(f"{kind}: there is nothing to hit today; try again after `masques sandbox live`")
+        raise SystemExit(1)
+    classes = ", ".join(entry["classes"])
+    named = [f"{each['by']} {each['name']}" for each in entry["findings"]]
+    click.echo(f"trouble    {entry['number']} {kind}: can be seen from {entry['visible_at']}")
+    click.echo(f"named by   {', '.join(named) or f'reconciliation only ({classes})'}")
+
+
+@sandbox.command()
+def check() -> None:
+    """Compare what the pipeline found with the troubles of the world, both ways.
+
+    Exits with 1 when a trouble was missed, or something was found that nobody made.
+    """
+    from masques_pipelines.sandbox.check import compare, read_found  # noqa: PLC0415
+    from masques_pipelines.sandbox.world import store  # noqa: PLC0415 - numpy takes long to load
+    from masques_pipelines.sandbox.world.landing import moment  # noqa: PLC0415
+
+    root = sandbox_folder()
+    now_ns = store.read_world(root).now_ns
+    with opened_warehouse(with_stand_ins(read_settings()), "sandbox check") as warehouse:
+        found = read_found(warehouse)
+    done = compare(store.read_troubles(root), found, moment(now_ns))
+    for kind in sorted(done.expected):
+        click.echo(f"{kind:<22} {done.found[kind]} of {done.expected[kind]} found")
+    for kind in sorted(done.unnamed):
+        click.echo(f"{kind:<22} {done.unnamed[kind]} that no check of today can name")
+    for kind, (by, name, reference) in done.missed:
+        click.echo(f"missed     {kind}: {by} {name} of {reference}")
+    for by, name, reference in done.invented:
+        click.echo(f"invented   {by} {name} of {reference}")
+    total, named = done.expected.total(), done.found.total()
+    rest = "nothing else" if not done.invented else f"{len(done.invented)} that nobody made"
+    click.echo(f"{named} of {total} troubles found, {rest}; {done.later} to be seen later")
+    if not done.is_right:
+        raise SystemExit(1)
 
 
 def sandbox_folder() -> Path:

@@ -84,7 +84,7 @@ class LandingFiles:
 
     def write_first(self) -> None:
         """Writes the identities that are there when the world begins."""
-        self._put("identities/first.csv", lambda: _csv(_IDENTITY_FIELDS, self._first_identities()))
+        self.put("identities/first.csv", lambda: _csv(_IDENTITY_FIELDS, self._first_identities()))
 
     def write(self, day: Day, cut: Slice, payments: Rows) -> None:
         """Writes the files of a slice; a kind without rows has none.
@@ -98,9 +98,9 @@ class LandingFiles:
         rows = {kind: cut.of(each) for kind, each in day.rows.items()}
         for folder, kind, made in _PARQUET:
             if len(rows[kind]):
-                self._put(f"{folder}/{name}.parquet", partial(_parquet, made, people, rows[kind]))
+                self.put(f"{folder}/{name}.parquet", partial(_parquet, made, people, rows[kind]))
         if len(rows["links"]):
-            self._put(
+            self.put(
                 f"payment_links/{name}.csv.gz",
                 lambda: gzip.compress(
                     _csv(
@@ -110,21 +110,21 @@ class LandingFiles:
                 ),
             )
         if len(rows["keys"]):
-            self._put(
+            self.put(
                 f"identities/{name}.csv", lambda: _csv(_IDENTITY_FIELDS, self._keys(rows["keys"]))
             )
         if len(rows["lines"]):
             said = journal_lines(
                 self.wallets, people.shape.seed, rows["lines"], day.named, payments
             )
-            self._put(f"settlement_journal/{name}.ndjson", lambda: "".join(said).encode())
+            self.put(f"settlement_journal/{name}.ndjson", lambda: "".join(said).encode())
         if cut.begin_ns == day.start_ns:
-            self._put(
+            self.put(
                 f"exchange_rates/{name[:8]}.csv",
                 lambda: _csv(("currency", "quoted_at", "usd"), _rates(day)),
             )
 
-    def _put(self, name: str, content: Callable[[], bytes]) -> None:
+    def put(self, name: str, content: Callable[[], bytes]) -> None:
         """Writes a file so that it is there whole or not at all, and settled."""
         path = self.root / name
         if path.exists():
@@ -193,8 +193,13 @@ def _csv(fields: Iterable[str], rows: Iterable[Iterable[Any]]) -> bytes:
 
 
 def _parquet(made: Callable[[Population, Rows], Any], people: Population, rows: Rows) -> bytes:
+    return parquet_of(made(people, rows))
+
+
+def parquet_of(table: Any) -> bytes:
+    """Returns a table as a Parquet file."""
     from pyarrow import parquet  # noqa: PLC0415 - it takes long to load
 
     out = io.BytesIO()
-    parquet.write_table(made(people, rows), out, compression="zstd")
+    parquet.write_table(table, out, compression="zstd")
     return out.getvalue()

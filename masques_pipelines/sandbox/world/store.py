@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +33,8 @@ from masques_pipelines.sandbox.world.population import Population
 from masques_pipelines.sandbox.world.records import accounts, change_events
 from masques_pipelines.sandbox.world.shape import DAY, PAYMENT, SECOND, Rows, Shape
 from masques_pipelines.sandbox.world.state import first_state, load_state
+from masques_pipelines.sandbox.world.troubles.catalog import KINDS, apply, lines
+from masques_pipelines.sandbox.world.troubles.observed import ExtraFile, Observed, Trouble
 
 WORLD: Final = "world"
 LEDGER: Final = "ledger"
@@ -39,6 +42,9 @@ LANDING: Final = "landing"
 _KEPT: Final = "world.json"
 _STATE: Final = "state.npz"
 _PAYMENTS: Final = "payments"
+# Payments as the journal tells them; only a trouble makes a difference.
+_TOLD: Final = "told"
+_TROUBLES: Final = "troubles.ndjson"
 # The release of TigerBeetle whose records these are; what a real server of it holds is the same.
 RELEASE: Final = "0.17.9"
 SLICE_S: Final = 300
@@ -57,12 +63,14 @@ class World:
         born_ns: Up to here its files are by day, afterwards by slice.
         now_ns: Its clock: nothing later is shown.
         slice_s: Length of a slice.
+        troubles: What goes wrong, by time.
     """
 
     shape: Shape
     born_ns: int
     now_ns: int
     slice_s: int = SLICE_S
+    troubles: tuple[Trouble, ...] = ()
 
 
 def read_world(root: Path) -> World:
@@ -76,7 +84,11 @@ def read_world(root: Path) -> World:
         kept = json.loads(path.read_text(encoding="utf-8"))
         shape = Shape(**{each.name: int(kept["shape"][each.name]) for each in fields(Shape)})
         numbers = {name: int(kept[name]) for name in ("born_ns", "now_ns", "slice_s")}
-        return World(shape, **numbers)
+        troubles = tuple(
+            Trouble(int(each["number"]), str(each["kind"]), int(each["at_ns"]))
+            for each in kept["troubles"]
+        )
+        return World(shape, **numbers, troubles=troubles)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WorldError(
             f"{path}: it cannot be read as the sandbox's world ({type(error).__name__}): make it "
@@ -101,6 +113,7 @@ def make_world(root: Path, world: World) -> None:
     for name in (
         WORLD,
         f"{WORLD}/{_PAYMENTS}",
+        f"{WORLD}/{_TOLD}",
         f"{LEDGER}/{DAYS_NAME}",
         f"{LEDGER}/{ACCOUNTS_NAME}",
     ):
@@ -130,10 +143,10 @@ def advance(root: Path, until_ns: int) -> World:
     return world if until_ns <= world.now_ns else _show(root, world, until_ns)
 
 
-def read_payments(root: Path, days: range | None = None) -> Rows:
-    """Returns the payments of some days of a world, or of all."""
-    folder = root / WORLD / _PAYMENTS
-    paths = sorted(folder.glob("*.npy")) if days is None else [_path(folder, day) for day in days]
+def read_payments(root: Path, days: range | None = None, folder: str = _PAYMENTS) -> Rows:
+    """Returns the payments of some days of a world, or of all, as the rails have them."""
+    kept = root / WORLD / folder
+    paths = sorted(kept.glob("*.npy")) if days is None else [_path(kept, day) for day in days]
     return np.concatenate(
         [np.empty(0, PAYMENT), *(np.load(path) for path in paths if path.exists())]
     )
@@ -150,25 +163,82 @@ def digest(root: Path) -> str:
     return found.hexdigest()
 
 
+def add_trouble(root: Path, kind: str) -> dict[str, Any]:
+    """Lets a trouble happen from the clock's time on; returns its entry of troubles.ndjson.
+
+    Raises:
+        WorldError: The world is missing or damaged.
+    """
+    world = read_world(root)
+    number = 1 + max((each.number for each in world.troubles), default=0)
+    made = Trouble(number, kind, world.now_ns)
+    _show(root, replace(world, troubles=(*world.troubles, made)), world.now_ns)
+    return next(each for each in read_troubles(root) if each["number"] == number)
+
+
+def read_troubles(root: Path) -> list[dict[str, Any]]:
+    """Returns the entries of troubles.ndjson, by number."""
+    path = root / WORLD / _TROUBLES
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def plan(shape: Shape, until_ns: int, count: int) -> tuple[Trouble, ...]:
+    """Plans troubles of a world: kind after kind, at times that follow from its seed."""
+    chance = np.random.default_rng([shape.seed, 3])
+    kinds = chance.permutation(sorted(KINDS)).tolist()
+    first = min(shape.start_ns + DAY, until_ns)
+    last = max(first + 1, until_ns - DAY)
+    times = sorted(chance.integers(first, last, count).tolist())
+    # Early enough on its day to hit something on it.
+    times = [at - max(0, at % DAY - 18 * 3_600 * SECOND) for at in times]
+    return tuple(
+        Trouble(number, kinds[number % len(kinds)], at) for number, at in enumerate(times, start=1)
+    )
+
+
 def _show(root: Path, world: World, until_ns: int) -> World:
     people = Population(world.shape)
     files = LandingFiles(root / LANDING, people, Wallets(people))
     state = load_state(root / WORLD / _STATE)
+    entries = {each["number"]: each for each in read_troubles(root)}
     while True:
         after = copy.deepcopy(state)
-        day = next_day(people, after)
-        _write_day(root, people, day)
-        payments = read_payments(root, range(day.number - 1, day.number + 1))
-        for cut in slices(world, day.start_ns):
+        seen = _observed(world, files, next_day(people, after))
+        day_end = seen.day.start_ns + DAY
+        hits = [each for each in world.troubles if seen.day.start_ns <= each.at_ns < day_end]
+        entries |= {each["number"]: each for each in apply(seen, hits)}
+        _write_text(root / WORLD / _TROUBLES, lines(entries[each] for each in sorted(entries)))
+        _write_day(root, people, seen)
+        days = range(seen.day.number - 1, seen.day.number + 1)
+        told = read_payments(root, days, folder=_TOLD)
+        for cut in slices(world, seen.day.start_ns):
             if world.now_ns < cut.end_ns <= until_ns:
-                files.write(day, cut, payments)
-        if until_ns < day.start_ns + DAY:
+                files.write(seen.day, cut, told)
+        for extra in seen.extra:
+            if world.now_ns < extra.at_ns <= until_ns:
+                files.put(extra.name, partial(_content, files.root, extra))
+        if until_ns < day_end:
             break
         state = after
         state.save(root / WORLD / _STATE)
     shown = replace(world, now_ns=until_ns)
     _write_clock(root, shown)
     return shown
+
+
+def _observed(world: World, files: LandingFiles, day: Day) -> Observed:
+    def slice_of(at_ns: int) -> tuple[int, int, str]:
+        cut = next(each for each in slices(world, day.start_ns) if at_ns < each.end_ns)
+        return cut.begin_ns, cut.end_ns, cut.name
+
+    payments = day.rows["payments"]
+    return Observed(files.people, files.wallets, day, payments.copy(), payments.copy(), slice_of)
+
+
+def _content(landing: Path, extra: ExtraFile) -> bytes:
+    return extra.content((landing / extra.of).read_bytes() if extra.of else b"")
 
 
 def slices(world: World, start_ns: int) -> Iterator[Slice]:
@@ -184,14 +254,16 @@ def slices(world: World, start_ns: int) -> Iterator[Slice]:
             yield Slice(begin, end)
 
 
-def _write_day(root: Path, people: Population, day: Day) -> None:
+def _write_day(root: Path, people: Population, seen: Observed) -> None:
+    day = seen.day
     _put(root / LEDGER / ACCOUNTS_NAME / file_name(day.number), accounts(people, day.opening))
     _put(root / LEDGER / DAYS_NAME / file_name(day.number), change_events(people, day))
-    path = _path(root / WORLD / _PAYMENTS, day.number)
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
-        np.save(file, day.rows["payments"])
-    part.replace(path)
+    for folder, payments in ((_PAYMENTS, seen.moved), (_TOLD, seen.told)):
+        path = _path(root / WORLD / folder, day.number)
+        part = path.with_suffix(".part")
+        with part.open("wb") as file:
+            np.save(file, payments)
+        part.replace(path)
 
 
 def _put(path: Path, records: Records) -> None:
@@ -213,8 +285,12 @@ def _write_clock(root: Path, world: World) -> None:
 
 
 def _put_json(path: Path, content: dict[str, Any]) -> None:
+    _write_text(path, json.dumps(content) + "\n")
+
+
+def _write_text(path: Path, content: str) -> None:
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    part.write_text(content, encoding="utf-8")
     part.replace(path)
 
 
