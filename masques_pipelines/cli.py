@@ -23,7 +23,7 @@ EXIT_TERMINATED: Final = 143
 OWN_COMMANDS: Final = {
     "accept": "Take what a table has now for what was written, after a loss.",
     "backup": "Write the whole warehouse to a new folder.",
-    "demo": "Build the copy from packaged data and show it.",
+    "demo": "Build the copy from a made world and show it.",
     "intake": "Load files of the landing zone, check one, look after quarantine.",
     "ledger": "Read the TigerBeetle ledger; nothing here writes to it.",
     "migrate": "Bring the schema up to date with sql/.",

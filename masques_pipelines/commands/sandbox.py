@@ -12,6 +12,7 @@ from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.errors import SettingError
 from masques_pipelines.sandbox.stand_ins import with_stand_ins
 from masques_pipelines.settings import read_settings
+from masques_pipelines.warehouse.client import Warehouse
 
 _LENGTHS: Final = {"m": 60, "h": 3_600, "d": 86_400}
 _SECOND: Final = 10**9
@@ -159,18 +160,23 @@ def check() -> None:
 
     Exits with 1 when a trouble was missed, or something was found that nobody made.
     """
+    root = sandbox_folder()
+    with opened_warehouse(with_stand_ins(read_settings()), "sandbox check") as warehouse:
+        if not show_comparison(root, warehouse, each_kind=True):
+            raise SystemExit(1)
+
+
+def show_comparison(root: Path, warehouse: Warehouse, *, each_kind: bool = False) -> bool:
+    """Shows what was found of a world's troubles; returns whether it was all, and nothing else."""
     from masques_pipelines.sandbox.check import compare, read_found  # noqa: PLC0415
     from masques_pipelines.sandbox.world import store  # noqa: PLC0415 - numpy takes long to load
     from masques_pipelines.sandbox.world.landing import moment  # noqa: PLC0415
 
-    root = sandbox_folder()
     now_ns = store.read_world(root).now_ns
-    with opened_warehouse(with_stand_ins(read_settings()), "sandbox check") as warehouse:
-        found = read_found(warehouse)
-    done = compare(store.read_troubles(root), found, moment(now_ns))
-    for kind in sorted(done.expected):
+    done = compare(store.read_troubles(root), read_found(warehouse), moment(now_ns))
+    for kind in sorted(done.expected if each_kind else ()):
         click.echo(f"{kind:<22} {done.found[kind]} of {done.expected[kind]} found")
-    for kind in sorted(done.unnamed):
+    for kind in sorted(done.unnamed if each_kind else ()):
         click.echo(f"{kind:<22} {done.unnamed[kind]} that no check of today can name")
     for kind, (by, name, reference) in done.missed:
         click.echo(f"missed     {kind}: {by} {name} of {reference}")
@@ -178,9 +184,11 @@ def check() -> None:
         click.echo(f"invented   {by} {name} of {reference}")
     total, named = done.expected.total(), done.found.total()
     rest = "nothing else" if not done.invented else f"{len(done.invented)} that nobody made"
-    click.echo(f"{named} of {total} troubles found, {rest}; {done.later} to be seen later")
-    if not done.is_right:
-        raise SystemExit(1)
+    click.echo(
+        f"troubles   {named} of {total} found, {rest}; {done.unnamed.total()} that no check of "
+        f"today can name, {done.later} to be seen later or without anything to hit"
+    )
+    return done.is_right
 
 
 def sandbox_folder() -> Path:

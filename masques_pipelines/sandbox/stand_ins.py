@@ -115,14 +115,30 @@ def install(folder: Path) -> list[str]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / ".lock"):
-            if _scheme(folder) == "sandbox":
+            if is_world(folder):
                 return [f"world      {folder / 'world'}"]
             return [part.install(folder) for part in PARTS]
     except OSError as error:
-        raise PermanentError(
-            f"{folder}: the sandbox cannot be written there ({error.strerror or error}): make "
-            "room, or give MASQUES_HOME a folder that this user may write"
-        ) from error
+        raise _unwritable(folder, error) from error
+
+
+def install_demo(folder: Path) -> list[str]:
+    """Makes the demo's world where there is no sandbox yet; returns a line for each part.
+
+    Raises:
+        PermanentError: The folder cannot be written.
+    """
+    if (folder / ledger.FOLDER).is_dir():
+        return install(folder)
+    # It takes longer to load than most commands need.
+    from masques_pipelines.sandbox.world.demo import make_demo_world  # noqa: PLC0415
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder / ".lock"):
+            return [make_demo_world(folder)]
+    except OSError as error:
+        raise _unwritable(folder, error) from error
 
 
 def ledger_url(settings: Settings) -> str:
@@ -282,9 +298,21 @@ def _sandbox(settings: Settings, folder: Path) -> Settings:
     )
 
 
+def _unwritable(folder: Path, error: OSError) -> PermanentError:
+    return PermanentError(
+        f"{folder}: the sandbox cannot be written there ({error.strerror or error}): make "
+        "room, or give MASQUES_HOME a folder that this user may write"
+    )
+
+
+def is_world(folder: Path) -> bool:
+    """Returns whether a sandbox's folder holds a made world, not the packaged day."""
+    return (folder / "world").is_dir()
+
+
 def _scheme(folder: Path) -> str:
     """Returns the kind of the sandbox's ledger: a world's grows, the packaged one is a capture."""
-    return "sandbox" if (folder / "world").is_dir() else "capture"
+    return "sandbox" if is_world(folder) else "capture"
 
 
 def _computed(plain: RailSettings, folder: Path, rail: str) -> RailSettings:
