@@ -1,8 +1,10 @@
 """Measures how fast the intake loads requests, beside a bare INSERT … SELECT FROM file().
 
 One million full NDJSON requests, 100 bad lines among them, are loaded both ways. Each way runs in
-a process of its own, in turns, so that both see the same machine; peak memory is that of the
-process. Of the rows it only checks that all bad lines are found.
+a process of its own, in turns, so that both see the same machine; CPU seconds and peak memory are
+those of the process, from the first statement to the last. The ratio is that of the CPU seconds,
+which other work on the machine changes least; that of the clock is printed beside it. Of the rows
+it only checks that all bad lines are found.
 
     python benchmarks/bench_intake.py [--rows 1000000] [--rounds 3]
 
@@ -33,17 +35,19 @@ from masques_pipelines.warehouse.client import Origin
 from masques_pipelines.warehouse.connect import open_warehouse
 
 BAD_LINES = 100
-RATIO_MIN = 0.4
+# Of the CPU seconds. The aim is 0.6 (docs/performance.md); below this one something is broken.
+RATIO_MIN = 0.33
 PEAK_BYTES_MAX = 1.2e9
 COLUMNS = """request_id UUID, timestamp DateTime64(9, \\'UTC\\'), identity_id UUID,
 session_id Nullable(UUID), endpoint LowCardinality(String), method LowCardinality(String),
 resource_type LowCardinality(String), resource_id String, tokens_input UInt64,
 tokens_output UInt64, bytes_transferred UInt64, duration_ms UInt64, price_usd Decimal(18, 6),
 transaction_id Nullable(UUID), status_code UInt16, payment_status LowCardinality(String),
-trace_id String, span_id String"""
+trace_id String, span_id String, charged Nullable(Decimal(76, 18)),
+charged_currency LowCardinality(String)"""
 NAMES = """request_id, timestamp, identity_id, session_id, endpoint, method, resource_type,
 resource_id, tokens_input, tokens_output, bytes_transferred, duration_ms, price_usd,
-transaction_id, status_code, payment_status, trace_id, span_id"""
+transaction_id, status_code, payment_status, trace_id, span_id, charged, charged_currency"""
 
 
 def write_rows(folder: Path, rows: int) -> dict[int, str]:
@@ -81,6 +85,8 @@ def write_rows(folder: Path, rows: int) -> dict[int, str]:
                 "payment_status": "paid",
                 "trace_id": f"{chance.getrandbits(128):032x}",
                 "span_id": f"{chance.getrandbits(64):016x}",
+                "charged": f"{chance.random():.6f}",
+                "charged_currency": "USDC",
             }
             line = json.dumps(row, separators=(",", ":")) + "\n"
             good.write(line)
@@ -142,7 +148,7 @@ def measure(folder: Path, name: str) -> dict[str, object]:
     """Loads in this process, which does nothing else."""
     with open_warehouse(_settings(folder, name), origin=Origin(job="bench")) as warehouse:
         migrate(warehouse)
-        started_s = time.perf_counter()
+        started_s, cpu_s = time.perf_counter(), time.process_time()
         if name.startswith("bare"):
             warehouse.command(
                 f"INSERT INTO masques.api_requests ({NAMES}) SELECT {NAMES} FROM file("
@@ -156,13 +162,13 @@ def measure(folder: Path, name: str) -> dict[str, object]:
                 TABLES["api_requests"],
                 settle_s=-1,
             )
-        seconds = time.perf_counter() - started_s
+        seconds, cpu_s = time.perf_counter() - started_s, time.process_time() - cpu_s
         rows = warehouse.scalar("SELECT count() FROM masques.api_requests")
         entries = warehouse.rows(
             "SELECT line_no, toString(reason) FROM masques_ops.quarantine FINAL"
         )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"seconds": seconds, "rows": rows, "peak": peak, "quarantine": entries}
+    return {"seconds": seconds, "cpu": cpu_s, "rows": rows, "peak": peak, "quarantine": entries}
 
 
 def main() -> int:
@@ -188,36 +194,43 @@ def main() -> int:
     if options.measure:
         print(json.dumps(measure(Path(options.measure[0]), options.measure[1])))
         return 0
+    return compare(options.rows, options.rounds)
+
+
+def compare(rows: int, rounds: int) -> int:
+    """Loads the same rows both ways, in turns; returns the exit status."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        reasons = write_rows(folder, options.rows)
+        reasons = write_rows(folder, rows)
         size = (folder / "landing/api_requests/all.ndjson").stat().st_size
-        print(f"{options.rows:,} rows and {BAD_LINES} bad lines, {size / 1e6:.0f} MB")
-        best: dict[str, float] = {}
-        peaks: dict[str, float] = {}
-        ratios = []
-        for turn in range(options.rounds):
-            seconds = {}
-            for way in ("bare", "intake"):
-                found = _in_a_process(folder, f"{way}{turn}")
-                seconds[way] = float(found["seconds"])
-                best[way] = min(best.get(way, 1e9), seconds[way])
-                peaks[way] = max(peaks.get(way, 0), float(found["peak"]))
-                assert found["rows"] == options.rows, found["rows"]
+        print(f"{rows:,} rows and {BAD_LINES} bad lines, {size / 1e6:.0f} MB", flush=True)
+        found: dict[str, list[dict[str, Any]]] = {"bare": [], "intake": []}
+        for turn in range(rounds):
+            for way, rounds_of in found.items():
+                rounds_of.append(_in_a_process(folder, f"{way}{turn}"))
+                assert rounds_of[-1]["rows"] == rows, rounds_of[-1]["rows"]
                 wanted = reasons if way == "intake" else {}
-                assert dict(found["quarantine"]) == wanted
-            ratios.append(seconds["bare"] / seconds["intake"])
-            print(
-                f"round {turn + 1}: bare {seconds['bare']:.2f} s, intake {seconds['intake']:.2f} s,"
-                f" ratio {ratios[-1]:.2f}"
-            )
-    ratio = best["bare"] / best["intake"]
+                assert dict(rounds_of[-1]["quarantine"]) == wanted
+            print(f"round {turn + 1}: {_compared(found['bare'][-1], found['intake'][-1])}")
+    best = {
+        way: {each: min(one[each] for one in rounds_of) for each in ("cpu", "seconds")}
+        for way, rounds_of in found.items()
+    }
+    peaks = {way: max(one["peak"] for one in rounds_of) for way, rounds_of in found.items()}
     print(
-        f"best of {options.rounds}: bare {options.rows / best['bare']:,.0f} rows/s with "
-        f"{peaks['bare'] / 1e9:.2f} GB, intake {options.rows / best['intake']:,.0f} rows/s with "
-        f"{peaks['intake'] / 1e9:.2f} GB; ratio {ratio:.2f} (at least {RATIO_MIN})"
+        f"best of {rounds}: {_compared(best['bare'], best['intake'])} (CPU: at least {RATIO_MIN})"
     )
+    print(f"peak: bare {peaks['bare'] / 1e9:.2f} GB, intake {peaks['intake'] / 1e9:.2f} GB")
+    ratio = best["bare"]["cpu"] / best["intake"]["cpu"]
     return 0 if ratio >= RATIO_MIN and peaks["intake"] <= PEAK_BYTES_MAX else 1
+
+
+def _compared(bare: dict[str, Any], intake: dict[str, Any]) -> str:
+    return (
+        f"bare {bare['cpu']:.2f} CPU s, intake {intake['cpu']:.2f} CPU s, ratio "
+        f"{bare['cpu'] / intake['cpu']:.2f}; clock {bare['seconds']:.2f} s, "
+        f"{intake['seconds']:.2f} s, ratio {bare['seconds'] / intake['seconds']:.2f}"
+    )
 
 
 def _in_a_process(folder: Path, name: str, *more: str) -> dict[str, Any]:

@@ -37,7 +37,8 @@ SELECT generateUUIDv4() AS request_id, now64(9) - toIntervalSecond(rand() % 8000
     rand(1) % 10000 AS tokens_input, rand(2) % 10000 AS tokens_output,
     rand(3) % 1000000 AS bytes_transferred, rand(4) % 5000 AS duration_ms,
     toString(toDecimal64(rand(5) % 1000000, 6) / 1000000) AS price_usd,
-    generateUUIDv4(1) AS transaction_id, 200 AS status_code, 'paid' AS payment_status
+    generateUUIDv4(1) AS transaction_id, 200 AS status_code, 'paid' AS payment_status,
+    toString(toDecimal64(rand(6) % 1000000, 6) / 1000000) AS charged, 'USDC' AS charged_currency
 FROM numbers({rows})
 INTO OUTFILE '{path}' FORMAT JSONEachRow"""
 _ROWS = """

@@ -99,7 +99,7 @@ class Settings:
 def project_root() -> Path:
     """Returns the checkout that this package runs from, or the working folder of an installed one.
 
-    `.env`, `dagster.yaml` and the default MASQUES_HOME are looked for there, so that a command
+    `.env` and the default MASQUES_HOME are looked for there, so that a command
     means the same from whichever folder it is called.
     """
     checkout = _PACKAGE_DIRECTORY.parent
@@ -259,6 +259,11 @@ def environment() -> dict[str, str]:
     from_file = dotenv_values(project_root() / ".env")
     known = {name: value for name, value in from_file.items() if value is not None}
     return {**known, **os.environ}
+
+
+def home_folder() -> Path:
+    """Returns MASQUES_HOME, or the checkout's `var`, without reading another setting."""
+    return _absolute(Path(environment().get("MASQUES_HOME") or "var"))
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:

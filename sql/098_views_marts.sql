@@ -23,6 +23,12 @@ CREATE OR REPLACE VIEW masques_marts.holds
 )
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS
+WITH
+    (
+        SELECT (arrayPushBack(groupArray(l.ledger), 0), arrayPushBack(groupArray(l.scale), 0),
+            arrayPushBack(groupArray(l.asset), 'ledger_0'))
+        FROM masques_ops.chart_ledgers AS l
+    ) AS ledgers
 SELECT
     transaction_id,
     anyIf(e.timestamp, is_hold) AS held_at,
@@ -54,10 +60,14 @@ FROM
         t.debit_account_id AS debit_account_id,
         t.credit_account_id AS credit_account_id,
         t.ledger AS ledger,
-        t.currency AS currency,
+        if(startsWith(t.currency, 'ledger_'), transform(t.ledger, ledgers.1, ledgers.3, toString(t.currency)),
+            toString(t.currency)) AS currency,
         t.transaction_type AS transaction_type,
         t.timeout_s AS timeout_s,
-        t.amount AS amount,
+        if(startsWith(t.currency, 'ledger_'),
+            reinterpret(intDiv(reinterpret(t.amount, 'Int256'),
+                toInt256(intExp10(transform(t.ledger, ledgers.1, ledgers.2, 0)))), 'Decimal(76, 18)'),
+            t.amount) AS amount,
         t.event_type AS event_type,
         t.pending_id AS pending_id,
         t.event_type = 'two_phase_pending' AS is_hold,
@@ -74,6 +84,12 @@ COMMENT 'What happened to each hold: one row per hold, exact before any merge. S
 CREATE OR REPLACE VIEW masques_marts.hold
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS
+WITH
+    (
+        SELECT (arrayPushBack(groupArray(l.ledger), 0), arrayPushBack(groupArray(l.scale), 0),
+            arrayPushBack(groupArray(l.asset), 'ledger_0'))
+        FROM masques_ops.chart_ledgers AS l
+    ) AS ledgers
 SELECT
     transaction_id,
     anyIf(e.timestamp, is_hold) AS held_at,
@@ -105,10 +121,14 @@ FROM
         t.debit_account_id AS debit_account_id,
         t.credit_account_id AS credit_account_id,
         t.ledger AS ledger,
-        t.currency AS currency,
+        if(startsWith(t.currency, 'ledger_'), transform(t.ledger, ledgers.1, ledgers.3, toString(t.currency)),
+            toString(t.currency)) AS currency,
         t.transaction_type AS transaction_type,
         t.timeout_s AS timeout_s,
-        t.amount AS amount,
+        if(startsWith(t.currency, 'ledger_'),
+            reinterpret(intDiv(reinterpret(t.amount, 'Int256'),
+                toInt256(intExp10(transform(t.ledger, ledgers.1, ledgers.2, 0)))), 'Decimal(76, 18)'),
+            t.amount) AS amount,
         t.event_type AS event_type,
         t.pending_id AS pending_id,
         t.event_type = 'two_phase_pending' AS is_hold,
@@ -121,10 +141,14 @@ FROM
         t.debit_account_id AS debit_account_id,
         t.credit_account_id AS credit_account_id,
         t.ledger AS ledger,
-        t.currency AS currency,
+        if(startsWith(t.currency, 'ledger_'), transform(t.ledger, ledgers.1, ledgers.3, toString(t.currency)),
+            toString(t.currency)) AS currency,
         t.transaction_type AS transaction_type,
         t.timeout_s AS timeout_s,
-        t.amount AS amount,
+        if(startsWith(t.currency, 'ledger_'),
+            reinterpret(intDiv(reinterpret(t.amount, 'Int256'),
+                toInt256(intExp10(transform(t.ledger, ledgers.1, ledgers.2, 0)))), 'Decimal(76, 18)'),
+            t.amount) AS amount,
         t.event_type AS event_type,
         t.pending_id AS pending_id,
         t.event_type = 'two_phase_pending' AS is_hold,
@@ -191,10 +215,14 @@ FROM
         t.debit_account_id AS debit_account_id,
         t.credit_account_id AS credit_account_id,
         t.ledger AS ledger,
-        toString(t.currency) AS currency,
+        if(startsWith(t.currency, 'ledger_'), transform(t.ledger, ledgers.1, ledgers.3, toString(t.currency)),
+            toString(t.currency)) AS currency,
         toString(t.transaction_type) AS transaction_type,
         t.timeout_s AS timeout_s,
-        t.amount AS held
+        if(startsWith(t.currency, 'ledger_'),
+            reinterpret(intDiv(reinterpret(t.amount, 'Int256'),
+                toInt256(intExp10(transform(t.ledger, ledgers.1, ledgers.2, 0)))), 'Decimal(76, 18)'),
+            t.amount) AS held
     FROM masques.transactions AS t
     WHERE t.event_type = 'two_phase_pending'
         AND (t.timestamp > base OR t.timestamp IN

@@ -125,3 +125,30 @@ SELECT
     ) AS row_hash
 FROM masques_ops.payment_links
 COMMENT 'The rows of masques_ops.payment_links, as the inventory counts them.';
+
+CREATE OR REPLACE VIEW masques_ops.proof_passes
+(
+    begun_at DateTime64(6, 'UTC') COMMENT 'when the pass began: what was written later is not in it',
+    ended_at DateTime64(6, 'UTC') COMMENT 'when its last slice so far was made',
+    slices UInt64 COMMENT 'slices of the pass',
+    slices_left UInt64 COMMENT 'slices that are to be made yet; 0 when the pass is complete',
+    slices_proved UInt64 COMMENT 'slices in which rows were compared with their source, whatever was found; files, parts and mutations do not count',
+    slices_failed UInt64 COMMENT 'slices in which something is wrong',
+    findings Array(String) COMMENT 'what is wrong, the first 20'
+)
+AS
+SELECT
+    pass_begun_at AS begun_at,
+    max(recorded_at) AS ended_at,
+    count() AS slices,
+    countIf(outcome IN ('due', 'inconclusive')) AS slices_left,
+    countIf(outcome IN ('holds', 'warns', 'fails')
+        AND kind NOT IN ('files', 'parts', 'mutations')
+        AND part NOT IN ('files', 'parts', 'mutations')) AS slices_proved,
+    countIf(outcome = 'fails') AS slices_failed,
+    arraySlice(
+        arrayFlatten(groupArrayIf(if(empty(s.findings), [s.summary], s.findings), outcome = 'fails')),
+        1, 20) AS findings
+FROM masques_ops.proof_slices AS s FINAL
+GROUP BY pass_begun_at
+COMMENT 'Whole passes over all tables: when, how far, and what they found.';

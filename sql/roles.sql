@@ -37,6 +37,11 @@ GRANT SELECT ON masques_marts.* TO masques_writer;
 GRANT ALTER DELETE ON masques_ops.* TO masques_writer;
 GRANT ALTER DELETE ON masques.transactions TO masques_writer;
 GRANT ALTER DELETE ON masques.accounts TO masques_writer;
+-- `masques intake reload --table` swaps months whose content is not what was written.
+GRANT ALTER DELETE ON masques.identities TO masques_writer;
+GRANT ALTER DELETE ON masques.masque_sessions TO masques_writer;
+GRANT ALTER DELETE ON masques.api_requests TO masques_writer;
+GRANT ALTER DELETE ON masques.reputation_events TO masques_writer;
 -- The scores' view is asked to refresh; what a killed refresh left behind is dropped.
 GRANT SYSTEM VIEWS ON masques.reputation_scores_mv TO masques_writer;
 GRANT DROP TABLE ON masques.`.tmp`* TO masques_writer;

@@ -1,7 +1,6 @@
 """Runs Dagster's own commands with everything set: `masques dev`, `masques asset …` and others."""
 
 import contextlib
-import fcntl
 import os
 import signal
 import subprocess
@@ -12,67 +11,61 @@ from typing import Final
 
 import click
 
+from masques_pipelines.commands.dagster_home import (
+    WORKSPACE,
+    dagster_home,
+    make_history,
+    make_home,
+)
 from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.settings import project_root
 
 MODULE: Final = "masques_pipelines.definitions"
 _PROCESS: Final = "masques_pipelines.commands.dagster_process"
-# These take the code location from the environment. `dev` and `definitions` read pyproject.toml;
-# told the module as well, `dev` would give the location another name.
+# These take the code location from the environment.
 _NEED_MODULE: Final = ("asset", "job")
+# These read a file; told the module, `dev` would give the location another name.
+_NEED_WORKSPACE: Final = frozenset({"dev", "definitions"})
 _HELP_OPTIONS: Final = {"-h", "--help"}
 _LOCATION_OPTIONS: Final = {"-m", "--module-name", "-f", "--python-file", "-w", "--workspace"}
 
 
-def dagster_arguments(arguments: Sequence[str]) -> list[str]:
-    """Returns the whole command line that runs Dagster."""
+def dagster_arguments(arguments: Sequence[str], home: Path) -> list[str]:
+    """Returns the whole command line that runs Dagster with its home."""
+    command = arguments[0] if arguments else ""
     # `dev` starts processes of its own and ends them itself.
-    module = _PROCESS if arguments and arguments[0] in _NEED_MODULE else "dagster"
-    return [sys.executable, "-m", module, *arguments]
+    module = _PROCESS if command in _NEED_MODULE else "dagster"
+    workspace = (
+        ("-w", str(home / WORKSPACE))
+        if command in _NEED_WORKSPACE and not _LOCATION_OPTIONS & set(arguments)
+        else ()
+    )
+    return [sys.executable, "-m", module, *arguments, *workspace]
 
 
-def dagster_environment(arguments: Sequence[str]) -> dict[str, str]:
+def dagster_environment(arguments: Sequence[str], home: Path) -> dict[str, str]:
     """Returns the environment that Dagster needs for a command, what is set already first."""
-    # Schedules and sensors of a plain checkout need a home; dagster.yaml keeps all its files in
-    # .dagster/. Telemetry must be off before dagster.yaml is read. The classic commands are marked
-    # as superseded by `dg`, which ignores dagster.yaml without a home and asks the network.
+    # Telemetry must be off before dagster.yaml is read. The classic commands are marked as
+    # superseded by `dg`, which asks the network.
     defaults = {
-        "DAGSTER_HOME": str(project_root()),
         "DAGSTER_DISABLE_TELEMETRY": "1",
         "PYTHONWARNINGS": "ignore:Function `,ignore:Parameter `",
     }
     if arguments and arguments[0] in _NEED_MODULE and not _LOCATION_OPTIONS & set(arguments):
         defaults["DAGSTER_MODULE_NAME"] = MODULE
-    return {**defaults, **os.environ}
+    return {**defaults, **os.environ, "DAGSTER_HOME": str(home)}
 
 
-def _make_history(environment: Mapping[str, str]) -> None:
-    """Lets one command at a time make Dagster's history where there is none.
-
-    Commands that are the first at once collide in making its SQLite tables. Of eight homes that
-    four used at once, five were broken for good: "alembic_version has more than one head present".
-    """
-    folder = Path(environment["DAGSTER_HOME"]) / ".dagster"
-    made = folder / "made"
-    if made.exists():
-        return
-    try:
-        folder.mkdir(exist_ok=True)
-        with (folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if made.exists():
-                return
-            done = subprocess.run(  # noqa: S603 - this interpreter, fixed arguments
-                dagster_arguments(["instance", "info"]),
-                cwd=project_root(),
-                env=environment,
-                capture_output=True,
-                check=False,
-            )
-            if done.returncode == 0:  # else the command itself says what is wrong
-                made.touch()
-    except OSError:  # a home that is not there or not to be written: Dagster says so in its words
-        return
+def _prepared(
+    arguments: Sequence[str], variables: Mapping[str, str]
+) -> tuple[list[str], dict[str, str]]:
+    """Returns the command line and the environment of a command; its home and history are there."""
+    home = dagster_home({**os.environ, **variables})
+    environment = {**dagster_environment(arguments, home), **variables}
+    if not _HELP_OPTIONS & set(arguments):
+        make_home(home)
+        make_history(home, dagster_arguments(["instance", "info"], home), environment)
+    return dagster_arguments(arguments, home), environment
 
 
 @contextlib.contextmanager
@@ -87,10 +80,9 @@ def running_dagster(
         arguments: Dagster's.
         variables: Set in its environment, over what is there.
     """
-    environment = {**dagster_environment(arguments), **variables}
-    _make_history(environment)
+    command, environment = _prepared(arguments, variables)
     process = subprocess.Popen(  # noqa: S603 - this interpreter, fixed arguments
-        dagster_arguments(arguments),
+        command,
         cwd=project_root(),
         env=environment,
         stdout=subprocess.PIPE,
@@ -110,14 +102,13 @@ def running_dagster(
 
 
 def _hand_over(arguments: Sequence[str]) -> None:
-    environment = dagster_environment(arguments)
-    _make_history(environment)
+    command, environment = _prepared(arguments, {})
     os.chdir(project_root())
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell without job control starts what runs behind it (`masques dev &`) that way, and
         # Dagster gives SIGTERM the same meaning: only SIGKILL would end it.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.execve(sys.executable, dagster_arguments(arguments), environment)  # noqa: S606 - this interpreter
+    os.execve(sys.executable, command, environment)  # noqa: S606 - this interpreter
 
 
 def handed_over(name: str, help_text: str) -> click.Command:

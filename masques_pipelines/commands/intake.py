@@ -11,6 +11,7 @@ from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.intake import reload as reloading
 from masques_pipelines.intake import replay as replaying
 from masques_pipelines.intake.channels import read_channels
+from masques_pipelines.intake.restore import Restored
 from masques_pipelines.intake.run import IntakeResult, load_table
 from masques_pipelines.intake.tables import TABLES
 from masques_pipelines.intake.validation import validate_file
@@ -54,7 +55,8 @@ def load(tables: tuple[str, ...]) -> None:
 def reload(file: str | None, table: str | None) -> None:
     """Load FILE, or all files of a table, again; rows that are there already stay as they are.
 
-    FILE is a path below the landing zone. What is recorded of the files is forgotten first.
+    FILE is a path below the landing zone. With --table, days whose rows were changed or doubled are
+    loaded from their files from nothing, and the whole table is compared with what was written.
     """
     if (file is None) == (table is None):
         raise click.UsageError("give a file, or --table")
@@ -196,6 +198,16 @@ def _selection(table_name: str | None, reason: str, source: str, state: str) -> 
     return Selection(table_name or "", reason, source, "" if state == _ALL else state)
 
 
+def _show_restored(restored: Restored) -> None:
+    if restored.days:
+        right = len(restored.days) - len({*restored.days} & {*restored.left})
+        click.echo(f"    {right:,} of {len(restored.days):,} days or buckets restored as written")
+    for day in restored.left:
+        click.echo(f"    {day}: is not as written, and no file of the landing zone has it so")
+    for line in restored.accepted:
+        click.echo(f"    put right, and no longer a finding: {line}")
+
+
 def _show(done: IntakeResult) -> None:
     click.echo(
         f"{done.table.name}: {len(done.files):,} files, {done.total('rows_read'):,} rows: "
@@ -211,6 +223,8 @@ def _show(done: IntakeResult) -> None:
         click.echo(f"    {done.total('unknown_fields'):,} unknown fields, which were not loaded")
     if done.files_rewritten:
         click.echo(f"    {done.files_rewritten:,} files were rewritten with the same size and time")
+    if done.restored:
+        _show_restored(done.restored)
     if done.waiting:
         click.echo(f"    {done.waiting:,} files are still being written")
     if done.files_left:

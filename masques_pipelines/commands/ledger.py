@@ -11,13 +11,21 @@ import click
 
 from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
+from masques_pipelines.inventory.acceptance import accept_restored
 from masques_pipelines.ledger.accounts import rebuild_accounts
 from masques_pipelines.ledger.capture.writer import write_capture
 from masques_pipelines.ledger.chart import read_chart
 from masques_pipelines.ledger.connect import open_ledger
 from masques_pipelines.ledger.month import Month
+from masques_pipelines.ledger.proofs.completeness import COMPLETENESS
+from masques_pipelines.ledger.proofs.integrity import INTEGRITY
+from masques_pipelines.ledger.proofs.last_reading import LAST_READING
+from masques_pipelines.ledger.proofs.proof import Proof
+from masques_pipelines.ledger.proofs.scope import read_scope
+from masques_pipelines.ledger.proofs.suite import make_proof
 from masques_pipelines.ledger.rebuild import rebuild_transactions
 from masques_pipelines.sandbox.stand_ins import ledger_url, prepare
+from masques_pipelines.warehouse.client import Warehouse
 
 
 @click.group()
@@ -61,6 +69,23 @@ def _month(_context: click.Context, _parameter: click.Parameter, text: str | Non
     return Month(int(match[1]), int(match[2]))
 
 
+def _accept(warehouse: Warehouse, table: str, *proofs: Proof) -> tuple[str, ...]:
+    """Accepts statements that had changed rows of a table that is what the ledger sent again."""
+    return accept_restored(
+        warehouse,
+        f"masques.{table}",
+        by="masques ledger rebuild",
+        is_restored=lambda: all(
+            make_proof(proof, read_scope(warehouse, from_beginning=True)).holds for proof in proofs
+        ),
+    )
+
+
+def _show(accepted: tuple[str, ...]) -> None:
+    for line in accepted:
+        click.echo(f"put right, and no longer a finding: {line}")
+
+
 @ledger.command()
 @click.option("--ledger", "ledger_number", type=int, help="Only months with events of this ledger.")
 @click.option("--month", callback=_month, help="Only this month, as in 2026-11.")
@@ -82,9 +107,12 @@ def rebuild(ledger_number: int | None, month: Month | None, *, accounts: bool) -
         if accounts:
             count = rebuild_accounts(warehouse, source, chart)
             click.echo(f"{count:,} accounts swapped in; now run: masques verify --full")
+            _show(_accept(warehouse, "accounts", LAST_READING))
             return
         done = rebuild_transactions(warehouse, source, chart, ledger=ledger_number, month=month)
+        accepted = _accept(warehouse, "transactions", INTEGRITY, COMPLETENESS)
     for each, what in done.items():
         click.echo(f"{each}: {what}")
     rows = sum(what.rows for what in done.values())
     click.echo(f"{len(done)} months, {rows:,} rows; now run: masques verify --full")
+    _show(accepted)

@@ -12,6 +12,8 @@ import click
 
 from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
+from masques_pipelines.inventory.acceptance import accept_restored
+from masques_pipelines.inventory.proofs import prove_scores
 from masques_pipelines.reputation.aggregation import aggregate
 from masques_pipelines.reputation.explain import Explanation, explain, parse_moment
 
@@ -57,7 +59,15 @@ def recompute_command() -> None:
     settings = command_settings()
     with opened_warehouse(settings, "reputation recompute", writes=True) as warehouse:
         done = aggregate(warehouse, settings, full=True)
+        lines = accept_restored(
+            warehouse,
+            "masques.reputation_scores",
+            by="masques reputation recompute",
+            is_restored=lambda: prove_scores(warehouse).outcome == "holds",
+        )
     click.echo(f"{done.refresh.identities} identities scored")
+    for line in lines:
+        click.echo(f"put right, and no longer a finding: {line}")
 
 
 def explanation_lines(

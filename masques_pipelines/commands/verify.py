@@ -1,5 +1,6 @@
 """`masques verify`: prove that the copy is the ledger, to the last unit."""
 
+from datetime import UTC, datetime
 from typing import Final
 
 import click
@@ -10,6 +11,7 @@ from masques_pipelines.inventory.proofs import TableProof, prove_tables
 from masques_pipelines.ledger.proofs.checkpoints import renew_checkpoints
 from masques_pipelines.ledger.proofs.proof import Proof, ProofResult
 from masques_pipelines.ledger.proofs.suite import all_hold, prove_all
+from masques_pipelines.verification.passes import read_passes, record_full
 
 _WORDS: Final = {
     "holds": "proved",
@@ -37,7 +39,11 @@ _NOT_READ: Final = (
 )
 @click.option("--renew", is_flag=True, help="First drop checkpoints and account history.")
 def verify(*, full: bool, kept_digest: str | None, renew: bool) -> None:
-    """Prove balances, trial balance, holds, completeness and the chain of seals.
+    """Prove that the eight tables are what was written to them.
+
+    accounts and transactions: balances, trial balance, holds, completeness and the chain of
+    seals. identities, masque_sessions, api_requests, reputation_events, settlements and the
+    payment links: rows by day, with --full their content too. reputation_scores: with --full.
 
     Exits with 1 when a proof fails or cannot be made; warnings do not count.
     """
@@ -45,14 +51,19 @@ def verify(*, full: bool, kept_digest: str | None, renew: bool) -> None:
         if renew:
             renew_checkpoints(warehouse)
         kept = {kept_digest: 0} if kept_digest else None
+        begun_at = datetime.now(UTC)
         results = prove_all(warehouse, from_beginning=full or renew, kept=kept)
         tables = list(prove_tables(warehouse, everything=full))
+        if full:
+            record_full(warehouse, begun_at, results, tables)
+        passes = read_passes(warehouse)
     for proof, result in results.items():
         _show(proof, result)
     for each in tables:
         _show_table(each)
     if not full:
         click.echo(_NOT_READ)
+    click.echo(passes.text)
     if not all_hold(results) or any(each.outcome == "fails" for each in tables):
         raise SystemExit(1)
 

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import dagster as dg
 
+from masques_pipelines.defs.dead_runs import note_process
+
 
 class InterruptibleExecutor(dg.Executor):
     """Runs steps in this process; Ctrl-C, SIGTERM and Terminate close the run as canceled.
@@ -32,6 +34,7 @@ class InterruptibleExecutor(dg.Executor):
 
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[Any]:
         """Yields the events of the run; on an interrupt marks the run as being canceled."""
+        note_process(plan_context.instance, plan_context.run_id)
         try:
             yield from self._in_process.execute(plan_context, execution_plan)
         except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):

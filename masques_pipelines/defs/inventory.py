@@ -4,7 +4,7 @@ Rows are compared in each run of the table's job. Content and files are read by 
 part each hour, so that each day of each table is read once a day.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import dagster as dg
@@ -22,48 +22,42 @@ from masques_pipelines.inventory.proofs import (
     prove_scores,
 )
 from masques_pipelines.inventory.tables import TABLES, Table
+from masques_pipelines.warehouse.client import Warehouse
 
 _SCORES: Final = table_key("reputation_scores")
 
 
-def _rows_are_there(table: Table) -> dg.AssetChecksDefinition:
+_ROWS: Final = (
+    "Each day has as many rows as were written to it. A failure names the days that lost rows or "
+    "have too many."
+)
+_CONTENT: Final = (
+    "Every row has the content that was written, read a part each hour so that each day is read "
+    "within a day."
+)
+
+
+def _compared(
+    table: Table, name: str, what: str, prove: Callable[[Warehouse, Table], TableProof]
+) -> dg.AssetChecksDefinition:
+    """Returns a check that compares a table with what was written to it."""
+
     @dg.asset_check(
         asset=table_key(table.asset, table.asset_database),
-        name="rows_are_there",
-        description=(
-            "Each day has as many rows as were written to it. A failure names the days that lost "
-            f"rows or have too many. What restores them: {table.restored_by}."
-        ),
+        name=name,
+        description=f"{what} What restores it: {table.restored_by}.",
     )
     @explained
     def check(
         context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
     ) -> dg.AssetCheckResult:
-        return _result(prove_rows(warehouse.open(context), table))
+        return _result(prove(warehouse.open(context), table))
 
     return check
 
 
-def _content_is_unchanged(table: Table) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=table_key(table.asset, table.asset_database),
-        name="content_is_unchanged",
-        description=(
-            "Every row has the content that was written, read a part each hour so that each day is "
-            f"read within a day. What restores it: {table.restored_by}."
-        ),
-    )
-    @explained
-    def check(
-        context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
-    ) -> dg.AssetCheckResult:
-        return _result(prove_content(warehouse.open(context), table))
-
-    return check
-
-
-rows = [_rows_are_there(table) for table in TABLES]
-content = [_content_is_unchanged(table) for table in TABLES]
+rows = [_compared(table, "rows_are_there", _ROWS, prove_rows) for table in TABLES]
+content = [_compared(table, "content_is_unchanged", _CONTENT, prove_content) for table in TABLES]
 
 
 @dg.asset_check(

@@ -1,22 +1,17 @@
 """Jobs and the schedules that run them; each job starts with the root asset."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 
-from masques_pipelines.defs.cadence import (
-    INTAKE,
-    INVENTORY,
-    LEDGER_SYNC,
-    REPUTATION_AGGREGATION,
-    SETTLEMENT_INGESTION,
-    Cadence,
-)
+from masques_pipelines.defs.cadence import BY_JOB
+from masques_pipelines.defs.dead_runs import close_dead_runs
 from masques_pipelines.defs.inventory import ROTATION
 from masques_pipelines.defs.lineage import LANDING_FILES, intake_key
 from masques_pipelines.defs.table_asset import OWNERS, SCHEMA_MIGRATIONS, table_key
+from masques_pipelines.defs.verification import EVERYTHING_IS_PROVED
 from masques_pipelines.intake.tables import TABLES
 
 if TYPE_CHECKING:  # Dagster gives the type no public name
@@ -24,26 +19,30 @@ if TYPE_CHECKING:  # Dagster gives the type no public name
         UnresolvedAssetJobDefinition,
     )
 
+# What one job runs, and the others do not.
+_OF_ONE_JOB: Final = frozenset({*ROTATION, EVERYTHING_IS_PROVED})
+
 UNFINISHED: Final = (
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
 )
-# A run that claims to be unfinished for longer than dagster.yaml lets any run live is a dead one
-# (a killed command-line run stays STARTED for ever); it must not stop the schedule.
-UNFINISHED_AGE_MAX: Final = timedelta(hours=4)
 
 
 def unfinished_run(
     instance: dg.DagsterInstance, job_name: str, now: datetime
 ) -> dg.SkipReason | None:
-    """Returns why a job should not be started again now, or None."""
+    """Returns why a job should not be started again now, or None; dead runs are closed first.
+
+    A run of another machine that died is not seen: it counts for as long as its job may take.
+    """
+    close_dead_runs(instance, BY_JOB, now)
     unfinished = instance.get_runs(
         filters=dg.RunsFilter(
             job_name=job_name,
             statuses=list(UNFINISHED),
-            created_after=now - UNFINISHED_AGE_MAX,
+            created_after=now - BY_JOB[job_name].run_max,
         ),
         limit=1,
     )
@@ -52,7 +51,7 @@ def unfinished_run(
     return dg.SkipReason(f"run {unfinished[0].run_id} of {job_name} is not finished yet")
 
 
-def steady_schedule(job_name: str, cadence: Cadence, description: str) -> dg.ScheduleDefinition:
+def steady_schedule(job_name: str, description: str) -> dg.ScheduleDefinition:
     """Returns a schedule in UTC that skips a tick while the job's last run is unfinished.
 
     Without the skip a long back-fill would pile up a queue of runs that have nothing left to do.
@@ -61,7 +60,7 @@ def steady_schedule(job_name: str, cadence: Cadence, description: str) -> dg.Sch
     @dg.schedule(
         name=f"{job_name.removesuffix('_job')}_schedule",
         job_name=job_name,
-        cron_schedule=cadence.cron,
+        cron_schedule=BY_JOB[job_name].cron,
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=f"{description} A tick is skipped while the job's last run is unfinished.",
@@ -84,10 +83,14 @@ def _job(
     return dg.define_asset_job(
         name,
         selection=(dg.AssetSelection.assets(SCHEMA_MIGRATIONS) | selection)
-        - dg.AssetSelection.checks(*(set(ROTATION) - set(own_checks))),
+        - dg.AssetSelection.checks(*(_OF_ONE_JOB - set(own_checks))),
         description=description,
-        # Shown beside each run of the job; alerts and filters go by them.
-        tags={"owner": OWNERS[0].removeprefix("team:"), "part": name.removesuffix("_job")},
+        tags={
+            # Shown beside each run of the job; alerts and filters go by them.
+            "owner": OWNERS[0].removeprefix("team:"),
+            "part": name.removesuffix("_job"),
+            "dagster/max_runtime": str(int(BY_JOB[name].run_max.total_seconds())),
+        },
     )
 
 
@@ -98,7 +101,7 @@ ledger_sync_job = _job(
     "Running it again copies what is new since.",
 )
 ledger_sync_schedule = steady_schedule(
-    "ledger_sync_job", LEDGER_SYNC, "Every 5 minutes: keeps accounts and transactions up to date."
+    "ledger_sync_job", "Every 5 minutes: keeps accounts and transactions up to date."
 )
 
 settlement_ingestion_job = _job(
@@ -108,7 +111,7 @@ settlement_ingestion_job = _job(
     "that cannot be read fails its check; the others are read all the same.",
 )
 settlement_ingestion_schedule = steady_schedule(
-    "settlement_ingestion_job", SETTLEMENT_INGESTION, "Every 10 minutes: reads the rails."
+    "settlement_ingestion_job", "Every 10 minutes: reads the rails."
 )
 
 reputation_aggregation_job = _job(
@@ -119,7 +122,6 @@ reputation_aggregation_job = _job(
 )
 reputation_aggregation_schedule = steady_schedule(
     "reputation_aggregation_job",
-    REPUTATION_AGGREGATION,
     "Every hour at :20: recomputes the reputation scores.",
 )
 
@@ -134,7 +136,6 @@ intake_job = _job(
 )
 intake_schedule = steady_schedule(
     "intake_job",
-    INTAKE,
     "Every 15 minutes: loads new files. It is the fallback of intake_sensor, which starts the job "
     "when files settle.",
 )
@@ -147,7 +148,20 @@ inventory_job = _job(
     own_checks=ROTATION,
 )
 inventory_schedule = steady_schedule(
-    "inventory_job", INVENTORY, "Every hour at :50: reads the part of the tables that is due."
+    "inventory_job", "Every hour at :50: reads the part of the tables that is due."
+)
+
+verification_job = _job(
+    "verification_job",
+    dg.AssetSelection.checks(EVERYTHING_IS_PROVED),
+    "Proves everything from the beginning once a night, as `masques verify --full`: a run makes "
+    "slices for five minutes, the next goes on. After a complete pass it does nothing for 20 "
+    "hours.",
+    own_checks=[EVERYTHING_IS_PROVED],
+)
+verification_schedule = steady_schedule(
+    "verification_job",
+    "Each night from 01:00 to 05:00, three times an hour: goes on with the whole pass.",
 )
 
 JOBS: Final = (
@@ -156,6 +170,7 @@ JOBS: Final = (
     reputation_aggregation_job,
     intake_job,
     inventory_job,
+    verification_job,
 )
 SCHEDULES: Final = (
     ledger_sync_schedule,
@@ -163,4 +178,5 @@ SCHEDULES: Final = (
     reputation_aggregation_schedule,
     intake_schedule,
     inventory_schedule,
+    verification_schedule,
 )

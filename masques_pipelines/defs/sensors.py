@@ -13,6 +13,8 @@ from typing import Final
 
 import dagster as dg
 
+from masques_pipelines.defs.cadence import BY_JOB
+from masques_pipelines.defs.dead_runs import close_dead_runs
 from masques_pipelines.defs.jobs import intake_job, unfinished_run
 from masques_pipelines.defs.resources import run_settings
 from masques_pipelines.errors import MasquesError
@@ -42,8 +44,11 @@ _HASH_CHARS: Final = 12
 def intake_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Asks for a run of the intake.
 
-    The cursor holds a short hash of each file that a run was asked for and that is still there.
+    The cursor holds a short hash of each file that a run was asked for and that is still there. As
+    it looks most often, it closes dead runs also when no file is new.
     """
+    now = datetime.fromtimestamp(time.time(), UTC)
+    close_dead_runs(context.instance, BY_JOB, now)
     try:
         settings = run_settings()
         landing = open_landing(settings)
@@ -64,9 +69,7 @@ def intake_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.S
     )[:BATCH_FILES]
     if not fresh:
         return dg.SkipReason(f"no new file among {len(files)} in {landing.description}")
-    skip = unfinished_run(
-        context.instance, intake_job.name, datetime.fromtimestamp(time.time(), UTC)
-    )
+    skip = unfinished_run(context.instance, intake_job.name, now)
     if skip is not None:
         return skip
     cursor = json.dumps(sorted((seen & there.keys()) | set(fresh)), separators=(",", ":"))

@@ -33,6 +33,7 @@ STAGE_ATTEMPTS: Final = 3
 _SETTINGS: Final = {"input_format_max_block_size_bytes": 1 << 20}
 
 _EMPTY: Final = "TRUNCATE TABLE masques_ops.{table:Identifier}"
+_NOW_MS: Final = "SELECT toUnixTimestamp64Milli(now64(3))"
 _KNOWN_TOTAL: Final = "SELECT uniqExact(row_key) FROM masques_ops.intake_known"
 _CANDIDATES_TOTAL: Final = "SELECT count() FROM masques_ops.intake_candidates"
 _BAD_REASONS: Final = """
@@ -90,7 +91,6 @@ class _Staged(NamedTuple):
     bad: int
     good: int
     keys: int
-    since_ms: int
 
 
 class Loader:
@@ -159,12 +159,13 @@ class Loader:
         """Publishes a staged batch and counts what became of its lines."""
         self._before_batch()
         if staged is not None:
+            since_ms = int(self._warehouse.scalar(_NOW_MS))
             rows_there = self._find_known(batch)
             has_repeats = staged.keys < staged.good or rows_there > 0
             if has_repeats:
                 self._warehouse.command(sql("intake/find_repeats"), batch.names)
-            self._publish(batch, staged)
-            self._verify(batch, staged, rows_there)
+            self._publish(batch, since_ms)
+            self._verify(batch, since_ms, new_keys=staged.keys - rows_there)
             if staged.bad:
                 self._quarantine_bad(batch)
             if has_repeats:
@@ -215,7 +216,7 @@ class Loader:
         self._warehouse.command(sql("intake/find_known"), batch.names)
         return int(self._warehouse.scalar(_KNOWN_TOTAL))
 
-    def _publish(self, batch: _Batch, staged: _Staged) -> None:
+    def _publish(self, batch: _Batch, since_ms: int) -> None:
         """Writes the keys of the rows that are new, and then the rows.
 
         In this order a kill between the two leaves keys without rows, and never a row without its
@@ -225,22 +226,17 @@ class Loader:
         for database, table in self._table.kept_in:
             self._warehouse.command(
                 sql("intake/publish"),
-                {
-                    **batch.names,
-                    "database": database,
-                    "table": table,
-                    "since_ms": staged.since_ms,
-                },
+                {**batch.names, "database": database, "table": table, "since_ms": since_ms},
             )
 
-    def _verify(self, batch: _Batch, staged: _Staged, rows_there: int) -> None:
+    def _verify(self, batch: _Batch, since_ms: int, *, new_keys: int) -> None:
         """Raises unless every new key of the batch is in the table, once."""
         rows, keys = self._warehouse.row(
-            sql("intake/published"), {**batch.names, "since_ms": staged.since_ms}
+            sql("intake/published"), {**batch.names, "since_ms": since_ms}
         )
-        if not rows == keys == staged.keys - rows_there:
+        if not rows == keys == new_keys:
             raise IntakeIncompleteError(
-                f"{self._table.target} holds {rows} rows of the {staged.keys - rows_there} new "
+                f"{self._table.target} holds {rows} rows of the {new_keys} new "
                 "keys of a batch: another writer is running, rows were removed, or the server's "
                 "clock was set back; find and stop it, then run the intake again"
             )

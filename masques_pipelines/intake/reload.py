@@ -1,15 +1,20 @@
-"""Loads files again that were read before: forgets what is recorded of them, then reads them.
+"""Loads files again that were read before, whatever is recorded of them.
 
 Rows that are there already are duplicates, so the table is the same afterwards; rows that were lost
-come back. A kill in between leaves files that are due, which the next run loads.
+come back. Of a whole table, days whose content is not what was written are loaded from nothing.
+
+A kill in between leaves files that were begun, which the next run loads, and rows that were set
+aside, which the next reload puts back.
 """
 
 from masques_pipelines.errors import PermanentError
 from masques_pipelines.intake.channels import ONE_CHANNEL, Channels
+from masques_pipelines.intake.restore import conclude, detach_broken, set_aside
 from masques_pipelines.intake.run import LEASE, RUN_FILES_MAX, IntakeResult, load_files
 from masques_pipelines.intake.tables import TABLES, IntakeTable
 from masques_pipelines.inventory.compare import damaged
 from masques_pipelines.inventory.tables import BY_ASSET
+from masques_pipelines.inventory.writes import counted
 from masques_pipelines.landing.file_log import FileLog
 from masques_pipelines.landing.listing import SETTLE_S, list_folder
 from masques_pipelines.landing.zone import Landing, LandingFile
@@ -90,15 +95,14 @@ def _reload(  # noqa: PLR0913 - what is loaded, where, and as whose
     held = BY_ASSET[table.name]
     with writer_lease(warehouse, LEASE) as lease:
         if is_whole_table:
+            detach_broken(warehouse, table)
             names = {"keys": f"{table.name}_keys", "key_times": table.key_times}
             warehouse.command(sql("intake/write_keys"), names)
         new = FileLog(warehouse, table.name).unread(files)
         unread = {file.path for file in new}
         before = [file for file in files if file.path not in unread]
-        for group, is_again in ((new, False), (before, True)):
-            restores = damaged(warehouse, held) if is_again else ()
-            if is_again:
-                FileLog(warehouse, table.name).forget(group)
+
+        def load(group: list[LandingFile], restores: tuple[str, ...]) -> None:
             for start in range(0, len(group), RUN_FILES_MAX):
                 part = load_files(
                     warehouse,
@@ -110,8 +114,15 @@ def _reload(  # noqa: PLR0913 - what is loaded, where, and as whose
                     channels=channels,
                     restores=restores,
                 )
-                done.files += part.files
-                done.duration_s += part.duration_s
-                for reason, rows in part.reasons.items():
-                    done.reasons[reason] = done.reasons.get(reason, 0) + rows
+                done.add(part)
+
+        load(new, ())
+        with counted(warehouse, held):  # what a killed run left is counted before it is compared
+            pass
+        days = set_aside(warehouse, table, held) if is_whole_table else damaged(warehouse, held)
+        # Rows of new files may have been set aside too.
+        again = files if is_whole_table and days else before
+        load(FileLog(warehouse, table.name).in_order(again), days)
+        if is_whole_table:
+            done.restored = conclude(warehouse, table, held, days)
     return done

@@ -13,10 +13,12 @@ from typing import Final
 
 from masques_pipelines.intake.channels import ONE_CHANNEL, Channels, record_channels
 from masques_pipelines.intake.loader import Loader, Source
+from masques_pipelines.intake.restore import Restored
 from masques_pipelines.intake.retention import forget_old
 from masques_pipelines.intake.tables import IntakeTable
+from masques_pipelines.inventory.compare import damaged
 from masques_pipelines.inventory.tables import BY_ASSET
-from masques_pipelines.inventory.writes import counted
+from masques_pipelines.inventory.writes import counted, open_writes
 from masques_pipelines.landing.chunks import FileProblemError
 from masques_pipelines.landing.dates import days_ago
 from masques_pipelines.landing.fields import Fields
@@ -57,6 +59,7 @@ class IntakeResult:
         unlisted: Folders of older days that were not looked into this time.
         reasons: Why rows and files went to quarantine, with how many did.
         duration_s: How long it took.
+        restored: What a reload of the whole table found and put right; None of other runs.
     """
 
     table: IntakeTable
@@ -68,6 +71,14 @@ class IntakeResult:
     unlisted: list[str] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)
     duration_s: float = 0.0
+    restored: Restored | None = None
+
+    def add(self, other: "IntakeResult") -> None:
+        """Adds the files of another run to this one."""
+        self.files += other.files
+        self.duration_s += other.duration_s
+        for reason, rows in other.reasons.items():
+            self.reasons[reason] = self.reasons.get(reason, 0) + rows
 
     def total(self, name: str) -> int:
         """Returns the sum of one count of the files, as in "loaded"."""
@@ -173,7 +184,12 @@ def load_files(  # noqa: PLR0913 - what is loaded, where, and under which lease
     """
     if not files:
         return IntakeResult(table)
-    with counted(warehouse, BY_ASSET[table.name], restores=restores):
+    held = BY_ASSET[table.name]
+    # A reload that was killed left files to this run, and what they bring back was counted before.
+    begun = {day for each in open_writes(warehouse, held) for day in each.restores}
+    if begun:
+        restores = sorted({*restores, *(begun & {*damaged(warehouse, held)})})
+    with counted(warehouse, held, restores=restores):
         return load_uncounted(warehouse, landing, table, files, log, lease=lease, channels=channels)
 
 

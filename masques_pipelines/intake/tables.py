@@ -22,6 +22,7 @@ class IntakeTable:
         name: The table's name, and that of its folder in the landing zone.
         key: The field that names a conflict: `conflict:<key>`.
         event_time: The column of the time when it happened, by which a row is found again.
+        identified_by: The columns that tell a row from all others, as `<table>_keys` has them.
         kept_in: The tables that good rows are inserted into, in this order: first the table itself.
             `<table>_keys` reads the last one, so that what a kill leaves out is done again.
     """
@@ -29,6 +30,7 @@ class IntakeTable:
     name: str
     key: str
     event_time: str
+    identified_by: tuple[str, ...]
     kept_in: tuple[tuple[str, str], ...]
 
     @property
@@ -65,30 +67,35 @@ TABLES: Final = {
             name="identities",
             key="identity_id",
             event_time="updated_at",
+            identified_by=("identity_id", "updated_at"),
             kept_in=(("masques", "identities"), ("masques_ops", "identity_versions")),
         ),
         IntakeTable(
             name="masque_sessions",
             key="session_id",
             event_time="donned_at",
+            identified_by=("session_id", "report"),
             kept_in=(("masques", "masque_sessions"),),
         ),
         IntakeTable(
             name="api_requests",
             key="request_id",
             event_time="timestamp",
+            identified_by=("request_id",),
             kept_in=(("masques", "api_requests"),),
         ),
         IntakeTable(
             name="reputation_events",
             key="event_id",
             event_time="timestamp",
+            identified_by=("event_id",),
             kept_in=(("masques", "reputation_events"),),
         ),
         IntakeTable(
             name="payment_links",
             key="transaction_id",
             event_time="timestamp",
+            identified_by=("transaction_id",),
             kept_in=(("masques_ops", "payment_links"),),
         ),
     )

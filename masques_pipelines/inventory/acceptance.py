@@ -1,7 +1,7 @@
 """Takes losses and changes that nothing restores for accepted, with who says so and why."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 
 from masques_pipelines.inventory.compare import compare_content, kept_from, mutations
@@ -45,6 +45,28 @@ def accept_changes(warehouse: Warehouse, name: str, *, by: str, reason: str) -> 
     if changed:
         _note(warehouse, name, by, reason, changed)
     return changed
+
+
+def accept_restored(
+    warehouse: Warehouse, name: str, *, by: str, is_restored: Callable[[], bool]
+) -> tuple[str, ...]:
+    """Takes statements that changed rows for seen once the table is what was written again.
+
+    Args:
+        warehouse: Where the table is.
+        name: The table, as `database.table`.
+        by: The command that restored it.
+        is_restored: Compares the whole table with its source; asked only when there is something
+            to accept.
+
+    Returns:
+        The statements.
+    """
+    if not _changes_of(warehouse, name) or not is_restored():
+        return ()
+    return accept_changes(
+        warehouse, name, by=by, reason="restored: the whole table has the content that was written"
+    )
 
 
 def _changes_of(warehouse: Warehouse, name: str) -> tuple[str, ...]:

@@ -72,29 +72,27 @@ def compare_rows(warehouse: Warehouse, table: Table) -> Comparison:
     return _result(table, written, written.by_bucket, found)
 
 
-def compare_content(warehouse: Warehouse, table: Table, *, everything: bool = False) -> Comparison:
+def compare_content(
+    warehouse: Warehouse, table: Table, *, everything: bool = False, prefix: str = ""
+) -> Comparison:
     """Compares the content of the buckets that are due with what was written, and notes it.
 
     Args:
         warehouse: Where the table is.
         table: The table.
         everything: Read every bucket, due or not.
+        prefix: Only the buckets that begin with this, as `2026-11`.
     """
     written = _written(warehouse, table)
     if not written.by_bucket:
         return Comparison(table.name, is_empty=True)
     checked = _checked(warehouse, table.name, "content")
-    due = _due(written.by_bucket, checked, everything=everything)
-    there = {
-        str(bucket): (int(rows), int(digest))
-        for bucket, rows, digest in warehouse.rows(
-            sql("inventory/content_there"),
-            {**written.place, "before": written.before, "buckets": due},
-        )
-    }
+    asked = [bucket for bucket in written.by_bucket if bucket.startswith(prefix)]
+    due = _due(asked, checked, everything=everything)
+    there = _content_there(warehouse, written, due)
     found = {bucket: _content_text(bucket, written, there.get(bucket, (0, 0))) for bucket in due}
     _note(warehouse, table.name, "content", found)
-    left = _left(written.by_bucket, found, checked)
+    left = _left(asked, found, checked)
     return _result(table, written, due, found.values(), left)
 
 
@@ -119,6 +117,23 @@ def compare_bytes(warehouse: Warehouse, name: str, *, everything: bool = False) 
         findings=_shown(found.values()),
         not_read=_left(partitions, found, checked),
         is_empty=not partitions,
+    )
+
+
+def buckets_written(warehouse: Warehouse, table: Table) -> list[str]:
+    """Returns the buckets of a table that something was written to, within its retention."""
+    return sorted(_written(warehouse, table).by_bucket)
+
+
+def differing(warehouse: Warehouse, table: Table) -> tuple[str, ...]:
+    """Returns the buckets that have other rows or other content than were written."""
+    written = _written(warehouse, table)
+    buckets = sorted({*written.by_bucket, *_rows_there(warehouse, written)})
+    there = _content_there(warehouse, written, buckets)
+    return tuple(
+        bucket
+        for bucket in buckets
+        if there.get(bucket, (0, 0)) != written.by_bucket.get(bucket, (0, 0))
     )
 
 
@@ -179,6 +194,16 @@ def _rows_there(warehouse: Warehouse, written: _Written) -> dict[str, int]:
     return {str(bucket): int(count) for bucket, count in rows}
 
 
+def _content_there(
+    warehouse: Warehouse, written: _Written, buckets: list[str]
+) -> dict[str, tuple[int, int]]:
+    rows = warehouse.rows(
+        sql("inventory/content_there"),
+        {**written.place, "before": written.before, "buckets": buckets},
+    )
+    return {str(bucket): (int(count), int(digest)) for bucket, count, digest in rows}
+
+
 def kept_from(table: Table, today: date) -> str:
     """Returns the last day that retention may have removed; '' when nothing is removed."""
     if not table.kept_years:
@@ -234,16 +259,30 @@ def _content_text(bucket: str, written: _Written, there: tuple[int, int]) -> str
     return _rows_text(bucket, written.rows(bucket), rows)
 
 
+def broken_parts(warehouse: Warehouse, name: str) -> list[str]:
+    """Returns the parts of a table whose files are not what their checksums say."""
+    return [part for part, _message in _unsound(warehouse, name)]
+
+
 def _bytes_text(warehouse: Warehouse, name: str, partition: str) -> str:
     try:
-        rows = warehouse.rows(
-            f"CHECK TABLE {name} PARTITION {_partition(partition)} "
-            "SETTINGS check_query_single_value_result = 0"
-        )
+        bad = _unsound(warehouse, f"{name} PARTITION {_partition(partition)}")
     except WarehousePermanentError as error:
         return f"partition {partition}: cannot be read: {error}"
-    bad = [f"part {row[0]}: {row[2]}" for row in rows if not row[1]]
-    return f"partition {partition}: {'; '.join(bad)}" if bad else ""
+    lines = "; ".join(f"part {part}: {message}" for part, message in bad)
+    return f"partition {partition}: {lines}" if bad else ""
+
+
+def _unsound(warehouse: Warehouse, what: str) -> list[tuple[str, str]]:
+    """Returns the parts that CHECK TABLE does not find sound, and why.
+
+    The driver gives the lines of this statement as one row of text, of which only 1 means sound.
+    """
+    rows = warehouse.rows(f"CHECK TABLE {what} SETTINGS check_query_single_value_result = 0")
+    text = "\n".join("\t".join(map(str, row)) for row in rows)
+    # Of an empty table it says one word.
+    parts = [line.split("\t") for line in text.split("\n") if "\t" in line]
+    return [(part, " ".join(rest)) for part, is_sound, *rest in parts if is_sound != "1"]
 
 
 def _partition(partition: str) -> str:

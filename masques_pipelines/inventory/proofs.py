@@ -1,6 +1,6 @@
 """What can be said of each table: its rows, its content, its files, and what was not looked at."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -78,9 +78,11 @@ def prove_rows(warehouse: Warehouse, table: Table) -> TableProof:
     return _proof(table, found, tuple(findings), text)
 
 
-def prove_content(warehouse: Warehouse, table: Table, *, everything: bool = False) -> TableProof:
+def prove_content(
+    warehouse: Warehouse, table: Table, *, everything: bool = False, prefix: str = ""
+) -> TableProof:
     """Compares the content of the days that are due with what was written."""
-    found = compare_content(warehouse, table, everything=everything)
+    found = compare_content(warehouse, table, everything=everything, prefix=prefix)
     findings = list(found.findings)
     if table is VERSIONS and not found.is_empty:
         findings += _lines(warehouse, "identities_differ", {})
@@ -105,9 +107,11 @@ def prove_scores(warehouse: Warehouse) -> TableProof:
     )
 
 
-def prove_files(warehouse: Warehouse, *, everything: bool = False) -> TableProof:
+def prove_files(
+    warehouse: Warehouse, *, everything: bool = False, names: Sequence[str] = FILES_OF
+) -> TableProof:
     """Reads the files of the partitions that are due, by their checksums."""
-    found = [compare_bytes(warehouse, name, everything=everything) for name in FILES_OF]
+    found = [compare_bytes(warehouse, name, everything=everything) for name in names]
     findings = tuple(f"{each.name}: {line}" for each in found for line in each.findings)
     left = sum(each.not_read for each in found)
     return TableProof(

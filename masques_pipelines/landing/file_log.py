@@ -167,6 +167,11 @@ class FileLog:
         is_retried = entry.problem.partition(":")[0] in RETRIED
         return entry.state == FAILED and is_retried and entry.attempts < ATTEMPTS_MAX
 
+    def in_order(self, files: Sequence[LandingFile]) -> list[LandingFile]:
+        """Returns files as they were recorded, the oldest first: of a conflict the first counts."""
+        order = {path: number for number, path in enumerate(self._entries)}
+        return sorted(files, key=lambda file: order.get(file.path, len(order)))
+
     def begun(self, files: Sequence[LandingFile]) -> Iterator[list[LandingFile]]:
         """Yields the files in groups, each written down as begun before it is yielded.
 

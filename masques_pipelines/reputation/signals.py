@@ -12,6 +12,8 @@ from masques_pipelines.warehouse.lease import writer_lease
 from masques_pipelines.warehouse.sql import sql
 
 LEASE: Final = "signals"
+_EMPTY: Final = "TRUNCATE TABLE masques_ops.signals_due"
+_STEPS: Final = ("derive_signals", "write_signal_keys", "publish_signals")
 _TOTAL: Final = """
 SELECT count() FROM masques.reputation_events WHERE attributes['source'] = 'pipeline'
 """
@@ -26,6 +28,8 @@ def write_signals(warehouse: Warehouse) -> int:
     warehouse.command(sql("reputation/write_keys"))
     with writer_lease(warehouse, LEASE), counted(warehouse, EVENTS, PIPELINE):
         before = int(warehouse.scalar(_TOTAL))
-        warehouse.command(sql("reputation/write_signals"))
-        warehouse.command(sql("reputation/write_signal_keys"))
+        warehouse.command(_EMPTY)
+        # Keys first: a kill leaves keys without rows, never a row that the intake does not know.
+        for step in _STEPS:
+            warehouse.command(sql(f"reputation/{step}"))
         return int(warehouse.scalar(_TOTAL)) - before

@@ -1,5 +1,6 @@
--- The good rows of the batch that are neither there nor repeated. It may be sent twice: what came
--- since the batch was staged is left out. The staged table has the columns of the table in their order.
+-- The good rows of the batch that are neither there nor repeated. It may be sent twice: what came since
+-- the keys of the batch were looked up is left out. The staged table has the columns of the table in
+-- their order.
 INSERT INTO {database:Identifier}.{table:Identifier} (* EXCEPT (ingested_at))
 SELECT * EXCEPT (chunk_no, source, line_no, reason, raw, unknown_fields)
 FROM masques_ops.{staged:Identifier}

@@ -95,17 +95,20 @@ WITH
                 channel,
                 first_line,
                 problem,
-                if(problem = '', splitByChar('\n', chunk), [chunk]) AS lines
+                if(problem = '', splitByChar('\n', chunk), [chunk]) AS lines,
+                -- Most chunks hold no long number, and then none of their lines is looked through.
+                position(chunk, '[') > 0
+                    OR match(chunk, concat(':[ \t\r\n]*', long_number)) AS may_have_long_number
             FROM input(
-                'chunk_no UInt32, source String, channel String, first_line UInt64,
-                problem String, chunk String')
+                'chunk_no UInt32, source LowCardinality(String), channel LowCardinality(String),
+                first_line UInt64, problem LowCardinality(String), chunk String')
             WHERE chunk_no NOT IN (SELECT chunk_no FROM masques_ops.{staged:Identifier})
         )
         -- Here, and not below, exact() is computed once a line: the engine computes what is
         -- conditional again for each condition that uses it.
         ARRAY JOIN
             lines AS line,
-            arrayMap(each -> exact(each), lines) AS json,
+            if(may_have_long_number, arrayMap(each -> exact(each), lines), lines) AS json,
             arrayEnumerate(lines) AS n
     ),
 
@@ -114,12 +117,10 @@ WITH
     (
         SELECT
             *,
-            JSONExtract(
-                json,
-                concat(
-                    'Tuple(', arrayStringConcat({fields:Array(String)}, ' String, '), ' String)')
-            ) AS j,
-            length({fields:Array(String)}) - countEqual(array(untuple(j)), '') AS fields_used,
+            concat('Tuple(', arrayStringConcat({fields:Array(String)}, ' String, '), ' String)')
+                AS fields_type,
+            JSONExtract(json, fields_type) AS j,
+            tupleHammingDistance(j, JSONExtract('{}', fields_type)) AS fields_used,
             -- An object of known fields, each there once; most lines are, so the rest comes later.
             (fields_used > 0) * (JSONLength(json) = fields_used) * startsWith(line, '{')
                 * (problem = '') = 1 AS is_plain,

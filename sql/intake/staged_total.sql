@@ -1,10 +1,9 @@
 -- The batch at hand: its lines, with the sum of their numbers to tell whether each is there once;
--- its good rows and their keys; and the time, before any of them is published.
+-- its good rows and their keys.
 SELECT
     count() AS lines,
     sum(line_no) AS lines_sum,
     countIf(reason NOT IN ('', 'blank')) AS bad,
     countIf(reason = '') AS good,
-    uniqExactIf(row_key, reason = '') AS keys,
-    toUnixTimestamp64Milli(now64(3)) AS since_ms
+    uniqExactIf(row_key, reason = '') AS keys
 FROM masques_ops.{staged:Identifier}

@@ -1,13 +1,5 @@
--- The keys of the pipeline's own signals, where the intake looks for what is loaded: an event of a
--- file with the id of a signal is then a duplicate of it, or a conflict. Sent twice it writes nothing
--- more; keys that a killed run left out are written by the next one.
+-- The keys of the signals that are about to be written, where the intake looks for what is loaded: an
+-- event of a file with the id of a signal is then a duplicate of it, or a conflict. A kill after this
+-- leaves keys without rows, which the next run writes; a key that is written twice does no harm.
 INSERT INTO masques_ops.reputation_events_key_times (row_key, event_at)
-SELECT event_id, timestamp
-FROM masques.reputation_events
-WHERE channel = 'pipeline'
-    AND event_id NOT IN
-    (
-        SELECT row_key
-        FROM masques_ops.reputation_events_key_times
-        WHERE row_key IN (SELECT event_id FROM masques.reputation_events WHERE channel = 'pipeline')
-    )
+SELECT event_id, timestamp FROM masques_ops.signals_due

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from masques_pipelines.defs.jobs import UNFINISHED_AGE_MAX
+from masques_pipelines.defs.cadence import LEDGER_SYNC
+from masques_pipelines.defs.dead_runs import PROCESS_TAG
 from tests.support.code_location import defs
 
 
@@ -39,9 +40,11 @@ def test_a_tick_asks_for_a_run(instance: dg.DagsterInstance) -> None:
     assert request.run_key == at.isoformat()
 
 
-def unfinished_run(instance: dg.DagsterInstance) -> None:
+def unfinished_run(instance: dg.DagsterInstance, process: str | None = None) -> None:
     instance.create_run_for_job(
-        defs.resolve_job_def("ledger_sync_job"), status=dg.DagsterRunStatus.STARTED
+        defs.resolve_job_def("ledger_sync_job"),
+        status=dg.DagsterRunStatus.STARTED,
+        tags={PROCESS_TAG: process} if process else {},
     )
 
 
@@ -55,7 +58,7 @@ def test_a_tick_is_skipped_while_the_last_run_is_unfinished(instance: dg.Dagster
 def test_a_run_that_died_long_ago_does_not_stop_the_schedule(
     instance: dg.DagsterInstance,
 ) -> None:
-    # A killed command-line run stays STARTED for ever: nobody watches it.
-    unfinished_run(instance)
-    answer = tick(instance, now() + UNFINISHED_AGE_MAX + timedelta(minutes=5))
+    # Of another machine: no file here tells of its process.
+    unfinished_run(instance, process="elsewhere-7-1")
+    answer = tick(instance, now() + LEDGER_SYNC.run_max + timedelta(minutes=5))
     assert len(answer.run_requests) == 1  # type: ignore[attr-defined]  # Dagster's tick data

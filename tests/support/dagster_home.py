@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tests.support.paths import ROOT
 
-# Both made by `masques`, when it finds none.
-_MADE = Path(".dagster") / "made"
+# Made by `masques`, when it finds none.
+_MADE = ".made"
 _CONFIGURATION = "telemetry: {enabled: false}\n"
 
 
@@ -34,6 +34,5 @@ def _template() -> Path:
         check=True,
         capture_output=True,
     )
-    (home / _MADE).parent.mkdir()
     (home / _MADE).touch()
     return home

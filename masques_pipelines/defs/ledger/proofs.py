@@ -62,7 +62,7 @@ def _result(proof: Proof, check: dg.AssetCheckSpec, result: ProofResult) -> dg.A
         asset_key=check.asset_key,
         check_name=check.name,
         severity=_severity(proof, result),
-        description="\n".join((result.summary, *result.findings)),
+        description="\n".join(filter(None, (result.summary, *result.findings, result.covers))),
         # Ledger times are beyond what the UI shows of a number exactly.
         metadata={
             key: str(value) if key.endswith("_ns") else value

@@ -17,6 +17,7 @@ def find_staleness(scope: Scope) -> ProofResult:
     if newest is None:
         return ProofResult("inconclusive", "nothing was synced yet: run the sync")
     numbers = {"watermark_ns": newest.watermark_ns, "lag_s": round(newest.lag_s, 3)}
+    numbers["ledger_clock_ahead_s"] = round(max(0.0, -newest.lag_s), 3)
     findings = []
     if newest.age_s > SYNC_AGE_MAX_S:
         findings.append(f"the newest sync ended {newest.age_s:,} s ago: is the schedule running?")

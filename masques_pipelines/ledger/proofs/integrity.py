@@ -16,14 +16,14 @@ from typing import Final
 
 from masques_pipelines.ledger.proofs.proof import Proof, ProofResult
 from masques_pipelines.ledger.proofs.scope import Scope
-from masques_pipelines.ledger.proofs.sealed import Anchor, may_be_removed, seals_after
+from masques_pipelines.ledger.proofs.sealed import SEQUENCE_MAX, Anchor, may_be_removed, seals_after
 from masques_pipelines.ledger.records import TIMESTAMP_MAX
 from masques_pipelines.ledger.seals import Seal
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 
 # Recomputing takes some 200 bytes of memory an event.
-EVENTS_PER_QUERY: Final = 400_000
+EVENTS_PER_QUERY: Final = 200_000
 SEALS_PER_QUERY: Final = 10_000
 _FINDINGS_MAX: Final = 20
 _KEPT: Final = (
@@ -56,17 +56,25 @@ def find_changes(scope: Scope) -> tuple[list[str], dict[str, int | float | str]]
     links = _Links(scope.anchor)
     findings = _lost_digests(warehouse, scope.kept)
     recomputed = passed_over = 0
-    for seals in _groups(seals_after(warehouse, scope.anchor)):
+    for seals in _groups(seals_after(warehouse, scope.anchor, to_sequence=scope.to_sequence)):
         findings += links.broken(seals)
-        due = [seal for seal in seals if seal.to_ns > scope.recompute_after_ns]
+        due = [
+            seal
+            for seal in seals
+            if seal.to_ns > scope.recompute_after_ns and seal.sequence > scope.anchor.sequence
+        ]
         checked = [seal for seal in due if not may_be_removed(seal, removed_ns)]
         findings += _changed_batches(warehouse, checked)
         recomputed += len(checked)
         passed_over += len(due) - len(checked)
     newest = links.newest
     findings += links.missing_anchor()
-    findings += _outside(warehouse, newest.to_ns)
-    waiting = _changed_after(warehouse, newest.to_ns, findings)
+    waiting = 0
+    if scope.to_sequence == SEQUENCE_MAX:
+        findings += _outside(warehouse, newest.to_ns)
+        waiting = _changed_after(warehouse, newest.to_ns, findings)
+    elif newest.sequence < scope.to_sequence:
+        findings.append(f"seals {newest.sequence + 1} to {scope.to_sequence} are gone: {_TAMPERED}")
     return findings, {
         "seals": newest.sequence,
         "seals_recomputed": recomputed,

@@ -18,12 +18,16 @@ class ProofResult:
         summary: One line.
         findings: One line for each account, hold or batch that contradicts it, the first 20.
         numbers: What was counted, for metadata.
+        covers: What it looked at, when that is not everything.
+        is_of_nothing: It is inconclusive because there is nothing to prove.
     """
 
     outcome: Outcome
     summary: str
     findings: tuple[str, ...] = ()
     numbers: Mapping[str, int | float | str] = field(default_factory=dict)
+    covers: str = ""
+    is_of_nothing: bool = False
 
     @property
     def holds(self) -> bool:

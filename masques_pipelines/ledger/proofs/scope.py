@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from masques_pipelines.ledger.proofs.position import Position, read_position
-from masques_pipelines.ledger.proofs.sealed import Anchor
+from masques_pipelines.ledger.proofs.sealed import SEQUENCE_MAX, Anchor
 from masques_pipelines.money import amount_text, whole_units
 from masques_pipelines.warehouse.client import Warehouse
 
@@ -29,6 +29,7 @@ class Scope:
         recompute_after_ns: The rows of sealed batches that end after this are recomputed; 0 for
             all of them.
         anchor: Up to where the chain of seals is taken as proved.
+        to_sequence: The last seal that is looked at; without one the rows after it are too.
         excuses_imports: Whether a difference may come from imports that landed behind a reading.
         after_sync: Whether this follows a sync, and says what it had to put right.
         kept: Digests of seals that were kept elsewhere and must be in the chain, each with its
@@ -39,6 +40,7 @@ class Scope:
     position: Position
     recompute_after_ns: int = 0
     anchor: Anchor = field(default_factory=Anchor)
+    to_sequence: int = SEQUENCE_MAX
     excuses_imports: bool = True
     after_sync: bool = False
     kept: dict[str, int] = field(default_factory=dict)

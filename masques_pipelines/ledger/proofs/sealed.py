@@ -15,7 +15,7 @@ SEQUENCE_MAX: Final = 2**64 - 1
 # All forks of the chain; a seal that was sent twice is there once.
 _PAGE: Final = (
     f"SELECT {SEAL_COLUMNS} FROM masques_ops.ledger_seals FINAL "  # noqa: S608 - a constant
-    "WHERE sequence >= {sequence:UInt64} "
+    "WHERE sequence >= {sequence:UInt64} AND sequence <= {to_sequence:UInt64} "
     "AND (sequence, digest) > ({sequence:UInt64}, {digest:String}) "
     "ORDER BY sequence, digest LIMIT {seals:UInt32}"
 )
@@ -36,12 +36,20 @@ class Anchor:
     events: Mapping[int, int] = field(default_factory=dict)
 
 
-def seals_after(warehouse: Warehouse, anchor: Anchor) -> Iterator[Seal]:
+def seals_after(
+    warehouse: Warehouse, anchor: Anchor, *, to_sequence: int = SEQUENCE_MAX
+) -> Iterator[Seal]:
     """Yields the seals from the anchor's own on, in their order."""
     sequence, digest = anchor.sequence, ""
     while True:
         page = warehouse.records(
-            _PAGE, {"sequence": sequence, "digest": digest, "seals": SEALS_PER_PAGE}
+            _PAGE,
+            {
+                "sequence": sequence,
+                "digest": digest,
+                "to_sequence": to_sequence,
+                "seals": SEALS_PER_PAGE,
+            },
         )
         yield from map(seal_of, page)
         if len(page) < SEALS_PER_PAGE:

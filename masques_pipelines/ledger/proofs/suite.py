@@ -56,7 +56,11 @@ def prove_all(
     scope = read_scope(warehouse, from_beginning=from_beginning, kept=kept)
     return _concluded(
         scope,
-        {proof: _proved(proof, scope) for proof in PROOFS if from_beginning or not proof.only_full},
+        {
+            proof: make_proof(proof, scope)
+            for proof in PROOFS
+            if from_beginning or not proof.only_full
+        },
     )
 
 
@@ -83,18 +87,31 @@ def prove_after_sync(
     return _concluded(
         scope,
         {
-            proof: balances if proof is BALANCES else _proved(proof, scope)
+            proof: balances if proof is BALANCES else make_proof(proof, scope)
             for proof in PROOFS
             if not proof.only_full
         },
     )
 
 
-def _proved(proof: Proof, scope: Scope) -> ProofResult:
+def make_proof(proof: Proof, scope: Scope) -> ProofResult:
     """Makes a proof; over nothing there is none, so that no empty warehouse passes for a copy."""
     if scope.position.nothing:
-        return ProofResult("inconclusive", f"nothing to prove: {scope.position.nothing}")
+        text = f"nothing to prove: {scope.position.nothing}"
+        return ProofResult("inconclusive", text, is_of_nothing=True)
     return proof.prove(scope)
+
+
+def _covered(proof: Proof, scope: Scope) -> str:
+    """Returns what a proof looked at, when it did not begin with the first event."""
+    since_ns = scope.recompute_after_ns if proof is INTEGRITY else scope.position.base_ns
+    if not since_ns:
+        return ""
+    at = datetime.fromtimestamp(since_ns // 10**9, UTC)
+    return (
+        f"covers what is new since the checkpoint of {at:%Y-%m-%d %H:%M:%S} UTC; what is older is "
+        "proved by verification_job and `masques verify --full`"
+    )
 
 
 def all_hold(results: Results) -> bool:
@@ -107,6 +124,9 @@ def _concluded(scope: Scope, results: Results) -> Results:
     if all_hold(results):
         proved_sequence = int(results[INTEGRITY].numbers["seals"])
         advance_checkpoint(scope.warehouse, scope.position, proved_sequence=proved_sequence)
+    results = {
+        proof: replace(result, covers=_covered(proof, scope)) for proof, result in results.items()
+    }
     recorded_at = datetime.now(UTC)
     scope.warehouse.insert_rows(
         "masques_ops.proofs",

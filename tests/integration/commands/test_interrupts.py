@@ -6,6 +6,7 @@ test's own limit.
 
 import contextlib
 import fcntl
+import math
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -20,9 +22,14 @@ import pytest
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget
 
+from masques_pipelines.commands.dagster_home import make_home
+from masques_pipelines.defs.dead_runs import START_MAX
 from masques_pipelines.settings import VARIABLES, Settings
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.interrupts import EngineCalls
+from tests.support.campaign import rounds, seeded
+from tests.support.code_location import defs
+from tests.support.dagster_home import copy_history
 from tests.support.paths import ROOT
 
 # Whole runs of Dagster, which a busy machine makes slow.
@@ -57,20 +64,18 @@ def wait_until(is_so: Callable[[], bool], *, while_running: "subprocess.Popen[st
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A home whose Dagster is configured as the checkout's."""
-    text = (
-        (ROOT / "dagster.yaml").read_text().replace("base_dir: .dagster", f"base_dir: {tmp_path}")
-    )
-    (tmp_path / "dagster.yaml").write_text(text)
-    # The test opens Dagster's history before any command does.
-    (tmp_path / ".dagster").mkdir()
-    (tmp_path / ".dagster" / "made").touch()
+    """A home whose Dagster is configured as `masques` does it, and has a history."""
+    copy_history(tmp_path)
+    (tmp_path / "dagster.yaml").unlink()
+    make_home(tmp_path)
     return tmp_path
 
 
 def environment(home: Path) -> dict[str, str]:
+    # A setting that is not one is refused: those of a campaign are the tests'.
+    own = {name: value for name, value in os.environ.items() if "MASQUES_TEST_" not in name}
     return {
-        **os.environ,
+        **own,
         **dict.fromkeys(VARIABLES, ""),
         "MASQUES_HOME": str(home),
         "MASQUES_SANDBOX": "1",
@@ -179,6 +184,46 @@ def children(pid: int) -> list[int]:
     return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+KILLS = rounds(1)
+
+
+def test_a_run_that_was_killed_anywhere_stops_no_schedule(home: Path, held_warehouse: Path) -> None:
+    """kill -9 at a random moment of its life; the next tick closes it and asks for a new one."""
+    dice = seeded()
+    life_s = 0.0  # from the command to its first step, as the first round sees it
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        for number in range(KILLS):
+            begun_s = time.monotonic()
+            with masques(home, "job", "execute", "-j", "ledger_sync_job") as process:
+                after_s = dice.uniform(0.5, 1.1) * life_s if number else math.inf
+                while time.monotonic() < begun_s + after_s:
+                    if "STEP_START" in events_of_last(instance):
+                        break
+                    assert process.poll() is None, process.communicate()[0]
+                    time.sleep(0.05)
+                life_s = life_s or time.monotonic() - begun_s
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            # Later than the next tick could be: a run may have ended before it came to a step.
+            at = datetime.now(UTC) + START_MAX
+            schedule = defs.resolve_schedule_def("ledger_sync_schedule")
+            context = dg.build_schedule_context(
+                instance=instance,
+                scheduled_execution_time=at,
+                repository_def=defs.get_repository_def(),
+            )
+            assert len(schedule.evaluate_tick(context).run_requests or ()) == 1, number
+            assert all(run.status == dg.DagsterRunStatus.FAILURE for run in instance.get_runs())
+
+
+def events_of_last(instance: dg.DagsterInstance) -> list[str]:
+    runs = instance.get_runs(limit=1)
+    if not runs or runs[0].is_finished:
+        return []
+    logs = instance.all_logs(runs[0].run_id)
+    return [entry.dagster_event_type.value for entry in logs if entry.dagster_event_type]
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_query_that_is_running(
     home: Path, number: signal.Signals, status: int
@@ -207,7 +252,7 @@ def test_terminate_in_the_ui_cancels_a_run_that_waits_for_the_lock(
         working_directory=None,
         location_name="masques_pipelines",
     )
-    history = home / "history"
+    history = home / "own"
     history.mkdir()
     run_coordinator = {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"}
     with (

@@ -1,13 +1,20 @@
 """Reload: what is recorded of files is forgotten, and they are loaded again."""
 
 import gzip
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from masques_pipelines.intake import reload, restore
 from masques_pipelines.intake.reload import FileNotThereError, reload_file, reload_table
 from masques_pipelines.intake.tables import TABLES
+from masques_pipelines.inventory.compare import broken_parts, mutations
+from masques_pipelines.inventory.proofs import prove_content, prove_rows
+from masques_pipelines.inventory.tables import BY_ASSET
 from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.sql import sql
+from tests.support.broken_files import break_a_file
 from tests.support.gate_rows import GOOD, ndjson, request
 from tests.support.landing_zone import Zone, assert_accounted_for, counts, in_quarantine, rows_of
 
@@ -52,6 +59,148 @@ def test_a_table_is_the_same_after_a_reload_and_what_was_lost_comes_back(
     assert counts(done)["loaded"] == 8
     assert held(warehouse, table)[:2] == before[:2]
     assert counts(zone.load(warehouse, table)) == {}
+
+
+def _content(warehouse: Warehouse, table: str) -> list[Any]:
+    """All tables of a landing table, whole, but for when rows were loaded."""
+    return [
+        warehouse.rows(f"SELECT * EXCEPT ingested_at FROM {database}.{name} FINAL ORDER BY ALL")
+        if name == "identities"
+        else warehouse.rows(f"SELECT * EXCEPT ingested_at FROM {database}.{name} ORDER BY ALL")
+        for database, name in TABLES[table].kept_in
+    ]
+
+
+def _truncate(warehouse: Warehouse, name: str, _key: str) -> None:
+    warehouse.command(f"TRUNCATE TABLE {name}")
+
+
+def _drop_a_partition(warehouse: Warehouse, name: str, _key: str) -> None:
+    part = warehouse.scalar(f"SELECT max(_partition_id) FROM {name}")
+    warehouse.command(f"ALTER TABLE {name} DROP PARTITION ID '{part}'")
+
+
+def _delete_one(warehouse: Warehouse, name: str, key: str) -> None:
+    warehouse.command(f"DELETE FROM {name} WHERE {key} = (SELECT min({key}) FROM {name})")
+
+
+def _double_one(warehouse: Warehouse, name: str, _key: str) -> None:
+    warehouse.command(f"INSERT INTO {name} SELECT * FROM {name} LIMIT 1")
+
+
+def _change_one(warehouse: Warehouse, name: str, key: str) -> None:
+    column = "status" if "identit" in name else "channel"
+    warehouse.command(
+        f"ALTER TABLE {name} UPDATE {column} = 'changed' WHERE {key} = "
+        f"(SELECT max({key}) FROM {name})",
+        mutations_sync=2,
+    )
+
+
+def _change_a_key(warehouse: Warehouse, name: str, key: str) -> None:
+    _double_one(warehouse, name, key)
+    warehouse.command(
+        f"INSERT INTO {name} SELECT * REPLACE (generateUUIDv4() AS {key}) FROM {name} LIMIT 1"
+    )
+    _delete_one(warehouse, name, key)
+
+
+def _change_rows(warehouse: Warehouse, name: str, key: str) -> None:
+    for change in (_double_one, _change_a_key, _change_one, _delete_one):
+        change(warehouse, name, key)
+
+
+def _break_a_file(warehouse: Warehouse, name: str, _key: str) -> None:
+    break_a_file(warehouse, name)
+
+
+DAMAGES = (_truncate, _drop_a_partition, _change_rows, _break_a_file)
+
+
+@pytest.mark.parametrize("table", list(TABLES))
+def test_a_table_is_whole_again_after_any_damage_and_its_reload(
+    warehouse: Warehouse, zone: Zone, table: str
+) -> None:
+    good = [GOOD[table](n) for n in range(8)]
+    zone.drop(f"{table}/a.ndjson", ndjson(good[:4]))
+    zone.drop(f"{table}/b.ndjson", ndjson(good[2:]))
+    zone.load(warehouse, table)
+    before = _content(warehouse, table)
+    held = BY_ASSET[table]
+    for damage in DAMAGES:
+        for database, name in TABLES[table].kept_in:
+            damage(warehouse, f"{database}.{name}", TABLES[table].key)
+        if damage is _break_a_file:
+            assert broken_parts(warehouse, held.name)
+        else:
+            assert _content(warehouse, table) != before, damage
+        done = reload_table(warehouse, zone.landing, TABLES[table], settle_s=-1)
+        assert done.restored is not None
+        assert (_content(warehouse, table), done.restored.left) == (before, ()), damage
+        for proof in (prove_rows(warehouse, held), prove_content(warehouse, held, everything=True)):
+            assert (proof.outcome, proof.findings) == ("holds", ()), damage
+        # Nothing is a finding any more that was put right.
+        of_table = {f"{database}.{name}" for database, name in TABLES[table].kept_in}
+        assert [line for line in mutations(warehouse) if line.split(":")[0] in of_table] == []
+        assert counts(zone.load(warehouse, table)) == {}
+    for database, name in TABLES[table].kept_in:
+        warehouse.command(
+            f"ALTER TABLE {database}.{name} DROP DETACHED PARTITION ALL "
+            "SETTINGS allow_drop_detached = 1"
+        )
+    leftovers = "SELECT name FROM system.tables WHERE name LIKE '%_set_aside' OR name LIKE '%_kept'"
+    assert warehouse.rows(leftovers) == []
+
+
+def test_what_no_file_has_any_more_is_never_lost(warehouse: Warehouse, zone: Zone) -> None:
+    zone.drop("api_requests/a.ndjson", ndjson([request(n) for n in range(4)]))
+    zone.drop("api_requests/b.ndjson", ndjson([request(n) for n in range(4, 8)]))
+    zone.load(warehouse, "api_requests")
+    (zone.folder / "api_requests" / "b.ndjson").unlink()
+    _change_one(warehouse, "masques.api_requests", "request_id")
+    _double_one(warehouse, "masques.api_requests", "request_id")
+    before = warehouse.rows("SELECT DISTINCT request_id FROM masques.api_requests ORDER BY ALL")
+    done = reload_table(warehouse, zone.landing, TABLES["api_requests"], settle_s=-1)
+    assert done.restored is not None
+    assert done.restored.days
+    found = warehouse.rows("SELECT DISTINCT request_id FROM masques.api_requests ORDER BY ALL")
+    assert found == before
+    if done.restored.left:
+        assert prove_content(warehouse, BY_ASSET["api_requests"], everything=True).findings
+
+
+@pytest.mark.parametrize("place", ["set_aside", "keep_others", "swap", "load", "conclude"])
+def test_a_killed_restore_loses_nothing_and_is_made_again(
+    warehouse: Warehouse, zone: Zone, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    zone.drop("api_requests/a.ndjson", ndjson([request(n) for n in range(8)]))
+    zone.load(warehouse, "api_requests")
+    before = _content(warehouse, "api_requests")
+    _change_one(warehouse, "masques.api_requests", "request_id")
+
+    def killed(*_given: object, **_named: object) -> Any:
+        raise KeyboardInterrupt
+
+    with suppress(KeyboardInterrupt), monkeypatch.context() as patched:
+        if place == "load":
+            patched.setattr(reload, "load_files", killed)
+        elif place == "conclude":
+            patched.setattr(reload, "conclude", killed)
+        elif place == "swap":
+            patched.setattr(restore, "_swap", killed)
+        else:
+
+            def stopping(name: str) -> str:
+                return str(killed() if name == f"intake/{place}" else sql(name))
+
+            patched.setattr(restore, "sql", stopping)
+        reload_table(warehouse, zone.landing, TABLES["api_requests"], settle_s=-1)
+    zone.load(warehouse, "api_requests")
+    reload_table(warehouse, zone.landing, TABLES["api_requests"], settle_s=-1)
+    assert _content(warehouse, "api_requests") == before
+    held = BY_ASSET["api_requests"]
+    for proof in (prove_rows(warehouse, held), prove_content(warehouse, held, everything=True)):
+        assert (proof.outcome, proof.findings) == ("holds", ())
 
 
 def test_one_file_is_reloaded_by_its_path(warehouse: Warehouse, zone: Zone) -> None:

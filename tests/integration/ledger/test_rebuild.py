@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from masques_pipelines.inventory.proofs import prove_files
 from masques_pipelines.ledger import rebuild
-from masques_pipelines.ledger.accounts import sync_accounts
+from masques_pipelines.ledger.accounts import rebuild_accounts, sync_accounts
 from masques_pipelines.ledger.chart import read_chart
 from masques_pipelines.ledger.month import Month
 from masques_pipelines.ledger.proofs.chart_findings import CHART as CHART_PROOF
@@ -16,6 +17,7 @@ from masques_pipelines.ledger.proofs.suite import prove_all
 from masques_pipelines.ledger.rebuild import MonthRebuilt, rebuild_transactions
 from masques_pipelines.ledger.transactions import RebuildError, sync_transactions
 from masques_pipelines.warehouse.client import Warehouse
+from tests.support.broken_files import break_a_file
 from tests.support.memory_ledger import MemoryLedger, account, event
 from tests.support.paths import ROOT
 
@@ -98,6 +100,34 @@ def test_rows_follow_the_chart_after_it_learned_a_ledger(
     ) == [(Decimal(13),)]
 
 
+def test_a_hold_has_one_scale_between_learning_a_ledger_and_its_rebuild(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """F11: the hold was written in units of an unknown ledger, its post and another in euros."""
+    ledger = three_months()
+    held, posted, open_ = (SEPTEMBER_END_NS + 50 * DAY_NS + n for n in range(3))
+    own = {"debit_account_id": SEPTEMBER_END_NS - 8, "credit_account_id": SEPTEMBER_END_NS - 7}
+    hold = {"ledger": 77, "transfer_flags": 2, "type": 1, "transfer_amount": 1234, **own}
+    ledger.add(event(held, **hold), event(open_ - 10, **hold))
+    sync_transactions(warehouse, ledger, read_chart(None))
+    path = tmp_path / "chart.yaml"
+    path.write_text(
+        CHART.read_text().replace("\nledgers:\n", "\nledgers:\n  77: {asset: EUR, scale: 2}\n")
+    )
+    post = {"ledger": 77, "transfer_flags": 4, "type": 2, "transfer_pending_id": held, **own}
+    ledger.add(event(posted, transfer_amount=1234, **post))
+    sync_transactions(warehouse, ledger, read_chart(path))
+    shown = "SELECT state, currency, held, posted, open FROM {} ORDER BY state"
+    rows = warehouse.rows(shown.format("masques_marts.holds"))
+    euros, none = Decimal("12.34"), Decimal(0)
+    assert rows == [("open", "EUR", euros, none, euros), ("posted", "EUR", euros, euros, none)]
+    hold_id = warehouse.scalar(
+        "SELECT transaction_id FROM masques_marts.holds WHERE state = 'posted'"
+    )
+    assert warehouse.rows(shown.format(f"masques_marts.hold(id = '{hold_id}')")) == rows[1:]
+    assert warehouse.rows("SELECT currency, held FROM masques_marts.holds_open") == [("EUR", euros)]
+
+
 def test_a_lost_or_damaged_month_comes_back(warehouse: Warehouse) -> None:
     ledger, chart = three_months(), read_chart(None)
     sync_accounts(warehouse, ledger, chart)
@@ -118,6 +148,24 @@ def test_a_lost_or_damaged_month_comes_back(warehouse: Warehouse) -> None:
     assert sum(swapped(rebuild_transactions(warehouse, ledger, chart)).values()) == 4
     pd.testing.assert_frame_equal(warehouse.frame(EVERYTHING), whole)
     assert failing(warehouse) == {"chart_knows_all"}  # ledger 77 is not in the chart
+
+
+def test_a_damaged_file_is_found_and_written_again(warehouse: Warehouse) -> None:
+    ledger, chart = three_months(), read_chart(None)
+    sync_accounts(warehouse, ledger, chart)
+    sync_transactions(warehouse, ledger, chart)
+    accounts = "SELECT * EXCEPT (ingested_at, snapshot_at) FROM masques.accounts FINAL ORDER BY ALL"
+    before = warehouse.rows(EVERYTHING), warehouse.rows(accounts)
+    for name in ("masques.transactions", "masques.accounts"):
+        break_a_file(warehouse, name)
+        found = prove_files(warehouse, everything=True, names=(name,))
+        assert (found.outcome, len(found.findings)) == ("fails", 1)
+        assert "Checksum mismatch" in found.findings[0]
+    rebuild_transactions(warehouse, ledger, chart)
+    rebuild_accounts(warehouse, ledger, chart)
+    assert (warehouse.rows(EVERYTHING), warehouse.rows(accounts)) == before
+    names = ("masques.transactions", "masques.accounts")
+    assert prove_files(warehouse, everything=True, names=names).outcome == "holds"
 
 
 def test_a_ledger_that_lost_events_replaces_nothing(warehouse: Warehouse) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from masques_pipelines.reputation.signals import write_signals
 from masques_pipelines.settings import Settings, read_settings
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.errors import WarehousePermanentError
+from masques_pipelines.warehouse.sql import sql
 from tests.support.migrated_folder import copy_migrated
 from tests.support.patience import finish
 from tests.support.reputation_world import (
@@ -224,6 +226,34 @@ def test_signals_come_from_the_tables_once(warehouse: Warehouse) -> None:
     assert warehouse.scalar(posted) == uuid.uuid5(namespace, f"hold_posted|{hold}")
     channels = "SELECT DISTINCT toString(channel) FROM masques.reputation_events"
     assert warehouse.rows(channels) == [("pipeline",)]
+
+
+@pytest.mark.parametrize("killed_at", ["write_signal_keys", "publish_signals", "end"])
+def test_a_kill_leaves_no_signal_without_its_key(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, killed_at: str
+) -> None:
+    agent, seller = ident("agent"), ident("seller")
+    world = World(identities={agent: {}, seller: {}})
+    world.pay(agent, seller, ago(2), kind="refund")
+    world.load(warehouse)
+    unknown = (
+        "SELECT count() FROM masques.reputation_events WHERE event_id NOT IN "
+        "(SELECT row_key FROM masques_ops.reputation_events_key_times)"
+    )
+    command = Warehouse.command
+
+    def killed(self: Warehouse, statement: str, *given: Any, **settings: Any) -> Any:
+        if killed_at != "end" and statement == sql(f"reputation/{killed_at}"):
+            raise KeyboardInterrupt
+        return command(self, statement, *given, **settings)
+
+    with suppress(KeyboardInterrupt), monkeypatch.context() as patched:
+        patched.setattr(Warehouse, "command", killed)
+        write_signals(warehouse)
+    assert warehouse.scalar(unknown) == 0
+    write_signals(warehouse)
+    found = "SELECT count(), uniqExact(event_id) FROM masques.reputation_events"
+    assert (warehouse.row(found), warehouse.scalar(unknown)) == ((1, 1), 0)
 
 
 def test_turned_keys_are_a_signal_once_a_month(warehouse: Warehouse) -> None:

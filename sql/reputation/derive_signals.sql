@@ -1,10 +1,10 @@
--- What the pipeline knows by itself, as reputation events. Each has the id that its fact always
--- gives it, so that it is written once; sent twice this writes nothing more.
+-- What the pipeline knows by itself and has not written yet, as reputation events. Each has the id
+-- that its fact always gives it, so that it is written once.
 --
 -- Good signals are not the platform's word: a kept hold is money between two parties, and passes
 -- the same caps, dust factor and self-dealing check as any judgement. (Signed by the platform they
 -- would be the cheapest way to buy a score.) Bad ones are signed: nobody else would report them.
-INSERT INTO masques.reputation_events
+INSERT INTO masques_ops.signals_due
 (
     event_id, timestamp, identity_id, category, event_type, score_delta, confidence, reference_type,
     reference_id, attributes, channel
