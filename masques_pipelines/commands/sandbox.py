@@ -1,5 +1,6 @@
 """`masques sandbox`: a made world of agents, payments and gates, and its clock."""
 
+import os
 import re
 import time
 from pathlib import Path
@@ -114,17 +115,25 @@ def advance(length: int) -> None:
 @sandbox.command()
 @click.option("--for", "length", type=Length(), help="How long; without it until Ctrl-C.")
 @click.option("--tick", type=click.IntRange(1, 3_600), default=60, show_default=True)
-def live(*, length: int | None, tick: int) -> None:
+@click.option("--every", type=Length(), help="How often something goes wrong; without it never.")
+@click.option("--with-parent", is_flag=True, hidden=True)
+def live(*, length: int | None, tick: int, every: int | None, with_parent: bool) -> None:
     """Keep the world's clock at now: traffic arrives while this runs."""
     from masques_pipelines.sandbox.world import store  # noqa: PLC0415 - numpy takes long to load
 
-    root = sandbox_folder()
-    end = None if length is None else time.monotonic() + length / _SECOND
+    root, parent = sandbox_folder(), os.getppid()
+    began = time.monotonic()
+    end = None if length is None else began + length / _SECOND
+    troubles = 0
     while True:
         world = store.advance(root, time.time_ns())
         click.echo(f"clock      {store.shown_time(world.now_ns)}")
+        if every is not None and time.monotonic() - began >= (troubles + 1) * every / _SECOND:
+            troubles += 1
+            entry = store.add_next_trouble(root)
+            click.echo(f"trouble    {entry['number']} {entry['kind']}: {entry['state']}")
         left = tick if end is None else min(tick, end - time.monotonic())
-        if left <= 0:
+        if left <= 0 or (with_parent and os.getppid() != parent):
             return
         time.sleep(left)
 

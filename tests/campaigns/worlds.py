@@ -49,7 +49,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--size", type=int, default=10)
     asked = parser.parse_args()
-    dice, problems, named = random.Random(asked.seed), [], 0
+    dice, named = random.Random(asked.seed), 0
+    problems: list[str] = []
     for number in range(asked.size):
         with tempfile.TemporaryDirectory() as home:
             found, wrong = prove_world(Path(home), dice)

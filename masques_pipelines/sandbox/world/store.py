@@ -4,7 +4,9 @@ A world is made by whole days and shown by time. So however the clock moves, in 
 the same bytes are in the same files.
 """
 
+import contextlib
 import copy
+import fcntl
 import hashlib
 import itertools
 import json
@@ -139,8 +141,9 @@ def advance(root: Path, until_ns: int) -> World:
     Raises:
         WorldError: The world is missing or damaged.
     """
-    world = read_world(root)
-    return world if until_ns <= world.now_ns else _show(root, world, until_ns)
+    with _locked(root):
+        world = read_world(root)
+        return world if until_ns <= world.now_ns else _show(root, world, until_ns)
 
 
 def read_payments(root: Path, days: range | None = None, folder: str = _PAYMENTS) -> Rows:
@@ -169,11 +172,19 @@ def add_trouble(root: Path, kind: str) -> dict[str, Any]:
     Raises:
         WorldError: The world is missing or damaged.
     """
-    world = read_world(root)
-    number = 1 + max((each.number for each in world.troubles), default=0)
-    made = Trouble(number, kind, world.now_ns)
-    _show(root, replace(world, troubles=(*world.troubles, made)), world.now_ns)
+    with _locked(root):
+        world = read_world(root)
+        number = 1 + max((each.number for each in world.troubles), default=0)
+        made = Trouble(number, kind, world.now_ns + 1)
+        _show(root, replace(world, troubles=(*world.troubles, made)), world.now_ns)
     return next(each for each in read_troubles(root) if each["number"] == number)
+
+
+def add_next_trouble(root: Path) -> dict[str, Any]:
+    """Lets a trouble of a kind of its own choice happen; returns its entry."""
+    world = read_world(root)
+    kinds = np.random.default_rng([world.shape.seed, 4]).permutation(sorted(KINDS)).tolist()
+    return add_trouble(root, kinds[len(world.troubles) % len(kinds)])
 
 
 def read_troubles(root: Path) -> list[dict[str, Any]]:
@@ -196,6 +207,15 @@ def plan(shape: Shape, until_ns: int, count: int) -> tuple[Trouble, ...]:
     return tuple(
         Trouble(number, kinds[number % len(kinds)], at) for number, at in enumerate(times, start=1)
     )
+
+
+@contextlib.contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """Lets one process at a time move a world; raises WorldError where there is none."""
+    read_world(root)
+    with (root / WORLD / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _show(root: Path, world: World, until_ns: int) -> World:

@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from masques_pipelines.commands.sandbox import sandbox
 from masques_pipelines.errors import SettingError
-from masques_pipelines.sandbox.world.store import digest
+from masques_pipelines.sandbox.world.store import digest, read_troubles
 
 NEW = ("new", "--days", "4", "--scale", "0.002")
 
@@ -37,6 +37,22 @@ def test_a_world_is_made_replaced_only_when_asked_and_moved_on(tmp_path: Path) -
     assert run(*NEW, "--seed", "2", "--yes").exit_code == 0
     assert digest(root) != first
     assert run("advance", "1w").exit_code == 2
+
+
+def test_a_trouble_happens_from_now_on_and_what_was_shown_stays(tmp_path: Path) -> None:
+    root = tmp_path / "sandbox"
+    assert run(*NEW, "--ago", "2h").exit_code == 0
+    files = {path: path.read_bytes() for path in (root / "landing").rglob("*.*")}
+    listed = run("trouble").stdout.split()
+    assert len(listed) >= 35
+    assert run("trouble", "bad_rows").exit_code == 0
+    assert run("live", "--for", "0m", "--every", "1m").exit_code == 0
+    after = {path: path.read_bytes() for path in (root / "landing").rglob("*.*")}
+    assert files == {path: after[path] for path in files}
+    assert "trouble-1.ndjson" in {path.name for path in after}
+    assert [each["kind"] for each in read_troubles(root)] == ["bad_rows"]
+    unknown = run("trouble", "rain")
+    assert isinstance(unknown.exception, SettingError)
 
 
 def test_production_has_no_world(monkeypatch: pytest.MonkeyPatch) -> None:
