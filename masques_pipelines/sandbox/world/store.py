@@ -181,10 +181,15 @@ def add_trouble(root: Path, kind: str) -> dict[str, Any]:
 
 
 def add_next_trouble(root: Path) -> dict[str, Any]:
-    """Lets a trouble of a kind of its own choice happen; returns its entry."""
+    """Lets a trouble happen, kind after kind, of the next kind that finds something to hit."""
     world = read_world(root)
     kinds = np.random.default_rng([world.shape.seed, 4]).permutation(sorted(KINDS)).tolist()
-    return add_trouble(root, kinds[len(world.troubles) % len(kinds)])
+    entry: dict[str, Any] = {}
+    for place in range(len(world.troubles), len(world.troubles) + len(kinds)):
+        entry = add_trouble(root, kinds[place % len(kinds)])
+        if entry["state"] == "done":
+            break
+    return entry
 
 
 def read_troubles(root: Path) -> list[dict[str, Any]]:
