@@ -46,6 +46,8 @@ _STATE: Final = "state.npz"
 _PAYMENTS: Final = "payments"
 # Payments as the journal tells them; only a trouble makes a difference.
 _TOLD: Final = "told"
+# What the packaged day leaves in its folder.
+_INSTALLED: Final = ".lock"
 _TROUBLES: Final = "troubles.ndjson"
 # The release of TigerBeetle whose records these are; what a real server of it holds is the same.
 RELEASE: Final = "0.17.9"
@@ -126,7 +128,16 @@ def make_world(root: Path, world: World) -> None:
 
 
 def remove_world(root: Path) -> None:
-    """Removes a world and everything that was read from it: only what this project wrote."""
+    """Removes a sandbox and everything that was read from it.
+
+    Raises:
+        WorldError: The folder is not a sandbox's: what is in it is somebody else's.
+    """
+    if not any((root / name).exists() for name in (WORLD, _INSTALLED)):
+        raise WorldError(
+            f"{root}: it holds files that no sandbox made, and a new world would replace them: "
+            "give the sandbox another folder (MASQUES_HOME, or sandbox:///… as the ledger)"
+        )
     for name in (WORLD, LEDGER, LANDING, "rails", "warehouse"):
         shutil.rmtree(root / name, ignore_errors=True)
 

@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from masques_pipelines.commands.sandbox import sandbox
 from masques_pipelines.errors import SettingError
-from masques_pipelines.sandbox.world.store import digest, read_troubles
+from masques_pipelines.sandbox.world.store import WorldError, digest, read_troubles
 
 NEW = ("new", "--days", "4", "--scale", "0.002")
 
@@ -53,6 +53,15 @@ def test_a_trouble_happens_from_now_on_and_what_was_shown_stays(tmp_path: Path) 
     assert [each["kind"] for each in read_troubles(root)] == ["bad_rows"]
     unknown = run("trouble", "rain")
     assert isinstance(unknown.exception, SettingError)
+
+
+def test_a_folder_with_files_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    kept = tmp_path / "sandbox" / "landing" / "api_requests" / "ours.ndjson"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("{}\n")
+    refused = run(*NEW, "--yes")
+    assert isinstance(refused.exception, WorldError)
+    assert kept.exists()
 
 
 def test_production_has_no_world(monkeypatch: pytest.MonkeyPatch) -> None:
