@@ -177,12 +177,13 @@ def check() -> None:
 
 def show_comparison(root: Path, warehouse: Warehouse, *, each_kind: bool = False) -> bool:
     """Shows what was found of a world's troubles; returns whether it was all, and nothing else."""
-    from masques_pipelines.sandbox.check import compare, read_found  # noqa: PLC0415
+    from masques_pipelines.sandbox.check import compare, read_found, read_to_ns  # noqa: PLC0415
     from masques_pipelines.sandbox.world import store  # noqa: PLC0415 - numpy takes long to load
     from masques_pipelines.sandbox.world.landing import moment  # noqa: PLC0415
 
     now_ns = store.read_world(root).now_ns
-    done = compare(store.read_troubles(root), read_found(warehouse), moment(now_ns))
+    read_to = moment(read_to_ns(warehouse, now_ns))
+    done = compare(store.read_troubles(root), read_found(warehouse), read_to)
     for kind in sorted(done.expected if each_kind else ()):
         click.echo(f"{kind:<22} {done.found[kind]} of {done.expected[kind]} found")
     for kind in sorted(done.unnamed if each_kind else ()):

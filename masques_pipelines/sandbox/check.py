@@ -10,6 +10,13 @@ from masques_pipelines.warehouse.sql import sql
 
 Found = tuple[str, str, str]
 _FOUND: Final = "sandbox/found"
+# The rails are read least often: what came after their last run, no check can have seen.
+_READ_TO: Final = (
+    "SELECT toUnixTimestamp64Nano(toDateTime64(min(last), 9)) FROM "
+    "(SELECT rail, max(finished_at) AS last FROM masques_ops.rail_runs GROUP BY rail)"
+)
+# A run has read what was there when it began.
+_RUN_NS: Final = 120 * 10**9
 
 
 @dataclass
@@ -69,6 +76,11 @@ def compare(
 def read_found(warehouse: Warehouse) -> list[Found]:
     """Returns what the checks found."""
     return [(str(by), str(name), str(of)) for by, name, of in warehouse.rows(sql(_FOUND))]
+
+
+def read_to_ns(warehouse: Warehouse, now_ns: int) -> int:
+    """Returns up to when a world was read: its clock's time, or that of the last run before it."""
+    return min(now_ns, int(warehouse.scalar(_READ_TO) or 0) - _RUN_NS)
 
 
 def _findings(listed: Sequence[Mapping[str, str]]) -> set[Found]:
