@@ -9,7 +9,8 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test quick lint format hooks dev lock schema clean \
-        bench bench-ledger bench-proofs bench-rails bench-reputation bench-intake bench-marts bench-sandbox
+        bench bench-ledger bench-proofs bench-rails bench-reputation bench-reputation-attack \
+        bench-intake bench-marts bench-sandbox
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +65,9 @@ bench-rails: $(VENV)/.ready-dev ## Measure the rails: requests and CPU seconds, 
 
 bench-reputation: $(VENV)/.ready-dev ## Measure a full refresh of the scores at 1, 5 and 20 million events
 	$(BIN)/python benchmarks/bench_reputation.py
+
+bench-reputation-attack: $(VENV)/.ready-dev ## Print what attacks on the scores cost (ARGS="--seed N …")
+	$(BIN)/python benchmarks/bench_reputation_attack.py $(ARGS)
 
 bench-marts: $(VENV)/.ready-dev ## Measure what analysts ask the marts (ARGS="--sessions N …")
 	$(BIN)/python benchmarks/bench_marts.py $(ARGS)

@@ -1,7 +1,8 @@
 """How long a full refresh of the reputation scores takes, beside a bare scan of the same events.
 
 Every figure is of one run on one machine; compare figures within a run only. Give sizes as
-arguments (events), for instance `python benchmarks/bench_reputation.py 1000000 5000000`.
+arguments (events), for instance `python benchmarks/bench_reputation.py 1000000 5000000`; with
+`--idle` it measures the search for new evidence beside 1 and 10 million transfers instead.
 
 The events: 40% refer to a payment, 15% to a paid session, 10% to a free request, 5% to a
 settlement, 10% are the platform's, 20% refer to nothing; 100,000 identities, 20 payers each, a
@@ -19,7 +20,9 @@ import time
 from pathlib import Path
 
 from masques_pipelines.reputation.facts import write_facts
+from masques_pipelines.reputation.runs import begin_run
 from masques_pipelines.reputation.scores import refresh_scores
+from masques_pipelines.reputation.signals import write_signals
 from masques_pipelines.schema.migrations import migrate
 from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.client import Origin, Warehouse
@@ -27,6 +30,9 @@ from masques_pipelines.warehouse.connect import open_warehouse
 from masques_pipelines.warehouse.sql import split_statements
 
 SIZES = (1_000_000, 5_000_000, 20_000_000)
+# Beside 100,000 events.
+TRANSFERS = (1_000_000, 10_000_000)
+IDLE_EVENTS = 100_000
 IDENTITIES = 100_000
 DATA = Path(__file__).parent / "reputation_events.sql"
 NEWS = Path(__file__).parent / "reputation_news.sql"
@@ -39,6 +45,23 @@ SELECT count(), sum(score) FROM
     WHERE timestamp > now64(9, 'UTC') - INTERVAL 120 DAY
     GROUP BY identity_id, category
 )
+"""
+
+
+# In the window, of old: the time of ingestion is that of the payment.
+MORE_TRANSFERS = """
+INSERT INTO masques.transactions
+(
+    transaction_id, timestamp, debit_account_id, credit_account_id, amount, currency,
+    transaction_type, status, event_type, ledger, code, ingested_at
+)
+SELECT
+    generateUUIDv4(),
+    now64(9) - toIntervalSecond(3600 + number * 7000000 / {transfers:UInt64}) AS at,
+    reinterpretAsUUID(sipHash128('account', rand64() % {identities:UInt32})),
+    reinterpretAsUUID(sipHash128('account', rand64(1) % {identities:UInt32})),
+    1, 'USD', 'api_call', 'posted', 'single_phase', 1, 3, at
+FROM numbers({transfers:UInt64})
 """
 
 
@@ -98,7 +121,38 @@ def measure(events: int, home: str) -> None:
         timed("facts, all compared anew", lambda: write_facts(warehouse, full=True))
 
 
+def search(warehouse: Warehouse) -> None:
+    """What an hourly run does before the refresh."""
+    run = begin_run(warehouse)
+    if run.has_news:
+        write_signals(warehouse, since=run.since)
+    write_facts(warehouse, run=run)
+
+
+def measure_idle(transfers: int, home: str) -> float:
+    settings = read_settings({"MASQUES_HOME": home})
+    with open_warehouse(settings, origin=Origin(job="bench")) as warehouse:
+        migrate(warehouse)
+        fill(warehouse, IDLE_EVENTS)
+        warehouse.command(
+            MORE_TRANSFERS,
+            {"transfers": transfers, "identities": IDENTITIES},
+            max_partitions_per_insert_block=100,
+        )
+        print(f"\n{transfers:,} transfers, {IDLE_EVENTS:,} events")
+        timed("search, first time", lambda: write_facts(warehouse))
+        timed("search, nothing new", lambda: search(warehouse))
+        return min(timed("search, nothing new", lambda: search(warehouse)) for _ in range(9))
+
+
 def main() -> None:
+    if sys.argv[1:2] == ["--idle"]:
+        found = []
+        for transfers in TRANSFERS:
+            with tempfile.TemporaryDirectory() as home:
+                found.append(measure_idle(transfers, home))
+        print(f"search, ten times the transfers: {found[1] / found[0]:.2f} x")
+        return
     if sys.argv[1:2] == ["--measure"]:
         measure(int(sys.argv[2]), sys.argv[3])
         return

@@ -19,7 +19,7 @@ FROM numbers(intDiv({identities:UInt32}, 5));
 INSERT INTO masques.reputation_events
 (
     event_id, timestamp, identity_id, category, event_type, score_delta, confidence, reference_type,
-    reference_id, attributes
+    reference_id, channel, attributes
 )
 SELECT
     reinterpretAsUUID(sipHash128('event', n)),
@@ -32,8 +32,9 @@ SELECT
     multiIf(n % 20 < 8, 'transaction', n % 20 < 11, 'session', n % 20 < 13, 'request',
         n % 20 < 14, 'settlement', n % 20 < 16, 'attestation', '') AS kind,
     if(kind IN ('attestation', ''), '', toString(reinterpretAsUUID(sipHash128(kind, n)))),
+    if(kind = 'attestation', 'pipeline', 'landing'),
     map('counterparty_id', if(kind = 'attestation',
-        (SELECT toString(any(attestors[1])) FROM masques_ops.reputation_models),
+        (SELECT any(lists['attestors'][1]) FROM masques_ops.reputation_model_versions),
         toString(reinterpretAsUUID(sipHash128('party', toUInt64((sipHash64('p', (sipHash64('i', n) % {identities:UInt32}), sipHash64('q', n) % 20) % {identities:UInt32})))))))
 FROM (SELECT number AS n FROM numbers({events:UInt64}));
 

@@ -874,14 +874,16 @@ LEFT JOIN sums AS u ON u.rail = n.rail AND u.network = n.network AND u.asset = n
 LEFT JOIN moved AS m ON m.rail = n.rail AND m.network = n.network AND m.asset = n.asset
 COMMENT 'What the chain says: per rail and asset the opening balance, what settlements moved, and the balance that is there.';
 
--- The scores as people read them: with names, by rank, and with what moved.
+-- The scores as people read them: with names, by rank, and with what moved. Suspended and revoked
+-- identities have no rank, and neither has one that claimed an external id after such an identity had:
+-- a fresh name is no fresh start. Claims are ordered by when they came in here, which no producer can
+-- choose; what more than linked_most identities claim says little (the wallet of an exchange).
 CREATE OR REPLACE VIEW masques_marts.reputation_ranking
 (
     rank UInt64 COMMENT '1 for the largest score_lower',
     identity_id UUID COMMENT 'whose score',
     display_name String COMMENT 'name to show; empty when none was given',
     identity_type LowCardinality(String) COMMENT 'agent, user or service',
-    status LowCardinality(String) COMMENT 'active, suspended or revoked',
     overall_score Float64 COMMENT 'all scores: 0 to 1, 0.5 without evidence',
     score_lower Float64 COMMENT 'rank by this: overall_score less 1.645 standard deviations',
     confidence Float64 COMMENT '0 to 1; 0 without evidence, falls as evidence ages',
@@ -893,12 +895,38 @@ CREATE OR REPLACE VIEW masques_marts.reputation_ranking
 )
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS
+WITH
+    known AS
+    (
+        SELECT
+            i.identity_id AS identity_id, i.display_name AS display_name,
+            i.identity_type AS identity_type, i.status IN ('suspended', 'revoked') AS is_out
+        FROM masques.identities AS i FINAL
+    ),
+    claims AS
+    (
+        SELECT
+            v.identity_id AS identity_id, min((v.ingested_at, v.updated_at)) AS claimed_at,
+            v.identity_id IN (SELECT k.identity_id FROM known AS k WHERE k.is_out) AS is_out,
+            sipHash64(if(length(id.2) < 8, id.1, ''), lower(id.2)) AS id_hash
+        FROM masques_ops.identity_versions AS v
+        ARRAY JOIN CAST(v.external_ids, 'Array(Tuple(String, String))') AS id
+        WHERE id.2 != ''
+        GROUP BY identity_id, id_hash
+    ),
+    linked AS
+    (
+        SELECT arrayJoin(arrayFilter(c -> c.2 > minIf(l.claimed_at, l.is_out), groupArray((l.identity_id, l.claimed_at)))).1 AS identity_id
+        FROM claims AS l
+        GROUP BY l.id_hash
+        HAVING max(l.is_out) = 1 AND count() <= assumeNotNull((SELECT m.numbers['linked_most']
+            FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m))
+    )
 SELECT
     row_number() OVER (ORDER BY s.score_lower DESC, s.identity_id) AS rank,
     s.identity_id AS identity_id,
     i.display_name AS display_name,
     i.identity_type AS identity_type,
-    i.status AS status,
     s.overall_score AS overall_score,
     s.score_lower AS score_lower,
     s.confidence AS confidence,
@@ -908,130 +936,40 @@ SELECT
     s.excluded_events AS excluded_events,
     s.computed_at AS computed_at
 FROM masques.reputation_scores AS s FINAL
-LEFT ANY JOIN
-(
-    SELECT identity_id, display_name, identity_type, status
-    FROM masques.identities FINAL
-) AS i ON i.identity_id = s.identity_id
-COMMENT 'The scores by rank, with the names of the identities.';
+LEFT ANY JOIN known AS i ON i.identity_id = s.identity_id
+WHERE NOT i.is_out AND s.identity_id NOT IN (SELECT l.identity_id FROM linked AS l)
+COMMENT 'The scores by rank, with the names of the identities. Without suspended and revoked identities and those that are linked to one.';
 
 -- How each event moved the newest scores; filter by identity_id.
 CREATE OR REPLACE VIEW masques_marts.reputation_contributions
 (
     identity_id UUID COMMENT 'whose score',
     category String COMMENT 'task_quality, economic or identity_hygiene',
-    event_type String COMMENT 'what happened, for instance task_completed or hold_expired',
+    event_type LowCardinality(String) COMMENT 'what happened, for instance task_completed',
     timestamp DateTime64(9, 'UTC') COMMENT 'when it happened',
     age_days Float64 COMMENT 'days from the event to the moment of the scores',
     event_id UUID COMMENT 'the reputation event',
     delta Float64 COMMENT 'score_delta, clamped to -1 to 1',
-    quality Float64 COMMENT 'confidence of the event, clamped to 0 to 1',
     reason String
-        COMMENT 'what the reference proves: money, plain, attested, ungrounded; self_dealing, refunded, reorged and contradicted count zero',
-    grounding Float64 COMMENT 'weight that the reason gives, 0 to 1',
-    weight Float64 COMMENT 'quality x grounding, aged by the half-life',
-    counterparty_id UUID COMMENT 'the other side of the reference, else the one reported',
+        COMMENT 'why it counts: money, attested, free, unpriced; self_dealing, refunded, reorged, contradicted and not_theirs count zero',
+    usd Float64 COMMENT 'what was paid and not given back; -1 when there is no rate',
+    weight Float64 COMMENT 'what it weighs at its age, before standing and caps',
+    standing Float64 COMMENT 'how much the word of the payer cluster counts, 0 to 1',
+    counted_share Float64 COMMENT 'the share of the weight that counts after standing and caps, 0 to 1',
+    counterparty_id UUID COMMENT 'the other side of the payment, else the one reported',
     cluster_id UUID COMMENT 'payer cluster of the counterparty',
-    cap Float64 COMMENT 'the most evidence that counts of the cluster in this category',
-    counted_share Float64 COMMENT 'the share of the evidence of the cluster that counts, 0 to 1',
-    reference_type String COMMENT 'session, transaction, settlement, request, attestation or empty',
+    reference_type LowCardinality(String) COMMENT 'session, transaction, settlement, request, attestation or empty',
     reference_id String COMMENT 'id of what the event is about, by reference_type; empty for nothing',
-    inherited_from UUID COMMENT 'the suspended identity that the event is about, when that is another; else zero',
     category_evidence Float64 COMMENT 'all evidence of the identity in the category that counts',
     effect Float64 COMMENT 'by how much the event moved overall_score'
 )
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS
 SELECT
-    identity_id, category, event_type, timestamp, age_days, event_id, delta, quality, reason,
-    grounding, weight, counterparty_id, cluster_id, cap, counted_share, reference_type,
-    reference_id, inherited_from, category_evidence, effect
+    identity_id, category, event_type, timestamp, age_days, event_id, delta, reason, usd, weight,
+    standing, counted_share, counterparty_id, cluster_id, reference_type, reference_id,
+    category_evidence, effect
 FROM masques_ops.reputation_contributions_at(
     as_of = (SELECT max(computed_at) FROM masques.reputation_scores),
     known_at = (SELECT max(computed_at) FROM masques.reputation_scores))
 COMMENT 'How each event moved the latest scores. The effects of one identity add up to its score less the prior. Filter by identity_id.';
-
--- Where to look twice: identities most of whose income comes from one payer cluster, or whose money
--- goes round through one or two others. A flow counts for a ring from a tenth of the payee's income.
-CREATE OR REPLACE VIEW masques_marts.reputation_flags
-(
-    identity_id UUID COMMENT 'the identity',
-    flag String COMMENT 'single_payer, ring_of_2 or ring_of_3',
-    income_share Float64 COMMENT 'share of the income that comes from that payer, 0 to 1',
-    through_clusters Array(String) COMMENT 'cityHash64 of the payer clusters on the way'
-)
-DEFINER = CURRENT_USER SQL SECURITY DEFINER
-AS
-WITH
-    (SELECT max(computed_at) FROM masques.reputation_scores) AS as_of,
-    -- Each payee with the payers of at least a tenth of its income, as (payer, share). Each use of
-    -- payees reads all flows again, hence arrays in place of joins of flows with flows.
-    payees AS
-    (
-        SELECT
-            f.seller_cluster_key AS payee,
-            sum(f.usd_0) AS income,
-            arrayFilter(
-                pair -> pair.2 >= 0.1,
-                arrayMap(pair -> (pair.1, pair.2 / income), groupArray((f.cluster_key, f.usd_0))))
-                AS payers
-        FROM masques_ops.reputation_flows(
-            as_of = (SELECT max(computed_at) FROM masques.reputation_scores),
-            known_at = (SELECT max(computed_at) FROM masques.reputation_scores)) AS f
-        WHERE f.usd_0 > 0
-        GROUP BY payee
-    ),
-    edges AS
-    (
-        SELECT p.payee AS payee, pair.1 AS payer, pair.2 AS share
-        FROM payees AS p
-        ARRAY JOIN p.payers AS pair
-    ),
-    -- Each edge with each payer of its payer, one row when there is none: nth is 0 then.
-    chains AS
-    (
-        SELECT e.payee AS payee, e.payer AS payer, e.share AS share, pair.1 AS before, nth
-        FROM edges AS e
-        LEFT JOIN payees AS p ON p.payee = e.payer
-        LEFT ARRAY JOIN p.payers AS pair, arrayEnumerate(p.payers) AS nth
-    ),
-    found AS
-    (
-        SELECT
-            c.payee AS cluster_key,
-            c.share AS share,
-            arrayJoin(arrayFilter(
-                flagged -> flagged.1 != '',
-                [
-                    if(c.nth <= 1 AND c.share > 0.5, ('single_payer', [c.payer]), ('', [])),
-                    if(c.nth > 0 AND c.before = c.payee, ('ring_of_2', [c.payer]), ('', [])),
-                    if(c.nth > 0 AND has(p.payers.1, c.payee), ('ring_of_3', [c.before, c.payer]),
-                        ('', []))
-                ])) AS flagged
-        FROM chains AS c
-        LEFT JOIN payees AS p ON p.payee = c.before
-    ),
-    parties AS
-    (
-        SELECT party_id, cityHash64(cluster_id) AS cluster_key
-        FROM masques_ops.reputation_parties
-        WHERE is_account = 0 AND known_from <= as_of
-        ORDER BY party_id DESC, known_from DESC
-        LIMIT 1 BY party_id
-    ),
-    known AS
-    (
-        SELECT
-            s.identity_id AS identity_id,
-            if(p.party_id = s.identity_id, p.cluster_key, cityHash64(s.identity_id)) AS cluster_key
-        FROM masques.reputation_scores AS s FINAL
-        LEFT ANY JOIN parties AS p ON p.party_id = s.identity_id
-    )
-SELECT
-    k.identity_id AS identity_id,
-    f.flagged.1 AS flag,
-    f.share AS income_share,
-    arrayMap(key -> toString(key), f.flagged.2) AS through_clusters
-FROM found AS f
-INNER JOIN known AS k ON k.cluster_key = f.cluster_key
-COMMENT 'Identities to look at: most of their income from one payer cluster, or money that goes in a circle.';

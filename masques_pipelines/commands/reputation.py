@@ -1,6 +1,6 @@
 """`masques reputation`: scores, why they are what they are, and computing them from everything.
 
-Not here: the computation (sql/095_views_reputation_evidence.sql) and its explanation
+Not here: the computation (sql/095_views_reputation_scores.sql) and its explanation
 (reputation/explain.py).
 A re-run asks again; recompute changes nothing but the moment of the scores when nothing changed.
 """
@@ -98,7 +98,7 @@ def explanation_lines(
         "",
         (
             "  effect  category          event                age d  delta  weight  reason         "
-            "cap  counted  cluster   reference"
+            "standing  counted  cluster   reference"
         ),
     ]
     shown = found.contributions[:rows_max]
@@ -119,10 +119,7 @@ def _contribution_line(row: dict[str, Any]) -> str:
     reference = f"{row['reference_type']} {row['reference_id']}".strip() or "none"
     return (
         f"{row['effect']:+.4f}  {row['category']:<16}  {row['event_type'][:19]:<19}"
-        f"{row['age_days']:>7.1f}{row['delta']:>7.2f}{row['weight']:>8.3f}  {_reason(row):<13}"
-        f"{row['cap']:>5.2f}{row['counted_share']:>9.3f}  {str(row['cluster_id'])[:8]}  {reference}"
+        f"{row['age_days']:>7.1f}{row['delta']:>7.2f}{row['weight']:>8.3f}  {row['reason']:<13}"
+        f"{row['standing']:>10.3f}{row['counted_share']:>9.3f}  {str(row['cluster_id'])[:8]}"
+        f"  {reference}"
     )
-
-
-def _reason(row: dict[str, Any]) -> str:
-    return str(row["reason"]) if row["inherited_from"].int == 0 else "inherited"

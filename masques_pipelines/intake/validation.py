@@ -33,6 +33,10 @@ _OF_ALL_TABLES: Final = tuple(
         "intake_candidates",
         "intake_known",
         "intake_repeats",
+        "landing_channels",
+        "landing_channels_current",
+        "reputation_model",
+        "reputation_model_versions",
     )
 )
 # The first name of one of our objects in a statement is what it makes or changes.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from masques_pipelines.reputation.facts import Facts, write_facts
 from masques_pipelines.reputation.model import load_model, read_model
 from masques_pipelines.reputation.rates import RatesLoad, load_rates
+from masques_pipelines.reputation.runs import begin_run
 from masques_pipelines.reputation.scores import Refresh, refresh_scores
 from masques_pipelines.reputation.signals import write_signals
 from masques_pipelines.settings import Settings
@@ -53,15 +54,15 @@ def aggregate(
         logger.warning(
             "exchange rate not read: %s: correct the row; the next run reads it again", reason
         )
-    signals = write_signals(warehouse)
-    facts = write_facts(warehouse, full=full)
+    run = begin_run(warehouse, full=full)
+    signals = write_signals(warehouse, since=run.since) if run.has_news else 0
+    facts = write_facts(warehouse, run=run)
     logger.info(
-        "%d signals derived; facts written: %d first funders, %d parties, %d references, "
+        "%d signals derived; facts written: %d first funders, standing of %d payers, "
         "%d rows of evidence%s",
         signals,
         facts.clusters,
-        facts.parties,
-        facts.references,
+        facts.standings,
         facts.evidence,
         " (everything was compared)" if facts.is_full else "",
     )

@@ -9,6 +9,13 @@ from masques_pipelines.warehouse.sql import sql
 # Within a day; the attacks of docs/reputation.md move a score by less when they are cheap.
 MOVE_MAX: Final = 0.08
 _SHARES_TOLERANCE: Final = 1e-9
+_SHARES: Final = """
+SELECT
+    model_version,
+    m.numbers['share_task_quality'] + m.numbers['share_economic']
+        + m.numbers['share_identity_hygiene'] AS shares
+FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m
+"""
 
 
 @dataclass(frozen=True)
@@ -34,14 +41,13 @@ _LISTS: Final = (
     ("all_identities_scored", "reputation/unscored", False),
     ("identities_known", "reputation/unknown", True),
     ("moves_within_limit", "reputation/moves", True),
-    ("no_payment_rings", "reputation/rings", True),
 )
 NAMES: Final = ("weights_sum_to_one", *(name for name, _, _ in _LISTS))
 
 
 def check_scores(warehouse: Warehouse) -> list[Finding]:
     """Runs every check."""
-    version, shares = warehouse.row(sql("reputation/shares"))
+    version, shares = warehouse.row(_SHARES)
     adds_up = abs(float(shares) - 1) <= _SHARES_TOLERANCE
     findings = [
         Finding(

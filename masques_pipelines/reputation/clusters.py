@@ -16,15 +16,19 @@ CLUSTERS: Final = "masques_ops.payer_clusters"
 PAGE_ROWS: Final = 50_000
 
 
-def follow_funders(warehouse: Warehouse, *, page_rows: int = PAGE_ROWS) -> int:
-    """Writes the cluster of every newly funded party; returns their number.
+def follow_funders(
+    warehouse: Warehouse, *, since: str = "1970-01-01 00:00:00", page_rows: int = PAGE_ROWS
+) -> int:
+    """Writes the cluster of each party whose first money came in since then; returns their number.
 
     Pages come oldest first, so a funder is resolved before the parties that it funded, and a chain
     of any length takes one pass.
     """
     written = 0
     while True:
-        rows = warehouse.rows(sql("reputation/new_fundings"), {"page_rows": page_rows})
+        rows = warehouse.rows(
+            sql("reputation/new_fundings"), {"since": since, "page_rows": page_rows}
+        )
         if not rows:
             return written
         found: dict[uuid.UUID, tuple[uuid.UUID, int]] = {}

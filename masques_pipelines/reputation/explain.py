@@ -17,7 +17,7 @@ SELECT
 FROM masques.reputation_scores
 """
 _PRIOR: Final = """
-SELECT m.model.prior_score AS prior_score
+SELECT m.numbers['prior_score'] AS prior_score
 FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m
 """
 

@@ -16,9 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from masques_pipelines.errors import PermanentError
 from masques_pipelines.warehouse.client import Warehouse
-from masques_pipelines.warehouse.sql import sql
 
-MODELS: Final = "masques_ops.reputation_models"
+MODELS: Final = "masques_ops.reputation_model_versions"
+# The one in force is the last.
+_LOADED: Final = """
+SELECT model_version, numbers, lists
+FROM masques_ops.reputation_model_versions
+ORDER BY loaded_at, model_version
+"""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, le=1)]
@@ -44,40 +49,44 @@ class Model(BaseModel):
     prior_weight: Positive
     prior_score: Annotated[float, Field(gt=0, lt=1)]
     lower_deviations: Annotated[float, Field(ge=0, le=10)]
-    cap_least: Positive
-    cap_most: Positive
-    cap_attestor: Positive
-    weight_plain: Weight
-    weight_ungrounded: Weight
-    dust_usd: Positive
-    dust_least: Weight
+    usd_per_event: Positive
+    cap_payer: Positive
+    cap_blame: Positive
+    cap_free: Positive
+    cap_attested: Positive
+    weight_free: Weight
+    standing_usd: Positive
+    fee_share: Weight
+    weight_fees: Weight
+    trace_hops: Annotated[int, Field(ge=1, le=10)]
     rate_age_max_days: Positive
+    linked_most: Annotated[int, Field(ge=1)]
     attestors: Annotated[tuple[uuid.UUID, ...], Field(min_length=1)]
+    seeds: tuple[uuid.UUID, ...]
     platform_account_types: tuple[Word, ...]
     purchase_types: Annotated[tuple[Word, ...], Field(min_length=1)]
     other_unfunding_types: tuple[Word, ...]
-    # A model of the time before there were heirs goes on without them.
-    heirs_most: Annotated[float, Field(ge=0, lt=1e9)] = 0
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         shares = self.share_task_quality + self.share_economic + self.share_identity_hygiene
         if abs(shares - 1) > 1e-9:
             raise ValueError(f"the three shares add up to {shares:g}, not to 1")
-        if self.cap_most < self.cap_least:
-            raise ValueError("cap_most is below cap_least")
         return self
 
-    def row(self) -> list[object]:
-        """Returns the parameters in the order of COLUMNS, after loaded_at."""
-        values = self.model_dump()
-        return [
-            list(values[name]) if isinstance(values[name], tuple) else values[name]
-            for name in list(Model.model_fields)[1:]
-        ]
+    def numbers(self) -> dict[str, float]:
+        """Returns the parameters that are numbers, by name."""
+        values = self.model_dump(exclude={"version"})
+        return {name: float(each) for name, each in values.items() if not isinstance(each, tuple)}
 
-
-COLUMNS: Final = ("model_version", "loaded_at", *list(Model.model_fields)[1:])
+    def lists(self) -> dict[str, list[str]]:
+        """Returns the parameters that are lists, by name, as texts."""
+        values = self.model_dump(exclude={"version"})
+        return {
+            name: [str(item) for item in each]
+            for name, each in values.items()
+            if isinstance(each, tuple)
+        }
 
 
 def read_model(path: Path | None) -> Model:
@@ -109,21 +118,18 @@ def load_model(warehouse: Warehouse, model: Model) -> bool:
     Raises:
         ModelError: The version was loaded before with other parameters, and scores name it.
     """
-    rows = warehouse.rows(sql("reputation/models"))
-    known: dict[str, list[object]] = {str(row[0]): list(row[1:]) for row in rows}
-    if model.version in known and known[model.version] != model.row():
-        changed = [
-            name
-            for name, was, wanted in zip(
-                COLUMNS[2:], known[model.version], model.row(), strict=True
-            )
-            if was != wanted
-        ]
+    rows = warehouse.rows(_LOADED)
+    known = {str(version): {**numbers, **lists} for version, numbers, lists in rows}
+    wanted = {**model.numbers(), **model.lists()}
+    was = known.get(model.version, wanted)
+    changed = [name for name in wanted if was.get(name) != wanted[name]]
+    if changed:
         raise ModelError(
             f"reputation model {model.version}: {', '.join(changed)} differ from what was loaded "
             "under this version before: give the changed model a new version"
         )
     if rows and rows[-1][0] == model.version:
         return False
-    warehouse.insert_rows(MODELS, COLUMNS, [[model.version, datetime.now(UTC), *model.row()]])
+    row = [model.version, datetime.now(UTC), model.numbers(), model.lists()]
+    warehouse.insert_rows(MODELS, ["model_version", "loaded_at", "numbers", "lists"], [row])
     return True

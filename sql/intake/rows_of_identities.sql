@@ -42,6 +42,11 @@ SELECT
             'bad_map:external_ids',
         attributes_problem != '', concat(attributes_problem, 'attributes'),
         external_ids_problem != '', concat(external_ids_problem, 'external_ids'),
+        -- When somebody began is said once.
+        identity_id_read IN (SELECT v.identity_id FROM masques_ops.identity_versions AS v)
+            AND (identity_id_read, created_at_read) NOT IN
+                (SELECT v.identity_id, v.created_at FROM masques_ops.identity_versions AS v),
+            'created_at_changed',
         '') AS row_reason,
     0 AS unknown_fields,
     ifNull(identity_id_read, zero) AS identity_id,

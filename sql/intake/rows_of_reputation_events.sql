@@ -7,7 +7,11 @@ WITH
     toFloat64OrNull(j.score_delta) AS score_delta_read,
     toFloat64OrNull(if(j.confidence = '', '1', j.confidence)) AS confidence_read,
     map_with_unknown(j.attributes, json, unknown_keys) AS attributes_read,
-    map_problem(attributes_read) AS attributes_problem
+    map_problem(attributes_read) AS attributes_problem,
+    (SELECT m.lists['attestors'] FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m)
+        AS attestors,
+    (SELECT groupArray(c.channel) FROM masques_ops.landing_channels_current AS c WHERE c.attests = 1)
+        AS attesting
 SELECT
     chunk_no,
     source,
@@ -44,6 +48,9 @@ SELECT
         j.attributes != '' AND JSONType(j.attributes) != 'Object',
             'bad_map:attributes',
         attributes_problem != '', concat(attributes_problem, 'attributes'),
+        -- Only a channel that attests may speak for the platform.
+        has(attestors, lower(ifNull(attributes_read['counterparty_id'], '')))
+            AND NOT has(attesting, channel), 'forged_attestor',
         '') AS row_reason,
     0 AS unknown_fields,
     ifNull(event_id_read, zero) AS event_id,

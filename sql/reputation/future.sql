@@ -1,19 +1,10 @@
--- Scores that lie in the future, or count more events than had happened by then, inherited ones
--- among them.
+-- Scores that lie in the future, or count more events than had happened by then.
 SELECT s.identity_id AS identity_id, s.total_events AS scored, e.events AS happened
 FROM masques.reputation_scores AS s FINAL
 LEFT ANY JOIN
 (
     SELECT identity_id, uniqExact(event_id) AS events
-    FROM
-    (
-        SELECT identity_id, event_id, timestamp
-        FROM masques.reputation_events
-        UNION ALL
-        SELECT identity_id, event_id, timestamp
-        FROM masques_ops.reputation_evidence_log
-        WHERE inherited_from != toUUID('00000000-0000-0000-0000-000000000000')
-    )
+    FROM masques.reputation_events
     WHERE timestamp <= (SELECT max(computed_at) FROM masques.reputation_scores)
     GROUP BY identity_id
 ) AS e ON e.identity_id = s.identity_id

@@ -1,37 +1,52 @@
--- The next parties, oldest first, whose first funding is not written down: who funded them and when,
--- and the cluster of that funder if it was itself funded before.
---
--- Money for something, fees, refunds and payouts fund nobody, and neither does the platform.
+-- The next parties, oldest first, whose first funding came in and is not written down: who funded them
+-- and when, and the cluster of that funder if it was itself funded before. A deposit from a rail is funded
+-- by the wallet that paid. Purchases, fees, refunds and payouts fund nobody; neither does the platform.
 WITH
-    (SELECT m.model FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m) AS model,
+    (SELECT m.lists FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m) AS lists,
     owners AS
     (
-        SELECT account_id, party_id
+        SELECT account_id, party_id, has(lists['platform_account_types'], account_type) AS is_platform
         FROM masques_ops.account_owners
-        WHERE NOT has(model.platform_account_types, account_type)
     ),
-    fundings AS
+    arrived AS
     (
-        SELECT
-            payee.party_id AS party_id,
-            argMin(payer.party_id, t.timestamp) AS funder_id,
-            min(toUnixTimestamp64Nano(t.timestamp)) AS funded_at_ns
+        SELECT s.transaction_id AS transaction_id, s.timestamp AS timestamp,
+            reinterpretAsUUID(sipHash128(lower(s.payer))) AS wallet_id
+        FROM masques_ops.settlements_newest AS s
+        WHERE s.status = 'confirmed' AND s.direction = 'in' AND s.payer != ''
+            AND s.settlement_id IN (SELECT n.settlement_id FROM masques.settlements AS n
+                WHERE n.ingested_at >= {since:DateTime64(6, 'UTC')})
+    ),
+    funded AS
+    (
+        SELECT payee.party_id AS party_id, payer.party_id AS funder_id, t.timestamp AS at
         FROM masques.transactions AS t
         INNER JOIN owners AS payer ON payer.account_id = t.debit_account_id
         INNER JOIN owners AS payee ON payee.account_id = t.credit_account_id
-        WHERE t.event_type IN ('single_phase', 'two_phase_posted')
-            AND NOT has(model.purchase_types, t.transaction_type)
-            AND NOT has(model.other_unfunding_types, t.transaction_type)
-            AND payer.party_id != payee.party_id
+        WHERE t.ingested_at >= {since:DateTime64(6, 'UTC')} AND payer.party_id != payee.party_id
+            AND t.event_type IN ('single_phase', 'two_phase_posted')
+            AND NOT has(lists['purchase_types'], t.transaction_type)
+            AND NOT has(lists['other_unfunding_types'], t.transaction_type)
+            AND NOT payer.is_platform AND NOT payee.is_platform
+        UNION ALL
+        SELECT if(payer.is_platform, payee.party_id, payer.party_id), a.wallet_id, a.timestamp
+        FROM masques.transactions AS t
+        INNER JOIN arrived AS a ON a.transaction_id = t.transaction_id
+        INNER JOIN owners AS payer ON payer.account_id = t.debit_account_id
+        INNER JOIN owners AS payee ON payee.account_id = t.credit_account_id
+        WHERE t.transaction_id IN (SELECT transaction_id FROM arrived)
+    ),
+    first AS
+    (
+        SELECT f.party_id AS party_id, argMin(f.funder_id, f.at) AS funder_id,
+            min(toUnixTimestamp64Nano(f.at)) AS funded_at_ns
+        FROM funded AS f
         GROUP BY party_id
     )
 SELECT
-    f.party_id,
-    f.funder_id,
-    f.funded_at_ns,
-    k.cluster_id,
+    f.party_id, f.funder_id, f.funded_at_ns, k.cluster_id,
     k.party_id = f.funder_id AND k.funded_at_ns < f.funded_at_ns AS is_funder_funded_before
-FROM fundings AS f
+FROM first AS f
 LEFT ANY JOIN masques_ops.payer_clusters AS k ON k.party_id = f.funder_id
 WHERE f.party_id NOT IN (SELECT party_id FROM masques_ops.payer_clusters)
 ORDER BY f.funded_at_ns, f.party_id

@@ -1,16 +1,15 @@
--- Payments behind events of the newest scores' window that have no exchange rate: nothing is held
--- against them for being small. Several events of one payment are one payment.
+-- Payments behind the newest scores' events that have no exchange rate: their judgements count as free.
+-- Several events of one payment are one payment.
 WITH
-    assumeNotNull((SELECT m.model FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m))
-        AS model,
+    assumeNotNull((SELECT m.numbers FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m)) AS n,
     (SELECT max(computed_at) FROM masques.reputation_scores) AS as_of
 SELECT count() AS unpriced
 FROM
 (
-    SELECT reference_key
-    FROM masques_ops.reputation_evidence_log
-    WHERE reason_code = 1 AND usd < 0 AND known_from <= as_of AND timestamp <= as_of
-        AND timestamp > as_of - toIntervalSecond(model.window_days * 86400)
-    GROUP BY reference_key
+    SELECT payment_id
+    FROM masques_ops.reputation_evidence
+    WHERE reason_code = 4 AND known_from <= as_of AND timestamp <= as_of
+        AND timestamp > as_of - toIntervalSecond(n['window_days'] * 86400)
+    GROUP BY payment_id
     HAVING sum(sign) > 0
 )

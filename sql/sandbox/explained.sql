@@ -19,7 +19,7 @@ FROM
         if(event = 'rest', '', any(reason)) AS reason,
         if(event = 'rest', '', substring(toString(any(cluster_id)), 1, 8)) AS payer_cluster,
         if(event = 'rest', NULL, round(any(weight), 3)) AS weight,
-        if(event = 'rest', NULL, round(any(cap), 2)) AS cap,
+        if(event = 'rest', NULL, round(any(counted_share), 3)) AS counted,
         round(sum(effect), 5) AS effect
     FROM effects
     GROUP BY event

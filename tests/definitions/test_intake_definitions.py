@@ -118,8 +118,8 @@ def test_a_run_reports_and_its_checks_pass_until_too_much_is_bad(
     job = defs.resolve_job_def("intake_job")
     run = job.execute_in_process(instance=instance)
     evaluations = run.get_asset_check_evaluations()
-    # Three of each table, its rows, that of the landing zone, and two of the schema.
-    assert len(evaluations) == 4 * len(TABLES) + 3
+    # Three of each table, its rows, that of the landing zone, and three of the schema.
+    assert len(evaluations) == 4 * len(TABLES) + 4
     assert [found.check_name for found in evaluations if not found.passed] == []
     made = run.asset_materializations_for_node("masques__api_requests")[0].metadata
     values = {

@@ -62,14 +62,19 @@ def test_the_job_scores_checks_and_shows(
     run = job.execute_in_process(instance=instance)
 
     evaluations = {found.check_name: found for found in run.get_asset_check_evaluations()}
-    assert set(evaluations) == {*NAMES, "parts_are_read", "rows_are_unchanged"}
+    assert set(evaluations) == {
+        *NAMES,
+        "parts_are_read",
+        "rows_are_unchanged",
+        "whole_pass_is_recent",
+    }
     assert [name for name, found in evaluations.items() if not found.passed] == []
     (made,) = run.asset_materializations_for_node("masques__reputation_scores")
     values = {name: entry.value for name, entry in made.metadata.items()}
     expected = {
         "dagster/row_count": 3,
         "rows_written": 3,
-        "identities_with_evidence": 2,
+        "identities_with_evidence": 1,
         # The three, and the hold that the client kept.
         "events_in_window": 4,
         "signals_derived": 1,
@@ -79,16 +84,13 @@ def test_the_job_scores_checks_and_shows(
         "facts_compared": "everything",
         "rates_loaded": 1,
         "bad_rate_rows": 1,
-        "model_version": "beta-2",
+        "model_version": "price-1",
         "leftovers_removed": 0,
     }
     assert {name: values[name] for name in expected} == expected
     assert "0.5-0.6" in str(values["distribution"])
     movers = made.metadata["largest movers in a week"].value.records  # type: ignore[union-attr]
-    assert {record.data["identity_id"] for record in movers} == {
-        str(ident("agent")),
-        str(ident("client")),
-    }
+    assert {record.data["identity_id"] for record in movers} == {str(ident("agent"))}
     # A second run looks only at what is new.
     again = job.execute_in_process(instance=instance)
     (made,) = again.asset_materializations_for_node("masques__reputation_scores")

@@ -8,11 +8,11 @@ ROWS: Final = 20
 # Times of now are within every retention; random ones would be dropped, or spread over partitions.
 # A small number is a yes or no, mostly; is_deleted of the engine must be.
 _BY_TYPE: Final = {
-    "UInt8": "number % 2",
+    "UInt8": "nth % 2",
     "Date": "today()",
     "DateTime64": "now64(9)",
     "Nullable(DateTime64": "now64(9)",
-    "Decimal": "number + 0.5",
+    "Decimal": "nth + 0.5",
 }
 # The engine takes only 0 and 1 there, and every column of that kind is named is_….
 _FLAG: Final = "is_"
@@ -52,7 +52,7 @@ def fill_tables(warehouse: Warehouse, *, only_empty: bool = False) -> None:
         names = ", ".join(name for name, _ in columns)
         warehouse.command(
             f"INSERT INTO {table} ({names}) SELECT {values} FROM "
-            f"(SELECT *, rowNumberInAllBlocks() AS number FROM "
+            f"(SELECT *, rowNumberInAllBlocks() AS nth FROM "
             f"generateRandom('{structure}', 1, 5, 3) LIMIT {ROWS})"
         )
     for table in sorted(derived):
@@ -83,7 +83,7 @@ def contents(warehouse: Warehouse) -> dict[str, tuple[int, int]]:
 
 def _value(name: str, kind: str) -> str:
     if name.startswith(_FLAG) and kind == "UInt8":
-        return f"number % 2 AS {name}"
+        return f"nth % 2 AS {name}"
     for prefix, value in _BY_TYPE.items():
         if kind.startswith(prefix):
             return f"{value} AS {name}"

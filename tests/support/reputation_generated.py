@@ -6,6 +6,7 @@ Not here: what the facts are, and the model over them (reputation_world.py).
 
 import random
 import uuid
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -24,7 +25,7 @@ from tests.support.reputation_world import (
 def generated_world(now: datetime, *, seed: int, identities: int, events: int) -> World:
     """Everything that the model tells apart, in arbitrary mixtures."""
     dice = random.Random(seed)
-    world = World()
+    world = World(attesting={"platform"})
 
     def ago(days: float) -> datetime:
         return now - timedelta(days=days)
@@ -62,37 +63,47 @@ def generated_world(now: datetime, *, seed: int, identities: int, events: int) -
         world.events.append(generated_event(world, dice, names, n, now))
     for event in dice.sample(world.events, events // 50):
         world.events.append(event)
+    # Several judgements of one payment.
+    world.events += [
+        replace(event, category=dice.choice(CATEGORIES), event_id=uuid.uuid4())
+        for event in dice.sample(world.events, events // 20)
+    ]
     for name in world.identities:
         world.born[name] = ago(dice.uniform(0, 400))
     world.suspended.update(dice.sample(list(world.identities), len(world.identities) // 8))
     return world
 
 
-def generated_event(
+def generated_event(  # noqa: C901 - everything that can be, in one event
     world: World, dice: random.Random, names: list[uuid.UUID], n: int, now: datetime
 ) -> Event:
     """One event, and what it refers to."""
     subject, other = dice.sample(names, 2)
     at = now - timedelta(days=dice.uniform(-2, 130))
-    kind = dice.choice(["transaction", "session", "request", "settlement", "attestation", ""])
+    kind = dice.choice(
+        ["transaction", "transaction", "session", "request", "settlement", "attestation", ""]
+    )
     reference = uuid.uuid4()
     payment = None
     if kind not in ("attestation", "") and dice.random() < 0.8:
-        payer, payee = (other, subject) if dice.random() < 0.8 else (subject, other)
+        payer, payee = (other, subject) if dice.random() < 0.85 else (subject, other)
         if dice.random() < 0.1:
             payer = dice.choice(names)
         payment = world.pay(
             payer,
             payee,
             at - timedelta(seconds=dice.randrange(1, 3600)),
-            dice.choice(["0.0005", "0.004", "1", "20", "0.5"]),
+            dice.choice(["0.0005", "0.004", "1", "20", "0.5", "0"]),
             kind=dice.choice(["api_call", "masque_session", "fee"]),
             currency=dice.choice(["USD", "USD", "SOL", "XYZ"]),
             trace=f"trace {n}",
-            event_type=dice.choice(["single_phase", "single_phase", "two_phase_pending"]),
+            event_type=dice.choice(["single_phase", "two_phase_posted", "two_phase_pending"]),
+            hold=uuid.uuid4() if dice.random() < 0.3 else None,
         )
+        if world.transfers[-1].hold and dice.random() < 0.5:
+            payment = world.transfers[-1].hold
+        paid = world.transfers[-1]
         if dice.random() < 0.15:
-            paid = world.transfers[-1]
             share = dice.choice([Decimal("0.25"), Decimal(1), Decimal(2)])
             world.pay(
                 payee,
@@ -103,8 +114,10 @@ def generated_event(
                 debit=paid.credit,
                 credit=paid.debit,
                 currency=paid.currency,
-                trace=paid.trace,
+                trace=paid.trace if dice.random() < 0.7 else "",
             )
+            if not world.transfers[-1].trace or dice.random() < 0.3:
+                world.refund_of[world.transfers[-1].transfer_id] = paid.transfer_id
     known = dice.random() < 0.9
     if kind == "transaction":
         reference = payment or reference
@@ -128,5 +141,7 @@ def generated_event(
         dice.choice([1.0, 1.0, 0.8, 0.4, 3.0, 0.0, -1.0, float("nan")]),
         kind,
         reference if kind not in ("attestation", "") else None,
-        dice.choice([str(other), str(other), "", str(PLATFORM), "somebody", str(subject)]),
+        dice.choice([*[str(other)] * 3, "", "", str(PLATFORM), "somebody", str(subject)]),
+        dice.choice(["rated", "rated", "refund", "hold_expired"]),
+        dice.choice(["landing", "landing", "platform", "pipeline"]),
     )

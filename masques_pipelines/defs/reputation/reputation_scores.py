@@ -41,9 +41,6 @@ _DESCRIPTIONS: Final = {
         f"No score moved by more than {checks.MOVE_MAX} since yesterday. A warning: see why with "
         "`masques reputation explain`."
     ),
-    "no_payment_rings": (
-        "No identities pay each other in a ring. A warning: their payments count for less already."
-    ),
 }
 
 
@@ -106,7 +103,7 @@ def _metadata(done: Aggregation) -> dict[str, Any]:
         "payments_without_rate": refresh.unpriced,
         "signals_derived": done.signals,
         "facts_compared": "everything" if done.facts.is_full else "what is new",
-        "references_changed": done.facts.references,
+        "standings_changed": done.facts.standings,
         "evidence_changed": done.facts.evidence,
         "rates_loaded": done.rates.rows_written,
         "bad_rate_rows": done.rates.bad_rows,

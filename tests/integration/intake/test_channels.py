@@ -167,3 +167,32 @@ def test_a_file_of_channels_that_is_not_valid_says_where(
         read_channels(written)
     assert str(raised.value).startswith(f"{written}: ")
     assert "\n" not in str(raised.value)
+
+
+def test_only_a_channel_that_attests_speaks_for_the_platform(
+    warehouse: Warehouse, zone: Zone, written: Path
+) -> None:
+    attestor = "b66f28e4-5f35-5b02-84a3-df8135e0a8ed"
+    channels = read_channels(written)
+    for number, path in enumerate(("platform/a", "other", "p-day")):
+        nested = event(2 * number, attributes={"counterparty_id": attestor.upper()})
+        # A field that the table lacks goes into attributes.
+        beside = event(2 * number + 1, attributes={}, counterparty_id=attestor)
+        zone.drop(f"reputation_events/{path}.ndjson", ndjson([nested, beside]))
+    load_table(warehouse, zone.landing, TABLES["reputation_events"], channels=channels, settle_s=-1)
+    assert said(warehouse, "reputation_events") == [("platform", 2)]
+    assert {row[2] for row in in_quarantine(warehouse)} == {"forged_attestor"}
+    assert len(in_quarantine(warehouse)) == 4
+
+
+def test_when_an_identity_began_is_said_once(warehouse: Warehouse, zone: Zone) -> None:
+    first = identity(1, created_at="2026-11-01T00:00:00Z", updated_at="2026-11-02T00:00:00Z")
+    zone.drop("identities/a.ndjson", ndjson([first]))
+    zone.load(warehouse, "identities")
+    later = {**first, "updated_at": "2026-11-03T00:00:00Z"}
+    earlier = {**later, "created_at": "2026-10-01T00:00:00Z", "display_name": "older than it was"}
+    zone.drop("identities/b.ndjson", ndjson([earlier, {**later, "display_name": "renamed"}]))
+    zone.load(warehouse, "identities")
+    assert {row[2] for row in in_quarantine(warehouse)} == {"created_at_changed"}
+    names = "SELECT display_name FROM masques.identities FINAL"
+    assert warehouse.rows(names) == [("renamed",)]

@@ -2,7 +2,6 @@
 
 import random
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 
 import pytest
 
@@ -11,15 +10,8 @@ from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.errors import WarehousePermanentError
 from tests.support.campaign import rounds
 from tests.support.reputation_generated import generated_world
-from tests.support.reputation_world import (
-    Event,
-    Session,
-    Settlement,
-    World,
-    ident,
-    python_scores,
-    sql_scores,
-)
+from tests.support.reputation_reference import python_scores
+from tests.support.reputation_world import Event, Session, Settlement, World, ident, sql_scores
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 STAGES = 3
@@ -34,17 +26,23 @@ def staged(world: World, dice: random.Random) -> list[World]:
 
     Only who funded whom comes in by its order, as the ledger gives it; see clusters.py.
     """
-    stages = [World(born=world.born) for _ in range(STAGES)]
-    funding = {t.transfer_id for t in world.transfers if t.kind == "adjustment"}
+    stages = [World(born=world.born, attesting=world.attesting) for _ in range(STAGES)]
+    funding = {t.transfer_id for t in world.transfers if t.kind in ("adjustment", "deposit")}
+    wallets = {s.settlement_id for s in world.settlements if s.transfer in funding}
     known = {a for t in world.transfers if t.transfer_id in funding for a in (t.debit, t.credit)}
     for account, owner in world.accounts.items():
         dice.choice(stages[: 1 if account in known else None]).accounts[account] = owner
     for transfer in world.transfers:
         first = transfer.transfer_id in funding
         dice.choice(stages[: 1 if first else None]).transfers.append(transfer)
-    for name in ("events", "settlements", "sessions", "requests", "rates"):
+    for settlement in world.settlements:
+        first = settlement.settlement_id in wallets
+        dice.choice(stages[: 1 if first else None]).settlements.append(settlement)
+    for name in ("events", "sessions", "requests", "rates"):
         for fact in getattr(world, name):
             getattr(dice.choice(stages), name).append(fact)
+    for refund, payment in world.refund_of.items():
+        dice.choice(stages).refund_of[refund] = payment
     for identity, ids in world.identities.items():
         # Some are reported twice: without their ids and in good standing, and as they are.
         stages[0].identities[identity] = {} if dice.random() < 0.5 else ids
@@ -62,31 +60,30 @@ def test_what_is_new_makes_of_the_facts_what_everything_makes(
         stage.load(warehouse, ingested_at=datetime.now(UTC), with_facts=False)
         new = write_facts(warehouse)
         again = write_facts(warehouse)
-        everything = write_facts(warehouse, full=True)
-
-        # The second and third are evidence that old verdicts changed: two rows for each change.
+        # The second and third bring evidence that changes old verdicts: two rows for each change.
         assert (new.is_full, new.evidence > 0) == (number == 0, True)
-        assert (again.is_full, again.references, again.parties, again.evidence) == (False, 0, 0, 0)
-        assert (everything.is_full, everything.references, everything.parties) == (True, 0, 0)
-        assert everything.evidence == 0
+        assert (again.is_full, again.evidence) == (False, 0)
+    # Who is who and what a rate was worth is compared once a day.
+    write_facts(warehouse, full=True)
+    assert write_facts(warehouse, full=True).evidence == 0
     taken_back = warehouse.scalar(
-        "SELECT count() FROM masques_ops.reputation_evidence_log WHERE sign = -1"
+        "SELECT count() FROM masques_ops.reputation_evidence WHERE sign = -1"
     )
-    assert taken_back > 200
+    assert taken_back > 100
     by_sql, by_python = sql_scores(warehouse, NOW), python_scores(world, NOW)
     assert set(by_sql) == set(by_python)
     for identity, score in by_sql.items():
         assert vars(score) == pytest.approx(vars(by_python[identity]), rel=0, abs=1e-9), identity
 
 
-def reasons(warehouse: Warehouse) -> dict[str, tuple[int, float]]:
-    """What the log says now of each event: reason and USD, by event type."""
+def reasons(warehouse: Warehouse) -> dict[str, tuple[int, float, float]]:
+    """What the evidence says now of each event: reason, weight and USD, by event type."""
     rows = warehouse.rows(
-        "SELECT event_type, reason_code, usd FROM masques_ops.reputation_evidence_log "
-        "GROUP BY event_type, reason_code, usd HAVING sum(sign) != 0"
+        "SELECT event_type, reason_code, weight, usd FROM masques_ops.reputation_evidence "
+        "GROUP BY event_type, reason_code, weight, usd HAVING sum(sign) != 0"
     )
     assert len({row[0] for row in rows}) == len(rows)
-    return {row[0]: (row[1], row[2]) for row in rows}
+    return {row[0]: row[1:] for row in rows}
 
 
 def test_old_verdicts_change_when_something_new_speaks_of_them(warehouse: Warehouse) -> None:
@@ -96,10 +93,7 @@ def test_old_verdicts_change_when_something_new_speaks_of_them(warehouse: Wareho
     def judged(name: str, **rest: object) -> None:
         world.events.append(Event(subject, ago(40), event_type=name, **rest))  # type: ignore[arg-type]
 
-    payments = {
-        name: world.pay(payer, subject, ago(50), trace=name, currency=currency)
-        for name, currency in (("refund", "USD"), ("reorg", "USD"), ("rate", "SOL"))
-    }
+    payments = {name: world.pay(payer, subject, ago(50), trace=name) for name in "abcd"}
     for name, payment in payments.items():
         judged(name, reference_type="transaction", reference=payment)
     # Refers to a payment, and to a session, that nobody has reported yet.
@@ -109,51 +103,44 @@ def test_old_verdicts_change_when_something_new_speaks_of_them(warehouse: Wareho
     hold = ident("hold")
     posted = world.pay(payer, subject, ago(50), event_type="two_phase_posted", hold=hold)
     judged("hold", reference_type="transaction", reference=hold)
-    # The other side's account is not known yet.
-    stranger = world.pay(ident("stranger"), subject, ago(50))
-    judged("stranger", reference_type="transaction", reference=stranger)
-    late_account = world.accounts.pop(ident(f"account {ident('stranger')} prepaid"))
     world.load(warehouse)
+    paid, free = (1, 5.0, 1.0), (3, 0.05, 0.0)
     assert reasons(warehouse) == {
-        "refund": (1, 1.0),
-        "reorg": (1, 1.0),
-        "rate": (1, -1.0),
-        "hold": (1, 1.0),
-        "stranger": (1, 1.0),
-        "late payment": (4, 0.0),
-        "late session": (4, 0.0),
+        **dict.fromkeys(["a", "b", "c", "d", "hold"], paid),
+        **dict.fromkeys(["late payment", "late session"], free),
     }
 
-    later = World(accounts={**world.accounts})
-    later.accounts[ident(f"account {ident('stranger')} prepaid")] = late_account
-    paid = world.transfers[0]
-    later.pay(
-        subject, payer, ago(1), "0.25", kind="refund", debit=paid.credit, credit=paid.debit,
-        trace="refund",
-    )  # fmt: skip
+    later = World(accounts=world.accounts)
+    by_trace, by_link, _, _ = world.transfers[:4]
+    back = {"kind": "refund", "debit": by_trace.credit, "credit": by_trace.debit}
+    later.pay(subject, payer, ago(1), "0.25", trace="a", **back)
+    refund = later.pay(subject, payer, ago(1), "1", trace="other", **back)
+    later.refund_of[refund] = by_link.transfer_id
     later.pay(payer, subject, ago(50), "7", transfer_id=ident("late"))
-    later.sessions.append(Session(ident("session"), payer, subject, ago(41)))
-    later.rates.append(("SOL", ago(51), Decimal(100)))
+    later.sessions.append(Session(ident("session"), payer, subject, ago(41), ident("late")))
     later.settlements += [
-        Settlement(ident("s1"), ago(50), "failed", payments["reorg"], "0x1"),
+        Settlement(ident("s1"), ago(50), "failed", payments["c"], "0x1"),
         Settlement(ident("s2"), ago(50), "failed", posted, "0x1"),
     ]
+    # A second judgement of the same payment shares its weight.
+    later.events.append(
+        Event(
+            *(subject, ago(1), "economic", -1.0),
+            event_type="second",
+            reference_type="transaction",
+            reference=payments["d"],
+        )
+    )
     later.load(warehouse, ingested_at=datetime.now(UTC))
     assert reasons(warehouse) == {
-        "refund": (1, 0.75),
-        "reorg": (7, 0.0),
-        "rate": (1, 100.0),
-        "hold": (7, 0.0),
-        "stranger": (1, 1.0),
-        "late payment": (1, 7.0),
-        "late session": (2, 0.0),
+        "a": (1, 3.75, 0.75),
+        "b": (6, 0.0, 0.0),
+        "c": (7, 0.0, 1.0),
+        "hold": (7, 0.0, 1.0),
+        "d": (1, 2.5, 1.0),
+        "second": (1, 2.5, 1.0),
+        **dict.fromkeys(["late payment", "late session"], (1, 17.5, 7.0)),
     }
-    counterparty = warehouse.scalar(
-        "SELECT anyIf(counterparty_id, sign = 1 AND known_from = newest) FROM (SELECT *, "
-        "max(known_from) OVER () AS newest FROM masques_ops.reputation_evidence_log "
-        "WHERE event_type = 'stranger')"
-    )
-    assert counterparty == ident("stranger")
     assert write_facts(warehouse, full=True).evidence == 0
 
 
@@ -174,17 +161,17 @@ def test_a_run_that_died_half_way_is_made_whole_by_the_next(
 
     def dies(self: Warehouse, sql: str, *args: object, **rest: object) -> None:
         insert(self, sql, *args, **rest)  # type: ignore[arg-type]
-        if "INSERT INTO masques_ops.reputation_evidence_log" in sql:
+        if "INSERT INTO masques_ops.reputation_evidence" in sql:
             raise WarehousePermanentError("the line went dead")
 
     with monkeypatch.context() as patched:
         patched.setattr(Warehouse, "command", dies)
         with pytest.raises(WarehousePermanentError, match="went dead"):
             write_facts(warehouse)
-    # Of the pair that was written, only what takes the old word back is left.
-    newest = "(SELECT max(known_from) FROM masques_ops.reputation_evidence_log)"
+    # Of the pair that was written, only what cancels the old row is left.
+    newest = "(SELECT max(known_from) FROM masques_ops.reputation_evidence)"
     warehouse.command(
-        "ALTER TABLE masques_ops.reputation_evidence_log "
+        "ALTER TABLE masques_ops.reputation_evidence "
         f"DELETE WHERE sign = 1 AND known_from = {newest}",
         mutations_sync=2,
     )

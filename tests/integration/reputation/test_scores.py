@@ -67,8 +67,10 @@ def small_world() -> World:
             0.8,
             "attestation",
             counterparty=str(PLATFORM),
+            channel="platform",
         )
     )
+    world.attesting = {"platform"}
     return world
 
 
@@ -82,12 +84,12 @@ def test_an_aggregation_scores_everybody_and_a_second_one_adds_nothing(
     second = aggregate(warehouse, settings)
 
     assert (first.refresh.identities, first.refresh.with_evidence) == (2, 1)
-    assert (second.signals, second.facts.references, second.facts.parties) == (0, 0, 0)
+    assert (second.signals, second.facts.evidence, second.facts.standings) == (0, 0, 0)
     assert second.refresh.computed_at > first.refresh.computed_at
     history = "SELECT count() FROM masques_ops.reputation_scores_history FINAL"
     assert warehouse.scalar(history) == 2
     assert [finding.name for finding in check_scores(warehouse) if not finding.passed] == []
-    assert "0.5-0.6 " + "█" * 30 + " 2" in distribution(warehouse)
+    assert "0.4-0.5 " + "█" * 30 + " 1" in distribution(warehouse)
     assert [row["identity_id"] for row in movers(warehouse)] == [ident("agent")]
 
 
@@ -117,7 +119,7 @@ def test_the_effects_add_up_to_the_score(warehouse: Warehouse, tmp_path: Path) -
         explain(warehouse, ident("stranger"))
 
 
-def test_the_command_explains_inherits_and_refuses(
+def test_the_command_explains_also_the_past_and_refuses(
     warehouse: Warehouse,
     engine_settings: Settings,
     tmp_path: Path,
@@ -125,12 +127,7 @@ def test_the_command_explains_inherits_and_refuses(
 ) -> None:
     monkeypatch.setenv("MASQUES_CLICKHOUSE_URL", engine_settings.clickhouse_url)
     monkeypatch.setenv("MASQUES_HOME", str(tmp_path))
-    world = small_world()
-    wallet = {"wallet": "0x0123456789abcdef"}
-    world.identities = {ident("agent"): wallet, ident("heir"): wallet}
-    world.suspended = {ident("agent")}
-    world.born = {ident("heir"): ago(1)}
-    world.load(warehouse)
+    small_world().load(warehouse)
 
     def said(*arguments: str) -> tuple[int, str]:
         done = CliRunner().invoke(reputation, list(arguments))
@@ -138,10 +135,24 @@ def test_the_command_explains_inherits_and_refuses(
 
     code, text = said("recompute")
     assert (code, text.splitlines()[-1]) == (0, "2 identities scored")
-    code, text = said("explain", str(ident("heir")))
-    # The platform's bad judgement of the one is the other's too; the praise is not.
-    (line,) = [line for line in text.splitlines() if "rated" in line]
-    assert (code, line.split()[1], line.split()[6]) == (0, "identity_hygiene", "inherited")
+    code, before = said("explain", str(ident("agent")))
+    assert code == 0
+    assert sorted(line.split()[6] for line in before.splitlines() if "rated" in line) == [
+        *("attested", "money", "money", "money"),
+    ]
+    moment = datetime.now(UTC)
+    # What comes later changes nothing of it: a refund, a judgement, the standing of a payer.
+    later = World(accounts=small_world().accounts)
+    payment = later.pay(ident("client 0"), ident("agent"), ago(0.1), "500")
+    later.events.append(
+        Event(ident("agent"), ago(0.1), delta=-1, reference_type="transaction", reference=payment)
+    )
+    later.load(warehouse, ingested_at=moment)
+    assert said("recompute")[0] == 0
+    code, then = said("explain", str(ident("agent")), "--as-of", moment.isoformat())
+    assert (code, len(then.splitlines())) == (0, len(before.splitlines()))
+    assert then.count("rated") == 4
+    assert said("explain", str(ident("agent")))[1].count("rated") == 5
 
     code, text = said("explain", str(ident("stranger")))
     assert (code, text.startswith(f"{ident('stranger')}: no identity or event of that id")) == (
@@ -149,6 +160,51 @@ def test_the_command_explains_inherits_and_refuses(
         True,
     )
     assert said("explain", "somebody")[0] == 2
+
+
+def test_a_fresh_name_of_a_suspended_one_has_no_rank(warehouse: Warehouse) -> None:
+    """Claims count by when they came in here, in whatever version, and not by created_at."""
+    wallet = {"wallet": "0x0123456789abcdef"}
+
+    def claim(
+        *names: str, days: float, ids: dict[str, str] = wallet, status: str = "active"
+    ) -> None:
+        for table in ("masques.identities", "masques_ops.identity_versions"):
+            warehouse.insert_rows(
+                table,
+                [
+                    "identity_id",
+                    "external_ids",
+                    "status",
+                    "created_at",
+                    "updated_at",
+                    "ingested_at",
+                ],
+                [[ident(n), ids, status, ago(days), ago(days), ago(days)] for n in names],
+            )
+
+    claim("victim", days=50)
+    claim("bad", days=40)
+    claim("bad", days=30, ids={}, status="suspended")
+    # One that hides the claim again, and one that says it was created before.
+    claim("fresh", days=20)
+    claim("fresh", days=19, ids={})
+    claim("backdated", days=18)
+    warehouse.command(
+        "ALTER TABLE masques.identities UPDATE created_at = '2020-01-01' "
+        "WHERE identity_id = {id:UUID}",
+        {"id": str(ident("backdated"))},
+        mutations_sync=2,
+    )
+    claim("unrelated", days=10, ids={"wallet": "0xanotherwallet"})
+    public = {"wallet": "0xexchangewallet"}
+    claim("suspended too", days=9, ids=public, status="revoked")
+    claim(*(f"customer {n}" for n in range(20)), days=8, ids=public)
+    refresh_scores(warehouse)
+
+    ranked = warehouse.rows("SELECT identity_id FROM masques_marts.reputation_ranking")
+    kept = {"victim", "unrelated", *(f"customer {n}" for n in range(20))}
+    assert {row[0] for row in ranked} == {ident(name) for name in kept}
 
 
 def test_signals_come_from_the_tables_once(warehouse: Warehouse) -> None:
@@ -169,7 +225,7 @@ def test_signals_come_from_the_tables_once(warehouse: Warehouse) -> None:
         hold=crashed,
     )
     paid = world.pay(agent, seller, ago(3), trace="t")
-    back = world.pay(
+    world.pay(
         seller,
         agent,
         ago(2),
@@ -187,12 +243,13 @@ def test_signals_come_from_the_tables_once(warehouse: Warehouse) -> None:
             reason="authorization_canceled",
         ),
     ]
-    # Not the payer's doing, or not followed to a chain: no signal.
+    # What others can cause, or what is not followed to a chain: no signal.
     for number, (status, reason) in enumerate(
         [
             ("failed", "transaction_reverted"),
             ("failed", "invoice_expired"),
             ("failed", "reorged_out"),
+            ("failed", "paid_elsewhere"),
             ("failed", "transaction_failed: InsufficientFundsForRent"),
             ("unknown", "not_seen_until_deadline"),
             ("pending", ""),
@@ -208,17 +265,14 @@ def test_signals_come_from_the_tables_once(warehouse: Warehouse) -> None:
         )
     world.load(warehouse)
 
-    assert write_signals(warehouse) == 7
+    assert write_signals(warehouse) == 4
     assert write_signals(warehouse) == 0
     signer = str(MODEL.attestors[0])
     economic = "economic"
     assert warehouse.rows(SIGNALS) == [
-        ("double_pay_suspect", seller, economic, -0.2, "transaction", str(paid), signer),
-        ("hold_expired", agent, economic, -0.5, "transaction", str(crashed), signer),
         ("hold_posted", agent, economic, 0.25, "transaction", str(hold), ""),
         ("payment_settled", agent, economic, 0.25, "settlement", str(ident("s1")), ""),
         ("payment_settled", agent, economic, 0.25, "settlement", str(ident("s2")), ""),
-        ("refund", seller, economic, -0.1, "transaction", str(back), signer),
         ("settlement_failed", agent, economic, -0.5, "settlement", str(ident("s3")), signer),
     ]
     namespace = uuid.uuid5(uuid.NAMESPACE_DNS, "reputation.masques")
@@ -234,7 +288,7 @@ def test_a_kill_leaves_no_signal_without_its_key(
 ) -> None:
     agent, seller = ident("agent"), ident("seller")
     world = World(identities={agent: {}, seller: {}})
-    world.pay(agent, seller, ago(2), kind="refund")
+    world.pay(agent, seller, ago(2), event_type="two_phase_posted", hold=ident("hold"))
     world.load(warehouse)
     unknown = (
         "SELECT count() FROM masques.reputation_events WHERE event_id NOT IN "
@@ -394,9 +448,6 @@ def test_a_model_that_does_not_add_up_is_refused(tmp_path: Path) -> None:
     path.write_text(text.replace("share_economic: 0.35", "share_economic: 0.36"))
     with pytest.raises(ModelError, match=r"mine.yaml: the file: .* shares add up to 1.01, not"):
         read_model(path)
-    # One of the time before there were heirs is still good.
-    path.write_text(text.replace("heirs_most: 20", ""))
-    assert read_model(path).heirs_most == 0
 
 
 def test_the_packaged_model_is_the_one_that_the_migration_loads(warehouse: Warehouse) -> None:
@@ -405,7 +456,7 @@ def test_the_packaged_model_is_the_one_that_the_migration_loads(warehouse: Wareh
 
 def test_a_version_cannot_change_its_meaning(warehouse: Warehouse) -> None:
     changed = MODEL.model_copy(update={"half_life_days": 20.0})
-    with pytest.raises(ModelError, match="beta-2: half_life_days differ from what was loaded"):
+    with pytest.raises(ModelError, match="price-1: half_life_days differ from what was loaded"):
         load_model(warehouse, changed)
 
 
@@ -413,12 +464,12 @@ def test_a_failed_refresh_says_why_and_leaves_the_scores(warehouse: Warehouse) -
     small_world().load(warehouse)
     refresh_scores(warehouse)
     before = warehouse.rows("SELECT * FROM masques.reputation_scores ORDER BY identity_id")
-    warehouse.command("RENAME TABLE masques_ops.exchange_rates TO masques_ops.rates_away")
+    warehouse.command("RENAME TABLE masques_ops.reputation_standing TO masques_ops.away")
     try:
-        with pytest.raises(WarehousePermanentError, match="exchange_rates"):
+        with pytest.raises(WarehousePermanentError, match="reputation_standing"):
             refresh_scores(warehouse)
     finally:
-        warehouse.command("RENAME TABLE masques_ops.rates_away TO masques_ops.exchange_rates")
+        warehouse.command("RENAME TABLE masques_ops.away TO masques_ops.reputation_standing")
     after = warehouse.rows("SELECT * FROM masques.reputation_scores ORDER BY identity_id")
     assert after == before
     assert refresh_scores(warehouse).identities == 2

@@ -22,7 +22,8 @@ from tests.clickhouse_front.front import Front, http_front
 from tests.support.fresh_schema import adopt_schema, fresh_schema
 from tests.support.migrated_folder import copy_migrated
 from tests.support.patience import until
-from tests.support.reputation_world import Event, World, ident, python_scores
+from tests.support.reputation_reference import python_scores
+from tests.support.reputation_world import Event, World, ident
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 SCORES = "SELECT * FROM masques.reputation_scores ORDER BY identity_id"
@@ -77,7 +78,7 @@ def test_a_server_refreshes_and_is_waited_for(server: Warehouse, tmp_path: Path)
     second = aggregate(server, settings)
 
     assert (first.facts.evidence, first.refresh.identities, first.refresh.events) == (3, 2, 3)
-    assert (second.facts.is_full, second.facts.references, second.facts.evidence) == (False, 0, 0)
+    assert (second.facts.is_full, second.facts.evidence) == (False, 0)
     found = dict(
         server.rows("SELECT identity_id, overall_score FROM masques.reputation_scores FINAL")
     )
@@ -89,12 +90,12 @@ def test_the_error_of_a_refresh_comes_over_the_line(server: Warehouse) -> None:
     small_world().load(server)
     refresh_scores(server)
     before = server.rows(SCORES)
-    server.command("RENAME TABLE masques_ops.reputation_evidence_log TO masques_ops.log_away")
+    server.command("RENAME TABLE masques_ops.reputation_evidence TO masques_ops.log_away")
     try:
-        with pytest.raises(WarehousePermanentError, match="reputation_evidence_log"):
+        with pytest.raises(WarehousePermanentError, match="reputation_evidence"):
             refresh_scores(server)
     finally:
-        server.command("RENAME TABLE masques_ops.log_away TO masques_ops.reputation_evidence_log")
+        server.command("RENAME TABLE masques_ops.log_away TO masques_ops.reputation_evidence")
     assert server.rows(SCORES) == before
     assert refresh_scores(server).identities == 2
 
@@ -105,11 +106,11 @@ def test_a_line_that_breaks_at_the_evidence_doubles_nothing(
 ) -> None:
     # drop_after: the insert is in, its answer is lost, and it is sent again.
     small_world().load(server, with_facts=False)
-    front.inject(kind, match="INSERT INTO masques_ops.reputation_evidence_log")
+    front.inject(kind, match="INSERT INTO masques_ops.reputation_evidence")
     assert write_facts(server).evidence == 3
     later = small_world()
     later.load(server, ingested_at=datetime.now(UTC), with_facts=False)
-    front.inject(kind, match="INSERT INTO masques_ops.reputation_evidence_log")
+    front.inject(kind, match="INSERT INTO masques_ops.reputation_evidence")
     assert write_facts(server).evidence == 3
     assert write_facts(server, full=True).evidence == 0
 

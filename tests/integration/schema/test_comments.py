@@ -67,7 +67,6 @@ def test_a_view_declares_the_types_that_it_selects(warehouse: Warehouse) -> None
         ("masques_marts.identities_current", "masques.identities"),
         ("masques_ops.identity_versions", "masques.identities"),
         ("masques_ops.transactions_rebuilt", "masques.transactions"),
-        ("masques_ops.reputation_evidence_recorded", "masques_ops.reputation_evidence_log"),
         ("masques.reputation_scores_mv", "masques.reputation_scores"),
     ],
 )

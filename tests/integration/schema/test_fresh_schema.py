@@ -4,12 +4,12 @@ from masques_pipelines.schema.migrations import make_plan
 from masques_pipelines.warehouse.client import Warehouse
 from tests.support.fresh_schema import fresh_schema
 
-MODELS = "SELECT * FROM masques_ops.reputation_models ORDER BY ALL"
+MODELS = "SELECT * FROM masques_ops.reputation_model_versions ORDER BY ALL"
 
 
 def test_rows_seeds_and_tables_that_were_added_are_put_right(warehouse: Warehouse) -> None:
     models = warehouse.rows(MODELS)
-    warehouse.command("TRUNCATE TABLE masques_ops.reputation_models")
+    warehouse.command("TRUNCATE TABLE masques_ops.reputation_model_versions")
     warehouse.command("CREATE TABLE masques_ops.left_behind (a UInt8) ENGINE = Memory")
     warehouse.command("INSERT INTO masques.api_requests (request_id) VALUES (generateUUIDv4())")
 

@@ -1,0 +1,235 @@
+-- Reputation, step 2 of 2: the scores, of the evidence and of the standing of payers.
+--
+-- These views take two moments. as_of is the moment that is asked about: events after it are left out
+-- and ages count back from it. known_at is the moment of knowledge: what was written down later is left
+-- out. A run asks with both alike; the same question put later gets the same answer.
+
+-- How much the word of each payer cluster counts, by what was known at a moment.
+CREATE OR REPLACE VIEW masques_ops.reputation_standing_at AS
+SELECT s.voice AS voice, argMax(s.standing, s.known_from) AS standing
+FROM masques_ops.reputation_standing AS s
+WHERE s.known_from <= {known_at:DateTime64(9, 'UTC')}
+GROUP BY voice
+COMMENT 'How much the word of each payer cluster counts. Parameters: known_at - facts written later are left out. Columns: voice - cityHash64 of the payer cluster; standing - 0 to 1.';
+
+-- The scores of every identity at as_of, by what was known at known_at: the one computation of scores in
+-- the project. Beta reputation with decay; docs/reputation.md has the formula.
+--
+-- The moments 7 and 30 days ago are the same sums over shifted windows: a weight of then is today's
+-- weight times 2 ^ (days / half-life), so no event is read thrice.
+CREATE OR REPLACE VIEW masques_ops.reputation_scores_at AS
+WITH
+    (SELECT (m.numbers, m.model_version) FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m) AS model,
+    model.1 AS n,
+    {as_of:DateTime64(9, 'UTC')} AS as_of,
+    (toUnixTimestamp64Nano(as_of) - toUnixTimestamp64Nano(timestamp)) / 86400e9 AS age_days,
+    sign * (age_days < n['window_days']) AS in_0,
+    sign * (age_days >= 7 AND age_days < n['window_days'] + 7) AS in_7,
+    sign * (age_days >= 30) AS in_30,
+    weight * delta * exp2(-age_days / n['half_life_days']) AS worth,
+    -- What a voice gives: all without money behind it shares one cap, and so do the attested; a payer
+    -- counts by its standing.
+    ((x, other, most) -> multiIf(
+        voice > 1, standing * least(x, sqrt(x), most),
+        x * least(1.0, if(voice = 0, n['cap_free'], n['cap_attested']) / greatest(x + other, 1e-300))))
+        AS counted,
+    n['prior_weight'] AS prior,
+    n['prior_score'] AS unknown,
+    ((good, bad) -> (good + prior * unknown) / (good + bad + prior) - unknown) AS gain,
+    unknown * (1 - unknown) / (prior + 1) AS prior_variance,
+    [n['share_task_quality'], n['share_economic'], n['share_identity_hygiene']] AS shares,
+    by_voice AS
+    (
+        SELECT
+            identity_id, category_code, voice,
+            greatest(0.0, sum(in_0 * greatest(worth, 0.0))) AS good_0,
+            greatest(0.0, sum(in_7 * greatest(worth, 0.0))) * exp2(7 / n['half_life_days']) AS good_7,
+            greatest(0.0, sum(in_30 * greatest(worth, 0.0))) * exp2(30 / n['half_life_days']) AS good_30,
+            greatest(0.0, sum(in_0 * greatest(-worth, 0.0))) AS bad_0,
+            greatest(0.0, sum(in_7 * greatest(-worth, 0.0))) * exp2(7 / n['half_life_days']) AS bad_7,
+            greatest(0.0, sum(in_30 * greatest(-worth, 0.0))) * exp2(30 / n['half_life_days']) AS bad_30
+        FROM masques_ops.reputation_evidence
+        WHERE known_from <= {known_at:DateTime64(9, 'UTC')} AND timestamp <= as_of
+            AND timestamp > as_of - toIntervalSecond((n['window_days'] + 30) * 86400)
+        GROUP BY identity_id, category_code, voice
+        -- What was taken back leaves no trace, not even a rounding error.
+        HAVING sum(sign) != 0
+    ),
+    by_category AS
+    (
+        SELECT
+            v.identity_id AS identity_id,
+            v.category_code AS category_code,
+            sum(counted(v.good_0, v.bad_0, n['cap_payer'])) AS good_0,
+            sum(counted(v.good_7, v.bad_7, n['cap_payer'])) AS good_7,
+            sum(counted(v.good_30, v.bad_30, n['cap_payer'])) AS good_30,
+            sum(counted(v.bad_0, v.good_0, n['cap_blame'])) AS bad_0,
+            sum(counted(v.bad_7, v.good_7, n['cap_blame'])) AS bad_7,
+            sum(counted(v.bad_30, v.good_30, n['cap_blame'])) AS bad_30,
+            0 AS events, 0 AS positive, 0 AS negative, 0 AS excluded
+        FROM by_voice AS v
+        LEFT ANY JOIN masques_ops.reputation_standing_at(known_at = {known_at:DateTime64(9, 'UTC')}) AS s
+            ON s.voice = v.voice
+        GROUP BY identity_id, category_code
+        UNION ALL
+        -- Apart: in the groups of voices they would take a fifth of the memory.
+        SELECT
+            identity_id, 1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0,
+            sum(in_0), sum(in_0 * (delta > 0)), sum(in_0 * (delta < 0)), sum(in_0 * (weight = 0))
+        FROM masques_ops.reputation_evidence
+        WHERE known_from <= {known_at:DateTime64(9, 'UTC')} AND timestamp <= as_of
+            AND timestamp > as_of - toIntervalSecond((n['window_days'] + 30) * 86400)
+        GROUP BY identity_id
+        HAVING sum(sign) != 0
+        UNION ALL
+        -- Who has no evidence has the prior.
+        SELECT DISTINCT identity_id, 1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0, 0, 0
+        FROM masques.identities
+        WHERE created_at <= as_of
+    )
+SELECT
+    identity_id,
+    as_of AS computed_at,
+    unknown + sum(shares[category_code] * gain(c.good_0, c.bad_0)) AS overall_score,
+    unknown + sumIf(gain(c.good_0, c.bad_0), category_code = 1) AS task_quality_score,
+    unknown + sumIf(gain(c.good_0, c.bad_0), category_code = 2) AS economic_score,
+    unknown + sumIf(gain(c.good_0, c.bad_0), category_code = 3) AS identity_hygiene_score,
+    toUInt64(sum(c.events)) AS total_events,
+    toUInt64(sum(c.positive)) AS positive_events,
+    toUInt64(sum(c.negative)) AS negative_events,
+    sum(shares[category_code] * (c.good_0 + c.bad_0) / (c.good_0 + c.bad_0 + prior)) AS confidence,
+    unknown + sum(shares[category_code] * gain(c.good_7, c.bad_7)) AS score_7d_ago,
+    unknown + sum(shares[category_code] * gain(c.good_30, c.bad_30)) AS score_30d_ago,
+    greatest(0.0, overall_score - n['lower_deviations'] * sqrt(greatest(0.0,
+        prior_variance * arraySum(share -> share * share, shares)
+        + sum(shares[category_code] * shares[category_code] * (
+            (unknown + gain(c.good_0, c.bad_0)) * (1 - unknown - gain(c.good_0, c.bad_0))
+                / (c.good_0 + c.bad_0 + prior + 1) - prior_variance))))) AS score_lower,
+    sum(c.good_0 + c.bad_0) AS effective_events,
+    toUInt64(sum(c.excluded)) AS excluded_events,
+    model.2 AS model_version
+FROM by_category AS c
+GROUP BY identity_id
+COMMENT 'The scores of every identity at one moment, by what was known at another. The one computation of scores. Parameters: as_of - the moment of the question: later events are left out; known_at - facts written later are left out. Columns: identity_id .. model_version - as in masques.reputation_scores.';
+
+-- What a run at as_of gave: only what was known then.
+CREATE OR REPLACE VIEW masques_ops.reputation_scores_as_of AS
+SELECT
+    identity_id, computed_at, overall_score, task_quality_score, economic_score,
+    identity_hygiene_score, total_events, positive_events, negative_events, confidence,
+    score_7d_ago, score_30d_ago, score_lower, effective_events, excluded_events, model_version
+FROM masques_ops.reputation_scores_at(
+    as_of = {as_of:DateTime64(9, 'UTC')}, known_at = {as_of:DateTime64(9, 'UTC')})
+COMMENT 'The scores that a run at a moment computed: only what was known then. Parameters: as_of - the moment. Columns: identity_id .. model_version - as in masques_ops.reputation_scores_at.';
+
+-- How each event of the window moves the score. For one identity the effects add up to overall_score
+-- less the prior. Rows that were taken back, and those that took them back, are left out in pairs.
+CREATE OR REPLACE VIEW masques_ops.reputation_contributions_at AS
+WITH
+    (SELECT m.numbers FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m) AS n,
+    {as_of:DateTime64(9, 'UTC')} AS as_of,
+    said AS
+    (
+        SELECT
+            identity_id, category_code, voice, timestamp, reason_code, delta, weight, usd, event_id,
+            event_type, reference_type, reference_id, counterparty_id, cluster_id
+        FROM masques_ops.reputation_evidence
+        WHERE known_from <= {known_at:DateTime64(9, 'UTC')} AND timestamp <= as_of
+            AND timestamp > as_of - toIntervalSecond(n['window_days'] * 86400)
+        GROUP BY ALL
+        HAVING sum(sign) != 0
+    ),
+    -- What all of the same voice says.
+    weighed AS
+    (
+        SELECT
+            e.identity_id AS identity_id, e.category_code AS category_code, e.timestamp AS timestamp,
+            e.reason_code AS reason_code, e.delta AS delta, e.usd AS usd, e.event_id AS event_id,
+            e.event_type AS event_type, e.reference_type AS reference_type,
+            e.reference_id AS reference_id, e.counterparty_id AS counterparty_id,
+            e.cluster_id AS cluster_id,
+            (toUnixTimestamp64Nano(as_of) - toUnixTimestamp64Nano(e.timestamp)) / 86400e9 AS age_days,
+            e.weight * exp2(-age_days / n['half_life_days']) AS aged_weight,
+            if(e.voice > 1, s.standing, 1.0) AS standing,
+            sum(aged_weight * greatest(delta, 0.0)) OVER same AS good,
+            sum(aged_weight * greatest(-delta, 0.0)) OVER same AS bad,
+            if(e.delta > 0, good, bad) AS side,
+            if(side <= 0, 0.0, multiIf(
+                e.voice = 0, least(1.0, n['cap_free'] / (good + bad)),
+                e.voice = 1, least(1.0, n['cap_attested'] / (good + bad)),
+                standing * least(side, sqrt(side), if(e.delta > 0, n['cap_payer'], n['cap_blame'])) / side))
+                AS counted_share
+        FROM said AS e
+        LEFT ANY JOIN masques_ops.reputation_standing_at(known_at = {known_at:DateTime64(9, 'UTC')}) AS s
+            ON s.voice = e.voice
+        WINDOW same AS (PARTITION BY e.identity_id, e.category_code, e.voice)
+    )
+SELECT
+    identity_id,
+    ['task_quality', 'economic', 'identity_hygiene'][category_code] AS category,
+    event_type,
+    timestamp,
+    age_days,
+    event_id,
+    delta,
+    ['money', 'attested', 'free', 'unpriced', 'self_dealing', 'refunded', 'reorged', 'contradicted',
+        'not_theirs'][reason_code] AS reason,
+    usd,
+    aged_weight AS weight,
+    standing,
+    counted_share,
+    counterparty_id,
+    cluster_id,
+    reference_type,
+    reference_id,
+    sum(counted_share * aged_weight * abs(delta)) OVER (PARTITION BY identity_id, category_code)
+        AS category_evidence,
+    [n['share_task_quality'], n['share_economic'], n['share_identity_hygiene']][category_code]
+        * counted_share * aged_weight * (greatest(delta, 0.0) - n['prior_score'] * abs(delta))
+        / (category_evidence + n['prior_weight']) AS effect
+FROM weighed
+COMMENT 'How each event of the window moves the score. For one identity the effects add up to overall_score less the prior. Parameters: as_of - the moment of the question: later events are left out; known_at - facts written later are left out. Columns: identity_id .. effect - as in masques_marts.reputation_contributions.';
+
+-- The refreshable view asks the one computation. Up to a gigabyte of groups stay in memory, about ten
+-- million; more go by the disk. It swaps the whole table in at once.
+ALTER TABLE masques.reputation_scores_mv MODIFY QUERY
+SELECT
+    identity_id,
+    computed_at,
+    overall_score,
+    task_quality_score,
+    economic_score,
+    identity_hygiene_score,
+    total_events,
+    positive_events,
+    negative_events,
+    confidence,
+    score_7d_ago,
+    score_30d_ago,
+    score_lower,
+    effective_events,
+    excluded_events,
+    model_version
+FROM masques_ops.reputation_scores_as_of(as_of = now64(9, 'UTC'))
+SETTINGS max_bytes_before_external_group_by = 1000000000, max_bytes_ratio_before_external_group_by = 0,
+    compile_expressions = 0, compile_aggregate_expressions = 0, compile_sort_description = 0;
+
+-- A new query takes the comments away. Apart from it: the engine looks for the columns to comment among
+-- those of the query before.
+ALTER TABLE masques.reputation_scores_mv
+    COMMENT COLUMN identity_id 'whose score',
+    COMMENT COLUMN computed_at 'the moment that the scores are of',
+    COMMENT COLUMN overall_score 'all scores: 0 to 1, 0.5 without evidence',
+    COMMENT COLUMN task_quality_score 'score of the category task_quality, 0 to 1',
+    COMMENT COLUMN economic_score 'score of the category economic, 0 to 1',
+    COMMENT COLUMN identity_hygiene_score 'score of the category identity_hygiene, 0 to 1',
+    COMMENT COLUMN total_events 'events in the window',
+    COMMENT COLUMN positive_events 'events in the window with score_delta above 0',
+    COMMENT COLUMN negative_events 'events in the window with score_delta below 0',
+    COMMENT COLUMN confidence '0 to 1; 0 without evidence, falls as evidence ages',
+    COMMENT COLUMN score_7d_ago 'the same model, as of seven days before computed_at',
+    COMMENT COLUMN score_30d_ago 'the same model, as of thirty days before computed_at',
+    COMMENT COLUMN score_lower 'rank by this: overall_score less 1.645 standard deviations',
+    COMMENT COLUMN effective_events 'evidence after decay, weights and caps',
+    COMMENT COLUMN excluded_events 'events that count zero',
+    COMMENT COLUMN model_version 'version of the reputation model that made the score';

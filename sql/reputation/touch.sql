@@ -1,0 +1,68 @@
+-- New events, and older ones of whose reference or payment something new speaks: the payment itself, a
+-- refund, its settlement, the session or request that leads to it.
+INSERT INTO masques_ops.reputation_batch
+WITH
+    assumeNotNull((SELECT m.lists FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m)) AS lists,
+    toUUID('00000000-0000-0000-0000-000000000000') AS nobody,
+    came_in AS
+    (
+        SELECT transaction_id, pending_id, trace_id, transaction_type = 'refund' AS is_refund
+        FROM masques.transactions
+        WHERE ingested_at >= {since:DateTime64(6, 'UTC')}
+            AND (transaction_type = 'refund' OR has(lists['purchase_types'], transaction_type))
+    ),
+    spoken_of AS
+    (
+        SELECT arrayJoin([transaction_id, ifNull(pending_id, nobody)]) AS id
+        FROM came_in
+        WHERE NOT is_refund
+        UNION ALL
+        SELECT refund_of
+        FROM masques_ops.payment_links
+        WHERE ingested_at >= {since:DateTime64(6, 'UTC')}
+            OR transaction_id IN (SELECT transaction_id FROM came_in WHERE is_refund)
+        UNION ALL
+        SELECT ifNull(transaction_id, nobody)
+        FROM masques.settlements
+        WHERE ingested_at >= {since:DateTime64(6, 'UTC')}
+        UNION ALL
+        SELECT transaction_id
+        FROM masques.transactions
+        WHERE trace_id IN (SELECT trace_id FROM came_in WHERE trace_id != '')
+    ),
+    payments AS
+    (
+        SELECT id FROM spoken_of WHERE id != nobody
+        UNION ALL
+        SELECT transaction_id FROM masques.transactions
+        WHERE pending_id IN (SELECT id FROM spoken_of WHERE id != nobody)
+    ),
+    references AS
+    (
+        SELECT sipHash64('session', session_id) AS key
+        FROM masques.masque_sessions
+        WHERE ingested_at >= {since:DateTime64(6, 'UTC')}
+        UNION ALL
+        SELECT sipHash64('request', request_id)
+        FROM masques.api_requests
+        WHERE ingested_at >= {since:DateTime64(6, 'UTC')}
+        UNION ALL
+        SELECT sipHash64('settlement', settlement_id)
+        FROM masques.settlements
+        WHERE ingested_at >= {since:DateTime64(6, 'UTC')}
+    )
+SELECT
+    event_id, timestamp, identity_id, category, event_type, score_delta, confidence, reference_type,
+    reference_id, attributes['counterparty_id'], channel
+FROM masques.reputation_events
+WHERE category IN ('task_quality', 'economic', 'identity_hygiene')
+    AND timestamp > {oldest:DateTime64(9, 'UTC')} AND event_id IN
+(
+    SELECT event_id FROM masques.reputation_events WHERE ingested_at >= {since:DateTime64(6, 'UTC')}
+    UNION ALL
+    SELECT event_id
+    FROM masques_ops.reputation_evidence
+    WHERE payment_id IN (SELECT id FROM payments) OR reference_key IN (SELECT key FROM references)
+)
+ORDER BY timestamp, ingested_at
+LIMIT 1 BY event_id
