@@ -115,12 +115,30 @@ def install(folder: Path) -> list[str]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / ".lock"):
+            if is_world(folder):
+                return [f"world      {folder / 'world'}"]
             return [part.install(folder) for part in PARTS]
     except OSError as error:
-        raise PermanentError(
-            f"{folder}: the sandbox cannot be written there ({error.strerror or error}): make "
-            "room, or give MASQUES_HOME a folder that this user may write"
-        ) from error
+        raise _unwritable(folder, error) from error
+
+
+def install_demo(folder: Path) -> list[str]:
+    """Makes the demo's world where there is no sandbox yet; returns a line for each part.
+
+    Raises:
+        PermanentError: The folder cannot be written.
+    """
+    if (folder / ledger.FOLDER).is_dir():
+        return install(folder)
+    # It takes longer to load than most commands need.
+    from masques_pipelines.sandbox.world.demo import make_demo_world  # noqa: PLC0415
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder / ".lock"):
+            return [make_demo_world(folder)]
+    except OSError as error:
+        raise _unwritable(folder, error) from error
 
 
 def ledger_url(settings: Settings) -> str:
@@ -271,13 +289,30 @@ def _sandbox(settings: Settings, folder: Path) -> Settings:
             if has_warehouse
             else f"chdb://{quote(str(folder / _WAREHOUSE))}"
         ),
-        ledger_url=f"capture://{quote(str(folder / ledger.FOLDER))}",
+        ledger_url=f"{_scheme(folder)}://{quote(str(folder / ledger.FOLDER))}",
         landing_url=str(folder / gate_day.LANDING),
         base=_computed(plain.base, folder, "base"),
         solana=_computed(plain.solana, folder, "solana"),
         lightning=_computed(plain.lightning, folder, "lightning"),
         sandbox_folder=folder,
     )
+
+
+def _unwritable(folder: Path, error: OSError) -> PermanentError:
+    return PermanentError(
+        f"{folder}: the sandbox cannot be written there ({error.strerror or error}): make "
+        "room, or give MASQUES_HOME a folder that this user may write"
+    )
+
+
+def is_world(folder: Path) -> bool:
+    """Returns whether a sandbox's folder holds a made world, not the packaged day."""
+    return (folder / "world").is_dir()
+
+
+def _scheme(folder: Path) -> str:
+    """Returns the kind of the sandbox's ledger: a world's grows, the packaged one is a capture."""
+    return "sandbox" if is_world(folder) else "capture"
 
 
 def _computed(plain: RailSettings, folder: Path, rail: str) -> RailSettings:
