@@ -134,8 +134,8 @@ def test_after_a_demo_real_settings_bring_no_invented_row_of_any_table(
     # What the ledger holds, and what is derived from it.
     assert found.stdout.splitlines() == [
         "masques.accounts\t122",
-        "masques.reputation_events\t288",
-        "masques.reputation_scores\t49",
+        "masques.reputation_events\t201",
+        "masques.reputation_scores\t36",
         "masques.transactions\t2120",
         *("0", "0"),
         f"production\tcapture://{small_capture}",
