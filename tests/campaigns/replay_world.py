@@ -17,7 +17,6 @@ import numpy as np
 import tigerbeetle as tb
 
 from masques_pipelines.ledger.connect import open_ledger
-from masques_pipelines.ledger.growing.source import transfers_of
 from masques_pipelines.ledger.records import (
     ACCOUNT_DTYPE,
     CHANGE_EVENT_DTYPE,
@@ -25,6 +24,7 @@ from masques_pipelines.ledger.records import (
     EVENT_TYPE_VOIDED,
     Records,
     records_of,
+    transfers_of,
 )
 from masques_pipelines.sandbox.world.day import next_day
 from masques_pipelines.sandbox.world.population import Population

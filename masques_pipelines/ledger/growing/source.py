@@ -19,10 +19,10 @@ from masques_pipelines.ledger.records import (
     ACCOUNT_DTYPE,
     CHANGE_EVENT_DTYPE,
     EVENT_TYPE_EXPIRED,
-    TRANSFER_DTYPE,
     Records,
     check_accounts,
     check_change_events,
+    transfers_of,
 )
 from masques_pipelines.ledger.source import (
     CHANGE_EVENTS_PER_PAGE_MAX,
@@ -37,19 +37,6 @@ ACCOUNTS_NAME: Final = "accounts"
 CLOCK_NAME: Final = "clock.json"
 _DAY_NS: Final = 86_400 * 10**9
 _BALANCES: Final = ("debits_pending", "debits_posted", "credits_pending", "credits_posted")
-# Where a transfer has what its change event shows.
-_FIELDS: Final = (
-    "id",
-    "amount",
-    "pending_id",
-    "user_data_128",
-    "user_data_64",
-    "user_data_32",
-    "timeout",
-    "code",
-    "flags",
-    "timestamp",
-)
 
 
 def file_name(day: int) -> str:
@@ -189,16 +176,6 @@ class GrowingSource:
     def _check_open(self) -> None:
         if self._closed:
             raise RuntimeError(f"{self.description} is closed")
-
-
-def transfers_of(events: Records) -> Records:
-    """Returns the transfers that made these change events; expiries are no transfers."""
-    made = np.zeros(len(events), TRANSFER_DTYPE)
-    for name in _FIELDS:
-        made[name] = events[f"transfer_{name}"]
-    for name in ("ledger", "debit_account_id", "credit_account_id"):
-        made[name] = events[name]
-    return made
 
 
 def _apply(accounts: Records, events: Records) -> None:

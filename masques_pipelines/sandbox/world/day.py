@@ -16,7 +16,6 @@ from masques_pipelines.sandbox.world.funding import fund
 from masques_pipelines.sandbox.world.population import Population
 from masques_pipelines.sandbox.world.shape import (
     DAY,
-    EXPIRED,
     KEY,
     LIMITED,
     NAMED,
@@ -189,8 +188,3 @@ def _renew_keys(draft: Draft) -> None:
     made["t"] = draft.start_ns + draft.chance.integers(60, 86_000, len(who)) * SECOND
     made["agent"], made["version"] = who, draft.state.versions[who]
     draft.add("keys", made)
-
-
-def is_expiry(events: Rows) -> Column:
-    """Returns which events are expiries, which no transfer shows."""
-    return np.asarray(events["type"] == EXPIRED)
