@@ -13,7 +13,6 @@ production: its invented rows could not be told from real ones.
 import contextlib
 import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -32,6 +31,7 @@ from masques_pipelines.settings import (
     Settings,
     read_settings,
 )
+from masques_pipelines.whole_file import whole_file
 
 PARTS: Final[tuple[Part, ...]] = (ledger.PART, gate_day.PART, rails.PART, rates.PART)
 # What a home keeps that was once used with real systems.
@@ -257,12 +257,11 @@ def _mark(settings: Settings) -> None:
         "first_used_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "systems": [_REAL_SYSTEMS[name] for name in _real_systems(settings)],
     }
-    part = mark.with_name(f"{MARK_NAME}.{os.getpid()}.part")
     # A home that cannot be written cannot hold a sandbox either, so it needs no mark.
     with contextlib.suppress(OSError):
         settings.home.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(content) + "\n", encoding="utf-8")
-        part.replace(mark)
+        with whole_file(mark) as file:
+            file.write(f"{json.dumps(content)}\n".encode())
 
 
 def _make_landing(settings: Settings) -> None:

@@ -7,8 +7,6 @@ import csv
 import gzip
 import io
 import json
-import os
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +22,7 @@ from masques_pipelines.sandbox.world.day import Day
 from masques_pipelines.sandbox.world.payments import Wallets
 from masques_pipelines.sandbox.world.population import Population
 from masques_pipelines.sandbox.world.shape import DAY, LEDGERS, RAILS, SECOND, Rows
+from masques_pipelines.whole_file import whole_file
 
 # Older than any file that may still grow.
 _AGE_S: Final = 60
@@ -130,11 +129,8 @@ class LandingFiles:
         if path.exists():
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        part.write_bytes(content())
-        settled_s = time.time() - _AGE_S
-        os.utime(part, (settled_s, settled_s))
-        part.replace(path)
+        with whole_file(path, age_s=_AGE_S) as file:
+            file.write(content())
 
     def _first_identities(self) -> Iterable[tuple[Any, ...]]:
         shape = self.people.shape

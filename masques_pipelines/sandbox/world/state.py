@@ -22,6 +22,7 @@ from masques_pipelines.sandbox.world.shape import (
     Column,
     Rows,
 )
+from masques_pipelines.whole_file import whole_file
 
 # Dollars for one unit of each ledger's asset on the first day.
 FIRST_RATES: Final = (1, 90_000, 150)
@@ -71,12 +72,10 @@ class State:
 
     def save(self, path: Path) -> None:
         """Writes the state so that it is there whole or not at all."""
-        part = path.with_name(f"{path.name}.part")
         kept: dict[str, Any] = {name: getattr(self, name) for name in _KEPT}
         kept |= {f"ahead_{name}": rows for name, rows in self.ahead.items()}
-        with part.open("wb") as file:
+        with whole_file(path) as file:
             np.savez(file, **kept)
-        part.replace(path)
 
 
 _KEPT: Final = (

@@ -27,7 +27,6 @@ from masques_pipelines.ledger.growing.source import (
     DAYS_NAME,
     file_name,
 )
-from masques_pipelines.ledger.records import Records
 from masques_pipelines.sandbox.world.day import Day, next_day
 from masques_pipelines.sandbox.world.landing import LandingFiles, Slice
 from masques_pipelines.sandbox.world.payments import Wallets
@@ -37,6 +36,7 @@ from masques_pipelines.sandbox.world.shape import DAY, PAYMENT, SECOND, Rows, Sh
 from masques_pipelines.sandbox.world.state import first_state, load_state
 from masques_pipelines.sandbox.world.troubles.catalog import KINDS, apply, lines
 from masques_pipelines.sandbox.world.troubles.observed import ExtraFile, Observed, Trouble
+from masques_pipelines.whole_file import whole_file
 
 WORLD: Final = "world"
 LEDGER: Final = "ledger"
@@ -292,21 +292,15 @@ def slices(world: World, start_ns: int) -> Iterator[Slice]:
 
 def _write_day(root: Path, people: Population, seen: Observed) -> None:
     day = seen.day
-    _put(root / LEDGER / ACCOUNTS_NAME / file_name(day.number), accounts(people, day.opening))
-    _put(root / LEDGER / DAYS_NAME / file_name(day.number), change_events(people, day))
+    for name, records in (
+        (ACCOUNTS_NAME, accounts(people, day.opening)),
+        (DAYS_NAME, change_events(people, day)),
+    ):
+        with whole_file(root / LEDGER / name / file_name(day.number)) as file:
+            file.write(records.data)
     for folder, payments in ((_PAYMENTS, seen.moved), (_TOLD, seen.told)):
-        path = _path(root / WORLD / folder, day.number)
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
+        with whole_file(_path(root / WORLD / folder, day.number)) as file:
             np.save(file, payments)
-        part.replace(path)
-
-
-def _put(path: Path, records: Records) -> None:
-    """Replaces a file: who has mapped it keeps what was there."""
-    part = path.with_suffix(".part")
-    part.write_bytes(records.data)
-    part.replace(path)
 
 
 def _write_clock(root: Path, world: World) -> None:
@@ -325,9 +319,8 @@ def _put_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def _write_text(path: Path, content: str) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(content, encoding="utf-8")
-    part.replace(path)
+    with whole_file(path) as file:
+        file.write(content.encode())
 
 
 def _path(folder: Path, day: int) -> Path:
