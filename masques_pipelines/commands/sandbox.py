@@ -12,12 +12,11 @@ from masques_pipelines.commands.settings import announce
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.errors import SettingError
 from masques_pipelines.sandbox.stand_ins import with_stand_ins
-from masques_pipelines.settings import read_settings
+from masques_pipelines.settings import Settings, read_settings
 from masques_pipelines.warehouse.client import Warehouse
 
 _LENGTHS: Final = {"m": 60, "h": 3_600, "d": 86_400}
 _SECOND: Final = 10**9
-_DAY: Final = 86_400 * _SECOND
 
 
 class Length(click.ParamType[int]):
@@ -71,7 +70,6 @@ def new(  # noqa: PLR0913 - the options of the command
 ) -> None:
     """Make a world whose past ends now, in place of the sandbox that is there."""
     from masques_pipelines.sandbox.world import store  # noqa: PLC0415 - numpy takes long to load
-    from masques_pipelines.sandbox.world.shape import shape_of  # noqa: PLC0415
 
     root = sandbox_folder()
     if root.exists() and any(root.iterdir()):
@@ -81,11 +79,8 @@ def new(  # noqa: PLR0913 - the options of the command
             )
         store.remove_world(root)
     now_ns = time.time_ns() - ago
-    start_ns = (now_ns // _DAY - days + 1) * _DAY
     began = time.monotonic()
-    shape = shape_of(seed, start_ns, scale)
-    planned = store.plan(shape, now_ns, troubles)
-    world = store.World(shape, now_ns, now_ns, troubles=planned)
+    world = store.world_until(now_ns, seed=seed, days=days, scale=scale, troubles=troubles)
     store.make_world(root, world)
     click.echo(
         f"world      seed {seed}, {days} days up to {store.shown_time(now_ns)}, made in "
@@ -169,8 +164,8 @@ def check() -> None:
 
     Exits with 1 when a trouble was missed, or something was found that nobody made.
     """
-    root = sandbox_folder()
-    with opened_warehouse(with_stand_ins(read_settings()), "sandbox check") as warehouse:
+    settings, root = _sandbox_settings()
+    with opened_warehouse(settings, "sandbox check") as warehouse:
         if not show_comparison(root, warehouse, each_kind=True):
             raise SystemExit(1)
 
@@ -207,6 +202,10 @@ def sandbox_folder() -> Path:
     Raises:
         SettingError: The settings are of production.
     """
+    return _sandbox_settings()[1]
+
+
+def _sandbox_settings() -> tuple[Settings, Path]:
     settings = with_stand_ins(read_settings())
     announce(settings)
     if settings.sandbox_folder is None:
@@ -214,4 +213,4 @@ def sandbox_folder() -> Path:
             "MASQUES_SANDBOX: these settings are of production, which has no world: set "
             "MASQUES_SANDBOX=1 and unset the real systems, or give MASQUES_HOME another folder"
         )
-    return settings.sandbox_folder
+    return settings, settings.sandbox_folder

@@ -1,7 +1,7 @@
 """Decides whether this is the sandbox or production, and gives the sandbox its stand-ins.
 
-The only entrance to this package for commands and for Dagster's resources: no other module knows
-that a sandbox exists.
+The entrance to this package for commands and for Dagster's resources. Beside it only `masques
+demo`, `masques dev` and `masques sandbox`, which are about the world, know that there is one.
 
 *Real systems* are a ledger (tigerbeetle://, capture://), a ClickHouse URL of any scheme, a landing
 zone and any rail. None is configured, and MASQUES_HOME never held one: this is the sandbox, with

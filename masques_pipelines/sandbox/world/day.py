@@ -37,9 +37,9 @@ _SHARE_NEW_KEYS: Final = 0.01
 _RATE_STEPS: Final = (985, 1_016)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Day:
-    """A day of a world, each kind of rows ordered by time.
+    """A day of a world, each kind of rows ordered by time; a trouble changes rows and names.
 
     Attributes:
         number: From 0.

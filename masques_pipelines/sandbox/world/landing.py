@@ -83,7 +83,7 @@ class LandingFiles:
 
     def write_first(self) -> None:
         """Writes the identities that are there when the world begins."""
-        self.put("identities/first.csv", lambda: _csv(_IDENTITY_FIELDS, self._first_identities()))
+        self.put("identities/first.csv", lambda: csv_of(_IDENTITY_FIELDS, self._first_identities()))
 
     def write(self, day: Day, cut: Slice, payments: Rows) -> None:
         """Writes the files of a slice; a kind without rows has none.
@@ -102,7 +102,7 @@ class LandingFiles:
             self.put(
                 f"payment_links/{name}.csv.gz",
                 lambda: gzip.compress(
-                    _csv(
+                    csv_of(
                         ("transaction_id", "refund_of", "timestamp", "note"), _links(rows["links"])
                     ),
                     mtime=0,
@@ -110,7 +110,7 @@ class LandingFiles:
             )
         if len(rows["keys"]):
             self.put(
-                f"identities/{name}.csv", lambda: _csv(_IDENTITY_FIELDS, self._keys(rows["keys"]))
+                f"identities/{name}.csv", lambda: csv_of(_IDENTITY_FIELDS, self._keys(rows["keys"]))
             )
         if len(rows["lines"]):
             said = journal_lines(
@@ -120,7 +120,7 @@ class LandingFiles:
         if cut.begin_ns == day.start_ns:
             self.put(
                 f"exchange_rates/{name[:8]}.csv",
-                lambda: _csv(("currency", "quoted_at", "usd"), _rates(day)),
+                lambda: csv_of(("currency", "quoted_at", "usd"), _rates(day)),
             )
 
     def put(self, name: str, content: Callable[[], bytes]) -> None:
@@ -180,7 +180,8 @@ def _rates(day: Day) -> Iterable[tuple[str, ...]]:
         yield ledger.asset, moment(day.start_ns), str(rate)
 
 
-def _csv(fields: Iterable[str], rows: Iterable[Iterable[Any]]) -> bytes:
+def csv_of(fields: Iterable[str], rows: Iterable[Iterable[Any]]) -> bytes:
+    """Returns rows as a CSV file with a header."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(fields)

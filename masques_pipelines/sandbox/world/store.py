@@ -32,7 +32,14 @@ from masques_pipelines.sandbox.world.landing import LandingFiles, Slice
 from masques_pipelines.sandbox.world.payments import Wallets
 from masques_pipelines.sandbox.world.population import Population
 from masques_pipelines.sandbox.world.records import accounts, change_events
-from masques_pipelines.sandbox.world.shape import DAY, PAYMENT, SECOND, Rows, Shape
+from masques_pipelines.sandbox.world.shape import (
+    DAY,
+    PAYMENT,
+    SECOND,
+    Rows,
+    Shape,
+    shape_of,
+)
 from masques_pipelines.sandbox.world.state import first_state, load_state
 from masques_pipelines.sandbox.world.troubles.catalog import KINDS, apply, lines
 from masques_pipelines.sandbox.world.troubles.observed import ExtraFile, Observed, Trouble
@@ -125,6 +132,12 @@ def make_world(root: Path, world: World) -> None:
     first_state(people).save(root / WORLD / _STATE)
     LandingFiles(root / LANDING, people, Wallets(people)).write_first()
     _show(root, replace(world, now_ns=world.shape.start_ns), world.now_ns)
+
+
+def world_until(until_ns: int, *, seed: int, days: int, scale: float, troubles: int) -> World:
+    """Returns a world of some days that ends, and is born, at a time; make_world makes it."""
+    shape = shape_of(seed, (until_ns // DAY - days + 1) * DAY, scale)
+    return World(shape, until_ns, until_ns, troubles=plan(shape, until_ns, troubles))
 
 
 def remove_world(root: Path) -> None:

@@ -136,9 +136,8 @@ def repeated_rows(seen: Observed, trouble: Trouble) -> Hit | None:
     begin, end, _ = cut
     name = file_name("api_requests", trouble, "parquet")
     requests = seen.rows["requests"]
-    is_first = np.cumsum((requests["t"] >= begin) & (requests["t"] < end)) <= 20
-    is_first &= (requests["t"] >= begin) & (requests["t"] < end)
-    rows = requests[seen.take("requests", is_first)]
+    inside = (requests["t"] >= begin) & (requests["t"] < end)
+    rows = requests[seen.take("requests", inside & (np.cumsum(inside) <= 20))]
     seen.extra.append(_file_of(seen, name, end, rows))
     found = Finding("file", "duplicates", name)
     return Hit({"files": [name]}, end, findings=(found,))

@@ -193,7 +193,7 @@ def claims_disagree(seen: Observed, trouble: Trouble) -> Hit | None:
     other["transfer"]["lo"] ^= np.uint64(1)
     second = line.copy()
     second["first"], second["t"] = len(seen.day.named), line["t"] + SECOND
-    object.__setattr__(seen.day, "named", np.concatenate([seen.day.named, other]))
+    seen.day.named = np.concatenate([seen.day.named, other])
     _add_line(seen, second)
     hit = _hit(seen, line, payment, transfer, classes=("unsettled_transfer",))
     hit.findings = _finding(hit, "claims_disagree")

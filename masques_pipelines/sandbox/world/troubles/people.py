@@ -1,13 +1,11 @@
 """Troubles of reputation: words and identities that are not what they seem."""
 
-import csv
-import io
 import json
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from masques_pipelines.sandbox.world.landing import moment
+from masques_pipelines.sandbox.world.landing import csv_of, moment
 from masques_pipelines.sandbox.world.shape import RATING, SECOND, random_ids
 from masques_pipelines.sandbox.world.troubles.gate import deliver, file_name
 from masques_pipelines.sandbox.world.troubles.observed import Hit, Observed, Trouble, text
@@ -60,14 +58,6 @@ def whitewash(seen: Observed, trouble: Trouble) -> Hit | None:
         "updated_at": moment(trouble.at_ns),
     }
     name = file_name("identities", trouble, "csv")
-    deliver(seen, trouble, name, _csv(row))
+    deliver(seen, trouble, name, csv_of(row, [row.values()]))
     old = text(seen.people.ids[1][number])
     return Hit({"identities": [old, identity]}, trouble.at_ns, classes=("reputation",))
-
-
-def _csv(row: dict[str, Any]) -> bytes:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(row), lineterminator="\n")
-    writer.writeheader()
-    writer.writerow(row)
-    return out.getvalue().encode()
