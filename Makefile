@@ -9,22 +9,23 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test quick lint format hooks dev lock schema clean \
-        bench bench-ledger bench-proofs bench-rails bench-reconciliation bench-reputation bench-reputation-attack bench-intake bench-marts
+        bench bench-ledger bench-proofs bench-rails bench-reconciliation bench-reputation \
+        bench-reputation-attack bench-intake bench-marts bench-sandbox
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## Make the environment that the commands run in
 
-demo: $(VENV)/.ready ## Build the ClickHouse copy from a packaged ledger and show it
+demo: $(VENV)/.ready ## Build the ClickHouse copy from a made world and show it
 	@$(BIN)/masques demo
 
 # Files in their order, cheap ones last: sorted by their number of tests, as pytest-xdist does by
 # itself, the slowest few would run alone at the end. A failure is shown when it happens.
 # TEST_PATIENCE=5 makes every time limit five times as long.
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --instafail -q
-test: $(VENV)/.ready-dev $(VENV)/.ready-anvil ## Run all tests (about 12 minutes on two cores)
-	@echo "All tests: about 12 minutes on two cores; make quick takes less than one."
+test: $(VENV)/.ready-dev $(VENV)/.ready-anvil ## Run all tests (about 20 minutes on two cores)
+	@echo "All tests: about 20 minutes on two cores; make quick takes less than one."
 	$(PYTEST) $(ARGS)
 
 quick: $(VENV)/.ready-dev ## Run the unit tests (less than a minute)
@@ -73,6 +74,9 @@ bench-reputation-attack: $(VENV)/.ready-dev ## Print what attacks on the scores 
 
 bench-marts: $(VENV)/.ready-dev ## Measure what analysts ask the marts (ARGS="--sessions N …")
 	$(BIN)/python benchmarks/bench_marts.py $(ARGS)
+
+bench-sandbox: $(VENV)/.ready-dev ## Measure making a world of a million requests (ARGS="--scale N")
+	$(BIN)/python benchmarks/bench_sandbox.py $(ARGS)
 
 bench-intake: $(VENV)/.ready-dev ## Measure the intake against a bare insert
 	$(BIN)/python benchmarks/bench_intake.py

@@ -24,7 +24,7 @@ OWN_COMMANDS: Final = {
     "accept": "Take what a table has now for what was written, after a loss.",
     "backup": "Write the whole warehouse to a new folder.",
     "breaks": "What gate, ledger and rails say differently, and what people say of it.",
-    "demo": "Build the copy from packaged data and show it.",
+    "demo": "Build the copy from a made world and show it.",
     "intake": "Load files of the landing zone, check one, look after quarantine.",
     "ledger": "Read the TigerBeetle ledger; nothing here writes to it.",
     "migrate": "Bring the schema up to date with sql/.",
@@ -32,8 +32,9 @@ OWN_COMMANDS: Final = {
     "rails": "Look after the settlement rails; docs/rails.md describes how to connect them.",
     "reputation": "Scores of identities.",
     "restore": "Make the warehouse as a backup holds it.",
+    "sandbox": "Make a world that agrees with itself, and move its clock.",
     "sql": "Run a query and show its result.",
-    "verify": "Prove balances, trial balance, holds, completeness and the chain of seals.",
+    "verify": "Prove that the eight tables are what was written to them.",
 }
 DAGSTER_COMMANDS: Final = {
     "asset": "Dagster: asset materialize --select '*'.",

@@ -33,6 +33,9 @@ CREATE ROLE IF NOT EXISTS masques_writer;
 GRANT SELECT, INSERT ON masques.* TO masques_writer;
 GRANT SELECT, INSERT, TRUNCATE, CREATE TABLE, DROP TABLE ON masques_ops.* TO masques_writer;
 GRANT SELECT ON masques_marts.* TO masques_writer;
+-- The files of the tables are read by their checksums.
+GRANT CHECK ON masques.* TO masques_writer;
+GRANT CHECK ON masques_ops.* TO masques_writer;
 -- Checkpoints are dropped by partition; `masques ledger rebuild` replaces a month, or all accounts.
 GRANT ALTER DELETE ON masques_ops.* TO masques_writer;
 GRANT ALTER DELETE ON masques.transactions TO masques_writer;

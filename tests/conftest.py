@@ -8,6 +8,7 @@ A re-run starts in new temporary folders.
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,15 @@ def pytest_configure() -> None:
     """Takes Ctrl-C as usual: a shell's background jobs, and their children, ignore it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _no_instance_of_another_test() -> Iterator[None]:
+    """Dagster remembers the storage of an instance that is gone, and the next load asks it."""
+    yield
+    loaded = sys.modules.get("dagster._core.storage.defs_state.base")
+    if loaded is not None:
+        loaded._current_storage.set(None)  # noqa: SLF001 - it has no public name
 
 
 @pytest.fixture(autouse=True, scope="session")

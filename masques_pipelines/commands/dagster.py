@@ -18,6 +18,7 @@ from masques_pipelines.commands.dagster_home import (
     make_home,
 )
 from masques_pipelines.commands.settings import command_settings
+from masques_pipelines.sandbox.stand_ins import is_world
 from masques_pipelines.settings import project_root
 
 MODULE: Final = "masques_pipelines.definitions"
@@ -26,6 +27,8 @@ _PROCESS: Final = "masques_pipelines.commands.dagster_process"
 _NEED_MODULE: Final = ("asset", "job")
 # These read a file; told the module, `dev` would give the location another name.
 _NEED_WORKSPACE: Final = frozenset({"dev", "definitions"})
+# Of `masques dev` on a world: how often something goes wrong.
+_EVERY: Final = "--every"
 _HELP_OPTIONS: Final = {"-h", "--help"}
 _LOCATION_OPTIONS: Final = {"-m", "--module-name", "-f", "--python-file", "-w", "--workspace"}
 
@@ -111,6 +114,26 @@ def _hand_over(arguments: Sequence[str]) -> None:
     os.execve(sys.executable, command, environment)  # noqa: S606 - this interpreter
 
 
+def _taken(arguments: list[str], option: str) -> str | None:
+    """Takes an option of ours, and its value, out of what Dagster is given."""
+    if option not in arguments:
+        return None
+    place = arguments.index(option)
+    if place + 1 == len(arguments):
+        raise click.UsageError(f"{option} needs a length of time, as in {option} 10m")
+    value = arguments[place + 1]
+    del arguments[place : place + 2]
+    return value
+
+
+def _let_live(every: str | None) -> None:
+    """Starts what keeps the clock of the sandbox's world at now, as long as this process lives."""
+    command = [sys.executable, "-m", "masques_pipelines", "sandbox", "live", "--with-parent"]
+    if every is not None:
+        command += [_EVERY, every]
+    subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 - this interpreter
+
+
 def handed_over(name: str, help_text: str) -> click.Command:
     """Returns a command that runs Dagster's command of the same name, whatever its arguments."""
 
@@ -122,8 +145,16 @@ def handed_over(name: str, help_text: str) -> click.Command:
     )
     @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
     def run(arguments: tuple[str, ...]) -> None:
+        rest = list(arguments)
         if not _HELP_OPTIONS & set(arguments):
-            command_settings()
-        _hand_over([name, *arguments])
+            settings = command_settings()
+            every = _taken(rest, _EVERY) if name == "dev" else None
+            if name == "dev" and settings.sandbox_folder and is_world(settings.sandbox_folder):
+                _let_live(every)
+            elif every is not None:
+                raise click.UsageError(
+                    f"{_EVERY} is for a world: make one with `masques sandbox new`"
+                )
+        _hand_over([name, *rest])
 
     return run

@@ -9,13 +9,13 @@ import contextlib
 import fcntl
 import re
 import subprocess
-import uuid
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Final
 
 from masques_pipelines.settings import home_folder, project_root
+from masques_pipelines.whole_file import whole_file
 
 WORKSPACE: Final = "workspace.yaml"
 _INSTANCE: Final = "dagster.yaml"
@@ -75,10 +75,8 @@ def _write(file: Path, text: str) -> None:
         there = file.read_text(encoding="utf-8")
         if there == whole or not there.startswith(_OURS):
             return
-    # At once: another command may read it now.
-    beside = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
-    beside.write_text(whole, encoding="utf-8")
-    beside.replace(file)
+    with whole_file(file) as made:
+        made.write(whole.encode())
 
 
 def _instance_text() -> str:

@@ -1,24 +1,28 @@
-"""`masques demo`: every asset on the sandbox's data, and what came of it.
+"""`masques demo`: a small world, every asset made from it, and what came of it.
 
 Always the sandbox of MASQUES_HOME, whatever the settings name. A second demo writes no row: the
-packaged data does not grow.
+world's clock stands still.
 """
 
 import re
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import click
 
 from masques_pipelines.commands.dagster import running_dagster
+from masques_pipelines.commands.sandbox import show_comparison
 from masques_pipelines.commands.settings import announce
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.errors import PermanentError, SettingError
+from masques_pipelines.ledger.proofs.suite import prove_all
 from masques_pipelines.sandbox.stand_ins import (
     PARTS,
     demo_environment,
-    install,
+    install_demo,
+    is_world,
     with_stand_ins,
 )
 from masques_pipelines.settings import Settings, environment, read_settings
@@ -34,7 +38,15 @@ _LOG_LINE: Final = re.compile(
 _FAILURE_LINE: Final = re.compile(r"^dagster\S*\.Failure: (?P<reason>.*)$")
 _SHOWN_LEVELS: Final = ("INFO", "WARNING", "ERROR")
 _SANDBOX: Final = "MASQUES_SANDBOX"
+_WORLD_SHOWS: Final = (
+    ("The money, by ledger (whole units of the currency)", "ledger/money_by_currency"),
+    ("Settlements, by rail and status (whole units of the currency)", "rails/by_rail"),
+    ("What was charged and refunded, and what the ledger moved", "sandbox/charges"),
+    ("Why rows are in quarantine", "sandbox/intake_quarantine"),
+)
 _NEXT: Final = (
+    "masques sandbox advance 30m                 more of the world, as time passes; or live",
+    "masques sandbox check                       what was found of the troubles, one by one",
     "masques dev                                 the Dagster UI, schedules running",
     "masques asset materialize --select '*'      the same from the command line",
     'masques sql "SELECT * FROM masques.transactions LIMIT 3" --format Vertical',
@@ -42,17 +54,18 @@ _NEXT: Final = (
 _SHOWN_EVENTS: Final = ("STEP_SUCCESS", "STEP_FAILURE", "STEP_UP_FOR_RETRY")
 
 
-@click.command(short_help="Build the copy from packaged data and show it.")
+@click.command(short_help="Build the copy from a made world and show it.")
 def demo() -> None:
-    """Build the ClickHouse copy from packaged data, in the sandbox, and show what is in it."""
+    """Build the ClickHouse copy from a made world, in the sandbox, and show what is in it."""
     environ = environment()
     variables, ignored = demo_environment(environ)
     settings = with_stand_ins(read_settings({**environ, **variables}))
     announce(settings)
     started_s = time.monotonic()
     if ignored:
-        click.echo(f"ignored    {', '.join(ignored)}: a demo reads only packaged data")
-    for line in install(settings.sandbox_folder or settings.home):
+        click.echo(f"ignored    {', '.join(ignored)}: a demo reads only its own world")
+    folder = settings.sandbox_folder or settings.home
+    for line in install_demo(folder):
         click.echo(line)
     click.echo("run        every asset and check, through Dagster (it takes some seconds to start)")
     _materialize_all(variables)
@@ -60,12 +73,23 @@ def demo() -> None:
         click.echo(f"warehouse  {warehouse.description}")
         click.echo(f"\n{TABLES_TITLE}:")
         click.echo(warehouse.text(sql("sandbox/tables")), nl=False)
-        for part in PARTS:
-            for title, query in part.shows:
-                click.echo(f"\n{title}:")
-                click.echo(warehouse.text(sql(query)), nl=False)
+        for title, query in _shows(folder):
+            click.echo(f"\n{title}:")
+            click.echo(warehouse.text(sql(query)), nl=False)
+        results = prove_all(warehouse)
+        hold = sum(each.outcome == "holds" for each in results.values())
+        click.echo(f"\nproofs     {hold} of {len(results)} proofs of the ledger's copy hold")
+        if is_world(folder):
+            show_comparison(folder, warehouse)
     click.echo(f"\nDone in {time.monotonic() - started_s:.0f} s. Run it again: no row is written.")
     click.echo("\n".join(_next_steps(settings, ignored)))
+
+
+def _shows(folder: Path) -> tuple[tuple[str, str], ...]:
+    """Returns title and query of what the demo shows at its end."""
+    return (
+        _WORLD_SHOWS if is_world(folder) else tuple(each for part in PARTS for each in part.shows)
+    )
 
 
 def _next_steps(settings: Settings, ignored: Sequence[str]) -> list[str]:

@@ -10,8 +10,7 @@ import fcntl
 import os
 import socket
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -81,8 +80,7 @@ def _is_dead(record: dg.RunRecord, folder: Path, jobs: set[str], now: datetime) 
     run = record.dagster_run
     process = run.tags.get(PROCESS_TAG)
     if process:
-        file = folder / process
-        return file.exists() and not _is_held(file)
+        return not _is_held(folder / process)
     return run.job_name in jobs and now - record.create_timestamp > START_MAX
 
 
@@ -104,25 +102,19 @@ def _own_lock(folder: Path) -> str:
     return _OWN[folder][0]
 
 
-@contextmanager
-def _tried(file: Path) -> Iterator[bool]:
-    """Yields whether the lock of a file was free; it is held meanwhile."""
-    descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+def _is_held(file: Path) -> bool:
+    """Tells whether a process is not known to be gone; without its file nothing is known."""
+    try:
+        descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield True
     except BlockingIOError:
-        yield False
+        return True
     finally:
         os.close(descriptor)
-
-
-def _is_held(file: Path) -> bool:
-    try:
-        with _tried(file) as is_free:
-            return not is_free
-    except FileNotFoundError:  # another tick has swept it, and closed its runs before
-        return True
+    return False
 
 
 def _sweep(folder: Path, alive: set[str | None]) -> None:

@@ -33,11 +33,10 @@ UNFINISHED: Final = (
 def unfinished_run(
     instance: dg.DagsterInstance, job_name: str, now: datetime
 ) -> dg.SkipReason | None:
-    """Returns why a job should not be started again now, or None; dead runs are closed first.
+    """Returns why a job should not be started again now, or None; close dead runs before.
 
     A run of another machine that died is not seen: it counts for as long as its job may take.
     """
-    close_dead_runs(instance, BY_JOB, now)
     unfinished = instance.get_runs(
         filters=dg.RunsFilter(
             job_name=job_name,
@@ -66,10 +65,12 @@ def steady_schedule(job_name: str, description: str) -> dg.ScheduleDefinition:
         description=f"{description} A tick is skipped while the job's last run is unfinished.",
     )
     def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        skip = unfinished_run(context.instance, job_name, context.scheduled_execution_time)
+        now = context.scheduled_execution_time
+        close_dead_runs(context.instance, BY_JOB, now)
+        skip = unfinished_run(context.instance, job_name, now)
         if skip is not None:
             return skip
-        return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())
+        return dg.RunRequest(run_key=now.isoformat())
 
     return tick
 

@@ -211,10 +211,6 @@ class FileLog:
         """Writes down that files were begun and are due again, and that it is not their fault."""
         self._write(files, DUE, more=0)
 
-    def forget(self, files: Iterable[LandingFile]) -> None:
-        """Makes files due again that were read, whatever became of them."""
-        self._write((file for file in files if self._entry(file).state), DUE, more=0)
-
     def _write(self, files: Iterable[LandingFile], state: str, *, more: int) -> None:
         """Writes entries without counts; what was known of a file stays known to this object."""
         self.record(

@@ -1,13 +1,14 @@
 """Opens the ledger that MASQUES_LEDGER_URL names.
 
-KINDS is the one list of the kinds of sources. A new kind is a folder beside tigerbeetle/ and
-capture/ with a `KIND` in its url.py, and one entry here.
+KINDS is the one list of the kinds of sources. A new kind is a folder beside tigerbeetle/,
+capture/ and growing/ with a `KIND` in its url.py, and one entry here.
 """
 
 from typing import Final
 
 from masques_pipelines.errors import SettingError
 from masques_pipelines.ledger.capture import url as capture
+from masques_pipelines.ledger.growing import url as growing
 from masques_pipelines.ledger.source import LedgerSource
 from masques_pipelines.ledger.tigerbeetle import url as tigerbeetle
 from masques_pipelines.ledger.url import VARIABLE, Kind, LedgerUrl
@@ -15,6 +16,7 @@ from masques_pipelines.ledger.url import VARIABLE, Kind, LedgerUrl
 KINDS: Final[dict[str, Kind]] = {
     "tigerbeetle": tigerbeetle.KIND,
     "capture": capture.KIND,
+    "sandbox": growing.KIND,
 }
 
 
@@ -24,7 +26,8 @@ def open_ledger(url: str) -> LedgerSource:
     Args:
         url: `tigerbeetle://host:port,…/?cluster_id=7`, with one address per replica in the
             cluster's order (port 3001 when left out), and optional `timeout_s` (one page) and
-            `open_timeout_s` (the first answer); or `capture:///absolute/folder`.
+            `open_timeout_s` (the first answer); `capture:///absolute/folder`; or, as the sandbox
+            gives it, `sandbox:///absolute/folder`.
 
     Raises:
         SettingError: The URL cannot be used; the text says which part.
@@ -38,9 +41,7 @@ def open_ledger(url: str) -> LedgerSource:
     if not separator or kind is None:
         shown = f"the scheme {scheme!r} is not known" if separator else "it has no scheme"
         examples = " or ".join(known.example for known in KINDS.values())
-        raise SettingError(
-            f"{VARIABLE}: {shown}; known are {' and '.join(KINDS)}, as in {examples}"
-        )
+        raise SettingError(f"{VARIABLE}: {shown}; known are {', '.join(KINDS)}, as in {examples}")
     if "#" in rest:
         raise SettingError(f"{VARIABLE}: remove the '#' and what follows it (in a path, write %23)")
     before_query, _, query = rest.partition("?")

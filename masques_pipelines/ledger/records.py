@@ -290,6 +290,15 @@ def check_transfers(transfers: Records, *, timestamp_min: int, origin: str) -> N
     _check_ascending(transfers, timestamp_min=timestamp_min, origin=origin)
 
 
+def transfers_of(events: Records) -> Records:
+    """Returns the transfers that made change events; an expiry is made by none."""
+    made = np.zeros(len(events), TRANSFER_DTYPE)
+    for name in TRANSFER_DTYPE.names or ():
+        is_same = name in (events.dtype.names or ())
+        made[name] = events[name if is_same else f"transfer_{name}"]
+    return made
+
+
 def _check_ascending(records: Records, *, timestamp_min: int, origin: str) -> None:
     if len(records) == 0:
         return

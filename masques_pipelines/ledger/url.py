@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from masques_pipelines.errors import SettingError
 from masques_pipelines.ledger.source import LedgerSource
@@ -41,6 +42,24 @@ class LedgerUrl:
         if len(options) < len(pairs):
             raise SettingError(f"{VARIABLE}: an option is given twice; known are {listed}")
         return options
+
+    def folder(self, *, of: str, example: str) -> Path:
+        """Returns the folder of a URL that has only a path.
+
+        Args:
+            of: What is in the folder, for errors.
+            example: Such a URL.
+
+        Raises:
+            SettingError: It is not an absolute folder, or something else is there too.
+        """
+        self.options(known=())
+        folder = Path(unquote(self.path))
+        if self.authority or folder == Path("/") or not folder.is_absolute():
+            raise SettingError(
+                f"{VARIABLE}: {of} needs an absolute folder with three slashes, as in {example}"
+            )
+        return folder
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import gzip
 import importlib.resources
 import io
 import json
-import os
 import re
 import time
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from masques_pipelines.sandbox.part import Part
+from masques_pipelines.whole_file import whole_file
 
 # The sandbox's landing zone.
 LANDING: Final = "landing"
@@ -74,11 +74,8 @@ def _parquet(rows: list[dict[str, Any]]) -> bytes:
 def _put(path: Path, data: bytes) -> None:
     """Writes a file so that it is there whole or not at all, and settled."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_bytes(data)
-    written_s = time.time() - _AGE_S
-    os.utime(part, (written_s, written_s))
-    part.replace(path)
+    with whole_file(path, age_s=_AGE_S) as file:
+        file.write(data)
 
 
 def _ns(text: str) -> int:

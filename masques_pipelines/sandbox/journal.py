@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 from masques_pipelines.sandbox.nodes import base, lightning, solana
 from masques_pipelines.sandbox.nodes.facts import Payment
 
-Event = Literal["challenge", "payment", "verify", "settle"]
+Event = Literal["challenge", "payment", "verify", "settle", "payout"]
 # What a facilitator answers: success; failed, naming a transaction that did; valid, to a
 # verification; none, when no answer came.
 Answer = Literal["success", "failed", "valid", "none"]
@@ -26,10 +26,12 @@ class Announcement:
     Attributes:
         rail: The payment's rail.
         payment: What the line is about.
-        event: What the gate did: challenge and payment are of L402, verify and settle of x402.
+        event: What the gate did: challenge and payment are of L402, verify and settle of x402; a
+            payout is said by the payout service.
         at_s: When, seconds since 1970.
         answer: What came back; L402 has none.
-        transaction_id: The ledger transfer that this pays for; '' for none.
+        transaction_ids: The ledger transfers that this pays for.
+        latency_ms: How long the answer took; None where nobody measured it.
     """
 
     rail: str
@@ -37,7 +39,8 @@ class Announcement:
     event: Event
     at_s: float
     answer: Answer = "success"
-    transaction_id: str = ""
+    transaction_ids: tuple[str, ...] = ()
+    latency_ms: int | None = None
 
 
 def journal_line(said: Announcement, seed: int) -> str:
@@ -52,10 +55,34 @@ def journal_line(said: Announcement, seed: int) -> str:
         "solana": _on_solana,
         "lightning": _on_lightning,
     }
-    line = {"recorded_at": said.at_s, "event": said.event, **lines[said.rail](said, seed)}
-    if said.transaction_id:
-        line["transaction_id"] = said.transaction_id
+    told = _payout(said, seed) if said.event == "payout" else lines[said.rail](said, seed)
+    line = {"recorded_at": said.at_s, "event": said.event, **told}
+    if said.latency_ms is not None:
+        line["latency_ms"] = said.latency_ms
+    if len(said.transaction_ids) == 1:
+        line["transaction_id"] = said.transaction_ids[0]
+    elif said.transaction_ids:
+        line["transaction_ids"] = said.transaction_ids
     return json.dumps(line) + "\n"
+
+
+def _payout(said: Announcement, seed: int) -> dict[str, Any]:
+    payment = said.payment
+    places: Mapping[str, tuple[str, str, str]] = {
+        "base": (_BASE_NETWORK, base.TOKEN, base.transaction_hash(seed, payment.number)),
+        "solana": (_SOLANA_NETWORK, solana.MINT, solana.signature(seed, payment.number)),
+        "lightning": ("lightning", "", lightning.payment_hash(seed, payment.number)),
+    }
+    network, asset, transaction = places[said.rail]
+    return {
+        "network": network,
+        **({"asset": asset} if asset else {}),
+        "amount": str(payment.units),
+        "to": payment.receiver,
+        "payout_id": f"{said.rail}-{payment.number}",
+        "transaction": transaction,
+        "response": {"success": said.answer == "success"},
+    }
 
 
 def _on_base(said: Announcement, seed: int) -> dict[str, Any]:

@@ -56,6 +56,11 @@ class NodeOf:
         Raises:
             PermanentError: The world is missing or damaged.
         """
+        if (self.root / "world").is_dir():
+            # It takes longer to load than most commands need.
+            from masques_pipelines.sandbox.world import nodes  # noqa: PLC0415
+
+            return nodes.open_node(self.root, self.rail)
         return open_node(read_world(self.root), self.rail)
 
 

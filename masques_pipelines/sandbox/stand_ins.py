@@ -1,7 +1,7 @@
 """Decides whether this is the sandbox or production, and gives the sandbox its stand-ins.
 
-The only entrance to this package for commands and for Dagster's resources: no other module knows
-that a sandbox exists.
+The entrance to this package for commands and for Dagster's resources. Beside it only `masques
+demo`, `masques dev` and `masques sandbox`, which are about the world, know that there is one.
 
 *Real systems* are a ledger (tigerbeetle://, capture://), a ClickHouse URL of any scheme, a landing
 zone and any rail. None is configured, and MASQUES_HOME never held one: this is the sandbox, with
@@ -13,7 +13,6 @@ production: its invented rows could not be told from real ones.
 import contextlib
 import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -32,6 +31,7 @@ from masques_pipelines.settings import (
     Settings,
     read_settings,
 )
+from masques_pipelines.whole_file import whole_file
 
 PARTS: Final[tuple[Part, ...]] = (ledger.PART, gate_day.PART, rails.PART, rates.PART)
 # What a home keeps that was once used with real systems.
@@ -115,12 +115,30 @@ def install(folder: Path) -> list[str]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / ".lock"):
+            if is_world(folder):
+                return [f"world      {folder / 'world'}"]
             return [part.install(folder) for part in PARTS]
     except OSError as error:
-        raise PermanentError(
-            f"{folder}: the sandbox cannot be written there ({error.strerror or error}): make "
-            "room, or give MASQUES_HOME a folder that this user may write"
-        ) from error
+        raise _unwritable(folder, error) from error
+
+
+def install_demo(folder: Path) -> list[str]:
+    """Makes the demo's world where there is no sandbox yet; returns a line for each part.
+
+    Raises:
+        PermanentError: The folder cannot be written.
+    """
+    if (folder / ledger.FOLDER).is_dir():
+        return install(folder)
+    # It takes longer to load than most commands need.
+    from masques_pipelines.sandbox.world.demo import make_demo_world  # noqa: PLC0415
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder / ".lock"):
+            return [make_demo_world(folder)]
+    except OSError as error:
+        raise _unwritable(folder, error) from error
 
 
 def ledger_url(settings: Settings) -> str:
@@ -239,12 +257,11 @@ def _mark(settings: Settings) -> None:
         "first_used_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "systems": [_REAL_SYSTEMS[name] for name in _real_systems(settings)],
     }
-    part = mark.with_name(f"{MARK_NAME}.{os.getpid()}.part")
     # A home that cannot be written cannot hold a sandbox either, so it needs no mark.
     with contextlib.suppress(OSError):
         settings.home.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(content) + "\n", encoding="utf-8")
-        part.replace(mark)
+        with whole_file(mark) as file:
+            file.write(f"{json.dumps(content)}\n".encode())
 
 
 def _make_landing(settings: Settings) -> None:
@@ -271,13 +288,30 @@ def _sandbox(settings: Settings, folder: Path) -> Settings:
             if has_warehouse
             else f"chdb://{quote(str(folder / _WAREHOUSE))}"
         ),
-        ledger_url=f"capture://{quote(str(folder / ledger.FOLDER))}",
+        ledger_url=f"{_scheme(folder)}://{quote(str(folder / ledger.FOLDER))}",
         landing_url=str(folder / gate_day.LANDING),
         base=_computed(plain.base, folder, "base"),
         solana=_computed(plain.solana, folder, "solana"),
         lightning=_computed(plain.lightning, folder, "lightning"),
         sandbox_folder=folder,
     )
+
+
+def _unwritable(folder: Path, error: OSError) -> PermanentError:
+    return PermanentError(
+        f"{folder}: the sandbox cannot be written there ({error.strerror or error}): make "
+        "room, or give MASQUES_HOME a folder that this user may write"
+    )
+
+
+def is_world(folder: Path) -> bool:
+    """Returns whether a sandbox's folder holds a made world, not the packaged day."""
+    return (folder / "world").is_dir()
+
+
+def _scheme(folder: Path) -> str:
+    """Returns the kind of the sandbox's ledger: a world's grows, the packaged one is a capture."""
+    return "sandbox" if is_world(folder) else "capture"
 
 
 def _computed(plain: RailSettings, folder: Path, rail: str) -> RailSettings:

@@ -79,7 +79,7 @@ def _on_base(now_s: int) -> tuple[list[Payment], list[Announcement]]:
     def said(number: int, answer: Answer = "success", deposit: str = "") -> Announcement:
         at_s = of[number].at_s + 2
         event: Event = "verify" if answer == "valid" else "settle"
-        return Announcement("base", of[number], event, at_s, answer, deposit)
+        return Announcement("base", of[number], event, at_s, answer, (deposit,) if deposit else ())
 
     return payments, [
         said(1, deposit=DEPOSITS[0]),
@@ -124,6 +124,6 @@ def _on_lightning(now_s: int) -> tuple[list[Payment], list[Announcement]]:
         Announcement("lightning", in_parts, "challenge", in_parts.at_s + 1),
         Announcement("lightning", ignored, "challenge", ignored.at_s + 1),
         Announcement(
-            "lightning", tea, "payment", tea.at_s + tea.after_s, transaction_id=DEPOSITS[4]
+            "lightning", tea, "payment", tea.at_s + tea.after_s, transaction_ids=(DEPOSITS[4],)
         ),
     ]

@@ -39,8 +39,9 @@ def declared_by_files(warehouse: Warehouse, files: list[SqlFile], *, before: Dec
     checksum = views_checksum(files)
     return Declared(
         objects=objects,
-        created_by=created_by,
-        changed_by=changed_by,
+        # A table that a later file drops is in none of them.
+        created_by={name: created_by[name] for name in objects},
+        changed_by={name: changed_by[name] for name in objects},
         views_version=before.views_version + (checksum != before.views_checksum),
         views_checksum=checksum,
     )

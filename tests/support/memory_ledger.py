@@ -16,9 +16,9 @@ from masques_pipelines.ledger.records import (
     ACCOUNT_DTYPE,
     CHANGE_EVENT_DTYPE,
     EVENT_TYPE_EXPIRED,
-    TRANSFER_DTYPE,
     Records,
     timestamps_ns,
+    transfers_of,
 )
 from masques_pipelines.ledger.source import Page
 
@@ -67,11 +67,7 @@ class MemoryLedger:
         self._count()
         made = self.events[self.events["type"] != EVENT_TYPE_EXPIRED]
         made = made[timestamps_ns(made) >= timestamp_min][: self.page_transfers]
-        page = np.zeros(len(made), TRANSFER_DTYPE)
-        for name in TRANSFER_DTYPE.names or ():
-            is_same = name in (made.dtype.names or ())
-            page[name] = made[name if is_same else f"transfer_{name}"]
-        return Page(data=page.tobytes(), ledger_time_ns=self.now_ns)
+        return Page(data=transfers_of(made).tobytes(), ledger_time_ns=self.now_ns)
 
     def close(self) -> None:
         """Nothing is held."""

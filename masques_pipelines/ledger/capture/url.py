@@ -1,25 +1,16 @@
 """URLs of captures: `capture:///absolute/folder`."""
 
-from pathlib import Path
 from typing import Final
-from urllib.parse import unquote
 
-from masques_pipelines.errors import SettingError
 from masques_pipelines.ledger.capture.source import CaptureSource
 from masques_pipelines.ledger.source import LedgerSource
-from masques_pipelines.ledger.url import VARIABLE, Kind, LedgerUrl
+from masques_pipelines.ledger.url import Kind, LedgerUrl
 
 _EXAMPLE: Final = "capture:///absolute/folder"
 
 
 def _open(url: LedgerUrl) -> LedgerSource:
-    url.options(known=())
-    folder = Path(unquote(url.path))
-    if url.authority or folder == Path("/") or not folder.is_absolute():
-        raise SettingError(
-            f"{VARIABLE}: a capture needs an absolute folder with three slashes, as in {_EXAMPLE}"
-        )
-    return CaptureSource(folder)
+    return CaptureSource(url.folder(of="a capture", example=_EXAMPLE))
 
 
 KIND: Final = Kind(example=_EXAMPLE, open=_open)

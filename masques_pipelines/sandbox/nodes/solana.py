@@ -4,6 +4,7 @@ import base64
 import bisect
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from masques_pipelines.rails.solana.addresses import (
@@ -51,11 +52,13 @@ _ACCOUNT: Final = struct.Struct("<32s32sQI32sBIQQI32s")
 _MINT: Final = struct.Struct("<I32sQBBI32s")
 
 
+@lru_cache(maxsize=4_096)
 def signature(seed: int, number: int) -> str:
     """Returns the first signature of a payment's transaction, which names it."""
     return encode_base58(_signature(seed, number))
 
 
+@lru_cache(maxsize=16)
 def facilitator(seed: int) -> str:
     """Returns the wallet that pays the fees of what a gate asked for."""
     return encode_base58(digest(seed, "solana facilitator", 0))

@@ -50,6 +50,12 @@ WITHOUT = {
     "migrate",
     "rails check",
     "restore",
+    # Refused in production, which has no world.
+    "sandbox advance",
+    "sandbox check",
+    "sandbox live",
+    "sandbox new",
+    "sandbox trouble",
 }
 
 

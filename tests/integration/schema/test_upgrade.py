@@ -18,6 +18,20 @@ LAST_FIRST_FILE = 11
 NUMBERED = [file for file in sql_files() if not file.is_views]
 CHANGES = [file for file in NUMBERED if file.version > LAST_FIRST_FILE]
 
+# Tables that a change drops, since others took their place: what they held is computed from events.
+DROPPED = {
+    "024_reputation_prices.sql": (
+        "evidence_log",
+        "models",
+        "parties",
+        "references",
+        "touched_events",
+        "touched_links",
+        "touched_references",
+        "touched_transfers",
+    )
+}
+
 
 def lost_by(warehouse: Warehouse, change: SqlFile) -> list[str]:
     """Applies a change twice to filled tables; returns a line for each table that lost something.
@@ -61,7 +75,10 @@ def rows_of(warehouse: Warehouse, table: str, names: Sequence[str]) -> list[tupl
 def test_each_change_keeps_every_row(empty_warehouse: Warehouse) -> None:
     apply(empty_warehouse, [file for file in NUMBERED if file not in CHANGES])
     assert {file.name: lost_by(empty_warehouse, file) for file in CHANGES} == {
-        file.name: [] for file in CHANGES
+        file.name: [
+            f"masques_ops.reputation_{name}: is gone" for name in DROPPED.get(file.name, ())
+        ]
+        for file in CHANGES
     }
 
 

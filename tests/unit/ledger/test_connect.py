@@ -13,8 +13,9 @@ from tests.support.captures import accounts_at, events_at, write_folder
 from tests.support.tigerbeetle_server import free_port
 
 FORMS = (
-    "known are tigerbeetle and capture, as in "
-    "tigerbeetle://10.0.0.1:3000,10.0.0.2:3000/?cluster_id=7 or capture:///absolute/folder"
+    "known are tigerbeetle, capture, sandbox, as in "
+    "tigerbeetle://10.0.0.1:3000,10.0.0.2:3000/?cluster_id=7 or capture:///absolute/folder "
+    "or sandbox:///absolute/folder"
 )
 AS_IN = "tigerbeetle://10.0.0.1:3000,10.0.0.2:3000/?cluster_id=7"
 
@@ -48,7 +49,7 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
         # The most likely mistake: the warehouse's URL. Its password must not be shown.
         ("http://user:secret@host", f"the scheme 'http' is not known; {FORMS}"),
         ("TIGERBEETLE://10.0.0.1", f"the scheme 'TIGERBEETLE' is not known; {FORMS}"),
-        ("sandbox:///srv", f"the scheme 'sandbox' is not known; {FORMS}"),
+        ("sandboxes:///srv", f"the scheme 'sandboxes' is not known; {FORMS}"),
         (
             "tigerbeetle://10.0.0.1:3000/",
             f"cluster_id is missing; write it as in {AS_IN}",

@@ -1,0 +1,40 @@
+"""Writes what the gate and the payout service say of a world's payments: lines of the journal."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from masques_pipelines.sandbox.journal import Announcement, journal_line
+from masques_pipelines.sandbox.world.payments import Wallets, facts
+from masques_pipelines.sandbox.world.shape import ANSWERS, EVENTS, RAILS, SECOND, Rows
+from masques_pipelines.sandbox.world.tables import id_texts
+
+
+def journal_lines(
+    wallets: Wallets, seed: int, lines: Rows, named: Rows, payments: Rows
+) -> Iterator[str]:
+    """Yields lines of the journal, with their line breaks.
+
+    Args:
+        wallets: Of the parties.
+        seed: Of the nodes, whose hashes the lines name.
+        lines: Rows of LINE.
+        named: Transfers that they name.
+        payments: Each payment that a line is about, and others.
+    """
+    wanted = np.unique(lines[["rail", "number"]])
+    asked = payments[np.isin(payments[["rail", "number"]], wanted)]
+    keys = asked[["rail", "number"]].tolist()
+    known = dict(zip(keys, facts(wallets, asked), strict=True))
+    ids = id_texts(named["transfer"])
+    for t, rail, number, event, answer, latency_ms, first, count in lines.tolist():
+        said = Announcement(
+            rail=RAILS[rail],
+            payment=known[rail, number],
+            event=EVENTS[event],
+            at_s=t / SECOND,
+            answer=ANSWERS[answer],
+            transaction_ids=tuple(ids[first : first + count]),
+            latency_ms=latency_ms,
+        )
+        yield journal_line(said, seed)

@@ -1,0 +1,217 @@
+"""A world agrees with itself before any pipeline sees it, and is the same however it is made."""
+
+from collections import defaultdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from masques_pipelines.ledger.growing.source import GrowingSource
+from masques_pipelines.ledger.records import ACCOUNT_DTYPE, CHANGE_EVENT_DTYPE, records_of
+from masques_pipelines.sandbox.world.day import Day, next_day
+from masques_pipelines.sandbox.world.population import Population
+from masques_pipelines.sandbox.world.records import accounts, change_events
+from masques_pipelines.sandbox.world.shape import (
+    API_CALL,
+    DAY,
+    EXPIRED,
+    FEE,
+    INSUFFICIENT,
+    LINKED,
+    PAID,
+    PENDING,
+    POSTED,
+    SECOND,
+    TREASURY,
+    VOIDED,
+    Rows,
+    shape_of,
+)
+from masques_pipelines.sandbox.world.state import first_state
+from masques_pipelines.sandbox.world.store import (
+    LEDGER,
+    World,
+    advance,
+    digest,
+    make_world,
+)
+from masques_pipelines.sandbox.world.traffic import units_of
+
+START = 1_790_000_000 * SECOND // DAY * DAY
+DAYS = 8
+SCALE = 0.05
+SEEDS = [1, 2, 3]
+# What follows a booking, as a payment of an author's payout, may lie behind the last midnight.
+EDGE = 2 * 60 * SECOND
+Id = tuple[int, int]
+
+
+@cache
+def world(seed: int) -> tuple[Population, list[Day], Any]:
+    people = Population(shape_of(seed, START, SCALE))
+    state = first_state(people)
+    days = [next_day(people, state) for _ in range(DAYS)]
+    return people, days, state
+
+
+def joined(days: list[Day], kind: str) -> Rows:
+    return np.concatenate([day.rows[kind] for day in days])
+
+
+def ids(rows: Rows, name: str) -> list[Id]:
+    found: list[Id] = rows[name].tolist()
+    return found
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_requests_say_is_what_transfers_moved(seed: int) -> None:
+    _, days, _ = world(seed)
+    events, requests = joined(days, "events"), joined(days, "requests")
+    charged: dict[Id, int] = defaultdict(int)
+    paid = requests[requests["status"] == PAID]
+    for transfer, charge in zip(ids(paid, "transfer"), paid["charged"].tolist(), strict=True):
+        charged[transfer] += charge
+    calls = events[events["code"] == API_CALL]
+    moved = dict(zip(ids(calls, "id"), calls["amount"].tolist(), strict=True))
+    last = set(ids(calls[calls["t"] >= days[-1].start_ns + DAY - EDGE], "id"))
+    assert {each: amount for each, amount in charged.items() if each not in last} == {
+        each: amount for each, amount in moved.items() if each not in last
+    }
+    assert len(charged) > 1_500
+    assert (requests["charged"][requests["status"] != PAID] == -1).all()
+    assert not requests["transfer"]["lo"][requests["status"] != PAID].any()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_moved_over_the_treasury_was_paid_on_a_rail(seed: int) -> None:
+    people, days, _ = world(seed)
+    events = joined(days, "events")
+    payments = joined(days, "payments")
+    units = {
+        (rail, number): amount
+        for rail, number, amount in payments[["rail", "number", "units"]].tolist()
+    }
+    told: dict[frozenset[Id], int] = defaultdict(int)
+    for day in days:
+        named = ids(day.named, "transfer")
+        for rail, number, first, count in day.rows["lines"][
+            ["rail", "number", "first", "count"]
+        ].tolist():
+            if count:
+                told[frozenset(named[first : first + count])] += units[rail, number]
+    house = people.code == TREASURY
+    sided = events[house[events["debit"]] | house[events["credit"]]]
+    sided = sided[sided["t"] < days[-1].start_ns + DAY - EDGE]
+    moved = dict(zip(ids(sided, "id"), sided["amount"].tolist(), strict=True))
+    assert set(moved) <= {each for batch in told for each in batch}
+    for batch, amount in told.items():
+        if batch <= set(moved):
+            assert amount == sum(moved[each] for each in batch)
+    assert max(len(batch) for batch in told) > 1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_sessions_are_holds_and_how_they_ended(seed: int) -> None:
+    people, days, _ = world(seed)
+    events, sessions = joined(days, "events"), joined(days, "sessions")
+    dons, doffs = sessions[sessions["ended"] == 0], sessions[sessions["ended"] > 0]
+    held = dons[people.is_prepaid[dons["agent"]]]
+    holds = events[events["type"] == PENDING]
+    assert set(ids(held, "hold")) == set(ids(holds, "id"))
+    charged = dict(zip(ids(doffs, "hold"), doffs["charged"].tolist(), strict=True))
+    ended = {POSTED: 0, VOIDED: 0, EXPIRED: 0}
+    for kind, hold, amount in events[["type", "hold_id", "amount"]].tolist():
+        if kind in ended:
+            ended[kind] += 1
+            assert charged.get(hold) == {POSTED: amount, VOIDED: 0, EXPIRED: None}[kind]
+    assert min(ended.values()) > 10
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_balances_are_the_sums_of_transfers_and_who_was_refused_had_too_little(seed: int) -> None:
+    people, days, state = world(seed)
+    balances = np.zeros((people.count, 4), np.int64)
+    refused = joined(days, "requests")
+    refused = refused[refused["status"] == INSUFFICIENT]
+    rates = {day.start_ns: day.rates for day in days}
+    waiting = sorted(refused[["t", "agent", "price", "asset"]].tolist())
+    assert len(waiting) > 3
+    for t, kind, debit, credit, amount, held in joined(days, "events")[
+        ["t", "type", "debit", "credit", "amount", "held"]
+    ].tolist():
+        while waiting and waiting[0][0] < t:
+            at, agent, price, asset = waiting.pop(0)
+            dp, dpo, _, cpo = balances[people.first_agent + agent]
+            asked = units_of(np.array([price]), np.array([asset]), rates[at // DAY * DAY])
+            assert cpo - dpo - dp < asked[0] + 100_000 * (asset > 0)
+        if kind == PENDING:
+            balances[debit, 0] += amount
+            balances[credit, 2] += amount
+            continue
+        if kind >= POSTED:
+            balances[debit, 0] -= held
+            balances[credit, 2] -= held
+        if kind in (0, POSTED):
+            balances[debit, 1] += amount
+            balances[credit, 3] += amount
+    assert (balances == state.balances).all()
+
+
+def test_a_fee_follows_its_payment_within_its_linked_chain() -> None:
+    _, days, _ = world(1)
+    events = joined(days, "events")
+    fees = np.flatnonzero(events["code"] == FEE)
+    heads = events[fees - 1]
+    assert (events["t"][fees] == heads["t"] + 1).all()
+    assert (heads["flags"] == LINKED).all()
+    assert (heads["chain"] == events["chain"][fees]).all()
+    assert (np.diff(events["t"]) > 0).all()
+
+
+def made(root: Path, now_ns: int, **values: Any) -> Path:
+    shape = shape_of(7, START, 0.02)
+    make_world(root, World(shape, START + DAY + DAY // 3, now_ns, **values))
+    return root
+
+
+def test_the_same_bytes_are_shown_however_the_clock_moves(tmp_path: Path) -> None:
+    end = START + 4 * DAY
+    whole = made(tmp_path / "whole", end, slice_s=14_400)
+    steps = made(tmp_path / "steps", START + DAY + DAY // 3, slice_s=14_400)
+    for at in (*range(START + 2 * DAY, end, DAY // 3 + 11 * SECOND), end):
+        advance(steps, at)
+    assert digest(whole) == digest(steps)
+    names = sorted(path.name for path in (whole / "landing" / "api_requests").iterdir())
+    assert names[:3] == [
+        "20260921-000000-000000.parquet",
+        "20260922-000000-080000.parquet",
+        "20260922-080000-120000.parquet",
+    ]
+
+
+def test_the_ledger_shows_what_is_past_and_its_accounts_as_they_are_then(tmp_path: Path) -> None:
+    root = made(tmp_path, START + DAY + DAY // 2)
+    people = Population(shape_of(7, START, 0.02))
+    state = first_state(people)
+    days = [next_day(people, state) for _ in range(2)]
+    events = np.concatenate([change_events(people, day) for day in days])
+    past = events[events["timestamp"] <= START + DAY + DAY // 2]
+    assert 0 < len(past) < len(events)
+    with GrowingSource(root / LEDGER) as source:
+        pages, at = [], 0
+        while data := source.change_events(at, limit=500).data:
+            pages.append(data)
+            at = int(records_of(data, CHANGE_EVENT_DTYPE, origin="page")["timestamp"][-1]) + 1
+        assert b"".join(pages) == past.tobytes()
+        shown = records_of(source.accounts(0).data, ACCOUNT_DTYPE, origin="page")
+        moved = len(source.transfers(0).data) // 128
+        assert 0 < moved <= len(past)
+    balances = np.array(accounts(people, days[0].opening))
+    for event in past:
+        for side in ("debit", "credit"):
+            place = np.searchsorted(balances["timestamp"], event[f"{side}_account_timestamp"])
+            for name in ("debits_pending", "debits_posted", "credits_pending", "credits_posted"):
+                balances[name][place] = event[f"{side}_account_{name}"]
+    assert shown.tobytes() == balances.tobytes()
