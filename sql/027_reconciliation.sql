@@ -50,21 +50,29 @@ ORDER BY (item_order, item_id, known_from)
 TTL toDate(at) + INTERVAL 7 YEAR
 COMMENT 'What was said of each payment and when. Sum over sign, or read masques_marts.payments. Written by reconciliation alone.';
 
+-- A gate may name the purchase of a linked chain whose deposit took the money of the rail.
+CREATE TABLE IF NOT EXISTS masques_ops.payment_chains
+(
+    transaction_id UUID COMMENT 'a transfer that settlements name and that has no rail side',
+    rail_transaction_id UUID COMMENT 'the transfer with a rail side of the same linked chain: its money is theirs'
+)
+ENGINE = /*cluster:Replicated*/ReplacingMergeTree
+ORDER BY transaction_id
+COMMENT 'Transfers that settlements name, and the transfer of the same linked chain that their money belongs to. One row per transfer; read it with FINAL. Written by reconciliation alone.';
+
 CREATE TABLE IF NOT EXISTS masques_ops.payments_touched
 (
     item_id UUID COMMENT 'the item',
     is_compared UInt8 COMMENT '1 when it is compared; 0 when its transfer is only read, because it shares a settlement or is a refund'
 )
-ENGINE = MergeTree
-ORDER BY item_id
+ENGINE = Memory
 COMMENT 'Items that the run looks at. Emptied at the beginning of each run.';
 
 CREATE TABLE IF NOT EXISTS masques_ops.payments_touched_hours
 (
     hour DateTime('UTC') COMMENT 'begin of the hour'
 )
-ENGINE = MergeTree
-ORDER BY hour
+ENGINE = Memory
 COMMENT 'Hours in which all facts of the touched items lie. Emptied at the beginning of each run.';
 
 CREATE TABLE IF NOT EXISTS masques_ops.reconciliation_runs

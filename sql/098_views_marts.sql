@@ -974,6 +974,26 @@ FROM masques_ops.reputation_contributions_at(
     known_at = (SELECT max(computed_at) FROM masques.reputation_scores))
 COMMENT 'How each event moved the latest scores. The effects of one identity add up to its score less the prior. Filter by identity_id.';
 
+-- Which settlements pay which payment: the links, but one to the purchase of a linked chain counts for
+-- the deposit of that chain.
+CREATE OR REPLACE VIEW masques_ops.payment_settlements
+(
+    settlement_id UUID COMMENT 'the settlement',
+    item_id UUID COMMENT 'the payment that its money is for',
+    named_id UUID COMMENT 'the transfer that was named'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+SELECT
+    k.settlement_id AS settlement_id,
+    if(c.rail_transaction_id = toUUID('00000000-0000-0000-0000-000000000000'),
+        k.transaction_id, c.rail_transaction_id) AS item_id,
+    k.transaction_id AS named_id
+FROM (SELECT settlement_id, transaction_id FROM masques_ops.settlement_links FINAL) AS k
+LEFT JOIN (SELECT transaction_id, rail_transaction_id FROM masques_ops.payment_chains FINAL) AS c
+    ON c.transaction_id = k.transaction_id
+COMMENT 'Which settlements pay which payment. A link to the purchase of a linked chain counts for its deposit.';
+
 -- What is said of each payment. Of a run that did not end nothing is said yet: the next one takes back
 -- and completes what it wrote.
 CREATE OR REPLACE VIEW masques_marts.payments_at

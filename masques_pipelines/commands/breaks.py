@@ -30,7 +30,7 @@ _HOUR_S: Final = 3600
 
 @click.group()
 def breaks() -> None:
-    """Payments of which gate, ledger and rails say different things."""
+    """What gate, ledger and rails say differently, and what people say of it."""
 
 
 @breaks.command("list")

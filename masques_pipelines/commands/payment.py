@@ -14,7 +14,7 @@ from masques_pipelines.reconciliation.dossier import Dossier, dossiers
 
 @click.group()
 def payment() -> None:
-    """Payments, each with all that gate, ledger and rails say of it."""
+    """The whole story of one payment."""
 
 
 @payment.command("show")

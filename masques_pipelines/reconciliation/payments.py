@@ -25,6 +25,8 @@ PART_ROWS: Final = 500_000
 FULL_EVERY_S: Final = 86_400
 # Requests are kept for a year, by the day; a month less, so that nothing is judged while they go.
 KEPT_DAYS: Final = 335
+# How far from a transfer, in nanoseconds, the others of its linked chain are looked for.
+CHAIN_MOST: Final = 256
 # As in reputation/facts.py: a row carries the time at which its insert began.
 OVERLAP_SERVER_MS: Final = 15 * 60 * 1000
 OVERLAP_EMBEDDED_MS: Final = 10
@@ -97,11 +99,14 @@ class _Run:
             chart_version=int(chart_version or 0),
         )
         if is_full:
+            self._run_step("write_chains", is_full=1, most=CHAIN_MOST)
             self._compare_all(run, parts=1 + int(facts) // PART_ROWS)
         else:
             self._forget_touched()
             self._run_step("touch_new", began_at=run["began_at"], since=since)
             if self._count(_TOUCHED):
+                self._run_step("write_chains", is_full=0, most=CHAIN_MOST)
+                self._run_step("touch_chains")
                 self._touch_siblings()
                 self._run_step("touch_hours", since=since)
                 self._run_step("write_payments", **run)

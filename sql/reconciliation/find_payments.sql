@@ -22,12 +22,12 @@ SELECT DISTINCT toString(f.item_id) AS found_id FROM
     FROM masques.masque_sessions
     WHERE transaction_id IS NOT NULL AND (session_id = id OR (trace_id = key AND key != ''))
     UNION ALL
-    SELECT transaction_id AS item_id
-    FROM masques_ops.settlement_links FINAL WHERE settlement_id IN settled
+    SELECT item_id
+    FROM masques_ops.payment_settlements WHERE settlement_id IN settled
     UNION ALL
     SELECT settlement_id AS item_id
     FROM settled
-    WHERE settlement_id NOT IN (SELECT settlement_id FROM masques_ops.settlement_links FINAL)
+    WHERE settlement_id NOT IN (SELECT settlement_id FROM masques_ops.payment_settlements)
 ) AS f
 WHERE f.item_id != none
 ORDER BY found_id

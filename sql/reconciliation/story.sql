@@ -4,7 +4,7 @@ WITH
     toUUID('00000000-0000-0000-0000-000000000000') AS none,
     settled AS
     (
-        SELECT settlement_id FROM masques_ops.settlement_links FINAL WHERE transaction_id = item
+        SELECT settlement_id FROM masques_ops.payment_settlements WHERE item_id = item OR named_id = item
         UNION ALL SELECT item
     ),
     refunding AS (SELECT transaction_id FROM masques_ops.payment_links WHERE refund_of = item)

@@ -4,12 +4,12 @@
 INSERT INTO masques_ops.payments_touched (item_id, is_compared)
 WITH links AS
 (
-    SELECT settlement_id, groupUniqArray(transaction_id) AS transfers
-    FROM masques_ops.settlement_links
+    SELECT settlement_id, groupUniqArray(item_id) AS transfers
+    FROM masques_ops.payment_settlements
     WHERE settlement_id IN
     (
-        SELECT settlement_id FROM masques_ops.settlement_links
-        WHERE transaction_id IN (SELECT item_id FROM masques_ops.payments_touched WHERE is_compared = 1)
+        SELECT settlement_id FROM masques_ops.payment_settlements
+        WHERE item_id IN (SELECT item_id FROM masques_ops.payments_touched WHERE is_compared = 1)
     )
     GROUP BY settlement_id
     HAVING length(transfers) > 1

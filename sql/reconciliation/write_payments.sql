@@ -157,12 +157,12 @@ WITH
     ),
     links AS
     (
-        SELECT settlement_id, groupArray(transaction_id) AS transfers
-        FROM (SELECT settlement_id, transaction_id FROM masques_ops.settlement_links FINAL) AS k
+        SELECT settlement_id, groupUniqArray(item_id) AS transfers
+        FROM masques_ops.payment_settlements
         WHERE settlement_id IN
         (
-            SELECT settlement_id FROM masques_ops.settlement_links
-            WHERE transaction_id IN compared OR settlement_id IN compared
+            SELECT settlement_id FROM masques_ops.payment_settlements
+            WHERE item_id IN compared OR settlement_id IN compared
         )
         GROUP BY settlement_id
     ),

@@ -8,7 +8,7 @@ from masques_pipelines.reconciliation.dossier import PaymentError, dossiers
 from masques_pipelines.reconciliation.payments import compare_payments
 from masques_pipelines.warehouse.client import Warehouse
 from tests.campaigns.reconciliation import Campaign
-from tests.support.payment_facts import AGENT, AUTHOR, TREASURY, PaymentFacts, item
+from tests.support.payment_facts import AGENT, AUTHOR, PLATFORM, TREASURY, PaymentFacts, item, moment
 
 
 @pytest.fixture
@@ -28,6 +28,39 @@ def test_a_payment_matches_on_both_legs(facts: PaymentFacts) -> None:
     compare_payments(facts.warehouse)
 
     assert facts.verdicts() == {"call": ("matched", ""), "paid in": ("", "matched")}
+
+
+def test_a_settlement_that_names_a_purchase_pays_the_deposit_of_its_chain(
+    facts: PaymentFacts,
+) -> None:
+    chain = (
+        ("earlier", "deposit", "1", (TREASURY, AGENT), 0),
+        ("paid in", "deposit", "10", (TREASURY, AGENT), 1),
+        ("call", "api_call", "10", (AGENT, AUTHOR), 1),
+        ("fee", "fee", "1", (AUTHOR, PLATFORM), 0),
+        ("alone", "api_call", "10", (AGENT, AUTHOR), 0),
+    )
+    for place, (name, kind, amount, sides, flags) in enumerate(chain):
+        timestamp = f"{moment(0)}{place:03}"
+        facts.transfer(name, kind, amount, 0, sides=sides, flags=flags, timestamp=timestamp)
+    for call in ("call", "alone"):
+        facts.request(f"asked {call}", 0, of=call, charged="10")
+        facts.settlement(f"moved {call}", "10", 1, of=[call])
+    facts.read_to(5)
+    compare_payments(facts.warehouse)
+    said = {
+        "earlier": ("", "expected"),
+        "paid in": ("", "matched"),
+        "call": ("matched", ""),
+        "alone": ("matched", "unbooked_settlement"),
+    }
+    assert facts.verdicts() == said
+    # A later revision touches the settlement alone.
+    facts.settlement("moved call", "10", 1, status="failed")
+    compare_payments(facts.warehouse)
+    assert facts.verdicts() == {**said, "paid in": ("", "settlement_failed")}
+    compare_payments(facts.warehouse, full=True)
+    assert facts.verdicts() == {**said, "paid in": ("", "settlement_failed")}
 
 
 def test_a_break_closes_and_opens_again(facts: PaymentFacts) -> None:
