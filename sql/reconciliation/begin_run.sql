@@ -2,7 +2,8 @@
 --
 -- A side that was not read past a deadline makes nothing a break. So a table of the intake is read up to
 -- the least of the channels that deliver it, and a rail up to the least of its networks; a rail whose
--- newest run says that it is off does not count.
+-- newest run says that it is off does not count. The journal, which has no blocks, was read up to its newest
+-- line when a run reached its end; a line whose clock is ahead of the ledger's does not count.
 INSERT INTO masques_ops.reconciliation_runs (began_at, is_full, chart_version, read_to, ended_at)
 WITH
     toDateTime64(0, 9, 'UTC') AS never,
@@ -18,10 +19,25 @@ WITH
         FROM masques_ops.landing_read_to WHERE table_name = 'masque_sessions' AND is_current = 1
     ) AS sessions,
     (
+        SELECT ifNull(argMax(read_to['rail:journal'], began_at), toDateTime64(0, 9, 'UTC'))
+        FROM masques_ops.reconciliation_runs WHERE ended_at > toDateTime64(0, 6, 'UTC')
+    ) AS journal_before,
+    (
+        SELECT if(
+            (SELECT argMax(state, finished_at) FROM masques_ops.rail_runs WHERE rail = 'journal') = 'read',
+            max(time), toDateTime64(0, 9, 'UTC'))
+        FROM masques_ops.journal_events
+        WHERE time <= ledger AND time > ledger - INTERVAL 31 DAY
+    ) AS journal_read,
+    (
         SELECT CAST((groupArray(name), groupArray(read_to)), 'Map(String, DateTime64(9, ''UTC''))')
         FROM
         (
-            SELECT concat('rail:', rail) AS name, min(ifNull(c.read_to, toDateTime64(0, 9, 'UTC'))) AS read_to
+            SELECT concat('rail:', rail) AS name,
+                min(if(rail = 'journal',
+                    greatest(ifNull(c.read_to, toDateTime64(0, 9, 'UTC')),
+                        assumeNotNull(journal_before), assumeNotNull(journal_read)),
+                    ifNull(c.read_to, toDateTime64(0, 9, 'UTC')))) AS read_to
             FROM (SELECT rail, network, read_to FROM masques_ops.rail_cursors FINAL) AS c
             WHERE (rail, network) NOT IN
             (

@@ -8,7 +8,15 @@ from masques_pipelines.reconciliation.dossier import PaymentError, dossiers
 from masques_pipelines.reconciliation.payments import compare_payments
 from masques_pipelines.warehouse.client import Warehouse
 from tests.campaigns.reconciliation import Campaign
-from tests.support.payment_facts import AGENT, AUTHOR, PLATFORM, TREASURY, PaymentFacts, item, moment
+from tests.support.payment_facts import (
+    AGENT,
+    AUTHOR,
+    PLATFORM,
+    TREASURY,
+    PaymentFacts,
+    item,
+    moment,
+)
 
 
 @pytest.fixture
