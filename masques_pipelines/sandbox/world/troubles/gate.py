@@ -101,8 +101,9 @@ def clock_skew(seen: Observed, trouble: Trouble) -> Hit | None:
 
 
 def _holds(sessions: Rows) -> list[str]:
-    """Returns the holds of sessions."""
-    return [text(each) for each in sessions["hold"][:1] if text(each) != text((0, 0))]
+    """Returns the holds of the sessions that were charged: the others are released."""
+    found = {text(each) for each in sessions["hold"][sessions["charged"] > 0]}
+    return sorted(found - {text((0, 0))})
 
 
 def damaged_file(seen: Observed, trouble: Trouble) -> Hit | None:

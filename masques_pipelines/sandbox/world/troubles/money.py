@@ -66,9 +66,12 @@ def settlement_of(seen: Observed, payment: Rows) -> str:
 def _line(
     seen: Observed, trouble: Trouble, rails: tuple[int, ...], event: int
 ) -> tuple[Rows, int, Rows] | None:
-    """Returns a line that names one transfer, and the place of its payment and the transfer."""
+    """Returns a line that alone names one transfer, and the places of its payment and transfer."""
     lines = seen.rows["lines"]
     fits = (lines["event"] == event) & (lines["answer"] == SUCCESS) & (lines["count"] == 1)
+    named = seen.day.named["transfer"][np.where(fits, lines["first"], 0)]
+    _, places, counts = np.unique(named[fits], return_inverse=True, return_counts=True)
+    fits[fits] = counts[places] == 1
     fits &= np.isin(lines["rail"], rails)
     known = set(seen.moved[["rail", "number"]].tolist())
     fits &= [key in known for key in lines[["rail", "number"]].tolist()]
