@@ -17,7 +17,7 @@ from masques_pipelines.rails.payer_addresses import register as register_payer
 from masques_pipelines.rails.replay import replay as replay_rails
 from masques_pipelines.rails.rewind import rewind as rewind_rail
 from masques_pipelines.rails.status import check_lines, status_lines
-from masques_pipelines.sandbox.stand_ins import prepare
+from masques_pipelines.sandbox.stand_ins import prepare_sources
 from masques_pipelines.warehouse.sql import sql
 
 _FOREVER: Final = datetime(2200, 1, 1, tzinfo=UTC)
@@ -65,7 +65,7 @@ def check(context: click.Context) -> None:
     Nothing that is read is stored. The exit code is 1 when a rail that is on cannot be read.
     """
     settings = command_settings()
-    prepare(settings)
+    prepare_sources(settings)
     results = list(check_lines(settings))
     for line, _ in results:
         click.echo(line)

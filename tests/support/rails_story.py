@@ -1,11 +1,19 @@
-"""Tells what happened on the demo's rails: payments with each kind of ending, and the journal."""
+"""Tells what happened on three rails: payments with each kind of ending, and the gate's journal.
+
+By hand, and small: each row of the settlements can be told beforehand.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import httpx2
+
 from masques_pipelines.sandbox.journal import Announcement, Answer, Event
-from masques_pipelines.sandbox.nodes.facts import Payment
+from masques_pipelines.sandbox.nodes.base import BaseNode
+from masques_pipelines.sandbox.nodes.facts import Genesis, Payment
+from masques_pipelines.sandbox.nodes.lightning import LndNode
+from masques_pipelines.sandbox.nodes.solana import SolanaNode
 from masques_pipelines.sandbox.parties import (
     BASE_BUYER,
     BASE_PARTNER,
@@ -14,11 +22,15 @@ from masques_pipelines.sandbox.parties import (
     LND_PUBKEY,
     SOLANA_BUYER,
     SOLANA_TREASURY,
+    START,
+    TREASURY,
 )
 
-# When the first block of the demo is, before its end.
+# When the first block is, before the story's end.
 BEGINS_BEFORE_S: Final = 5_400
-# Deposits of the packaged ledger (data/capture) that the payments settle.
+# Decides hashes, signatures and preimages.
+SEED: Final = 1
+# Deposits of the captured ledger (tests/data/captures/small) that the payments settle.
 DEPOSITS: Final = (
     "01a0c585-9503-1785-1825-13e37108ccf7",
     "01a0c585-9504-0130-8717-1322da13d87e",
@@ -27,7 +39,7 @@ DEPOSITS: Final = (
     "01a0c585-9507-834d-92e8-2f4abd4609b6",
 )
 
-# The demo's clock stands still: what is undecided is not overdue for a month.
+# The story's clock stands still: what is undecided is not overdue for a month.
 _MONTH_S: Final = 30 * 86_400
 
 
@@ -44,8 +56,8 @@ class Story:
     announcements: Sequence[Announcement]
 
 
-def demo_story(now_s: int) -> Story:
-    """Returns the demo's story, which ends at a time."""
+def story_until(now_s: int) -> Story:
+    """Returns the story that ends at a time."""
     parts = {
         "base": _on_base(now_s),
         "solana": _on_solana(now_s),
@@ -55,6 +67,23 @@ def demo_story(now_s: int) -> Story:
         {rail: payments for rail, (payments, _) in parts.items()},
         sorted((each for _, said in parts.values() for each in said), key=lambda each: each.at_s),
     )
+
+
+def story_node(
+    rail: str, payments: Sequence[Payment], ends_s: int, now_s: int
+) -> httpx2.BaseTransport:
+    """Returns a node that answers as a rail of the story at a time of the clock."""
+
+    def clock() -> int:
+        return now_s
+
+    genesis = Genesis(ends_s - BEGINS_BEFORE_S, SEED, dict.fromkeys(TREASURY["base"], 0))
+    if rail == "base":
+        return BaseNode(payments, clock, genesis)
+    if rail == "solana":
+        wallets, first_slot = TREASURY["solana"], START["solana"]
+        return SolanaNode(payments, clock, genesis, treasury=wallets, first_slot=first_slot)
+    return LndNode(payments, clock, genesis, pubkey=LND_PUBKEY)
 
 
 def _on_base(now_s: int) -> tuple[list[Payment], list[Announcement]]:
