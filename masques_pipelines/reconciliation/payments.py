@@ -43,6 +43,17 @@ SELECT
     + (SELECT count() FROM masques.settlements WHERE ingested_at >= {since:DateTime64(6, 'UTC')})
 """
 _TOUCHED: Final = "SELECT count() FROM masques_ops.payments_touched"
+_SIBLINGS: Final = "SELECT count() FROM masques_ops.payments_touched WHERE is_compared = 0"
+_SHARED: Final = "SELECT count() FROM masques_ops.payments_links WHERE payments > 1"
+_STAGED_IN_PARTS: Final = (
+    "payments_touched",
+    "payments_gate",
+    "payments_booked",
+    "payments_rail",
+    "payments_said",
+    "payments_unsaid",
+)
+_STAGED: Final = ("payments_touched_hours", "payments_links", *_STAGED_IN_PARTS)
 _WRITTEN: Final = """
 SELECT count() FROM masques_ops.payments_log WHERE known_from = {began_at:DateTime64(6, 'UTC')}
 """
@@ -99,36 +110,58 @@ class _Run:
             chart_version=int(chart_version or 0),
         )
         if is_full:
-            self._run_step("write_chains", is_full=1, most=CHAIN_MOST)
             self._compare_all(run, parts=1 + int(facts) // PART_ROWS)
         else:
-            self._forget_touched()
-            self._run_step("touch_new", began_at=run["began_at"], since=since)
-            if self._count(_TOUCHED):
-                self._run_step("write_chains", is_full=0, most=CHAIN_MOST)
-                self._run_step("touch_chains")
-                self._touch_siblings()
-                self._run_step("touch_hours", since=since)
-                self._run_step("write_payments", **run)
+            self._compare_new(run, since)
         self._run_step("end_run", began_at=run["began_at"])
         return Comparison(run["began_at"], is_full, self._count(_WRITTEN, began_at=run["began_at"]))
 
-    def _compare_all(self, run: dict[str, str], *, parts: int) -> None:
-        for part in range(parts):
-            self._forget_touched()
-            self._run_step("touch_all", kept_from=run["kept_from"], part=part, parts=parts)
-            self._touch_siblings()
-            self._run_step("touch_all_hours")
-            self._run_step("write_payments", **run)
-
-    def _touch_siblings(self) -> None:
-        # Those of the touched ones are compared, those of theirs only read.
-        self._run_step("touch_siblings", is_compared=1)
+    def _compare_new(self, run: dict[str, str], since: Any) -> None:
+        self._empty(*_STAGED)
+        self._run_step("touch_new", began_at=run["began_at"], since=since)
+        if not self._count(_TOUCHED):
+            return
+        self._run_step("write_chains", is_full=0, most=CHAIN_MOST)
+        self._run_step("touch_chains")
+        self._run_step("stage_links", is_full=0)
+        if self._count(_SHARED):
+            self._run_step("touch_siblings", is_compared=1)
+            self._empty("payments_links")
+            self._run_step("stage_links", is_full=0)
         self._run_step("touch_siblings", is_compared=0)
+        self._run_step("touch_hours", since=since)
+        everything = {"is_full": 0, "part": 0, "parts": 1}
+        self._run_step("stage_gate", **everything)
+        self._run_step("stage_booked", **everything)
+        self._say(run, everything)
 
-    def _forget_touched(self) -> None:
-        self.warehouse.command("TRUNCATE TABLE masques_ops.payments_touched")
-        self.warehouse.command("TRUNCATE TABLE masques_ops.payments_touched_hours")
+    def _compare_all(self, run: dict[str, str], *, parts: int) -> None:
+        self._empty(*_STAGED)
+        self._run_step("write_chains", is_full=1, most=CHAIN_MOST)
+        self._run_step("touch_all_hours")
+        self._run_step("stage_links", is_full=1)
+        for part in range(parts):
+            of_part = {"part": part, "parts": parts}
+            self._empty(*_STAGED_IN_PARTS)
+            self._run_step("stage_gate", is_full=1, **of_part)
+            self._run_step("stage_booked", is_full=1, **of_part)
+            self._run_step("touch_all", kept_from=run["kept_from"], **of_part)
+            self._run_step("touch_siblings", is_compared=0)
+            if self._count(_SIBLINGS):
+                self._run_step("stage_booked", is_full=0, part=0, parts=1)
+            self._say(run, {"is_full": 1, **of_part})
+        self._empty(*_STAGED)
+
+    def _say(self, run: dict[str, str], part: dict[str, int]) -> None:
+        self._run_step("stage_rail", **part)
+        self._run_step("say_payments", **run)
+        self._run_step("read_said")
+        self._run_step("write_payments")
+        self._run_step("take_back", began_at=run["began_at"])
+
+    def _empty(self, *tables: str) -> None:
+        for table in tables:
+            self.warehouse.command(f"TRUNCATE TABLE masques_ops.{table}")
 
     def _run_step(self, name: str, **parameters: Any) -> None:
         self.lease.hold()
