@@ -90,3 +90,6 @@ CREATE TABLE IF NOT EXISTS masques_ops.payments_unsaid
 )
 ENGINE = Memory
 COMMENT 'What the log says of the payments of one part of a comparison. Emptied by each run.';
+
+ALTER TABLE masques_ops.payments_log COMMENT COLUMN content 'hash of all columns but sign and known_from';
+ALTER TABLE masques_ops.payments_said COMMENT COLUMN content 'hash of all columns but sign and known_from';

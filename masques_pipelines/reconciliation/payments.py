@@ -19,9 +19,11 @@ from masques_pipelines.warehouse.sql import sql
 LEASE: Final = "reconciliation"
 # No statement takes two thirds of it: each is about one part.
 LEASE_S: Final = 120.0
-# Rows of transactions, requests and settlements in one part: about 150,000 payments, whose wide
-# rows take some 0.5 GB of the engine's memory while they are joined.
-PART_ROWS: Final = 500_000
+# Rows of transactions, requests and settlements in one part: some 600,000 payments, which take about
+# 1 GB of memory while they are compared.
+PART_ROWS: Final = 2_000_000
+# New rows up to this number are compared as such: more of them cost as much as everything.
+NEW_ROWS_MOST: Final = 500_000
 FULL_EVERY_S: Final = 86_400
 # Requests are kept for a year, by the day; a month less, so that nothing is judged while they go.
 KEPT_DAYS: Final = 335
@@ -44,6 +46,7 @@ SELECT
 """
 _TOUCHED: Final = "SELECT count() FROM masques_ops.payments_touched"
 _SIBLINGS: Final = "SELECT count() FROM masques_ops.payments_touched WHERE is_compared = 0"
+_UNSAID: Final = "SELECT count() FROM masques_ops.payments_unsaid"
 _SHARED: Final = "SELECT count() FROM masques_ops.payments_links WHERE payments > 1"
 _STAGED_IN_PARTS: Final = (
     "payments_touched",
@@ -100,7 +103,7 @@ class _Run:
             sql("reconciliation/runs"), {"overlap_ms": overlap_ms, "full_every_s": FULL_EVERY_S}
         )
         # New rows are compared in one piece, everything in parts.
-        is_full = bool(full or is_due or self._count(_NEW_ROWS, since=since) > PART_ROWS)
+        is_full = bool(full or is_due or self._count(_NEW_ROWS, since=since) > NEW_ROWS_MOST)
         kept_from = self.warehouse.scalar(_KEPT_FROM, {"days": KEPT_DAYS})
         run = {"began_at": str(began_at), "kept_from": str(kept_from)}
         self._run_step(
@@ -157,7 +160,8 @@ class _Run:
         self._run_step("say_payments", **run)
         self._run_step("read_said")
         self._run_step("write_payments")
-        self._run_step("take_back", began_at=run["began_at"])
+        if self._count(_UNSAID):
+            self._run_step("take_back", began_at=run["began_at"])
 
     def _empty(self, *tables: str) -> None:
         for table in tables:

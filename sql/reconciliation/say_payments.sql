@@ -282,11 +282,16 @@ WITH
     )
 SELECT
     item_id,
-    sipHash128(item_id,
+    -- Two fast hashes: sipHash128 of so many columns takes longer than all the rest.
+    reinterpretAsFixedString(bitOr(bitShiftLeft(toUInt128(cityHash64(item_id,
         at, transaction_type, funding, state, gate, rail, gate_risk, rail_risk, reason,
         currency, rail_currency, posted, held, charged, refunded, settled, amount_basis, payer,
         payee, requests, request_id, session_id, settlements, settlement_id, rail_name,
-        gate_due_at, gate_waits_for, rail_due_at, rail_waits_for, first_at, last_at) AS content,
+        gate_due_at, gate_waits_for, rail_due_at, rail_waits_for, first_at, last_at)), 64), toUInt128(xxh3(item_id,
+        at, transaction_type, funding, state, gate, rail, gate_risk, rail_risk, reason,
+        currency, rail_currency, posted, held, charged, refunded, settled, amount_basis, payer,
+        payee, requests, request_id, session_id, settlements, settlement_id, rail_name,
+        gate_due_at, gate_waits_for, rail_due_at, rail_waits_for, first_at, last_at)))) AS content,
     1, {began_at:DateTime64(6, 'UTC')},
     at, transaction_type, funding, state, gate, rail, gate_risk, rail_risk, reason, currency,
     rail_currency, posted, held, charged, refunded, settled, amount_basis, payer, payee,
