@@ -1102,14 +1102,16 @@ WITH
         SELECT max(began_at) FROM masques_ops.reconciliation_runs
         WHERE ended_at > toDateTime64(0, 6, 'UTC') AND ended_at <= {as_of:DateTime64(6, 'UTC')}
     ) AS newest,
+    broken AS
+    (
+        SELECT item_order, item_id FROM masques_ops.payments_log WHERE gate NOT IN sound OR rail NOT IN sound
+    ),
     rows AS
     (
         SELECT item_id, known_from, content, any(p.gate) AS gate, any(p.rail) AS rail, sum(p.sign) AS net
         FROM masques_ops.payments_log AS p
-        WHERE p.known_from <= newest AND item_id IN
-        (
-            SELECT item_id FROM masques_ops.payments_log WHERE gate NOT IN sound OR rail NOT IN sound
-        )
+        WHERE p.known_from <= newest
+            AND p.item_order IN (SELECT item_order FROM broken) AND p.item_id IN (SELECT item_id FROM broken)
         GROUP BY item_id, known_from, content
         HAVING net != 0
     ),
@@ -1181,6 +1183,30 @@ WITH
         SELECT argMax(read_to['ledger'], began_at) FROM masques_ops.reconciliation_runs
         WHERE ended_at > toDateTime64(0, 6, 'UTC') AND ended_at <= as_of
     ) AS read_to,
+    sound AS (SELECT arrayJoin(['', 'matched', 'expected', 'released', 'refunded']) AS word),
+    broken AS
+    (
+        SELECT item_order, item_id FROM masques_ops.payments_log WHERE gate NOT IN sound OR rail NOT IN sound
+    ),
+    -- As masques_marts.payments_at, but only of what ever was a break.
+    payments AS
+    (
+        SELECT
+            item_id, any(p.at) AS at, any(p.gate) AS gate, any(p.rail) AS rail, any(p.gate_risk) AS gate_risk,
+            any(p.rail_risk) AS rail_risk, any(p.reason) AS reason, any(p.currency) AS currency,
+            any(p.rail_currency) AS rail_currency, any(p.payer) AS payer, any(p.payee) AS payee,
+            any(p.request_id) AS request_id, any(p.session_id) AS session_id,
+            any(p.settlement_id) AS settlement_id, any(p.rail_name) AS rail_name
+        FROM masques_ops.payments_log AS p
+        WHERE p.known_from <=
+        (
+            SELECT max(began_at) FROM masques_ops.reconciliation_runs
+            WHERE ended_at > toDateTime64(0, 6, 'UTC') AND ended_at <= as_of
+        )
+            AND p.item_order IN (SELECT item_order FROM broken) AND p.item_id IN (SELECT item_id FROM broken)
+        GROUP BY item_id, content
+        HAVING sum(p.sign) > 0
+    ),
     legs AS
     (
         SELECT
@@ -1188,9 +1214,9 @@ WITH
             p.reason AS reason, p.payer AS payer, p.payee AS payee, p.request_id AS request_id,
             p.session_id AS session_id, p.settlement_id AS settlement_id, p.rail_name AS rail_name,
             if(word.2 = 'unbooked_settlement' OR p.currency = '', p.rail_currency, p.currency) AS currency
-        FROM masques_marts.payments_at(as_of = {as_of:DateTime64(6, 'UTC')}) AS p
+        FROM payments AS p
         ARRAY JOIN [('gate', p.gate, p.gate_risk), ('rail', p.rail, p.rail_risk)] AS word
-        WHERE word.2 IN (SELECT class FROM masques_marts.break_classes)
+        WHERE word.2 NOT IN sound
     ),
     open AS
     (
@@ -1226,11 +1252,12 @@ WITH
     ),
     -- What may belong together: money that nothing is booked for and a booking that lacks its money, or
     -- a charge without request and a request without charge; of one amount, within ten minutes.
+    timed AS (SELECT item_id, leg, class, at, at_risk, intDiv(toUnixTimestamp(at), 600) AS slot FROM legs),
     pairs AS
     (
         SELECT x.item_id AS item_id, x.leg AS leg, min((abs(dateDiff('second', x.at, y.at)), y.item_id)).2 AS other
-        FROM legs AS x
-        INNER JOIN legs AS y ON y.leg = x.leg AND y.at_risk = x.at_risk
+        FROM (SELECT *, slot + arrayJoin([-1, 0, 1]) AS near FROM timed) AS x
+        INNER JOIN timed AS y ON y.leg = x.leg AND y.at_risk = x.at_risk AND y.slot = x.near
         WHERE (x.class, y.class) IN (
                 ('unbooked_settlement', 'unsettled_transfer'), ('unsettled_transfer', 'unbooked_settlement'),
                 ('unexplained_charge', 'unbooked_request'), ('unbooked_request', 'unexplained_charge'))

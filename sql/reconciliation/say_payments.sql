@@ -298,5 +298,5 @@ SELECT
     requests, request_id, session_id, settlements, settlement_id, rail_name, gate_due_at,
     gate_waits_for, rail_due_at, rail_waits_for, first_at, last_at
 FROM said
-SETTINGS use_skip_indexes = 0, max_block_size = 8192, max_joined_block_size_rows = 8192,
+SETTINGS use_skip_indexes = 0, max_block_size = 32768, max_joined_block_size_rows = 32768,
     short_circuit_function_evaluation = 'disable'
