@@ -1326,7 +1326,7 @@ FROM masques_marts.breaks_at(as_of = now64(6, 'UTC'))
 COMMENT 'The breaks that are open: payments of which gate, ledger and rail say different things. One row per payment and leg.';
 
 -- Is the money there: what the ledger owes, what its treasury says, what the rails settled, what is there.
-CREATE OR REPLACE VIEW masques_marts.position
+CREATE OR REPLACE VIEW masques_ops.position_now
 (
     asset String COMMENT 'asset of the ledger; assets of rails that are booked 1:1 in it are part of it',
     owed Decimal(76, 18) COMMENT 'what the platform owes: sum of the balances of all accounts that are no rail side',
@@ -1337,15 +1337,19 @@ CREATE OR REPLACE VIEW masques_marts.position
     vouchers_until DateTime('UTC') COMMENT 'until when the first of them has to be claimed; 1970 when none says',
     on_rails Decimal(76, 18) COMMENT 'what the nodes say is there, at the blocks of sides',
     opening Decimal(76, 18) COMMENT 'what was there when the rails were first read',
-    unbooked Decimal(76, 18) COMMENT 'settled less treasury: what moved and is not booked, or the reverse; breaks explain it',
+    unbooked Decimal(76, 18) COMMENT 'settled less treasury: what moved and is not booked, or the reverse',
+    in_time Decimal(76, 18) COMMENT 'of unbooked, what payments explain that are expected to be settled or booked yet',
+    broken Decimal(76, 18) COMMENT 'of unbooked, what breaks explain',
+    unexplained Decimal(76, 18) COMMENT 'the rest of unbooked',
     moved_unseen Decimal(76, 18) COMMENT 'on_rails less what settlements and fees lead to: what moved without a settlement',
     uncovered Decimal(76, 18) COMMENT 'owed less on_rails, when more is owed than is there; 0 otherwise',
-    state String COMMENT 'proved; differs: moved_unseen or unbooked is not 0, or more is owed than is there; unread: a balance of a rail is not known',
+    unread UInt64 COMMENT 'balances of rails that are not known; 1 when there is none at all',
     sides Array(String) COMMENT 'rail, network, asset and block of each balance, its state and difference'
 )
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS
 WITH
+    toDecimal256(0, 18) AS zero,
     own AS (SELECT ledger, any(asset) AS name FROM masques_ops.chart_ledgers GROUP BY ledger),
     assets AS
     (
@@ -1402,20 +1406,93 @@ WITH
         FROM masques_marts.chain_balances AS b
         INNER JOIN assets AS s ON s.other = toString(b.currency)
         GROUP BY name
+    ),
+    -- What payments that do not match yet, or not at all, add to settlements and to the treasury.
+    odd AS
+    (
+        SELECT
+            p.settlement_id AS settlement_id, any(toString(p.currency)) AS currency,
+            any(toString(p.rail_currency)) AS rail_currency, p.rail IN ('expected', 'refunded') AS is_in_time,
+            sum(multiIf(p.funding = 'rail_in', p.posted, p.funding = 'rail_out', -p.posted, zero) * p.sign) AS booked,
+            sum(p.settled * p.sign) AS paid
+        FROM masques_ops.payments_log AS p
+        WHERE p.rail NOT IN ('', 'matched', 'released')
+        GROUP BY p.settlement_id, is_in_time, toString(p.currency), toString(p.rail_currency)
+        HAVING booked != zero OR paid != zero
+    ),
+    gaps AS
+    (
+        SELECT
+            s.ledger_asset AS name,
+            sumIf(part.2, o.is_in_time) AS in_time,
+            sumIf(part.2, NOT o.is_in_time) AS broken
+        FROM odd AS o
+        LEFT ANY JOIN
+        (
+            SELECT settlement_id, direction FROM masques.settlements
+            WHERE settlement_id IN (SELECT settlement_id FROM odd)
+        ) AS e ON e.settlement_id = o.settlement_id
+        ARRAY JOIN [
+            (o.currency, -o.booked), (o.rail_currency, if(e.direction = 'out', -o.paid, o.paid))] AS part
+        INNER JOIN assets AS s ON s.other = part.1
+        GROUP BY name
     )
 SELECT
     k.name AS asset, k.owed AS owed, k.owed_by_type AS owed_by_type, k.treasury AS treasury,
     r.settled AS settled, r.vouchers AS vouchers, toDateTime(r.until_s, 'UTC') AS vouchers_until,
     c.on_rails AS on_rails, c.opening AS opening, r.settled - k.treasury AS unbooked,
+    g.in_time AS in_time, g.broken AS broken, unbooked - g.in_time - g.broken AS unexplained,
     c.difference AS moved_unseen,
-    if(empty(c.sides), toDecimal256(0, 18), greatest(k.owed - c.on_rails, toDecimal256(0, 18))) AS uncovered,
-    multiIf(
-        moved_unseen != toDecimal256(0, 18) OR unbooked != toDecimal256(0, 18)
-            OR uncovered > toDecimal256(0, 18), 'differs',
-        empty(c.sides) OR c.unread > 0, 'unread',
-        'proved') AS state,
+    if(empty(c.sides), zero, greatest(k.owed - c.on_rails, zero)) AS uncovered,
+    if(empty(c.sides), 1, c.unread) AS unread,
     c.sides AS sides
 FROM books AS k
 LEFT JOIN rails AS r ON r.name = k.name
 LEFT JOIN chain AS c ON c.name = k.name
+LEFT JOIN gaps AS g ON g.name = k.name
+COMMENT 'What is owed and what is there, per asset, by all that is known now. The reconciliation writes it down: read masques_marts.position.';
+
+CREATE OR REPLACE VIEW masques_marts.position_at
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+SELECT
+    asset, computed_at, owed, owed_by_type, treasury, settled, vouchers, vouchers_until, on_rails, opening, unbooked, in_time,
+    broken, unexplained, moved_unseen, uncovered, state, sides
+FROM masques_ops.positions
+WHERE computed_at <=
+(
+    SELECT max(began_at) FROM masques_ops.reconciliation_runs
+    WHERE ended_at > toDateTime64(0, 6, 'UTC') AND ended_at <= {as_of:DateTime64(6, 'UTC')}
+)
+ORDER BY computed_at DESC
+LIMIT 1 BY asset
+COMMENT 'What was owed and there at a time, per asset. Parameters: as_of - the time. Columns: asset .. sides - as in masques_marts.position.';
+
+CREATE OR REPLACE VIEW masques_marts.position
+(
+    asset String COMMENT 'asset of the ledger; assets of rails that are booked 1:1 in it are part of it',
+    computed_at DateTime64(6, 'UTC') COMMENT 'begin of the run that found it so: nothing of it changed since',
+    owed Decimal(76, 18) COMMENT 'what the platform owes: sum of the balances of all accounts that are no rail side',
+    owed_by_type Map(String, Decimal(76, 18)) COMMENT 'the same by account type: prepaid, author, escrow and so on',
+    treasury Decimal(76, 18) COMMENT 'what the ledger says is on the rails: balances of the rail-side accounts',
+    settled Decimal(76, 18) COMMENT 'what final settlements brought, less what they took',
+    vouchers Decimal(76, 18) COMMENT 'accepted and not on the rail yet: vouchers to claim, and payments off the chain',
+    vouchers_until DateTime('UTC') COMMENT 'until when the first of them has to be claimed; 1970 when none says',
+    on_rails Decimal(76, 18) COMMENT 'what the nodes say is there, at the blocks of sides',
+    opening Decimal(76, 18) COMMENT 'what was there when the rails were first read',
+    unbooked Decimal(76, 18) COMMENT 'settled less treasury: what moved and is not booked, or the reverse',
+    in_time Decimal(76, 18) COMMENT 'of unbooked, what payments explain that are expected to be settled or booked yet',
+    broken Decimal(76, 18) COMMENT 'of unbooked, what breaks explain',
+    unexplained Decimal(76, 18) COMMENT 'the rest of unbooked',
+    moved_unseen Decimal(76, 18) COMMENT 'on_rails less what settlements and fees lead to: what moved without a settlement',
+    uncovered Decimal(76, 18) COMMENT 'owed less on_rails, when more is owed than is there; 0 otherwise',
+    state String COMMENT 'proved; broken: breaks explain what differs; differs: money moved unseen, more is owed than is there, or something is unexplained in two runs; unread: a balance of a rail is not known',
+    sides Array(String) COMMENT 'rail, network, asset and block of each balance, its state and difference'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+SELECT
+    asset, computed_at, owed, owed_by_type, treasury, settled, vouchers, vouchers_until, on_rails, opening, unbooked, in_time,
+    broken, unexplained, moved_unseen, uncovered, state, sides
+FROM masques_marts.position_at(as_of = now64(6, 'UTC'))
 COMMENT 'Is the money there: per asset what is owed, what the treasury''s books say, what was settled and what the nodes say is there.';

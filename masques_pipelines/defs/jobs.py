@@ -10,6 +10,7 @@ from masques_pipelines.defs.cadence import BY_JOB
 from masques_pipelines.defs.dead_runs import close_dead_runs
 from masques_pipelines.defs.inventory import ROTATION
 from masques_pipelines.defs.lineage import LANDING_FILES, intake_key
+from masques_pipelines.defs.reconciliation.breaks import break_note_job
 from masques_pipelines.defs.table_asset import OWNERS, SCHEMA_MIGRATIONS, table_key
 from masques_pipelines.defs.verification import EVERYTHING_IS_PROVED
 from masques_pipelines.intake.tables import TABLES
@@ -184,6 +185,7 @@ JOBS: Final = (
     intake_job,
     inventory_job,
     verification_job,
+    break_note_job,
 )
 SCHEDULES: Final = (
     ledger_sync_schedule,

@@ -35,6 +35,8 @@ _FILLED_WITH: Final[Mapping[str, tuple[dg.AssetKey, ...]]] = {
     "reputation": (table_key("reputation_scores"),),
     "reconciliation": (table_key("payments_log", "masques_ops"),),
 }
+# Views that a run looks at and reports: assets of defs/.
+_REPORTED: Final = frozenset({f"{MARTS}.breaks", f"{MARTS}.position"})
 _VIEW: Final = re.compile(r"\bCREATE OR REPLACE VIEW (\S+)")
 _COMMENT: Final = re.compile(r"\bCOMMENT '((?:[^']|'')*)'\s*$")
 _OBJECT: Final = re.compile(r"\b(masques(?:_ops|_marts)?)\.`?(\w+)`?")
@@ -119,7 +121,7 @@ def marts(declared: Declared, files: Sequence[SqlFile]) -> list[dg.AssetSpec]:
             },
         )
         for name, definition in _view_definitions(files).items()
-        if name.startswith(f"{MARTS}.") and name in declared.objects
+        if name.startswith(f"{MARTS}.") and name in declared.objects.keys() - _REPORTED
     ]
 
 

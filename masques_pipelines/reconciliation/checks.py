@@ -6,9 +6,9 @@ from typing import Any, Final
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 
-NO_CRITICAL: Final = "no_critical_breaks"
-NO_OTHER: Final = "no_other_breaks"
-IN_TIME: Final = "breaks_in_time"
+NO_CRITICAL: Final = "no_critical_ones"
+NO_OTHER: Final = "no_other_ones"
+IN_TIME: Final = "closed_in_time"
 ALL_READ: Final = "all_sides_read"
 MONEY_IS_THERE: Final = "money_is_there"
 NAMES: Final = (NO_CRITICAL, NO_OTHER, IN_TIME, ALL_READ, MONEY_IS_THERE)
@@ -16,7 +16,8 @@ NAMES: Final = (NO_CRITICAL, NO_OTHER, IN_TIME, ALL_READ, MONEY_IS_THERE)
 UNREAD_MOST_S: Final = 2 * 3600
 _POSITION: Final = """
 SELECT asset, toString(owed) AS owed, toString(treasury) AS treasury, toString(settled) AS settled,
-    toString(on_rails) AS on_rails, toString(unbooked) AS unbooked,
+    toString(on_rails) AS on_rails, toString(unbooked) AS unbooked, toString(in_time) AS in_time,
+    toString(broken) AS broken, toString(unexplained) AS unexplained,
     toString(moved_unseen) AS moved_unseen, toString(uncovered) AS uncovered, state,
     arrayStringConcat(sides, '; ') AS sides
 FROM masques_marts.position ORDER BY asset

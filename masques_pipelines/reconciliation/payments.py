@@ -19,8 +19,8 @@ from masques_pipelines.warehouse.sql import sql
 LEASE: Final = "reconciliation"
 # No statement takes two thirds of it: each is about one part.
 LEASE_S: Final = 120.0
-# Rows of transactions, requests and settlements in one part: some 600,000 payments, which take about
-# 1 GB of memory while they are compared.
+# Rows of transactions, requests and settlements in one part: some 600,000 payments, which take
+# about 1 GB of memory while they are compared.
 PART_ROWS: Final = 2_000_000
 # New rows up to this number are compared as such: more of them cost as much as everything.
 NEW_ROWS_MOST: Final = 500_000
@@ -116,6 +116,7 @@ class _Run:
             self._compare_all(run, parts=1 + int(facts) // PART_ROWS)
         else:
             self._compare_new(run, since)
+        self._run_step("write_position", began_at=run["began_at"])
         self._run_step("end_run", began_at=run["began_at"])
         return Comparison(run["began_at"], is_full, self._count(_WRITTEN, began_at=run["began_at"]))
 

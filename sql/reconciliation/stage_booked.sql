@@ -32,7 +32,7 @@ SELECT
     transaction_id, timestamp, timestamp, transaction_type, code, ledger, debit_account_id, credit_account_id,
     currency, amount, toDecimal256(0, 18), timeout_s, 'posted'
 FROM masques.transactions
-WHERE event_type = 'single_phase' AND toStartOfHour(timestamp) IN hours
+WHERE event_type = 'single_phase' AND ({is_full:UInt8} OR toStartOfHour(timestamp) IN hours)
     AND cityHash64(transaction_id) % {parts:UInt32} = {part:UInt32}
     AND if(is_full,
         code IN codes OR debit_account_id IN rail_accounts OR credit_account_id IN rail_accounts
@@ -51,7 +51,7 @@ SELECT
         countIf(e.event_type = 'two_phase_voided') > 0, 'voided',
         'open')
 FROM masques.transactions AS e
-WHERE e.event_type != 'single_phase' AND toStartOfHour(e.timestamp) IN hours
+WHERE e.event_type != 'single_phase' AND ({is_full:UInt8} OR toStartOfHour(e.timestamp) IN hours)
     AND cityHash64(item_id) % {parts:UInt32} = {part:UInt32} AND (is_full OR item_id IN touched)
 GROUP BY item_id
 SETTINGS use_skip_indexes = 0

@@ -30,9 +30,10 @@ FROM
         q.payment_status IN ('unknown', 'settlement_pending') AS is_undecided,
         q.status_code < 400 AND NOT is_undecided AS is_served
     FROM masques.api_requests AS q
-    WHERE toStartOfHour(q.timestamp) IN hours
+    -- First, as most rows are of other parts.
+    PREWHERE cityHash64(assumeNotNull(ifNull(q.transaction_id, q.request_id))) % {parts:UInt32} = {part:UInt32}
+    WHERE ({is_full:UInt8} OR toStartOfHour(q.timestamp) IN hours)
         AND (q.transaction_id IS NOT NULL OR q.payment_status IN ('paid', 'unknown', 'settlement_pending'))
-        AND cityHash64(item_id) % {parts:UInt32} = {part:UInt32}
         AND ({is_full:UInt8} OR item_id IN touched)
     UNION ALL
     SELECT
@@ -45,10 +46,10 @@ FROM
             max(ifNull(m.doffed_at, never)) AS doffed, max(m.identity_id) AS wearer,
             max(m.charged) AS charge, max(toString(m.charged_currency)) AS charge_currency
         FROM masques.masque_sessions AS m
-        WHERE toStartOfHour(m.donned_at) IN hours AND m.session_id IN
+        WHERE ({is_full:UInt8} OR toStartOfHour(m.donned_at) IN hours) AND m.session_id IN
         (
             SELECT session_id FROM masques.masque_sessions
-            WHERE toStartOfHour(donned_at) IN hours AND transaction_id IS NOT NULL
+            WHERE ({is_full:UInt8} OR toStartOfHour(donned_at) IN hours) AND transaction_id IS NOT NULL
                 AND cityHash64(assumeNotNull(transaction_id)) % {parts:UInt32} = {part:UInt32}
                 AND ({is_full:UInt8} OR transaction_id IN touched)
         )

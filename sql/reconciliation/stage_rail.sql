@@ -56,7 +56,7 @@ FROM
                 (s.revision, s.recorded_at)) AS v,
             min(s.timestamp) AS first_at, max(s.timestamp) AS last_at
         FROM masques.settlements AS s
-        WHERE toStartOfHour(s.timestamp) IN hours
+        WHERE ({is_full:UInt8} OR toStartOfHour(s.timestamp) IN hours)
             AND s.settlement_id IN (SELECT settlement_id FROM links)
         GROUP BY settlement_id
     ) AS n
