@@ -24,14 +24,17 @@ OWN_COMMANDS: Final = {
     "accept": "Take what a table has now for what was written, after a loss.",
     "backup": "Write the whole warehouse to a new folder.",
     "demo": "Build the copy from a made world and show it.",
+    "doctor": "Look at everything that a run needs, and say what to do.",
     "intake": "Load files of the landing zone, check one, look after quarantine.",
     "ledger": "Read the TigerBeetle ledger; nothing here writes to it.",
     "migrate": "Bring the schema up to date with sql/.",
     "rails": "Look after the settlement rails; docs/rails.md describes how to connect them.",
     "reputation": "Scores of identities.",
     "restore": "Make the warehouse as a backup holds it.",
+    "runbook": "Say what a red check or an alert means, and what to do.",
     "sandbox": "Make a world that agrees with itself, and move its clock.",
     "sql": "Run a query and show its result.",
+    "status": "Say in some lines whether the copy is right, stuck or stale.",
     "verify": "Prove that the eight tables are what was written to them.",
 }
 DAGSTER_COMMANDS: Final = {
