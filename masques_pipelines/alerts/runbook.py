@@ -26,6 +26,11 @@ class Entry:
     what_to_do: str
 
     @property
+    def markdown(self) -> str:
+        """For the UI."""
+        return f"{self.means}\n\n**Do:** {self.what_to_do}\n\n`{self.place}`"
+
+    @property
     def place(self) -> str:
         """Where a person finds it."""
         return f"masques runbook {self.name}"
