@@ -185,7 +185,11 @@ def test_a_stale_table_is_a_fault_unless_its_job_is_at_fault(
 
 
 def tick(instance: dg.DagsterInstance, status: TickStatus, at: int, said: str = "") -> None:
-    error = SerializableErrorInfo(said, [], None) if status == TickStatus.FAILURE else None
+    more: dict[str, Any] = {"run_ids": [], "run_keys": [], "origin_run_ids": []}
+    if status == TickStatus.FAILURE:
+        more["error"] = SerializableErrorInfo(said, [], None)
+    if status == TickStatus.SKIPPED:
+        more["skip_reason"] = said
     data = TickData(
         ORIGIN.get_id(),
         ORIGIN.instigator_name,
@@ -193,9 +197,9 @@ def tick(instance: dg.DagsterInstance, status: TickStatus, at: int, said: str = 
         status,
         float(at),
         selector_id=ORIGIN.get_selector().get_id(),
+        **more,
     )
-    skip_reason = said if status == TickStatus.SKIPPED else None
-    instance.create_tick(data._replace(error=error, skip_reason=skip_reason))
+    instance.create_tick(data)
 
 
 def test_ticks_that_fail_or_only_skip_are_a_fault(
