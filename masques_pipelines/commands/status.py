@@ -8,6 +8,7 @@ from masques_pipelines.alerts.book import Book, read_book
 from masques_pipelines.commands.dagster_home import dagster_home
 from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
+from masques_pipelines.doctor.around import utc_now
 from masques_pipelines.doctor.inside import read_lags, read_stuck
 from masques_pipelines.rails.status import age
 from masques_pipelines.settings import environment
@@ -34,7 +35,7 @@ def status(context: click.Context) -> None:
 
 
 def _right(warehouse: Warehouse, book: Book) -> Iterator[str]:
-    now = warehouse.scalar("SELECT now64(3, 'UTC')")
+    now = utc_now()
     if book.looked_at is None:
         yield "right?   nobody looked: the daemon never ran in this home (masques dev)"
     elif not book.open:
