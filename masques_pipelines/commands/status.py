@@ -1,5 +1,6 @@
 """`masques status`: the morning in fifteen lines: right, stuck, at risk, stale?"""
 
+import itertools
 from collections.abc import Iterator
 
 import click
@@ -14,6 +15,7 @@ from masques_pipelines.rails.status import age
 from masques_pipelines.settings import environment
 from masques_pipelines.verification.passes import read_passes
 from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.sql import sql
 
 _FAULTS_SHOWN = 6
 
@@ -29,7 +31,9 @@ def status(context: click.Context) -> None:
     settings = command_settings()
     book = read_book(dagster_home(environment()))
     with opened_warehouse(settings, "status") as warehouse:
-        for line in (*_right(warehouse, book), *_stuck(warehouse), *_stale(warehouse)):
+        for line in itertools.chain(
+            _right(warehouse, book), _at_risk(warehouse), _stuck(warehouse), _stale(warehouse)
+        ):
             click.echo(line)
     context.exit(1 if any(each.fault.severity == "error" for each in book.open.values()) else 0)
 
@@ -51,6 +55,18 @@ def _right(warehouse: Warehouse, book: Book) -> Iterator[str]:
     if len(book.open) > _FAULTS_SHOWN:
         yield f"         and {len(book.open) - _FAULTS_SHOWN} more: masques doctor"
     yield f"proved?  {read_passes(warehouse).text}"
+
+
+def _at_risk(warehouse: Warehouse) -> Iterator[str]:
+    breaks, without_note, critical, usd, unpriced = warehouse.row(sql("doctor/at_risk"))
+    if not breaks:
+        yield "at risk? no break is open"
+        return
+    more = f", {int(unpriced):,} of them without a rate" if unpriced else ""
+    yield (
+        f"at risk? {usd} USD in {int(breaks):,} open breaks{more}; {int(critical):,} critical, "
+        f"{int(without_note):,} without a note (masques breaks list)"
+    )
 
 
 def _stuck(warehouse: Warehouse) -> Iterator[str]:
