@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS masques_ops.positions
     broken Decimal(76, 18) COMMENT 'of unbooked, what breaks explain',
     unexplained Decimal(76, 18) COMMENT 'the rest of unbooked',
     moved_unseen Decimal(76, 18) COMMENT 'on_rails less what settlements and fees lead to: what moved without a settlement',
-    uncovered Decimal(76, 18) COMMENT 'owed less on_rails, when more is owed than is there; 0 otherwise',
+    uncovered Decimal(76, 18) COMMENT 'what is owed, but for money on its way, less on_rails, when that is more than is there; 0 otherwise',
     state LowCardinality(String) COMMENT 'proved; broken: breaks explain what differs; differs: money moved unseen, more is owed than is there, or something is unexplained in two runs; unread: a balance of a rail is not known',
     sides Array(String) COMMENT 'rail, network, asset and block of each balance, its state and difference'
 )

@@ -1342,7 +1342,7 @@ CREATE OR REPLACE VIEW masques_ops.position_now
     broken Decimal(76, 18) COMMENT 'of unbooked, what breaks explain',
     unexplained Decimal(76, 18) COMMENT 'the rest of unbooked',
     moved_unseen Decimal(76, 18) COMMENT 'on_rails less what settlements and fees lead to: what moved without a settlement',
-    uncovered Decimal(76, 18) COMMENT 'owed less on_rails, when more is owed than is there; 0 otherwise',
+    uncovered Decimal(76, 18) COMMENT 'what is owed, but for money on its way, less on_rails, when that is more than is there; 0 otherwise',
     unread UInt64 COMMENT 'balances of rails that are not known; 1 when there is none at all',
     sides Array(String) COMMENT 'rail, network, asset and block of each balance, its state and difference'
 )
@@ -1443,7 +1443,7 @@ SELECT
     c.on_rails AS on_rails, c.opening AS opening, r.settled - k.treasury AS unbooked,
     g.in_time AS in_time, g.broken AS broken, unbooked - g.in_time - g.broken AS unexplained,
     c.difference AS moved_unseen,
-    if(empty(c.sides), zero, greatest(k.owed - c.on_rails, zero)) AS uncovered,
+    if(empty(c.sides), zero, greatest(k.owed + g.in_time - c.on_rails, zero)) AS uncovered,
     if(empty(c.sides), 1, c.unread) AS unread,
     c.sides AS sides
 FROM books AS k
@@ -1485,7 +1485,7 @@ CREATE OR REPLACE VIEW masques_marts.position
     broken Decimal(76, 18) COMMENT 'of unbooked, what breaks explain',
     unexplained Decimal(76, 18) COMMENT 'the rest of unbooked',
     moved_unseen Decimal(76, 18) COMMENT 'on_rails less what settlements and fees lead to: what moved without a settlement',
-    uncovered Decimal(76, 18) COMMENT 'owed less on_rails, when more is owed than is there; 0 otherwise',
+    uncovered Decimal(76, 18) COMMENT 'what is owed, but for money on its way, less on_rails, when that is more than is there; 0 otherwise',
     state String COMMENT 'proved; broken: breaks explain what differs; differs: money moved unseen, more is owed than is there, or something is unexplained in two runs; unread: a balance of a rail is not known',
     sides Array(String) COMMENT 'rail, network, asset and block of each balance, its state and difference'
 )

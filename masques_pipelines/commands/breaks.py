@@ -1,6 +1,6 @@
 """`masques breaks`: lists breaks and writes down what people say of them.
 
-Not here: what a break is (sql/reconciliation/write_payments.sql). Nothing here changes money.
+Not here: what a break is (sql/reconciliation/say_payments.sql). Nothing here changes money.
 """
 
 import json

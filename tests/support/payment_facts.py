@@ -190,6 +190,45 @@ class PaymentFacts:
                 {"s": str(item(settlement)), "t": str(self._id(transfer)), "w": int(withdrawn)},
             )
 
+    def balance(self, amount: str, block: int) -> None:
+        """Says what Base's node has at a block, one a minute."""
+        self._insert(
+            "masques_ops.rail_balances",
+            [
+                {
+                    "rail": "base",
+                    "network": "",
+                    "asset": "usdc",
+                    "address": "ours",
+                    "line": "balance",
+                    "currency": "USDC",
+                    "balance": amount,
+                    "block": block,
+                    "read_at": moment(block),
+                    "recorded_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
+                }
+            ],
+        )
+
+    def books(self, owed: str) -> None:
+        """Says that the ledger owes the agent so much, and that the treasury has it."""
+        self._insert(
+            "masques.accounts",
+            [
+                {
+                    "account_id": str(account),
+                    "identity_id": str(AGENT_IDENTITY if account == AGENT else uuid.UUID(int=0)),
+                    "snapshot_at": moment(len(self.names) + 1),
+                    "currency": "USD",
+                    "ledger": 1,
+                    "code": code,
+                    "debits_posted": owed if account == TREASURY else "0",
+                    "credits_posted": owed if account == AGENT else "0",
+                }
+                for account, code in _ACCOUNTS[:2]
+            ],
+        )
+
     def refund(self, transfer: str, of: str, at: float) -> None:
         """Links a refund to the transfer that it gives back."""
         self._insert(

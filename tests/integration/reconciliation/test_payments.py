@@ -4,6 +4,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from masques_pipelines.reconciliation.breaks import BreakError, open_breaks, write_note
+from masques_pipelines.reconciliation.checks import MONEY_IS_THERE, check_payments
 from masques_pipelines.reconciliation.dossier import PaymentError, dossiers
 from masques_pipelines.reconciliation.payments import compare_payments
 from masques_pipelines.warehouse.client import Warehouse
@@ -151,6 +152,39 @@ def test_a_note_quiets_one_break_and_no_other(facts: PaymentFacts) -> None:
         dossiers(facts.warehouse, "nothing")
     with pytest.raises(BreakError, match="has no open break"):
         write_note(facts.warehouse, item("other"), state="explained", note="why", by="me")
+
+
+def test_money_that_moved_unseen_is_named_by_the_next_run(facts: PaymentFacts) -> None:
+    facts.balance("0", 1)
+    facts.transfer("paid in", "deposit", "10", 2, sides=(TREASURY, AGENT))
+    facts.books("10")
+    facts.read_to(5)
+    compare_payments(facts.warehouse)
+    # On its way: the ledger has it, and the rail not yet.
+    assert _position(facts) == ("unread", "-10", "-10", "0", "0", "0")
+
+    facts.settlement("moved", "10", 3, of=["paid in"], asset="usdc", to_address="ours")
+    facts.balance("10", 4)
+    compare_payments(facts.warehouse)
+    assert _position(facts) == ("proved", "0", "0", "0", "0", "0")
+    seen_at = str(facts.warehouse.scalar("SELECT toString(now64(6, 'UTC'))"))
+
+    facts.balance("9.999999", 6)
+    compare_payments(facts.warehouse)
+    assert _position(facts) == ("differs", "0", "0", "0", "-0.000001", "0.000001")
+    [found] = [each for each in check_payments(facts.warehouse) if each.name == MONEY_IS_THERE]
+    assert [(each["asset"], each["sides"]) for each in found.rows] == [
+        ("USD", "base  usdc block 6: differs -0.000001")
+    ]
+    assert _position(facts, f"position_at(as_of = '{seen_at}')")[0] == "proved"
+
+
+def _position(facts: PaymentFacts, view: str = "position") -> tuple[str, ...]:
+    [row] = facts.warehouse.rows(
+        "SELECT state, toString(unbooked), toString(in_time), toString(broken), "
+        f"toString(moved_unseen), toString(uncovered) FROM masques_marts.{view} WHERE asset = 'USD'"
+    )
+    return tuple(str(each) for each in row)
 
 
 def _book_the_day(facts: PaymentFacts) -> None:
