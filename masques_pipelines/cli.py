@@ -32,6 +32,7 @@ OWN_COMMANDS: Final = {
     "restore": "Make the warehouse as a backup holds it.",
     "sandbox": "Make a world that agrees with itself, and move its clock.",
     "sql": "Run a query and show its result.",
+    "trace": "Show the spans of a trace.",
     "verify": "Prove that the eight tables are what was written to them.",
 }
 DAGSTER_COMMANDS: Final = {

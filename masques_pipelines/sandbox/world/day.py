@@ -19,6 +19,7 @@ from masques_pipelines.sandbox.world.shape import (
     KEY,
     LIMITED,
     NAMED,
+    PAID,
     PENDING,
     POSTED,
     RATING,
@@ -28,8 +29,9 @@ from masques_pipelines.sandbox.world.shape import (
     Rows,
     random_ids,
 )
+from masques_pipelines.sandbox.world.spans import is_direct, request_spans
 from masques_pipelines.sandbox.world.state import State, day_start
-from masques_pipelines.sandbox.world.traffic import make_traffic
+from masques_pipelines.sandbox.world.traffic import Traffic, make_traffic
 
 _SHARE_RATED: Final = 0.25
 _SHARE_NEW_KEYS: Final = 0.01
@@ -77,7 +79,7 @@ def next_day(people: Population, state: State) -> Day:
     book_calls(draft, traffic)
     book_tokens(draft, traffic)
     book_payouts(draft)
-    draft.add("requests", traffic.requests)
+    _trace(draft, traffic)
     _rate(draft, draft.rows["sessions"][0])
     _renew_keys(draft)
     rows, ahead = _split(draft)
@@ -161,6 +163,18 @@ def _balance(people: Population, state: State, events: Rows) -> tuple[Column, Co
     sides = np.empty_like(sums)
     sides[order] = sums
     return sides[:count], sides[count:]
+
+
+def _trace(draft: Draft, traffic: Traffic) -> None:
+    """Adds the requests that are no challenges, and the spans of all."""
+    people, requests = draft.people, traffic.requests
+    waits = is_direct(people, requests) & (requests["status"] == PAID)
+    waits |= traffic.failed | traffic.unanswered
+    for challenges in draft.rows["requests"]:
+        waited = np.zeros(len(challenges), bool)
+        draft.add("spans", request_spans(people, challenges, waited))
+    draft.add("requests", requests)
+    draft.add("spans", request_spans(people, requests, waits))
 
 
 def _rate(draft: Draft, sessions: Rows) -> None:
