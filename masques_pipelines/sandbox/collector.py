@@ -88,6 +88,11 @@ def deliver_spans(warehouse: Warehouse, settings: Settings) -> Delivered:
     return Delivered(written)
 
 
+def has_own_spans(warehouse: Warehouse) -> bool:
+    """Returns whether the database otel is the sandbox's own."""
+    return warehouse.rows(_COMMENTS) == [(_MARK,)]
+
+
 def _refusal(warehouse: Warehouse) -> str:
     """Makes the database where there is none; returns why it is not to be written, or ''."""
     if not is_sandbox(warehouse):
@@ -97,8 +102,8 @@ def _refusal(warehouse: Warehouse) -> str:
             warehouse.command(_MAKE)
         except PermanentError as error:
             return f"there is no database otel, and it cannot be made: {error}"
-    # Asked again: of two that make it at once, one was first.
-    if warehouse.rows(_COMMENTS) != [(_MARK,)]:
+    # Of two that make it at once, one was first.
+    if not has_own_spans(warehouse):
         return "the database otel is a Collector's, not the sandbox's"
     for statement in split_statements(sql("otel/tables")):
         warehouse.command(statement)
@@ -129,7 +134,7 @@ def _missing(warehouse: Warehouse, root: Path) -> Iterator[_Batch]:
             continue
         batch.from_ns = batch.from_ns or start_ns + number * DAY
         batch.to_ns = start_ns + (number + 1) * DAY
-        batch.pieces.append(memoryview(spans[:shown].view(np.uint8)))
+        batch.pieces.append(spans[:shown].view(np.uint8).data)
         batch.rows += shown - there.get(number, 0)
         if batch.rows >= _ROWS_MAX or len(batch.pieces) == _DAYS_MAX:
             yield batch

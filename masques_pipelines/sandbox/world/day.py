@@ -64,8 +64,14 @@ class Day:
     credits: Column
 
 
-def next_day(people: Population, state: State) -> Day:
-    """Makes the day that a state begins, and turns the state into that of the next day."""
+def next_day(people: Population, state: State, besides: Rows | None = None) -> Day:
+    """Makes the day that a state begins, and turns the state into that of the next day.
+
+    Args:
+        people: The parties.
+        state: Of the day's beginning.
+        besides: Events that the ledger has besides, in accounts that may be overdrawn.
+    """
     chance = np.random.default_rng([people.shape.seed, 1, state.day])
     start_ns = day_start(people, state.day)
     opening = state.balances.copy()
@@ -84,6 +90,8 @@ def next_day(people: Population, state: State) -> Day:
     _renew_keys(draft)
     rows, ahead = _split(draft)
     rows["events"], funded = fund(draft, rows["events"])
+    if besides is not None:
+        funded["events"] = besides
     for name, more in funded.items():
         rows[name] = np.concatenate([rows[name], more])
     rows = {name: each[np.argsort(each["t"], kind="stable")] for name, each in rows.items()}

@@ -52,7 +52,13 @@ from masques_pipelines.sandbox.world.shape import (
 )
 from masques_pipelines.sandbox.world.state import first_state, load_state
 from masques_pipelines.sandbox.world.troubles.catalog import KINDS, apply, lines
-from masques_pipelines.sandbox.world.troubles.observed import ExtraFile, Observed, Trouble
+from masques_pipelines.sandbox.world.troubles.holds import stuck_holds
+from masques_pipelines.sandbox.world.troubles.observed import (
+    ExtraFile,
+    NodeChange,
+    Observed,
+    Trouble,
+)
 from masques_pipelines.warehouse.embedded import emptied
 from masques_pipelines.whole_file import whole_file
 
@@ -60,6 +66,8 @@ _STATE: Final = "state.npz"
 _PAYMENTS: Final = "payments"
 # Payments as the journal tells them; only a trouble makes a difference.
 _TOLD: Final = "told"
+# What nodes show otherwise for a while.
+_NODES: Final = "nodes"
 _TROUBLES: Final = "troubles.ndjson"
 # The release of TigerBeetle whose records these are; what a real server of it holds is the same.
 RELEASE: Final = "0.17.9"
@@ -127,6 +135,7 @@ def make_world(root: Path, world: World) -> None:
         WORLD,
         f"{WORLD}/{_PAYMENTS}",
         f"{WORLD}/{_TOLD}",
+        f"{WORLD}/{_NODES}",
         SPANS,
         f"{LEDGER}/{DAYS_NAME}",
         f"{LEDGER}/{ACCOUNTS_NAME}",
@@ -205,6 +214,12 @@ def read_payments(root: Path, days: range | None = None, folder: str = _PAYMENTS
     )
 
 
+def read_node_changes(root: Path) -> list[NodeChange]:
+    """Returns what nodes of a world show otherwise for a while."""
+    paths = sorted((root / WORLD / _NODES).glob("*.json"))
+    return [NodeChange(**each) for path in paths for each in json.loads(path.read_bytes())]
+
+
 def digest(root: Path) -> str:
     """Returns a digest of every byte that a world shows: files, ledger and payments."""
     found = hashlib.sha256()
@@ -279,9 +294,10 @@ def _show(root: Path, world: World, until_ns: int) -> World:
     entries = {each["number"]: each for each in read_troubles(root)}
     while True:
         after = copy.deepcopy(state)
-        seen = _observed(world, files, next_day(people, after))
-        day_end = seen.day.start_ns + DAY
-        hits = [each for each in world.troubles if seen.day.start_ns <= each.at_ns < day_end]
+        day_start = world.shape.start_ns + state.day * DAY
+        day_end = day_start + DAY
+        hits = [each for each in world.troubles if day_start <= each.at_ns < day_end]
+        seen = _observed(world, files, next_day(people, after, stuck_holds(people, hits)))
         entries |= {each["number"]: each for each in apply(seen, hits)}
         _write_text(root / WORLD / _TROUBLES, lines(entries[each] for each in sorted(entries)))
         _write_day(root, people, seen)
@@ -336,6 +352,7 @@ def _write_day(root: Path, people: Population, seen: Observed) -> None:
     ):
         with whole_file(root / LEDGER / name / file_name(day.number)) as file:
             file.write(records.data)
+    _put_json(root / WORLD / _NODES / f"{day.number:06d}.json", [*map(asdict, seen.nodes)])
     with whole_file(root / SPANS / file_name(day.number)) as file:
         file.write(day.rows["spans"].data)
     for folder, payments in ((_PAYMENTS, seen.moved), (_TOLD, seen.told)):
@@ -354,7 +371,7 @@ def _write_clock(root: Path, world: World) -> None:
     _put_json(root / WORLD / WORLD_NAME, asdict(world))
 
 
-def _put_json(path: Path, content: dict[str, Any]) -> None:
+def _put_json(path: Path, content: Any) -> None:
     _write_text(path, json.dumps(content) + "\n")
 
 

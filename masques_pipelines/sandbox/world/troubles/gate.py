@@ -345,3 +345,17 @@ def _within(rows: Rows, begin: int, end: int) -> Rows:
 def _file_of(seen: Observed, name: str, at_ns: int, rows: Rows) -> ExtraFile:
     kept = np.array(rows, REQUEST)
     return ExtraFile(name, at_ns, lambda _: parquet_of(tables.requests(seen.people, kept)))
+
+
+def missing_spans(seen: Observed, trouble: Trouble) -> Hit | None:
+    """A Collector loses the spans of a request."""
+    requests = seen.rows["requests"]
+    place = seen.first("requests", requests["status"] == PAID, trouble)
+    if place is None:
+        return None
+    row, spans = requests[place], seen.rows["spans"]
+    seen.drop("spans", (spans["span"] == row["span"]) | (spans["parent"] == row["span"]))
+    request = text(row["id"])
+    amount, currency = money(int(row["charged"]), int(row["asset"]))
+    found = Finding("spans", "missing", request)
+    return Hit({"requests": [request]}, int(row["t"]), amount, currency, findings=(found,))

@@ -62,14 +62,23 @@ def settlement_of(seen: Observed, payment: Rows) -> str:
     return str(lightning_payment(hash_text, "out" if payment["out"][0] else ""))
 
 
-def _line(
-    seen: Observed, trouble: Trouble, rails: tuple[int, ...], event: int
+def line_of(
+    seen: Observed, trouble: Trouble, rails: tuple[int, ...], event: int, valid_s: int = 0
 ) -> tuple[Rows, int, Rows] | None:
-    """Returns a line that names one transfer, and the place of its payment and the transfer."""
+    """Returns a line that names one transfer, and the place of its payment and the transfer.
+
+    Args:
+        seen: The day.
+        trouble: What hits the line.
+        rails: On which of them.
+        event: What the line says.
+        valid_s: How long its payment can be paid, at least.
+    """
     lines = seen.rows["lines"]
     fits = (lines["event"] == event) & (lines["answer"] == SUCCESS) & (lines["count"] == 1)
     fits &= np.isin(lines["rail"], rails)
-    known = set(seen.moved[["rail", "number"]].tolist())
+    lasting = seen.moved[seen.moved["valid_s"] >= valid_s]
+    known = set(lasting[["rail", "number"]].tolist())
     fits &= [key in known for key in lines[["rail", "number"]].tolist()]
     place = seen.first("lines", fits, trouble)
     if place is None:
@@ -79,7 +88,8 @@ def _line(
     return line, payment, seen.day.named["transfer"][line["first"][0]]
 
 
-def _hit(seen: Observed, line: Rows, payment: int, transfer: Any, **values: Any) -> Hit:
+def hit_of(seen: Observed, line: Rows, payment: int, transfer: Any, **values: Any) -> Hit:
+    """Returns what hitting a payment means: its settlement, its transfer, its money."""
     row = seen.moved[payment : payment + 1]
     rail = int(row["rail"][0])
     amount, currency = money(int(row["units"][0]), 1 if rail == LIGHTNING else 0)
@@ -94,10 +104,10 @@ def _finding(hit: Hit, *kinds: str) -> tuple[Finding, ...]:
 
 def facilitator_lies(seen: Observed, trouble: Trouble) -> Hit | None:
     """A facilitator answers success for a payment that its chain refused."""
-    found = _line(seen, trouble, (BASE, SOLANA), SETTLE)
+    found = line_of(seen, trouble, (BASE, SOLANA), SETTLE)
     if found is None:
         return None
-    hit = _hit(seen, *found, classes=("settlement_failed",))
+    hit = hit_of(seen, *found, classes=("settlement_failed",))
     seen.moved["kind"][found[1]] = FAILED
     hit.findings = _finding(hit, "facilitator_contradicted")
     hit.also = _finding(hit, "claim_disagrees")
@@ -106,10 +116,10 @@ def facilitator_lies(seen: Observed, trouble: Trouble) -> Hit | None:
 
 def wrong_amount(seen: Observed, trouble: Trouble) -> Hit | None:
     """Less was paid than the journal says."""
-    found = _line(seen, trouble, (BASE,), SETTLE)
+    found = line_of(seen, trouble, (BASE,), SETTLE)
     if found is None:
         return None
-    hit = _hit(seen, *found, classes=("amount_mismatch", "unsettled_transfer"))
+    hit = hit_of(seen, *found, classes=("amount_mismatch", "unsettled_transfer"))
     seen.moved["units"][found[1]] -= 1
     hit.findings = _finding(hit, "claim_disagrees")
     hit.also = _finding(hit, "intent_disagrees")
@@ -118,10 +128,10 @@ def wrong_amount(seen: Observed, trouble: Trouble) -> Hit | None:
 
 def old_treasury(seen: Observed, trouble: Trouble) -> Hit | None:
     """A gate asks for payment to an address that is not ours any more."""
-    found = _line(seen, trouble, (BASE,), SETTLE)
+    found = line_of(seen, trouble, (BASE,), SETTLE)
     if found is None:
         return None
-    hit = _hit(seen, *found, classes=("unsettled_transfer",))
+    hit = hit_of(seen, *found, classes=("unsettled_transfer",))
     for rows in (seen.moved, seen.told):
         rows["to"][found[1]] = 1
     hit.findings = _finding(hit, "paid_outside_treasury")
@@ -131,10 +141,10 @@ def old_treasury(seen: Observed, trouble: Trouble) -> Hit | None:
 
 def hidden_payment(seen: Observed, trouble: Trouble) -> Hit | None:
     """A node shows no trace of a payment; only the balance has it."""
-    found = _line(seen, trouble, (BASE,), SETTLE)
+    found = line_of(seen, trouble, (BASE,), SETTLE)
     if found is None:
         return None
-    hit = _hit(seen, *found, classes=("unsettled_transfer",))
+    hit = hit_of(seen, *found, classes=("unsettled_transfer",))
     seen.moved["kind"][found[1]] = _HIDDEN
     hit.findings = (Finding("balance", "differs", "base"),)
     # To all that the chain shows, the authorization was never used.
@@ -144,10 +154,10 @@ def hidden_payment(seen: Observed, trouble: Trouble) -> Hit | None:
 
 def unsettled_deposit(seen: Observed, trouble: Trouble) -> Hit | None:
     """The journal loses the line that says what a payment is for."""
-    found = _line(seen, trouble, (BASE, SOLANA), SETTLE)
+    found = line_of(seen, trouble, (BASE, SOLANA), SETTLE)
     if found is None:
         return None
-    hit = _hit(seen, *found, classes=("unsettled_transfer", "unbooked_settlement"))
+    hit = hit_of(seen, *found, classes=("unsettled_transfer", "unbooked_settlement"))
     lines = seen.rows["lines"]
     same = (lines["rail"] == found[0]["rail"]) & (lines["number"] == found[0]["number"])
     seen.drop("lines", same & (lines["event"] == SETTLE))
@@ -156,10 +166,10 @@ def unsettled_deposit(seen: Observed, trouble: Trouble) -> Hit | None:
 
 def failed_payout(seen: Observed, trouble: Trouble) -> Hit | None:
     """A payout fails on Lightning, though the payout service says that it went."""
-    found = _line(seen, trouble, (LIGHTNING,), PAYOUT)
+    found = line_of(seen, trouble, (LIGHTNING,), PAYOUT)
     if found is None:
         return None
-    hit = _hit(seen, *found, classes=("settlement_failed",))
+    hit = hit_of(seen, *found, classes=("settlement_failed",))
     seen.moved["kind"][found[1]] = FAILED
     hit.also = _finding(hit, "facilitator_contradicted", "claim_disagrees")
     return hit
@@ -167,7 +177,7 @@ def failed_payout(seen: Observed, trouble: Trouble) -> Hit | None:
 
 def paid_twice(seen: Observed, trouble: Trouble) -> Hit | None:
     """A client pays again what it has paid, and the gate settles both."""
-    found = _line(seen, trouble, (BASE,), SETTLE)
+    found = line_of(seen, trouble, (BASE,), SETTLE)
     if found is None:
         return None
     line, payment, transfer = found
@@ -177,14 +187,14 @@ def paid_twice(seen: Observed, trouble: Trouble) -> Hit | None:
     second = line.copy()
     second["number"], second["t"] = again["number"], line["t"] + 90 * SECOND
     _add_line(seen, second)
-    hit = _hit(seen, line, payment, transfer, classes=("paid_twice",))
+    hit = hit_of(seen, line, payment, transfer, classes=("paid_twice",))
     hit.ids["settlements"].append(settlement_of(seen, again))
     return hit
 
 
 def claims_disagree(seen: Observed, trouble: Trouble) -> Hit | None:
     """Two lines name different transfers for one payment."""
-    found = _line(seen, trouble, (BASE, SOLANA), SETTLE)
+    found = line_of(seen, trouble, (BASE, SOLANA), SETTLE)
     if found is None:
         return None
     line, payment, transfer = found
@@ -195,7 +205,7 @@ def claims_disagree(seen: Observed, trouble: Trouble) -> Hit | None:
     second["first"], second["t"] = len(seen.day.named), line["t"] + SECOND
     seen.day.named = np.concatenate([seen.day.named, other])
     _add_line(seen, second)
-    hit = _hit(seen, line, payment, transfer, classes=("unsettled_transfer",))
+    hit = hit_of(seen, line, payment, transfer, classes=("unsettled_transfer",))
     hit.findings = _finding(hit, "claims_disagree")
     return hit
 
