@@ -61,7 +61,7 @@ def request_spans(people: Population, requests: Rows, waits: Column) -> Rows:
     agents["t"], agents["took"], agents["about"] = served["t"], took[is_served], served["session"]
     ledger = _spans(booked, LEDGER_STEP)
     ledger["t"], ledger["took"] = booked["t"] - _LEDGER_BEFORE, _LEDGER_TAKES
-    ledger["about"], ledger["http"] = booked["transfer"], 0
+    ledger["about"], ledger["http"], ledger["is_error"] = booked["transfer"], 0, 0
     lacking = _spans(requests[refused], LEDGER_STEP)
     lacking["took"], lacking["is_error"], lacking["http"] = _MS, 1, 0
     return np.concatenate([gate, agents, ledger, lacking])

@@ -19,7 +19,9 @@ from masques_pipelines.sandbox.world.shape import (
     DAY,
     EXPIRED,
     FEE,
+    GATE_STEP,
     INSUFFICIENT,
+    LEDGER_STEP,
     LINKED,
     PAID,
     PENDING,
@@ -215,3 +217,23 @@ def test_the_ledger_shows_what_is_past_and_its_accounts_as_they_are_then(tmp_pat
             for name in ("debits_pending", "debits_posted", "credits_pending", "credits_posted"):
                 balances[name][place] = event[f"{side}_account_{name}"]
     assert shown.tobytes() == balances.tobytes()
+
+
+def test_each_request_has_its_span_and_what_was_asked_on_the_way_has_too() -> None:
+    _, days, _ = world(1)
+    requests, spans = joined(days, "requests"), joined(days, "spans")
+    gate = spans[spans["step"] == GATE_STEP]
+    last = days[-1].start_ns + DAY - EDGE
+    told = set(requests[["trace", "span"]].tolist())
+    assert set(gate[["trace", "span"]][gate["t"] < last].tolist()) <= told
+    assert told <= set(gate[["trace", "span"]].tolist())
+    assert len(np.unique(spans["span"])) == len(spans)
+    booked = spans[(spans["step"] == LEDGER_STEP) & (spans["is_error"] == 0)]
+    calls = joined(days, "events")
+    calls = calls[calls["code"] == API_CALL]
+    at = dict(zip(ids(calls, "id"), calls["t"].tolist(), strict=True))
+    for about, t, took in booked[["about", "t", "took"]][booked["t"] < last].tolist():
+        assert t <= at[about] <= t + took
+    assert set(ids(booked, "about")) >= {each for each, t in at.items() if t < last}
+    assert set(np.unique(spans["step"])) == set(range(5))
+    assert (spans["took"] >= 0).all()
