@@ -56,20 +56,30 @@ def journal_line(said: Announcement, seed: int) -> str:
         said: The announcement.
         seed: The seed of the nodes, whose hashes and nonces the line names.
     """
-    facts = _FACTS[said.rail](said.payment, seed)
-    facts |= {
-        "at_s": json.dumps(said.at_s),
-        "latency_ms": str(said.latency_ms),
-        "units": str(said.payment.units),
-        "valid_s": str(said.payment.valid_s),
-        "sender": said.payment.sender,
-        "receiver": said.payment.receiver,
-        "number": str(said.payment.number),
-        "transfers": '", "'.join(said.transaction_ids),
+    return line_from(said, payment_facts(said.rail, said.payment, seed), seed)
+
+
+def payment_facts(rail: str, payment: Payment, seed: int) -> dict[str, str]:
+    """Returns what all lines about a payment name of it; two of them need it once."""
+    return _FACTS[rail](payment, seed) | {
+        "units": str(payment.units),
+        "valid_s": str(payment.valid_s),
+        "sender": payment.sender,
+        "receiver": payment.receiver,
+        "number": str(payment.number),
     }
+
+
+def line_from(said: Announcement, facts: Mapping[str, str], seed: int) -> str:
+    """Returns a line as journal_line does, from the facts of its payment."""
     count = min(len(said.transaction_ids), 2)
     kind = _Kind(said.rail, said.event, said.answer, count, said.latency_ms is not None)
-    return _template(kind, seed) % facts
+    return _template(kind, seed) % {
+        **facts,
+        "at_s": repr(said.at_s),
+        "latency_ms": said.latency_ms,
+        "transfers": '", "'.join(said.transaction_ids),
+    }
 
 
 class _Kind(NamedTuple):
