@@ -10,6 +10,7 @@ from masques_pipelines.ledger.chart import read_chart
 from masques_pipelines.ledger.connect import open_ledger
 from masques_pipelines.ledger.transactions import sync_transactions
 from masques_pipelines.rails.run import ingest_all
+from masques_pipelines.reconciliation.payments import compare_payments
 from masques_pipelines.reputation.rates import load_rates
 from masques_pipelines.sandbox.collector import deliver_spans
 from masques_pipelines.sandbox.stamp import stamp_warehouse
@@ -35,7 +36,8 @@ def run_all(warehouse: Warehouse, settings: Settings) -> int:
     for table in TABLES.values():
         written += load_table(warehouse, landing, table).total("loaded")
     load_rates(warehouse, settings)
-    return written + run_rails(warehouse, settings)
+    written += run_rails(warehouse, settings)
+    return written + compare_payments(warehouse).rows_written
 
 
 def run_rails(warehouse: Warehouse, settings: Settings) -> int:

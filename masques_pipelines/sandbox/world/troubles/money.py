@@ -35,6 +35,7 @@ from masques_pipelines.sandbox.world.troubles.observed import (
     Hit,
     Observed,
     Trouble,
+    is_break,
     money,
     text,
 )
@@ -65,7 +66,7 @@ def settlement_of(seen: Observed, payment: Rows) -> str:
 def line_of(
     seen: Observed, trouble: Trouble, rails: tuple[int, ...], event: int, valid_s: int = 0
 ) -> tuple[Rows, int, Rows] | None:
-    """Returns a line that names one transfer, and the place of its payment and the transfer.
+    """Returns a line that alone names one transfer, and the places of its payment and transfer.
 
     Args:
         seen: The day.
@@ -76,6 +77,9 @@ def line_of(
     """
     lines = seen.rows["lines"]
     fits = (lines["event"] == event) & (lines["answer"] == SUCCESS) & (lines["count"] == 1)
+    named = seen.day.named["transfer"][np.where(fits, lines["first"], 0)]
+    _, places, counts = np.unique(named[fits], return_inverse=True, return_counts=True)
+    fits[fits] = counts[places] == 1
     fits &= np.isin(lines["rail"], rails)
     lasting = seen.moved[seen.moved["valid_s"] >= valid_s]
     known = set(lasting[["rail", "number"]].tolist())
@@ -102,6 +106,10 @@ def _finding(hit: Hit, *kinds: str) -> tuple[Finding, ...]:
     return tuple(Finding("rails", kind, hit.ids["settlements"][0]) for kind in kinds)
 
 
+def _unbooked(hit: Hit) -> tuple[Finding, ...]:
+    return is_break("unbooked_settlement", hit.ids["settlements"][0])
+
+
 def facilitator_lies(seen: Observed, trouble: Trouble) -> Hit | None:
     """A facilitator answers success for a payment that its chain refused."""
     found = line_of(seen, trouble, (BASE, SOLANA), SETTLE)
@@ -122,7 +130,7 @@ def wrong_amount(seen: Observed, trouble: Trouble) -> Hit | None:
     hit = hit_of(seen, *found, classes=("amount_mismatch", "unsettled_transfer"))
     seen.moved["units"][found[1]] -= 1
     hit.findings = _finding(hit, "claim_disagrees")
-    hit.also = _finding(hit, "intent_disagrees")
+    hit.also = (*_finding(hit, "intent_disagrees"), *_unbooked(hit))
     return hit
 
 
@@ -144,7 +152,7 @@ def hidden_payment(seen: Observed, trouble: Trouble) -> Hit | None:
     found = line_of(seen, trouble, (BASE,), SETTLE)
     if found is None:
         return None
-    hit = hit_of(seen, *found, classes=("unsettled_transfer",))
+    hit = hit_of(seen, *found, classes=("unsettled_transfer", "settlement_failed"))
     seen.moved["kind"][found[1]] = _HIDDEN
     hit.findings = (Finding("balance", "differs", "base"),)
     # To all that the chain shows, the authorization was never used.
@@ -157,7 +165,8 @@ def unsettled_deposit(seen: Observed, trouble: Trouble) -> Hit | None:
     found = line_of(seen, trouble, (BASE, SOLANA), SETTLE)
     if found is None:
         return None
-    hit = hit_of(seen, *found, classes=("unsettled_transfer", "unbooked_settlement"))
+    hit = hit_of(seen, *found, classes=("unsettled_transfer",))
+    hit.findings = _unbooked(hit)
     lines = seen.rows["lines"]
     same = (lines["rail"] == found[0]["rail"]) & (lines["number"] == found[0]["number"])
     seen.drop("lines", same & (lines["event"] == SETTLE))
@@ -206,7 +215,7 @@ def claims_disagree(seen: Observed, trouble: Trouble) -> Hit | None:
     seen.day.named = np.concatenate([seen.day.named, other])
     _add_line(seen, second)
     hit = hit_of(seen, line, payment, transfer, classes=("unsettled_transfer",))
-    hit.findings = _finding(hit, "claims_disagree")
+    hit.findings = (*_finding(hit, "claims_disagree"), *_unbooked(hit))
     return hit
 
 
