@@ -70,8 +70,8 @@ def sources() -> list[dg.AssetSpec]:
         ),
         _source(
             OTEL_TRACES,
-            "Traces that the OpenTelemetry Collector writes, in the sandbox the made world. No table "
-            "is made from them: join them by trace_id and span_id, or `masques trace`.",
+            "Traces that the OpenTelemetry Collector writes, in the sandbox its world. No table "
+            "is made from them: join them by trace_id and span_id, or use `masques trace`.",
             {"clickhouse"},
         ),
         *(_source(rail_key(rail), _rail_text(rail), {_kind(rail)}) for rail in RAILS),

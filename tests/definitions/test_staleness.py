@@ -18,6 +18,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.freshness import FreshnessDaemon
 
+from masques_pipelines.sandbox.world.store import make_world, world_until
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Warehouse
 from tests.support.code_location import defs
@@ -70,6 +71,8 @@ def _sandbox(
     tmp_path: Path,
 ) -> None:
     del warehouse
+    small = world_until(time.time_ns(), seed=1, days=2, scale=0.002, troubles=0)
+    make_world(tmp_path / "sandbox", small)
     monkeypatch.setenv("MASQUES_HOME", str(tmp_path))
     monkeypatch.setenv("MASQUES_SANDBOX", "1")
     monkeypatch.setenv("MASQUES_CLICKHOUSE_URL", engine_settings.clickhouse_url)

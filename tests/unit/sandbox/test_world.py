@@ -38,8 +38,11 @@ from masques_pipelines.sandbox.world.store import (
     advance,
     digest,
     make_world,
+    read_troubles,
 )
 from masques_pipelines.sandbox.world.traffic import units_of
+from masques_pipelines.sandbox.world.troubles.catalog import KINDS
+from masques_pipelines.sandbox.world.troubles.observed import Trouble
 
 START = 1_790_000_000 * SECOND // DAY * DAY
 DAYS = 8
@@ -191,6 +194,20 @@ def test_the_same_bytes_are_shown_however_the_clock_moves(tmp_path: Path) -> Non
         "20260922-000000-080000.parquet",
         "20260922-080000-120000.parquet",
     ]
+
+
+def test_each_trouble_delivers_a_file_of_its_own(tmp_path: Path) -> None:
+    kinds = [*sorted(KINDS), *sorted(KINDS)]
+    troubles = tuple(
+        Trouble(number, kind, START + DAY // 4 + number)
+        for number, kind in enumerate(kinds, start=1)
+    )
+    root = made(tmp_path, START + DAY, troubles=troubles)
+    files = [path.read_bytes() for path in (root / "landing").rglob("trouble-*")]
+    assert len(files) > 20
+    # A copy of another file is a trouble itself.
+    copies = sum(each["kind"] == "duplicate_file" for each in read_troubles(root))
+    assert len(set(files)) >= len(files) - copies
 
 
 def test_the_ledger_shows_what_is_past_and_its_accounts_as_they_are_then(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def _holds(sessions: Rows) -> list[str]:
 def damaged_file(seen: Observed, trouble: Trouble) -> Hit | None:
     """A file is cut off on its way."""
     name = file_name("api_requests", trouble, "parquet")
-    deliver(seen, trouble, name, b"PAR1 and no more")
+    deliver(seen, trouble, name, b"PAR1 and no more of %d" % trouble.number)
     found = Finding("quarantine", "bad_parquet", f"{name}:0")
     return Hit({"files": [name]}, trouble.at_ns, findings=(found,))
 
@@ -117,7 +117,7 @@ def damaged_file(seen: Observed, trouble: Trouble) -> Hit | None:
 def unknown_ending(seen: Observed, trouble: Trouble) -> Hit | None:
     """Somebody drops a file that no reader knows."""
     name = file_name("api_requests", trouble, "xlsx")
-    deliver(seen, trouble, name, b"not for us")
+    deliver(seen, trouble, name, b"not for us: %d" % trouble.number)
     found = Finding("file", "passed_over:unknown_ending", name)
     return Hit({"files": [name]}, trouble.at_ns, findings=(found,))
 
