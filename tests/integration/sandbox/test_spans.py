@@ -25,6 +25,16 @@ def made(home: Path, now_ns: int) -> Settings:
     return sandbox_settings(home)
 
 
+@pytest.fixture
+def _environment(
+    engine_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MASQUES_HOME", str(tmp_path))
+    monkeypatch.setenv("MASQUES_SANDBOX", "1")
+    monkeypatch.setenv("MASQUES_CLICKHOUSE_URL", engine_settings.clickhouse_url)
+
+
+@pytest.mark.usefixtures("_environment")
 def test_each_span_is_there_once_whatever_was_killed(warehouse: Warehouse, tmp_path: Path) -> None:
     settings = made(tmp_path, START + DAY + DAY // 2)
     assert deliver_spans(warehouse, settings).refused.endswith("not stamped as the sandbox's")
@@ -55,11 +65,19 @@ def test_each_span_is_there_once_whatever_was_killed(warehouse: Warehouse, tmp_p
         "SELECT count() FROM otel.otel_traces WHERE ParentSpanId != '' AND (TraceId, ParentSpanId) "
         "NOT IN (SELECT TraceId, SpanId FROM otel.otel_traces WHERE ServiceName = 'gate')"
     )
+    paid = str(
+        warehouse.scalar(
+            "SELECT min(TraceId) FROM otel.otel_traces WHERE SpanName = 'POST /settle'"
+        )
+    )
+    shown = CliRunner().invoke(trace, [paid], catch_exceptions=False).stdout.splitlines()
+    assert [line.split()[4] for line in shown][:3] == ["gate", "gate", "facilitator"]
+    unknown = CliRunner().invoke(trace, ["0" * 32])
+    assert "has no span of this trace" in str(unknown.exception)
+    assert CliRunner().invoke(trace, ["12"]).exit_code == 2
 
 
-def test_the_database_of_a_collector_is_never_written(
-    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_database_of_a_collector_is_never_written(warehouse: Warehouse, tmp_path: Path) -> None:
     settings = made(tmp_path, START + DAY)
     stamp_warehouse(warehouse, settings)
     warehouse.command("CREATE DATABASE otel")
@@ -73,5 +91,3 @@ def test_the_database_of_a_collector_is_never_written(
         ("otel_traces",)
     ]
     assert read_found(warehouse) == []
-    monkeypatch.setenv("MASQUES_HOME", str(tmp_path))
-    assert CliRunner().invoke(trace, ["12"]).exit_code == 2
