@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+from masques_pipelines.intake.batches import Source
 from masques_pipelines.intake.channels import ONE_CHANNEL, Channels, record_channels
-from masques_pipelines.intake.loader import Loader, Source
+from masques_pipelines.intake.loader import Loader
 from masques_pipelines.intake.restore import Restored
 from masques_pipelines.intake.retention import forget_old
 from masques_pipelines.intake.tables import IntakeTable

@@ -1,5 +1,6 @@
 -- Where rows with the keys of the batch at hand may be: what was loaded, or was about to be when a run
--- was killed. The half of a key is compared first, as that is several times quicker.
+-- was killed. Half of a key is compared here, as that is several times quicker; some other keys may
+-- have the same.
 INSERT INTO masques_ops.intake_candidates (row_key, event_at)
 SELECT row_key, event_at
 FROM masques_ops.{key_times:Identifier}
@@ -9,4 +10,3 @@ PREWHERE key_high IN
     FROM masques_ops.{staged:Identifier}
     WHERE reason = ''
 )
-WHERE row_key IN (SELECT row_key FROM masques_ops.{staged:Identifier} WHERE reason = '')
