@@ -1,6 +1,5 @@
 -- Where rows with the keys of the batch at hand may be: what was loaded, or was about to be when a run
--- was killed. Half of a key is compared here, as that is several times quicker; some other keys may
--- have the same.
+-- was killed. The half of a key is compared first, as that is several times quicker.
 INSERT INTO masques_ops.intake_candidates (row_key, event_at)
 SELECT row_key, event_at
 FROM masques_ops.{key_times:Identifier}
@@ -10,3 +9,4 @@ PREWHERE key_high IN
     FROM masques_ops.{staged:Identifier}
     WHERE reason = ''
 )
+WHERE row_key IN (SELECT row_key FROM masques_ops.{staged:Identifier} WHERE reason = '')
