@@ -52,10 +52,9 @@ with open_warehouse(settings, origin=Origin(job="test")) as warehouse:
     done = load_table(warehouse, open_landing(settings), TABLES["api_requests"], settle_s=-1)
     # A file that two kills met is set aside, as one that kills would be.
     replay(warehouse, open_landing(settings), Selection(reason="stopped_the_run_twice"))
-    print(done.total("loaded"), flush=True)
-    for query in sys.argv[3:]:
-        for row in warehouse.rows(query):
-            print(row)
+    rows = [row for query in sys.argv[3:] for row in warehouse.rows(query)]
+# The other one waits for the warehouse, and its reader for it.
+print(done.total("loaded"), *rows, sep="\n")
 """
 TABLE = "SELECT * EXCEPT ingested_at FROM masques.api_requests ORDER BY ALL"
 BAD = (
