@@ -135,10 +135,15 @@ class Loader:
                 loaded.
         """
         before: tuple[Batch, _Staged | None] | None = None
-        gathered = gather(sources, self._helper.spool)
         with (
+            contextlib.ExitStack() as spools,
             ThreadPoolExecutor(1) as beside,
-            contextlib.closing(read_ahead(gathered, items_max=BATCHES_AHEAD)) as batches,
+            contextlib.closing(
+                read_ahead(
+                    gather(sources, lambda: spools.enter_context(self._helper.spool())),
+                    items_max=BATCHES_AHEAD,
+                )
+            ) as batches,
         ):
             for number, batch in enumerate(batches):
                 batch.names = {
@@ -152,8 +157,8 @@ class Loader:
                 if before is not None:
                     yield self._finish(*before)
                 before = (batch, staging.result())
-        if before is not None:
-            yield self._finish(*before)
+            if before is not None:
+                yield self._finish(*before)
 
     def _finish(self, batch: Batch, staged: _Staged | None) -> list[FileResult]:
         """Publishes a staged batch and counts what became of its lines."""
