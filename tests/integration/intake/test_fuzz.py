@@ -82,8 +82,8 @@ def test_fuzzed_files_never_lose_a_row(warehouse: Warehouse, zone: Zone) -> None
         lines[path] = data.count(b"\n") + (not data.endswith(b"\n") and data != b"")
 
     deliver()
-    for table in TABLES:
-        for result in zone.load(warehouse, table).files:
+    for folder in TABLES:
+        for result in zone.load(warehouse, folder).files:
             wanted = lines.pop(result.path)
             if result.state != "same":
                 assert (result.state, result.rows_read) == ("loaded", wanted)
