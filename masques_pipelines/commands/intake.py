@@ -206,6 +206,8 @@ def _show_restored(restored: Restored) -> None:
         click.echo(f"    {day}: is not as written, and no file of the landing zone has it so")
     for line in restored.accepted:
         click.echo(f"    put right, and no longer a finding: {line}")
+    for line in restored.dropped:
+        click.echo(f"    its rows are all there again, so it was dropped: {line}")
 
 
 def _show(done: IntakeResult) -> None:

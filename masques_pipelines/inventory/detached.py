@@ -1,0 +1,37 @@
+"""Parts whose files are damaged: taken out of their table, and dropped once their rows are back."""
+
+from masques_pipelines.inventory.compare import broken_parts
+from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.sql import sql
+
+
+def detach_broken(warehouse: Warehouse, name: str) -> tuple[str, ...]:
+    """Takes the parts of a table out of it whose files are damaged; they stay on the disk.
+
+    Args:
+        warehouse: Where the table is.
+        name: The table, as `database.table`.
+
+    Returns:
+        The parts.
+    """
+    parts = tuple(broken_parts(warehouse, name))
+    for part in parts:
+        warehouse.command(f"ALTER TABLE {name} DETACH PART '{part}'")
+    return parts
+
+
+def drop_detached(warehouse: Warehouse, name: str) -> tuple[str, ...]:
+    """Drops the parts that were put aside of a table; the caller knows that their rows are there.
+
+    Returns:
+        One line for each part: its name, and why it had been put aside.
+    """
+    lines = []
+    for table, part, reason in warehouse.rows(sql("inventory/lost_parts")):
+        if table == name:
+            warehouse.command(
+                f"ALTER TABLE {name} DROP DETACHED PART '{part}' SETTINGS allow_drop_detached = 1"
+            )
+            lines.append(f"{name}: part {part}, which was not read any more ({reason})")
+    return tuple(lines)
