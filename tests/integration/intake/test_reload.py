@@ -217,12 +217,13 @@ def test_new_rows_between_a_killed_reload_and_the_next_are_counted_once(
     else:
         _truncate(warehouse, held.name, "")
 
-    def kill(*_given: object, **_named: object) -> Any:
-        raise KeyboardInterrupt
-
     with suppress(KeyboardInterrupt), monkeypatch.context() as patched:
-        # As kill -9: nothing is written down on the way out.
-        patched.setattr(writes, "_end", kill)
+
+        def kill(*_given: object) -> Any:
+            # As kill -9: nothing is written down on the way out.
+            patched.setattr(writes, "_end", kill)
+            raise KeyboardInterrupt
+
         patched.setattr(Loader, "load", kill)
         reload_table(warehouse, zone.landing, TABLES["api_requests"], settle_s=-1)
     zone.drop("api_requests/b.ndjson", ndjson([request(n) for n in range(8, 12)]))
