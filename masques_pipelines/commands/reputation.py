@@ -68,20 +68,17 @@ def recompute_command() -> None:
             by="masques reputation recompute",
             is_restored=lambda: prove_scores(warehouse).outcome == "holds",
         )
-        dropped: tuple[str, ...] = ()
-        if not differing(warehouse, EVENTS):
-            lines += accept_restored(
-                warehouse,
-                EVENTS.name,
-                by="masques reputation recompute",
-                is_restored=lambda: True,
-            )
-            dropped = drop_detached(warehouse, EVENTS.name)
+
+        def is_whole() -> bool:
+            return not differing(warehouse, EVENTS)
+
+        lines += accept_restored(
+            warehouse, EVENTS.name, by="masques reputation recompute", is_restored=is_whole
+        )
+        lines += drop_detached(warehouse, EVENTS.name, is_restored=is_whole)
     click.echo(f"{done.refresh.identities} identities scored")
     for line in lines:
         click.echo(f"put right, and no longer a finding: {line}")
-    for line in dropped:
-        click.echo(f"its rows are all there again, so it was dropped: {line}")
 
 
 def explanation_lines(
