@@ -9,8 +9,8 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test quick lint format hooks dev lock schema clean \
-        bench bench-ledger bench-proofs bench-rails bench-reputation bench-reputation-attack \
-        bench-intake bench-marts bench-sandbox
+        bench bench-ledger bench-proofs bench-rails bench-reconciliation bench-reputation \
+        bench-reputation-attack bench-intake bench-marts bench-sandbox
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ bench-ledger: $(VENV)/.ready-dev ## Measure the ledger sync: speed, memory (ARGS
 
 bench-proofs: $(VENV)/.ready-dev ## Measure sync and proofs after a day and after three years
 	$(BIN)/python benchmarks/bench_proofs.py $(ARGS)
+
+bench-reconciliation: $(VENV)/.ready-dev ## Measure comparing payments: full, nothing new, fresh facts
+	$(BIN)/python -m benchmarks.bench_reconciliation $(ARGS)
 
 bench-rails: $(VENV)/.ready-dev ## Measure the rails: requests and CPU seconds, at two sizes
 	$(BIN)/python benchmarks/bench_rails.py $(ARGS)

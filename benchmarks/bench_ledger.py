@@ -6,7 +6,7 @@ Not here: anything that a test relies on.
 A re-run measures anew, in temporary folders.
 
 With a TigerBeetle binary (TIGERBEETLE_BIN, or tigerbeetle on PATH) a server is started on loopback
-and loaded; without one the packaged capture is tiled to as many events.
+and loaded; without one the tests' capture is tiled to as many events.
 
 (a) reading    draining all change events, nothing else
 (b) inserting  the events lie in memory; inserting them as the sync does
@@ -17,7 +17,6 @@ and loaded; without one the packaged capture is tiled to as many events.
 
 import argparse
 import contextlib
-import importlib.resources
 import json
 import os
 import resource
@@ -58,12 +57,13 @@ NAMES = {
     "resumed": "(c') the same, by change events alone",
     "client": "(d) query_transfers, pandas, insert_df",
 }
+CAPTURE = Path(__file__).parent.parent / "tests" / "data" / "captures" / "small"
 CLIENT_EVENTS_MAX = 150_000  # (d) is slow, and its rate does not depend on the length
 MEMORY_EVENTS = (100_000, 1_000_000, 5_000_000)
 
 
 class TiledLedger:
-    """The packaged capture, repeated with later times and other ids; pages are made when asked."""
+    """The tests' capture, repeated with later times and other ids; pages are made when asked."""
 
     cluster_id = 1
     release = "tiled"
@@ -71,9 +71,7 @@ class TiledLedger:
     has_quick_transfers = False
 
     def __init__(self, events: int) -> None:
-        packaged = importlib.resources.files("masques_pipelines.sandbox") / "data" / "capture"
-        with importlib.resources.as_file(packaged) as folder:
-            self._tile: Records = np.array(read_capture(Path(folder)).change_events)
+        self._tile: Records = np.array(read_capture(CAPTURE).change_events)
         self._events = events
         times = timestamps_ns(self._tile).astype(np.int64)
         # Transfers only at the tile's end, and no hold that reaches into the next one.

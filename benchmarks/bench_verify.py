@@ -1,6 +1,6 @@
 """Measures `masques verify --full` and the slices of a whole pass over millions of events.
 
-Here: the packaged capture, tiled to so many events with the balances that they add up to; the copy
+Here: the tests' capture, tiled to so many events with the balances that they add up to; the copy
 is made in one process and proved in another, so that the peak of memory is the proofs' own.
 Aim: 1 GB at most for 5 million events.
 """
@@ -12,11 +12,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 
-from benchmarks.bench_ledger import TiledLedger
+from benchmarks.bench_ledger import CAPTURE, TiledLedger
 from masques_pipelines.inventory.proofs import prove_tables
 from masques_pipelines.ledger.accounts import sync_accounts
 from masques_pipelines.ledger.capture.source import read_capture
@@ -31,7 +30,6 @@ from masques_pipelines.verification.passes import advance_pass, read_passes
 from masques_pipelines.warehouse.client import Origin
 from masques_pipelines.warehouse.connect import open_warehouse
 
-CAPTURE = Path(__file__).parent.parent / "masques_pipelines" / "sandbox" / "data" / "capture"
 BALANCES = ("debits_pending", "debits_posted", "credits_pending", "credits_posted")
 PHASES = ("fill", "verify", "slices")
 

@@ -23,10 +23,12 @@ EXIT_TERMINATED: Final = 143
 OWN_COMMANDS: Final = {
     "accept": "Take what a table has now for what was written, after a loss.",
     "backup": "Write the whole warehouse to a new folder.",
+    "breaks": "What gate, ledger and rails say differently, and what people say of it.",
     "demo": "Build the copy from a made world and show it.",
     "intake": "Load files of the landing zone, check one, look after quarantine.",
     "ledger": "Read the TigerBeetle ledger; nothing here writes to it.",
     "migrate": "Bring the schema up to date with sql/.",
+    "payment": "The whole story of one payment.",
     "rails": "Look after the settlement rails; docs/rails.md describes how to connect them.",
     "reputation": "Scores of identities.",
     "restore": "Make the warehouse as a backup holds it.",

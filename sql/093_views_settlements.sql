@@ -77,8 +77,7 @@ WITH
                     toString(direction)),
                 (revision, recorded_at)) AS newest
         FROM masques.settlements
-        WHERE settlement_id IN (SELECT announced_id FROM announced)
-            OR settlement_id IN (SELECT other_id FROM announced)
+        WHERE settlement_id IN (SELECT arrayJoin([announced_id, other_id]) FROM announced)
         GROUP BY settlement_id
     )
 SELECT

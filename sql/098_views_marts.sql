@@ -973,3 +973,422 @@ FROM masques_ops.reputation_contributions_at(
     as_of = (SELECT max(computed_at) FROM masques.reputation_scores),
     known_at = (SELECT max(computed_at) FROM masques.reputation_scores))
 COMMENT 'How each event moved the latest scores. The effects of one identity add up to its score less the prior. Filter by identity_id.';
+
+-- Which settlements pay which payment: the links, but one to the purchase of a linked chain counts for
+-- the deposit of that chain.
+CREATE OR REPLACE VIEW masques_ops.payment_settlements
+(
+    settlement_id UUID COMMENT 'the settlement',
+    item_id UUID COMMENT 'the payment that its money is for',
+    named_id UUID COMMENT 'the transfer that was named'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+SELECT
+    k.settlement_id AS settlement_id,
+    if(c.rail_transaction_id = toUUID('00000000-0000-0000-0000-000000000000'),
+        k.transaction_id, c.rail_transaction_id) AS item_id,
+    k.transaction_id AS named_id
+FROM (SELECT settlement_id, transaction_id FROM masques_ops.settlement_links FINAL) AS k
+LEFT JOIN (SELECT transaction_id, rail_transaction_id FROM masques_ops.payment_chains FINAL) AS c
+    ON c.transaction_id = k.transaction_id
+COMMENT 'Which settlements pay which payment. A link to the purchase of a linked chain counts for its deposit.';
+
+-- What is said of each payment. Of a run that did not end nothing is said yet: the next one takes back
+-- and completes what it wrote.
+CREATE OR REPLACE VIEW masques_marts.payments_at
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+SELECT
+    item_id, any(p.at) AS at, any(p.transaction_type) AS transaction_type, any(p.funding) AS funding,
+    any(p.state) AS state, any(p.gate) AS gate, any(p.rail) AS rail, any(p.gate_risk) AS gate_risk,
+    any(p.rail_risk) AS rail_risk, any(p.reason) AS reason, any(p.currency) AS currency,
+    any(p.rail_currency) AS rail_currency, any(p.posted) AS posted, any(p.held) AS held,
+    any(p.charged) AS charged, any(p.refunded) AS refunded, any(p.settled) AS settled,
+    any(p.amount_basis) AS amount_basis, any(p.payer) AS payer, any(p.payee) AS payee,
+    any(p.requests) AS requests, any(p.request_id) AS request_id, any(p.session_id) AS session_id,
+    any(p.settlements) AS settlements, any(p.settlement_id) AS settlement_id, any(p.rail_name) AS rail_name,
+    greatest(any(p.gate_due_at), any(p.rail_due_at)) AS due_at, max(p.known_from) AS known_from
+FROM masques_ops.payments_log AS p
+WHERE p.known_from <=
+(
+    SELECT max(began_at) FROM masques_ops.reconciliation_runs
+    WHERE ended_at > toDateTime64(0, 6, 'UTC') AND ended_at <= {as_of:DateTime64(6, 'UTC')}
+)
+GROUP BY item_id, content
+HAVING sum(p.sign) > 0
+COMMENT 'What was said of each payment at a time. Parameters: as_of - the time. Columns: item_id .. known_from - as in masques_marts.payments.';
+
+CREATE OR REPLACE VIEW masques_marts.payments
+(
+    item_id UUID COMMENT 'the transfer, or the hold of a two-phase one; else the settlement or the request that names none',
+    at DateTime64(9, 'UTC') COMMENT 'ledger time of the transfer; without one, time of the request or settlement',
+    transaction_type String COMMENT 'transfer code by the chart; empty when nothing is booked',
+    funding String COMMENT 'rail_in, rail_out, balance or internal; empty when nothing is booked',
+    state String COMMENT 'of the ledger: open, posted, voided or expired; empty when nothing is booked',
+    gate String COMMENT 'verdict on gate and ledger: matched, expected, released, refunded, a class of break, or empty when none is due',
+    rail String COMMENT 'verdict on ledger and rail: matched, expected, released, refunded, a class of break, or empty when none is due',
+    gate_risk Decimal(76, 18) COMMENT 'money at risk by the break at the gate, in currency; 0 without one',
+    rail_risk Decimal(76, 18) COMMENT 'money at risk by the break on the rail, in currency, or in rail_currency when nothing is booked; 0 without one',
+    reason String COMMENT 'what the rail says of a settlement that failed or is unknown; empty otherwise',
+    currency String COMMENT 'asset of the ledger by the chart; without a transfer what the gate charged in',
+    rail_currency String COMMENT 'asset that was paid on the rail; empty without a settlement',
+    posted Decimal(76, 18) COMMENT 'amount posted',
+    held Decimal(76, 18) COMMENT 'amount of the hold; 0 for a single-phase transfer',
+    charged Decimal(76, 18) COMMENT 'sum of what requests and session say was charged',
+    refunded Decimal(76, 18) COMMENT 'sum of the posted transfers that refund it, in the same currency',
+    settled Decimal(76, 18) COMMENT 'sum of its confirmed settlements; of one for several transfers its share',
+    amount_basis String COMMENT 'stated, partly or none: how many of its requests and sessions say what they charged',
+    payer UUID COMMENT 'account that pays; zero when nothing is booked',
+    payee UUID COMMENT 'account that is paid; zero when nothing is booked',
+    requests UInt32 COMMENT 'requests that name it',
+    request_id UUID COMMENT 'one of them; zero for none',
+    session_id UUID COMMENT 'the session that names it; zero for none',
+    settlements UInt32 COMMENT 'settlements that are linked to it',
+    settlement_id UUID COMMENT 'one of them; zero for none',
+    rail_name String COMMENT 'rail of its settlements; empty for none',
+    due_at DateTime64(9, 'UTC') COMMENT 'when an expected leg becomes a break, once the other side was read up to then; 1970 for none',
+    known_from DateTime64(6, 'UTC') COMMENT 'since when that is said'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+SELECT
+    item_id, at, transaction_type, funding, state, gate, rail, gate_risk, rail_risk, reason, currency,
+    rail_currency, posted, held, charged, refunded, settled, amount_basis, payer, payee, requests,
+    request_id, session_id, settlements, settlement_id, rail_name, due_at, known_from
+FROM masques_marts.payments_at(as_of = now64(6, 'UTC'))
+COMMENT 'What is said of each payment: the gate''s word, the ledger''s and the rail''s, compared. One row per payment.';
+
+-- What each class of break means: how bad, whose it is, how long it may stay open, and what to do.
+CREATE OR REPLACE VIEW masques_marts.break_classes
+(
+    class String COMMENT 'class of a break',
+    severity String COMMENT 'critical, major or minor: decides the alert',
+    owner String COMMENT 'who looks after it',
+    hours UInt32 COMMENT 'within how many hours after it was found it should be closed',
+    what_to_do String COMMENT 'the next step, in words'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+SELECT c.1 AS class, c.2 AS severity, c.3 AS owner, toUInt32(c.4) AS hours, c.5 AS what_to_do
+FROM
+(
+    SELECT arrayJoin([
+        ('settlement_failed', 'critical', 'payments', 24, 'a deposit: reverse the booking or collect it again; a payout: send it again'),
+        ('unsettled_transfer', 'critical', 'payments', 24, 'look for the payment of the payer, or for the payout in its queue'),
+        ('unbooked_settlement', 'critical', 'payments', 24, 'credit the money to its payer, or pay it back'),
+        ('paid_twice', 'critical', 'payments', 24, 'give the second payment back'),
+        ('currency_mismatch', 'major', 'payments', 72, 'correct the link, or the rail assets of the chart'),
+        ('amount_mismatch', 'major', 'payments', 72, 'find which is wrong: price, booking or payment'),
+        ('party_mismatch', 'major', 'security', 72, 'somebody else''s transfer was named: find out whether that is a fault or fraud'),
+        ('unexplained_charge', 'major', 'gate', 72, 'refund it, or find the file of the gate that is missing'),
+        ('paid_not_served', 'major', 'gate', 72, 'refund it or serve it'),
+        ('served_not_paid', 'minor', 'gate', 336, 'bill it again or write it off'),
+        ('unbooked_request', 'minor', 'gate', 336, 'book it: the gate''s write to the ledger was lost'),
+        ('stale_hold', 'minor', 'gate', 336, 'void the hold: the money of an agent is frozen'),
+        ('outcome_unknown', 'minor', 'payments', 336, 'ask the facilitator; only an observation resolves it')
+    ]) AS c
+)
+COMMENT 'What each class of break means: severity, owner, hours until it should be closed, and what to do.';
+
+-- Each time that a leg of a payment was a break. A word that changes from one class to another is one
+-- break still; matched in between makes two.
+CREATE OR REPLACE VIEW masques_marts.break_history_at
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+WITH
+    ['', 'matched', 'expected', 'released', 'refunded'] AS sound,
+    (
+        SELECT max(began_at) FROM masques_ops.reconciliation_runs
+        WHERE ended_at > toDateTime64(0, 6, 'UTC') AND ended_at <= {as_of:DateTime64(6, 'UTC')}
+    ) AS newest,
+    rows AS
+    (
+        SELECT item_id, known_from, content, any(p.gate) AS gate, any(p.rail) AS rail, sum(p.sign) AS net
+        FROM masques_ops.payments_log AS p
+        WHERE p.known_from <= newest AND item_id IN
+        (
+            SELECT item_id FROM masques_ops.payments_log WHERE gate NOT IN sound OR rail NOT IN sound
+        )
+        GROUP BY item_id, known_from, content
+        HAVING net != 0
+    ),
+    words AS
+    (
+        -- What a run said is what it wrote with sign 1. One that only took back said that there is nothing,
+        -- if nothing was left; else it took back what was written twice.
+        SELECT
+            item_id, known_from, anyIf(gate, net > 0) AS gate_word, anyIf(rail, net > 0) AS rail_word,
+            countIf(net > 0) AS said, sum(sum(net)) OVER (PARTITION BY item_id ORDER BY known_from) AS left
+        FROM rows
+        GROUP BY item_id, known_from
+    ),
+    legs AS
+    (
+        SELECT item_id, word.1 AS leg,
+            arraySort(groupArray((known_from, word.2, word.2 NOT IN sound))) AS steps
+        FROM words
+        ARRAY JOIN [('gate', gate_word), ('rail', rail_word)] AS word
+        WHERE said > 0 OR left = 0
+        GROUP BY item_id, leg
+    ),
+    episodes AS
+    (
+        SELECT item_id, leg,
+            arraySplit((step, number) -> number > 1 AND step.3 != steps[number - 1].3,
+                steps, arrayEnumerate(steps)) AS parts,
+            arrayJoin(arrayEnumerate(parts)) AS number
+        FROM legs
+    )
+SELECT
+    item_id,
+    leg,
+    parts[number][-1].2 AS class,
+    parts[number][1].1 AS opened_at,
+    if(number < length(parts), parts[number + 1][1].1, NULL) AS closed_at,
+    if(number < length(parts), parts[number + 1][1].2, '') AS closed_as,
+    arrayMap(step -> step.2, parts[number]) AS classes,
+    toUInt32(arrayCount(part -> part[1].3, arraySlice(parts, 1, number))) AS times
+FROM episodes
+WHERE parts[number][1].3
+COMMENT 'Each time that a leg of a payment was a break, as known at a time. Parameters: as_of - the time. Columns: item_id .. times - as in masques_marts.break_history.';
+
+CREATE OR REPLACE VIEW masques_marts.break_history
+(
+    item_id UUID COMMENT 'the payment: item_id of masques_marts.payments',
+    leg String COMMENT 'gate or rail',
+    class String COMMENT 'class of the break: the last one that it had',
+    opened_at DateTime64(6, 'UTC') COMMENT 'begin of the run that found it',
+    closed_at Nullable(DateTime64(6, 'UTC')) COMMENT 'begin of the run that found it gone; NULL while it is open',
+    closed_as String COMMENT 'what is said of the leg since then; empty while it is open, or when none is due',
+    classes Array(String) COMMENT 'what was said of it, one after the other',
+    times UInt32 COMMENT '1 for the first break of the leg; more for one that was reopened'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+SELECT item_id, leg, class, opened_at, closed_at, closed_as, classes, times
+FROM masques_marts.break_history_at(as_of = now64(6, 'UTC'))
+COMMENT 'Each time that a leg of a payment was a break: one row from its finding to its end.';
+
+-- The breaks that are open. A note holds for the break that it was written of: not for another class, for
+-- more money, or for one that was found again after it was closed.
+CREATE OR REPLACE VIEW masques_marts.breaks_at
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+WITH
+    {as_of:DateTime64(6, 'UTC')} AS as_of,
+    (
+        SELECT argMax(read_to['ledger'], began_at) FROM masques_ops.reconciliation_runs
+        WHERE ended_at > toDateTime64(0, 6, 'UTC') AND ended_at <= as_of
+    ) AS read_to,
+    legs AS
+    (
+        SELECT
+            p.item_id AS item_id, word.1 AS leg, word.2 AS class, word.3 AS at_risk, p.at AS at,
+            p.reason AS reason, p.payer AS payer, p.payee AS payee, p.request_id AS request_id,
+            p.session_id AS session_id, p.settlement_id AS settlement_id, p.rail_name AS rail_name,
+            if(word.2 = 'unbooked_settlement' OR p.currency = '', p.rail_currency, p.currency) AS currency
+        FROM masques_marts.payments_at(as_of = {as_of:DateTime64(6, 'UTC')}) AS p
+        ARRAY JOIN [('gate', p.gate, p.gate_risk), ('rail', p.rail, p.rail_risk)] AS word
+        WHERE word.2 IN (SELECT class FROM masques_marts.break_classes)
+    ),
+    open AS
+    (
+        SELECT item_id, leg, opened_at, times
+        FROM masques_marts.break_history_at(as_of = {as_of:DateTime64(6, 'UTC')})
+        WHERE closed_at IS NULL
+    ),
+    notes AS
+    (
+        SELECT item_id, leg,
+            argMax((toString(n.state), toString(n.class), n.at_risk, n.note, n.said_by, n.said_at), n.said_at) AS said
+        FROM masques_ops.break_notes AS n
+        WHERE n.said_at <= as_of
+        GROUP BY item_id, leg
+    ),
+    assets AS
+    (
+        SELECT name AS asset, argMax(a.ledger_asset, a.is_own) AS ledger_asset
+        FROM
+        (
+            SELECT arrayJoin(rail_assets) AS name, asset AS ledger_asset, 0 AS is_own FROM masques_ops.chart_ledgers
+            UNION ALL
+            SELECT asset, asset, 1 FROM masques_ops.chart_ledgers
+        ) AS a
+        GROUP BY name
+    ),
+    rates AS
+    (
+        SELECT currency, argMax(r.usd, (r.quoted_at, r.ingested_at)) AS usd
+        FROM masques_ops.exchange_rates AS r
+        WHERE r.quoted_at <= as_of AND r.ingested_at <= as_of
+        GROUP BY currency
+    ),
+    -- What may belong together: money that nothing is booked for and a booking that lacks its money, or
+    -- a charge without request and a request without charge; of one amount, within ten minutes.
+    pairs AS
+    (
+        SELECT x.item_id AS item_id, x.leg AS leg, min((abs(dateDiff('second', x.at, y.at)), y.item_id)).2 AS other
+        FROM legs AS x
+        INNER JOIN legs AS y ON y.leg = x.leg AND y.at_risk = x.at_risk
+        WHERE (x.class, y.class) IN (
+                ('unbooked_settlement', 'unsettled_transfer'), ('unsettled_transfer', 'unbooked_settlement'),
+                ('unexplained_charge', 'unbooked_request'), ('unbooked_request', 'unexplained_charge'))
+            AND x.at_risk > toDecimal256(0, 18) AND abs(dateDiff('second', x.at, y.at)) <= 600
+        GROUP BY item_id, leg
+    )
+SELECT
+    l.item_id AS item_id, l.leg AS leg, l.class AS class, c.severity AS severity, c.owner AS owner,
+    if(n.said.6 >= o.opened_at AND n.said.2 = l.class AND n.said.3 >= l.at_risk, n.said.1, 'open') AS state,
+    if(state = 'open', '', n.said.4) AS note,
+    if(state = 'open', '', n.said.5) AS said_by,
+    l.at AS at, o.opened_at AS opened_at, o.times AS times,
+    o.opened_at + toIntervalHour(c.hours) AS deadline,
+    toUInt64(greatest(ifNull(dateDiff('second', l.at, read_to), 0), 0)) AS age_s,
+    l.at_risk AS at_risk, l.currency AS currency,
+    if(ifNull(s.ledger_asset, '') = 'USD' OR l.currency = 'USD', l.at_risk,
+        if(r.currency = '', NULL, multiplyDecimal(l.at_risk, r.usd, 18))) AS at_risk_usd,
+    l.reason AS reason, c.what_to_do AS what_to_do,
+    if(x.other = toUUID('00000000-0000-0000-0000-000000000000'), '',
+        concat('perhaps with ', toString(x.other), ': same amount within ten minutes')) AS suggestion,
+    l.payer AS payer, l.payee AS payee, l.request_id AS request_id, l.session_id AS session_id,
+    l.settlement_id AS settlement_id, l.rail_name AS rail_name
+FROM legs AS l
+LEFT JOIN open AS o ON o.item_id = l.item_id AND o.leg = l.leg
+LEFT JOIN notes AS n ON n.item_id = l.item_id AND n.leg = l.leg
+LEFT JOIN masques_marts.break_classes AS c ON c.class = l.class
+LEFT JOIN assets AS s ON s.asset = l.currency
+LEFT JOIN rates AS r ON r.currency = if(ifNull(s.ledger_asset, '') = '', l.currency, s.ledger_asset)
+LEFT JOIN pairs AS x ON x.item_id = l.item_id AND x.leg = l.leg
+COMMENT 'Breaks that were open at a time. Parameters: as_of - the time. Columns: item_id .. rail_name - as in masques_marts.breaks.';
+
+CREATE OR REPLACE VIEW masques_marts.breaks
+(
+    item_id UUID COMMENT 'the payment: item_id of masques_marts.payments',
+    leg String COMMENT 'gate or rail',
+    class String COMMENT 'class of the break: see docs/reconciliation.md',
+    severity String COMMENT 'critical, major or minor',
+    owner String COMMENT 'who looks after it',
+    state String COMMENT 'open, acknowledged, explained or written_off, as people said',
+    note String COMMENT 'what they said; empty while it is open',
+    said_by String COMMENT 'who said it; empty while it is open',
+    at DateTime64(9, 'UTC') COMMENT 'time of the payment',
+    opened_at DateTime64(6, 'UTC') COMMENT 'begin of the run that found it',
+    times UInt32 COMMENT '1 for the first break of the leg; more for one that was reopened',
+    deadline DateTime64(6, 'UTC') COMMENT 'when it should be closed',
+    age_s UInt64 COMMENT 'seconds from the payment to where the ledger was read',
+    at_risk Decimal(76, 18) COMMENT 'money at risk, in whole units of the currency',
+    currency String COMMENT 'asset of at_risk',
+    at_risk_usd Nullable(Decimal(76, 18)) COMMENT 'money at risk in USD by the newest exchange rate; NULL when there is none',
+    reason String COMMENT 'what the rail says of a settlement that failed or is unknown; empty otherwise',
+    what_to_do String COMMENT 'the next step',
+    suggestion String COMMENT 'a guess what it belongs to, by amount and time; empty for none. It is never acted upon',
+    payer UUID COMMENT 'account that pays; zero when nothing is booked',
+    payee UUID COMMENT 'account that is paid; zero when nothing is booked',
+    request_id UUID COMMENT 'a request of the payment; zero for none',
+    session_id UUID COMMENT 'the session of the payment; zero for none',
+    settlement_id UUID COMMENT 'a settlement of the payment; zero for none',
+    rail_name String COMMENT 'rail of its settlements; empty for none'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+SELECT item_id, leg, class, severity, owner, state, note, said_by, at, opened_at, times, deadline, age_s,
+    at_risk, currency, at_risk_usd, reason, what_to_do, suggestion, payer, payee, request_id, session_id,
+    settlement_id, rail_name
+FROM masques_marts.breaks_at(as_of = now64(6, 'UTC'))
+COMMENT 'The breaks that are open: payments of which gate, ledger and rail say different things. One row per payment and leg.';
+
+-- Is the money there: what the ledger owes, what its treasury says, what the rails settled, what is there.
+CREATE OR REPLACE VIEW masques_marts.position
+(
+    asset String COMMENT 'asset of the ledger; assets of rails that are booked 1:1 in it are part of it',
+    owed Decimal(76, 18) COMMENT 'what the platform owes: sum of the balances of all accounts that are no rail side',
+    owed_by_type Map(String, Decimal(76, 18)) COMMENT 'the same by account type: prepaid, author, escrow and so on',
+    treasury Decimal(76, 18) COMMENT 'what the ledger says is on the rails: balances of the rail-side accounts',
+    settled Decimal(76, 18) COMMENT 'what final settlements brought, less what they took',
+    vouchers Decimal(76, 18) COMMENT 'accepted and not on the rail yet: vouchers to claim, and payments off the chain',
+    vouchers_until DateTime('UTC') COMMENT 'until when the first of them has to be claimed; 1970 when none says',
+    on_rails Decimal(76, 18) COMMENT 'what the nodes say is there, at the blocks of sides',
+    opening Decimal(76, 18) COMMENT 'what was there when the rails were first read',
+    unbooked Decimal(76, 18) COMMENT 'settled less treasury: what moved and is not booked, or the reverse; breaks explain it',
+    moved_unseen Decimal(76, 18) COMMENT 'on_rails less what settlements and fees lead to: what moved without a settlement',
+    uncovered Decimal(76, 18) COMMENT 'owed less on_rails, when more is owed than is there; 0 otherwise',
+    state String COMMENT 'proved; differs: moved_unseen or unbooked is not 0, or more is owed than is there; unread: a balance of a rail is not known',
+    sides Array(String) COMMENT 'rail, network, asset and block of each balance, its state and difference'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+WITH
+    own AS (SELECT ledger, any(asset) AS name FROM masques_ops.chart_ledgers GROUP BY ledger),
+    assets AS
+    (
+        SELECT other, argMin(ledger_asset, other != ledger_asset) AS ledger_asset
+        FROM
+        (
+            SELECT arrayJoin(arrayDistinct(arrayPushBack(rail_assets, asset))) AS other, asset AS ledger_asset
+            FROM masques_ops.chart_ledgers
+        )
+        GROUP BY other
+    ),
+    books AS
+    (
+        SELECT
+            o.name AS name,
+            sumIf(a.credits_posted - a.debits_posted, NOT c.is_rail_side) AS owed,
+            sumMapIf(map(toString(a.account_type), a.credits_posted - a.debits_posted), NOT c.is_rail_side)
+                AS owed_by_type,
+            sumIf(a.debits_posted - a.credits_posted, c.is_rail_side) AS treasury
+        FROM (SELECT ledger, code, account_type, credits_posted, debits_posted FROM masques.accounts FINAL) AS a
+        INNER JOIN own AS o ON o.ledger = a.ledger
+        LEFT JOIN masques_ops.chart_account_codes AS c ON c.code = a.code
+        GROUP BY name
+    ),
+    rails AS
+    (
+        SELECT
+            s.ledger_asset AS name,
+            sumIf(if(n.v.4 = 'in', n.v.3, -n.v.3), n.v.2 = 'confirmed') AS settled,
+            sumIf(n.v.3, n.v.2 IN ('off_chain', 'claimable') AND n.v.4 = 'in') AS vouchers,
+            minIf(n.v.5, n.v.2 IN ('off_chain', 'claimable') AND n.v.5 > 0) AS until_s
+        FROM
+        (
+            SELECT e.settlement_id AS settlement_id, argMax(
+                (toString(e.currency), toString(e.status), e.amount, toString(e.direction),
+                    toUInt32OrZero(e.attributes['deadline_s'])), (e.revision, e.recorded_at)) AS v
+            FROM masques.settlements AS e
+            GROUP BY e.settlement_id
+        ) AS n
+        INNER JOIN assets AS s ON s.other = n.v.1
+        GROUP BY name
+    ),
+    chain AS
+    (
+        SELECT
+            s.ledger_asset AS name,
+            sum(b.balance) AS on_rails,
+            sum(b.opening) AS opening,
+            sumIf(b.difference, b.state IN ('agrees', 'differs')) AS difference,
+            countIf(b.state NOT IN ('agrees', 'differs') OR b.problem != '') AS unread,
+            arraySort(groupArray(concat(b.rail, ' ', b.network, ' ', b.asset, ' block ',
+                toString(b.block), ': ', b.state, ' ', toString(b.difference))))
+                AS sides
+        FROM masques_marts.chain_balances AS b
+        INNER JOIN assets AS s ON s.other = toString(b.currency)
+        GROUP BY name
+    )
+SELECT
+    k.name AS asset, k.owed AS owed, k.owed_by_type AS owed_by_type, k.treasury AS treasury,
+    r.settled AS settled, r.vouchers AS vouchers, toDateTime(r.until_s, 'UTC') AS vouchers_until,
+    c.on_rails AS on_rails, c.opening AS opening, r.settled - k.treasury AS unbooked,
+    c.difference AS moved_unseen,
+    if(empty(c.sides), toDecimal256(0, 18), greatest(k.owed - c.on_rails, toDecimal256(0, 18))) AS uncovered,
+    multiIf(
+        moved_unseen != toDecimal256(0, 18) OR unbooked != toDecimal256(0, 18)
+            OR uncovered > toDecimal256(0, 18), 'differs',
+        empty(c.sides) OR c.unread > 0, 'unread',
+        'proved') AS state,
+    c.sides AS sides
+FROM books AS k
+LEFT JOIN rails AS r ON r.name = k.name
+LEFT JOIN chain AS c ON c.name = k.name
+COMMENT 'Is the money there: per asset what is owed, what the treasury''s books say, what was settled and what the nodes say is there.';

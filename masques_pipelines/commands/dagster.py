@@ -18,7 +18,7 @@ from masques_pipelines.commands.dagster_home import (
     make_home,
 )
 from masques_pipelines.commands.settings import command_settings
-from masques_pipelines.sandbox.stand_ins import is_world
+from masques_pipelines.sandbox.stand_ins import prepare_sources
 from masques_pipelines.settings import project_root
 
 MODULE: Final = "masques_pipelines.definitions"
@@ -149,12 +149,11 @@ def handed_over(name: str, help_text: str) -> click.Command:
         if not _HELP_OPTIONS & set(arguments):
             settings = command_settings()
             every = _taken(rest, _EVERY) if name == "dev" else None
-            if name == "dev" and settings.sandbox_folder and is_world(settings.sandbox_folder):
+            if name == "dev" and settings.sandbox_folder:
+                prepare_sources(settings)
                 _let_live(every)
             elif every is not None:
-                raise click.UsageError(
-                    f"{_EVERY} is for a world: make one with `masques sandbox new`"
-                )
+                raise click.UsageError(f"{_EVERY} is for the sandbox, and this is production")
         _hand_over([name, *rest])
 
     return run

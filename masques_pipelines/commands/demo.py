@@ -7,7 +7,6 @@ world's clock stands still.
 import re
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 import click
@@ -19,10 +18,8 @@ from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.errors import PermanentError, SettingError
 from masques_pipelines.ledger.proofs.suite import prove_all
 from masques_pipelines.sandbox.stand_ins import (
-    PARTS,
     demo_environment,
-    install_demo,
-    is_world,
+    prepare_sources,
     with_stand_ins,
 )
 from masques_pipelines.settings import Settings, environment, read_settings
@@ -38,7 +35,7 @@ _LOG_LINE: Final = re.compile(
 _FAILURE_LINE: Final = re.compile(r"^dagster\S*\.Failure: (?P<reason>.*)$")
 _SHOWN_LEVELS: Final = ("INFO", "WARNING", "ERROR")
 _SANDBOX: Final = "MASQUES_SANDBOX"
-_WORLD_SHOWS: Final = (
+_SHOWS: Final = (
     ("The money, by ledger (whole units of the currency)", "ledger/money_by_currency"),
     ("Settlements, by rail and status (whole units of the currency)", "rails/by_rail"),
     ("What was charged and refunded, and what the ledger moved", "sandbox/charges"),
@@ -65,31 +62,22 @@ def demo() -> None:
     if ignored:
         click.echo(f"ignored    {', '.join(ignored)}: a demo reads only its own world")
     folder = settings.sandbox_folder or settings.home
-    for line in install_demo(folder):
-        click.echo(line)
+    click.echo(prepare_sources(settings))
     click.echo("run        every asset and check, through Dagster (it takes some seconds to start)")
     _materialize_all(variables)
     with opened_warehouse(settings, "demo") as warehouse:
         click.echo(f"warehouse  {warehouse.description}")
         click.echo(f"\n{TABLES_TITLE}:")
         click.echo(warehouse.text(sql("sandbox/tables")), nl=False)
-        for title, query in _shows(folder):
+        for title, query in _SHOWS:
             click.echo(f"\n{title}:")
             click.echo(warehouse.text(sql(query)), nl=False)
         results = prove_all(warehouse)
         hold = sum(each.outcome == "holds" for each in results.values())
         click.echo(f"\nproofs     {hold} of {len(results)} proofs of the ledger's copy hold")
-        if is_world(folder):
-            show_comparison(folder, warehouse)
+        show_comparison(folder, warehouse)
     click.echo(f"\nDone in {time.monotonic() - started_s:.0f} s. Run it again: no row is written.")
     click.echo("\n".join(_next_steps(settings, ignored)))
-
-
-def _shows(folder: Path) -> tuple[tuple[str, str], ...]:
-    """Returns title and query of what the demo shows at its end."""
-    return (
-        _WORLD_SHOWS if is_world(folder) else tuple(each for part in PARTS for each in part.shows)
-    )
 
 
 def _next_steps(settings: Settings, ignored: Sequence[str]) -> list[str]:

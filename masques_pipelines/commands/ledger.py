@@ -25,7 +25,7 @@ from masques_pipelines.ledger.proofs.proof import Proof
 from masques_pipelines.ledger.proofs.scope import read_scope
 from masques_pipelines.ledger.proofs.suite import make_proof
 from masques_pipelines.ledger.rebuild import rebuild_transactions
-from masques_pipelines.sandbox.stand_ins import ledger_url, prepare
+from masques_pipelines.sandbox.stand_ins import ledger_url, prepare_sources
 from masques_pipelines.warehouse.client import Warehouse
 
 
@@ -45,7 +45,7 @@ def capture(folder: Path, url: str | None) -> None:
     """
     settings = command_settings()
     if url is None:
-        prepare(settings)
+        prepare_sources(settings)
     with open_ledger(url or ledger_url(settings)) as source:
         summary = write_capture(source, folder)
     click.echo(

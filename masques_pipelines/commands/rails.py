@@ -1,6 +1,5 @@
 """`masques rails`: shows the rails, replays and rewinds them, decides claims, registers payers."""
 
-import getpass
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -9,6 +8,7 @@ from typing import Final
 import click
 
 from masques_pipelines.commands.settings import command_settings
+from masques_pipelines.commands.user import user_name
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.rails import catalog
 from masques_pipelines.rails.claims import ClaimedSettlement, Decision, claimed_settlements, decide
@@ -17,7 +17,7 @@ from masques_pipelines.rails.payer_addresses import register as register_payer
 from masques_pipelines.rails.replay import replay as replay_rails
 from masques_pipelines.rails.rewind import rewind as rewind_rail
 from masques_pipelines.rails.status import check_lines, status_lines
-from masques_pipelines.sandbox.stand_ins import prepare
+from masques_pipelines.sandbox.stand_ins import prepare_sources
 from masques_pipelines.warehouse.sql import sql
 
 _FOREVER: Final = datetime(2200, 1, 1, tzinfo=UTC)
@@ -65,7 +65,7 @@ def check(context: click.Context) -> None:
     Nothing that is read is stored. The exit code is 1 when a rail that is on cannot be read.
     """
     settings = command_settings()
-    prepare(settings)
+    prepare_sources(settings)
     results = list(check_lines(settings))
     for line, _ in results:
         click.echo(line)
@@ -159,16 +159,9 @@ def resolve(  # noqa: PLR0913 - one argument per option
     decision: Decision = "none" if is_none else "withdrawn" if is_withdrawn else "linked"
     with opened_warehouse(command_settings(), "rails resolve", writes=True) as warehouse:
         each = decide(
-            warehouse, settlement, decision, transactions, by=by or _user(), reason=reason
+            warehouse, settlement, decision, transactions, by=by or user_name(), reason=reason
         )
     _show_claims(each)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError) as error:
-        raise click.UsageError("this user has no name here: give --by") from error
 
 
 def _show_claims(each: ClaimedSettlement) -> None:

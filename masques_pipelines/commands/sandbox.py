@@ -153,9 +153,9 @@ def trouble(kind: str | None) -> None:
         click.echo(f"{kind}: there is nothing to hit today; try again after `masques sandbox live`")
         raise SystemExit(1)
     classes = ", ".join(entry["classes"])
-    named = [f"{each['by']} {each['name']}" for each in entry["findings"]]
+    named = sorted({f"{each['by']} {each['name']}" for each in entry["findings"]})
     click.echo(f"trouble    {entry['number']} {kind}: can be seen from {entry['visible_at']}")
-    click.echo(f"named by   {', '.join(named) or f'reconciliation only ({classes})'}")
+    click.echo(f"named by   {', '.join([*named, *([f'break {classes}'] if classes else [])])}")
 
 
 @sandbox.command()
@@ -172,17 +172,21 @@ def check() -> None:
 
 def show_comparison(root: Path, warehouse: Warehouse, *, each_kind: bool = False) -> bool:
     """Shows what was found of a world's troubles; returns whether it was all, and nothing else."""
-    from masques_pipelines.sandbox.check import compare, read_found, read_to_ns  # noqa: PLC0415
+    from masques_pipelines.sandbox import check as checks  # noqa: PLC0415
     from masques_pipelines.sandbox.world import store  # noqa: PLC0415 - numpy takes long to load
     from masques_pipelines.sandbox.world.landing import moment  # noqa: PLC0415
 
     now_ns = store.read_world(root).now_ns
-    read_to = moment(read_to_ns(warehouse, now_ns))
-    done = compare(store.read_troubles(root), read_found(warehouse), read_to)
+    done = checks.compare(
+        store.read_troubles(root),
+        checks.read_found(warehouse),
+        read_to=moment(checks.read_to_ns(warehouse, now_ns)),
+        compared_to=moment(max(checks.compared_to_ns(warehouse), 0)),
+    )
     for kind in sorted(done.expected if each_kind else ()):
         click.echo(f"{kind:<22} {done.found[kind]} of {done.expected[kind]} found")
     for kind in sorted(done.unnamed if each_kind else ()):
-        click.echo(f"{kind:<22} {done.unnamed[kind]} that no check of today can name")
+        click.echo(f"{kind:<22} {done.unnamed[kind]} that no check names")
     for kind, (by, name, reference) in done.missed:
         click.echo(f"missed     {kind}: {by} {name} of {reference}")
     for by, name, reference in done.invented:
@@ -190,8 +194,8 @@ def show_comparison(root: Path, warehouse: Warehouse, *, each_kind: bool = False
     total, named = done.expected.total(), done.found.total()
     rest = "nothing else" if not done.invented else f"{len(done.invented)} that nobody made"
     click.echo(
-        f"troubles   {named} of {total} found, {rest}; {done.unnamed.total()} that no check of "
-        f"today can name, {done.later} to be seen later or without anything to hit"
+        f"troubles   {named} of {total} found, {rest}; {done.unnamed.total()} that no check names, "
+        f"{done.later} to be seen later or without anything to hit"
     )
     return done.is_right
 

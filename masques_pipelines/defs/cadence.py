@@ -39,12 +39,15 @@ INTAKE: Final = Cadence("*/15 * * * *", timedelta(minutes=15), timedelta(hours=2
 VERIFICATION: Final = Cadence("5,25,45 1-4 * * *", timedelta(minutes=20), timedelta(hours=1))
 INVENTORY: Final = Cadence("50 * * * *", timedelta(hours=1), timedelta(hours=1))
 REPUTATION_AGGREGATION: Final = Cadence("20 * * * *", timedelta(hours=1), timedelta(hours=1))
+# After a sync of the ledger, the rails and the landing zone each has had its turn.
+RECONCILIATION: Final = Cadence("3-59/5 * * * *", timedelta(minutes=5), timedelta(hours=1))
 
 BY_JOB: Final = {
     "ledger_sync_job": LEDGER_SYNC,
     "settlement_ingestion_job": SETTLEMENT_INGESTION,
     "intake_job": INTAKE,
     "inventory_job": INVENTORY,
+    "reconciliation_job": RECONCILIATION,
     "reputation_aggregation_job": REPUTATION_AGGREGATION,
     "verification_job": VERIFICATION,
 }

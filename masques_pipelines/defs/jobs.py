@@ -126,6 +126,17 @@ reputation_aggregation_schedule = steady_schedule(
     "Every hour at :20: recomputes the reputation scores.",
 )
 
+reconciliation_job = _job(
+    "reconciliation_job",
+    dg.AssetSelection.groups("reconciliation"),
+    "Compares requests, sessions, ledger and settlements, as far as each was read, and writes what "
+    "is said of each payment. It waits for no rail: what is unread makes no break.",
+)
+reconciliation_schedule = steady_schedule(
+    "reconciliation_job",
+    "Every 5 minutes, 3 minutes after the ledger: compares what is new.",
+)
+
 # The check of the landing zone, which no run materializes.
 NOTHING_PASSED_OVER: Final = dg.AssetCheckKey(LANDING_FILES, "nothing_passed_over")
 # By table, not by group: other tables live in the same groups.
@@ -168,6 +179,7 @@ verification_schedule = steady_schedule(
 JOBS: Final = (
     ledger_sync_job,
     settlement_ingestion_job,
+    reconciliation_job,
     reputation_aggregation_job,
     intake_job,
     inventory_job,
@@ -176,6 +188,7 @@ JOBS: Final = (
 SCHEDULES: Final = (
     ledger_sync_schedule,
     settlement_ingestion_schedule,
+    reconciliation_schedule,
     reputation_aggregation_schedule,
     intake_schedule,
     inventory_schedule,

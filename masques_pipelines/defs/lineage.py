@@ -33,6 +33,7 @@ _FILLED_WITH: Final[Mapping[str, tuple[dg.AssetKey, ...]]] = {
     "intake": _INTAKE,
     "rails": (table_key("settlements"),),
     "reputation": (table_key("reputation_scores"),),
+    "reconciliation": (table_key("payments_log", "masques_ops"),),
 }
 _VIEW: Final = re.compile(r"\bCREATE OR REPLACE VIEW (\S+)")
 _COMMENT: Final = re.compile(r"\bCOMMENT '((?:[^']|'')*)'\s*$")

@@ -17,7 +17,12 @@ from masques_pipelines.ledger.chart import Chart, read_chart
 from masques_pipelines.ledger.connect import open_ledger
 from masques_pipelines.ledger.source import LedgerSource
 from masques_pipelines.sandbox.stamp import stamp_warehouse
-from masques_pipelines.sandbox.stand_ins import ledger_url, mode_text, prepare, with_stand_ins
+from masques_pipelines.sandbox.stand_ins import (
+    ledger_url,
+    mode_text,
+    prepare_sources,
+    with_stand_ins,
+)
 from masques_pipelines.schema.migrations import check_schema
 from masques_pipelines.settings import Settings, read_settings
 from masques_pipelines.warehouse.client import Origin, Warehouse
@@ -87,7 +92,7 @@ class WarehouseResource(_RunScoped):
         if self._warehouse is None:
             stack = self._opened()
             settings = run_settings()
-            prepare(settings)
+            prepare_sources(settings)
             step.instance.add_run_tags(step.run.run_id, {MODE_TAG: mode_text(settings)})
             opened = stack.enter_context(open_warehouse(settings, origin=origin))
             stamp_warehouse(opened, settings)
@@ -112,7 +117,7 @@ class LedgerResource(_RunScoped):
         if self._source is None:
             stack = self._opened()
             settings = run_settings()
-            prepare(settings)
+            prepare_sources(settings)
             self._source = stack.enter_context(open_ledger(ledger_url(settings)))
             stack.callback(setattr, self, "_source", None)
         return self._source

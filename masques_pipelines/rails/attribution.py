@@ -10,17 +10,15 @@ The account follows from the link, else from the registry of payers' addresses. 
 memo or symbol: anybody can pay the same amount, copy a memo, or name a token.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from masques_pipelines.rails.protocol import UNATTRIBUTED
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 
-_UNATTRIBUTED_TOTAL: Final = """
-SELECT count() FROM masques_marts.settlements_current
-WHERE from_account_id = toUUID({unattributed:String}) AND status != 'superseded'
-"""
+_NOBODY: Final = {"unattributed": str(UNATTRIBUTED)}
 
 
 def link_settlements(warehouse: Warehouse) -> int:
@@ -29,16 +27,21 @@ def link_settlements(warehouse: Warehouse) -> int:
     Returns:
         How many settlements are attributed that were not before.
     """
-    before = _unattributed(warehouse)
-    recorded_at = {"recorded_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")}
-    for step in ("fold_announcements", "write_link_findings", "write_links"):
-        warehouse.command(sql(f"rails/{step}"), recorded_at)
-    warehouse.command(
-        sql("rails/link_settlements"),
-        {"unattributed": str(UNATTRIBUTED), **recorded_at},
-    )
-    return before - _unattributed(warehouse)
+    due = _due(warehouse)
+    now = {"recorded_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")}
+    if due["announced"]:
+        warehouse.command(sql("rails/fold_announcements"), now)
+    if due["claims"]:
+        warehouse.command(sql("rails/write_claim_findings"), now)
+        if due["announced"]:
+            warehouse.command(sql("rails/write_payout_findings"), now)
+        warehouse.command(sql("rails/write_links"), now)
+    if not (due["claims"] or due["links"] or due["addresses"]):
+        return 0
+    warehouse.command(sql("rails/link_settlements"), {**_NOBODY, **now})
+    return int(due["unattributed"]) - int(_due(warehouse)["unattributed"])
 
 
-def _unattributed(warehouse: Warehouse) -> int:
-    return int(warehouse.scalar(_UNATTRIBUTED_TOTAL, {"unattributed": str(UNATTRIBUTED)}))
+def _due(warehouse: Warehouse) -> Mapping[str, Any]:
+    (found,) = warehouse.records(sql("rails/linking_due"), _NOBODY)
+    return found

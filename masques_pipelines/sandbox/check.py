@@ -17,18 +17,25 @@ _READ_TO: Final = (
 )
 # A run has read what was there when it began.
 _RUN_NS: Final = 120 * 10**9
+# Up to when every side was read by the newest comparison, and how long a payment may be in time.
+_COMPARED_TO: Final = """
+SELECT ifNull(toUnixTimestamp64Nano(arrayMin(mapValues(argMax(read_to, began_at)))), 0)
+FROM masques_ops.reconciliation_runs WHERE ended_at > toDateTime64(0, 6, 'UTC')
+"""
+_IN_TIME_NS: Final = 2 * 3_600 * 10**9
+_BREAK: Final = "break"
 
 
 @dataclass
 class Comparison:
-    """What was found of the troubles that today's checks can name.
+    """What was found of the troubles that checks can name.
 
     Attributes:
         found: How many of each kind were named in full.
         expected: How many of each kind can be seen by now.
         missed: What should have been found and was not: kind, and what would name it.
         invented: What was found and belongs to no trouble.
-        unnamed: Troubles of each kind that only the reconciliation or reputation can name.
+        unnamed: Troubles of each kind that no check names: late files, and those of reputation.
         later: How many cannot be seen yet, or hit nothing.
     """
 
@@ -46,7 +53,7 @@ class Comparison:
 
 
 def compare(
-    entries: Iterable[Mapping[str, Any]], found: Iterable[Found], read_to: str
+    entries: Iterable[Mapping[str, Any]], found: Iterable[Found], read_to: str, compared_to: str
 ) -> Comparison:
     """Compares the entries of troubles.ndjson with what was found.
 
@@ -54,23 +61,41 @@ def compare(
         entries: The entries.
         found: What sql/sandbox/found.sql returns.
         read_to: The world's clock when it was last read, as ISO 8601: later troubles do not count.
+        compared_to: The same of breaks: see compared_to_ns.
     """
     there, made = set(found), Comparison()
     explained: set[Found] = set()
     for entry in entries:
-        wanted = _findings(entry.get("findings", ()))
-        explained |= wanted | _findings(entry.get("also", ()))
-        if entry["state"] != "done" or entry["visible_at"] > read_to:
+        everything = _wanted(entry)
+        explained |= _findings(entry.get("also", ())).union(*everything)
+        wanted = [
+            each
+            for each in everything
+            if entry["visible_at"] <= (compared_to if _is_break(each) else read_to)
+        ]
+        if entry["state"] != "done" or (everything and not wanted):
             made.later += 1
         elif not wanted:
             made.unnamed[entry["kind"]] += 1
         else:
             made.expected[entry["kind"]] += 1
-            lacking = sorted(wanted - there)
+            lacking = sorted(min(each) for each in wanted if not each & there)
             made.found[entry["kind"]] += not lacking
             made.missed += [(entry["kind"], each) for each in lacking]
     made.invented = sorted(there - explained)
     return made
+
+
+def _wanted(entry: Mapping[str, Any]) -> list[set[Found]]:
+    """Returns what has to be found; of each set one, since a break may have one of some classes."""
+    ids, classes = entry.get("ids", {}), entry.get("classes", ())
+    broken = ids.get("transfers") or ids.get("settlements", ())
+    breaks = [{(_BREAK, each, item) for each in classes} for item in broken if classes]
+    return [{each} for each in _findings(entry.get("findings", ()))] + breaks
+
+
+def _is_break(found: set[Found]) -> bool:
+    return all(by == _BREAK for by, _, _ in found)
 
 
 def read_found(warehouse: Warehouse) -> list[Found]:
@@ -81,6 +106,11 @@ def read_found(warehouse: Warehouse) -> list[Found]:
 def read_to_ns(warehouse: Warehouse, now_ns: int) -> int:
     """Returns up to when a world was read: its clock's time, or that of the last run before it."""
     return min(now_ns, int(warehouse.scalar(_READ_TO) or 0) - _RUN_NS)
+
+
+def compared_to_ns(warehouse: Warehouse) -> int:
+    """Returns up to when a payment must be a break by now, if it is one."""
+    return int(warehouse.scalar(_COMPARED_TO) or 0) - _IN_TIME_NS
 
 
 def _findings(listed: Sequence[Mapping[str, str]]) -> set[Found]:

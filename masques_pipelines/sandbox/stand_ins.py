@@ -1,7 +1,8 @@
 """Decides whether this is the sandbox or production, and gives the sandbox its stand-ins.
 
 The entrance to this package for commands and for Dagster's resources. Beside it only `masques
-demo`, `masques dev` and `masques sandbox`, which are about the world, know that there is one.
+demo`, `masques dev` and `masques sandbox`, which are about the world, know that there is one. Its
+stand-ins for ledger, landing zone and rails are one made world.
 
 *Real systems* are a ledger (tigerbeetle://, capture://), a ClickHouse URL of any scheme, a landing
 zone and any rail. None is configured, and MASQUES_HOME never held one: this is the sandbox, with
@@ -14,16 +15,15 @@ import contextlib
 import fcntl
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote, urlsplit
 
 from masques_pipelines.errors import PermanentError, SettingError
-from masques_pipelines.sandbox import gate_day, ledger, rails, rates
-from masques_pipelines.sandbox.part import Part
 from masques_pipelines.sandbox.parties import START, TREASURY
+from masques_pipelines.sandbox.places import LANDING, LEDGER, LOCK, WAREHOUSE, WORLD, is_world
 from masques_pipelines.settings import (
     RAIL_ENDPOINTS,
     VARIABLES,
@@ -33,11 +33,12 @@ from masques_pipelines.settings import (
 )
 from masques_pipelines.whole_file import whole_file
 
-PARTS: Final[tuple[Part, ...]] = (ledger.PART, gate_day.PART, rails.PART, rates.PART)
+if TYPE_CHECKING:
+    import httpx2
+
 # What a home keeps that was once used with real systems.
 MARK_NAME: Final = "production"
 _FOLDER: Final = "sandbox"
-_WAREHOUSE: Final = "warehouse"
 
 _SANDBOX: Final = "MASQUES_SANDBOX"
 _LEDGER: Final = "MASQUES_LEDGER_URL"
@@ -90,7 +91,7 @@ def mode_text(settings: Settings) -> str:
 
 
 def prepare(settings: Settings) -> None:
-    """Installs the sandbox, or sets up the home of production; call it before anything is opened.
+    """Sets up the home of production, or the sandbox's folder; call it before anything is opened.
 
     A home of production is marked, and has a landing zone unless MASQUES_LANDING_URL names one:
     that one must be there already, since a mount that is missing is no empty folder. A second call
@@ -102,41 +103,36 @@ def prepare(settings: Settings) -> None:
     if settings.sandbox_folder is None:
         _mark(settings)
         _make_landing(settings)
-    else:
-        install(settings.sandbox_folder)
-
-
-def install(folder: Path) -> list[str]:
-    """Installs what is missing of the sandbox and returns a line for each part.
-
-    Raises:
-        PermanentError: The folder cannot be written.
-    """
+        return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder / ".lock"):
-            if is_world(folder):
-                return [f"world      {folder / 'world'}"]
-            return [part.install(folder) for part in PARTS]
+        settings.sandbox_folder.mkdir(parents=True, exist_ok=True)
+        (settings.sandbox_folder / LOCK).touch()
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise _unwritable(settings.sandbox_folder, error) from error
 
 
-def install_demo(folder: Path) -> list[str]:
-    """Makes the demo's world where there is no sandbox yet; returns a line for each part.
+def prepare_sources(settings: Settings) -> str:
+    """Prepares what ledger, landing zone and rails are read from: a sandbox has a world then.
+
+    Returns:
+        A line about the world; of production an empty one.
 
     Raises:
-        PermanentError: The folder cannot be written.
+        PermanentError: The sandbox cannot be written, or holds what is no world.
     """
-    if (folder / ledger.FOLDER).is_dir():
-        return install(folder)
-    # It takes longer to load than most commands need.
-    from masques_pipelines.sandbox.world.demo import make_demo_world  # noqa: PLC0415
-
+    prepare(settings)
+    folder = settings.sandbox_folder
+    if folder is None:
+        return ""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder / ".lock"):
-            return [make_demo_world(folder)]
+        with _locked(folder / LOCK):
+            if is_world(folder):
+                return f"world      {folder / WORLD}"
+            _check_no_world(folder)
+            # It takes longer to load than most commands need.
+            from masques_pipelines.sandbox.world.demo import make_demo_world  # noqa: PLC0415
+
+            return make_demo_world(folder)
     except OSError as error:
         raise _unwritable(folder, error) from error
 
@@ -229,7 +225,7 @@ def _check_home(home: Path) -> None:
     """Raises SettingError when a home without any real system configured once held one."""
     mark = home / MARK_NAME
     found = _mark_text(mark) if mark.exists() else None
-    for name in (_WAREHOUSE, "landing"):
+    for name in (WAREHOUSE, LANDING):
         if found is None and (home / name).exists():
             found = f"{home / name} is not the sandbox's"
     if found is not None:
@@ -284,12 +280,10 @@ def _sandbox(settings: Settings, folder: Path) -> Settings:
     return replace(
         settings,
         clickhouse_url=(
-            settings.clickhouse_url
-            if has_warehouse
-            else f"chdb://{quote(str(folder / _WAREHOUSE))}"
+            settings.clickhouse_url if has_warehouse else f"chdb://{quote(str(folder / WAREHOUSE))}"
         ),
-        ledger_url=f"{_scheme(folder)}://{quote(str(folder / ledger.FOLDER))}",
-        landing_url=str(folder / gate_day.LANDING),
+        ledger_url=f"sandbox://{quote(str(folder / LEDGER))}",
+        landing_url=str(folder / LANDING),
         base=_computed(plain.base, folder, "base"),
         solana=_computed(plain.solana, folder, "solana"),
         lightning=_computed(plain.lightning, folder, "lightning"),
@@ -304,21 +298,39 @@ def _unwritable(folder: Path, error: OSError) -> PermanentError:
     )
 
 
-def is_world(folder: Path) -> bool:
-    """Returns whether a sandbox's folder holds a made world, not the packaged day."""
-    return (folder / "world").is_dir()
+def _check_no_world(folder: Path) -> None:
+    for name in (LEDGER, LANDING):
+        if (folder / name).exists():
+            raise PermanentError(
+                f"{folder / name}: it is there, and the sandbox holds no world: make one in its "
+                "place with `masques sandbox new`"
+            )
 
 
-def _scheme(folder: Path) -> str:
-    """Returns the kind of the sandbox's ledger: a world's grows, the packaged one is a capture."""
-    return "sandbox" if is_world(folder) else "capture"
+@dataclass(frozen=True)
+class NodeOf:
+    """Opens a rail's node: what `RailSettings.transport` is in the sandbox."""
+
+    root: Path
+    rail: str
+
+    def __call__(self) -> "httpx2.BaseTransport":
+        """Returns the node.
+
+        Raises:
+            PermanentError: The world is missing or damaged.
+        """
+        # It takes longer to load than most commands need.
+        from masques_pipelines.sandbox.world import nodes  # noqa: PLC0415
+
+        return nodes.open_node(self.root, self.rail)
 
 
 def _computed(plain: RailSettings, folder: Path, rail: str) -> RailSettings:
     return replace(
         plain,
         url=f"sandbox://{rail}",
-        transport=rails.NodeOf(folder, rail),
+        transport=NodeOf(folder, rail),
         treasury=TREASURY.get(rail, ()),
         start=START.get(rail),
     )
@@ -326,7 +338,7 @@ def _computed(plain: RailSettings, folder: Path, rail: str) -> RailSettings:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Lets one process at a time install: two would take different times for now."""
+    """Lets one process at a time make a world: two would take different times for now."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

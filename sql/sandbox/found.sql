@@ -28,3 +28,6 @@ UNION ALL
 SELECT 'balance', toString(state), toString(rail)
 FROM masques_marts.chain_balances
 WHERE state = 'differs'
+UNION ALL
+SELECT 'break', class, toString(item_id)
+FROM masques_marts.breaks

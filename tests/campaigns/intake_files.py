@@ -35,7 +35,7 @@ from tests.support.gate_files import FORMATS
 from tests.support.gate_rows import GOOD, Row, ndjson
 from tests.support.paths import ROOT
 
-GATE_DAY = "masques_pipelines/sandbox/data/gate_day"
+GATE_DAY = "tests/data/gate_day"
 # What a name ends in, beside those of FORMATS.
 ODD_ENDINGS = ("json", "ndjson.bz2", "ndjson.1", "tsv", "parq", "", "ndjson.tmp", "csv.part", "gz")
 ODD_NAMES = (
@@ -63,7 +63,7 @@ FAULTS: tuple[Exception, ...] = (
     FileNotFoundError(errno.ENOENT, "gone"),
     RuntimeError("an error of a store's library"),
 )
-# Files that producers were shown and the demo delivers, mutated beside generated ones.
+# Files that producers were shown and a gate delivered, mutated beside generated ones.
 REAL_FILES: Mapping[str, tuple[str, ...]] = {
     name: (f"docs/landing/{name}.example.ndjson", f"{GATE_DAY}/{name}.{ending}")
     for name, ending in (

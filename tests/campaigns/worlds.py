@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from masques_pipelines.ledger.proofs.suite import all_hold, prove_all
-from masques_pipelines.sandbox.check import compare, read_found
+from masques_pipelines.sandbox.check import compare, compared_to_ns, read_found
 from masques_pipelines.sandbox.world.landing import moment
 from masques_pipelines.sandbox.world.shape import DAY, SECOND, shape_of
 from masques_pipelines.sandbox.world.store import World, make_world, plan, read_troubles
@@ -36,7 +36,12 @@ def prove_world(home: Path, dice: random.Random) -> tuple[int, list[str]]:
     settings = sandbox_settings(home)
     with open_warehouse(settings, origin=Origin(job="campaign")) as warehouse:
         run_all(warehouse, settings)
-        done = compare(read_troubles(root), read_found(warehouse), moment(now_ns))
+        done = compare(
+            read_troubles(root),
+            read_found(warehouse),
+            moment(now_ns),
+            moment(compared_to_ns(warehouse)),
+        )
         problems = [f"seed {seed}: missed {each}" for each in done.missed]
         problems += [f"seed {seed}: invented {each}" for each in done.invented]
         if not all_hold(prove_all(warehouse, from_beginning=True)):

@@ -1,4 +1,4 @@
-"""The ledger sync job, run by Dagster in this process on the packaged capture."""
+"""The ledger sync job, run by Dagster in this process on a capture of a real server."""
 
 from pathlib import Path
 
@@ -14,15 +14,18 @@ from tests.support.code_location import defs
 
 @pytest.fixture
 def environment(
-    monkeypatch: pytest.MonkeyPatch, warehouse: Warehouse, engine_settings: Settings
-) -> Settings:
-    """The test process's warehouse, emptied, as the environment names it."""
+    monkeypatch: pytest.MonkeyPatch,
+    warehouse: Warehouse,
+    engine_settings: Settings,
+    small_capture: Path,
+    tmp_path: Path,
+) -> Path:
+    """The test process's warehouse, emptied, as the copy of a capture; returns its home."""
     del warehouse
-    monkeypatch.setenv("MASQUES_HOME", str(engine_settings.home))
-    # The sandbox's ledger in the test process's warehouse.
-    monkeypatch.setenv("MASQUES_SANDBOX", "1")
+    monkeypatch.setenv("MASQUES_HOME", str(tmp_path))
+    monkeypatch.setenv("MASQUES_LEDGER_URL", f"capture://{small_capture}")
     monkeypatch.setenv("MASQUES_CLICKHOUSE_URL", engine_settings.clickhouse_url)
-    return engine_settings
+    return tmp_path
 
 
 def run(**tags: str) -> dg.ExecuteInProcessResult:
@@ -40,7 +43,7 @@ def metadata(result: dg.ExecuteInProcessResult, table: str) -> dict[str, object]
     return {name: value.value for name, value in event.materialization.metadata.items()}
 
 
-def test_the_job_reports_what_it_did(environment: Settings, warehouse: Warehouse) -> None:
+def test_the_job_reports_what_it_did(environment: Path, warehouse: Warehouse) -> None:
     result = run()
     assert result.success
     found = metadata(result, "transactions")
@@ -48,7 +51,7 @@ def test_the_job_reports_what_it_did(environment: Settings, warehouse: Warehouse
     assert (found["rows_written"], found["dagster/row_count"]) == (2120, 2120)
     assert found["pages"] == 2  # one of 2,120 events and the empty one
     assert str(found["watermark"]).endswith(" UTC")
-    assert 0 <= float(str(found["lag_s"])) < 3600  # re-dated to when it was laid down
+    assert float(str(found["lag_s"])) > 0
     assert float(str(found["rows_per_s"])) > 0
     assert metadata(result, "accounts")["rows_written"] == 122
     # The events reach past the balances' ledger time.
@@ -58,7 +61,7 @@ def test_the_job_reports_what_it_did(environment: Settings, warehouse: Warehouse
     )
 
 
-def test_a_second_run_writes_no_row(environment: Settings) -> None:
+def test_a_second_run_writes_no_row(environment: Path) -> None:
     run()
     again = run()
     assert again.success
@@ -67,9 +70,8 @@ def test_a_second_run_writes_no_row(environment: Settings) -> None:
 
 
 def test_a_failure_is_one_line_and_not_retried_when_that_cannot_help(
-    environment: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    environment: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("MASQUES_SANDBOX", "")
     monkeypatch.setenv("MASQUES_LEDGER_URL", f"capture://{tmp_path}/nothing")
     result = run()
 
@@ -89,7 +91,7 @@ def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
 
 
 def test_the_job_proves_what_it_did_and_a_table_can_be_made_alone(
-    environment: Settings, warehouse: Warehouse
+    environment: Path, warehouse: Warehouse
 ) -> None:
     every = checks(run())
     assert len(every) == 12
@@ -111,8 +113,12 @@ def test_the_job_proves_what_it_did_and_a_table_can_be_made_alone(
     assert not alone.success  # it blocks what would come after
 
 
-def test_each_run_says_that_it_is_the_sandboxs(environment: Settings) -> None:
-    mode = f"this is the sandbox, as the settings ask: demo data in {environment.home}/sandbox"
+def test_each_run_says_that_it_is_the_sandboxs(
+    environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MASQUES_LEDGER_URL", "")
+    monkeypatch.setenv("MASQUES_SANDBOX", "1")
+    mode = f"this is the sandbox, as the settings ask: demo data in {environment}/sandbox"
     with dg.DagsterInstance.ephemeral() as instance:
         result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
             asset_selection=[SCHEMA_MIGRATIONS], instance=instance
@@ -125,9 +131,9 @@ def test_each_run_says_that_it_is_the_sandboxs(environment: Settings) -> None:
 
 
 def test_production_without_a_ledger_fails_with_what_to_set(
-    environment: Settings, monkeypatch: pytest.MonkeyPatch
+    environment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MASQUES_SANDBOX", "")
+    monkeypatch.setenv("MASQUES_LEDGER_URL", "")
     result = run()
     failures = [event for event in result.all_node_events if event.is_step_failure]
     assert failures[0].step_key == "masques__accounts"

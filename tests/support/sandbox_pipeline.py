@@ -10,6 +10,7 @@ from masques_pipelines.ledger.chart import read_chart
 from masques_pipelines.ledger.connect import open_ledger
 from masques_pipelines.ledger.transactions import sync_transactions
 from masques_pipelines.rails.run import ingest_all
+from masques_pipelines.reconciliation.payments import compare_payments
 from masques_pipelines.reputation.rates import load_rates
 from masques_pipelines.sandbox.stand_ins import ledger_url, with_stand_ins
 from masques_pipelines.settings import Settings, read_settings
@@ -33,4 +34,5 @@ def run_all(warehouse: Warehouse, settings: Settings) -> int:
     load_rates(warehouse, settings)
     done = ingest_all(warehouse, settings)
     assert [each.error for each in done.outcomes] == [""] * len(done.outcomes)
+    written += compare_payments(warehouse).rows_written
     return written + done.rows_written

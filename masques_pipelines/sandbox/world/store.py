@@ -27,6 +27,15 @@ from masques_pipelines.ledger.growing.source import (
     DAYS_NAME,
     file_name,
 )
+from masques_pipelines.sandbox.places import (
+    LANDING,
+    LEDGER,
+    LOCK,
+    WAREHOUSE,
+    WORLD,
+    WORLD_NAME,
+    is_world,
+)
 from masques_pipelines.sandbox.world.day import Day, next_day
 from masques_pipelines.sandbox.world.landing import LandingFiles, Slice
 from masques_pipelines.sandbox.world.payments import Wallets
@@ -45,16 +54,10 @@ from masques_pipelines.sandbox.world.troubles.catalog import KINDS, apply, lines
 from masques_pipelines.sandbox.world.troubles.observed import ExtraFile, Observed, Trouble
 from masques_pipelines.whole_file import whole_file
 
-WORLD: Final = "world"
-LEDGER: Final = "ledger"
-LANDING: Final = "landing"
-_KEPT: Final = "world.json"
 _STATE: Final = "state.npz"
 _PAYMENTS: Final = "payments"
 # Payments as the journal tells them; only a trouble makes a difference.
 _TOLD: Final = "told"
-# What the packaged day leaves in its folder.
-_INSTALLED: Final = ".lock"
 _TROUBLES: Final = "troubles.ndjson"
 # The release of TigerBeetle whose records these are; what a real server of it holds is the same.
 RELEASE: Final = "0.17.9"
@@ -90,7 +93,9 @@ def read_world(root: Path) -> World:
     Raises:
         WorldError: It is missing or damaged.
     """
-    path = root / WORLD / _KEPT
+    path = root / WORLD / WORLD_NAME
+    if not path.exists():
+        raise WorldError(f"{root}: there is no world yet: `masques sandbox new` makes one")
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         shape = Shape(**{each.name: int(kept["shape"][each.name]) for each in fields(Shape)})
@@ -105,11 +110,6 @@ def read_world(root: Path) -> World:
             f"{path}: it cannot be read as the sandbox's world ({type(error).__name__}): make it "
             "again with `masques sandbox new`"
         ) from error
-
-
-def is_world(root: Path) -> bool:
-    """Returns whether a sandbox's folder holds a world."""
-    return (root / WORLD / _KEPT).is_file()
 
 
 def make_world(root: Path, world: World) -> None:
@@ -146,12 +146,12 @@ def remove_world(root: Path) -> None:
     Raises:
         WorldError: The folder is not a sandbox's: what is in it is somebody else's.
     """
-    if not any((root / name).exists() for name in (WORLD, _INSTALLED)):
+    if not any((root / name).exists() for name in (WORLD, LOCK)):
         raise WorldError(
             f"{root}: it holds files that no sandbox made, and a new world would replace them: "
             "give the sandbox another folder (MASQUES_HOME, or sandbox:///… as the ledger)"
         )
-    for name in (WORLD, LEDGER, LANDING, "rails", "warehouse"):
+    for name in (WORLD, LEDGER, LANDING, WAREHOUSE):
         shutil.rmtree(root / name, ignore_errors=True)
 
 
@@ -324,7 +324,7 @@ def _write_clock(root: Path, world: World) -> None:
         "release": RELEASE,
     }
     _put_json(root / LEDGER / CLOCK_NAME, clock)
-    _put_json(root / WORLD / _KEPT, asdict(world))
+    _put_json(root / WORLD / WORLD_NAME, asdict(world))
 
 
 def _put_json(path: Path, content: dict[str, Any]) -> None:

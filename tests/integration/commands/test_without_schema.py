@@ -21,6 +21,12 @@ ID = "00000000-0000-0000-0000-0000000000c8"
 # Every command that opens the warehouse, as somebody would call it.
 CALLS = {
     "accept": ("api_requests", "--by=ops", "--reason=the files are gone"),
+    "breaks ack": (ID, "--note=seen"),
+    "breaks compare": (),
+    "breaks explain": (ID, "--note=a test"),
+    "breaks list": (),
+    "breaks show": (ID,),
+    "breaks write-off": (ID, "--note=too small"),
     "intake load": (),
     "intake quarantine discard": ("--yes",),
     "intake quarantine list": (),
@@ -28,6 +34,7 @@ CALLS = {
     "intake quarantine show": (),
     "intake reload": ("--table=api_requests",),
     "ledger rebuild": (),
+    "payment show": (ID,),
     "rails claims": (),
     "rails register": tuple(
         f"--rail=base --address=0x{'ab' * 20} --account={ID} --from=2026-01-01".split()

@@ -1,13 +1,11 @@
-"""The landing contract as it is documented, and the demo's day: both against the real intake."""
+"""The landing contract as it is documented, against the real intake."""
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 
 from masques_pipelines.intake.tables import TABLES
-from masques_pipelines.sandbox import gate_day
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 from tests.support.gate_rows import GOOD, NOON, ndjson
@@ -52,33 +50,3 @@ def test_the_examples_of_the_documentation_are_loaded(warehouse: Warehouse, zone
         zone.drop(f"{table}/example.ndjson", text.encode())
         done = zone.load(warehouse, table)
         assert (done.total("loaded"), done.reasons) == (text.count("\n"), {})
-
-
-def test_the_demos_day_is_loaded_once_and_shows_what_can_be_wrong(
-    warehouse: Warehouse, tmp_path: Path
-) -> None:
-    zone = Zone(tmp_path / "landing")
-    assert gate_day.install(tmp_path) == f"landing    {zone.folder}"
-    totals = {}
-    for table in TABLES:
-        done = zone.load(warehouse, table)
-        totals[table] = (done.total("loaded"), done.total("duplicates"), done.total("quarantined"))
-    assert totals == {
-        "identities": (53, 0, 1),
-        "masque_sessions": (546, 0, 1),
-        "api_requests": (1194, 1, 7),
-        "reputation_events": (740, 0, 2),
-        "payment_links": (37, 0, 1),
-    }
-    for table, charges in (
-        ("api_requests", [("BTC", 134), ("SOL", 87), ("USD", 273)]),
-        ("masque_sessions", [("BTC", 73), ("SOL", 47), ("USD", 127)]),
-    ):
-        assert charges == warehouse.rows(
-            f"SELECT toString(charged_currency), count() FROM masques.{table} "
-            "WHERE isNotNull(charged) GROUP BY 1 ORDER BY 1"
-        )
-    assert warehouse.scalar("SELECT max(timestamp) > now() - 60 FROM masques.api_requests") == 1
-
-    gate_day.install(tmp_path)  # a second demo
-    assert all(counts(zone.load(warehouse, table)) == {} for table in TABLES)

@@ -10,7 +10,7 @@ from masques_pipelines.cli import masques
 from masques_pipelines.rails.payer_addresses import RegistryError
 from masques_pipelines.rails.run import ingest_all
 from masques_pipelines.sandbox.stamp import stamp_warehouse
-from masques_pipelines.sandbox.stand_ins import with_stand_ins
+from masques_pipelines.sandbox.stand_ins import prepare_sources, with_stand_ins
 from masques_pipelines.settings import Settings, read_settings
 from masques_pipelines.warehouse.client import Warehouse
 
@@ -36,7 +36,8 @@ def test_status_rewind_and_register(warehouse: Warehouse, monkeypatch: pytest.Mo
     assert "base       off: MASQUES_BASE_RPC_URL is not set" in invoke("status")
     monkeypatch.setenv("MASQUES_SANDBOX", "1")
     settings = with_stand_ins(read_settings())
-    assert "base       on" in invoke("status")  # it installs the sandbox
+    assert "base       on" in invoke("status")
+    prepare_sources(settings)
     stamp_warehouse(warehouse, settings)
     ingest_all(warehouse, settings)
     shown = invoke("status")
@@ -51,9 +52,10 @@ def test_status_rewind_and_register(warehouse: Warehouse, monkeypatch: pytest.Mo
     assert "last error" not in shown
 
     assert "the next run continues from invoice index 0" in invoke("rewind", "lightning", "0")
-    payer = warehouse.scalar(
-        "SELECT payer FROM masques_marts.settlements_current "
-        "WHERE rail = 'base' AND status = 'confirmed' AND protocol = 'x402' LIMIT 1"
+    payer, payments = warehouse.row(
+        "SELECT payer, count() FROM masques_marts.settlements_current "
+        "WHERE rail = 'base' AND protocol = 'x402' AND direction = 'in' AND payer != '' "
+        "GROUP BY payer ORDER BY count() DESC, payer LIMIT 1"
     )
     # Typed with a checksum's capitals, stored as the chain has it.
     typed = "0x" + payer[2:].upper()
@@ -65,7 +67,7 @@ def test_status_rewind_and_register(warehouse: Warehouse, monkeypatch: pytest.Mo
     with pytest.raises(RegistryError, match="give --to a later time"):
         invoke("register", *options, "--from", "2020-01-01", "--to", "2019-01-01")
     done = ingest_all(warehouse, settings)
-    assert done.attributed == 8  # each payment of that address, decided or not
+    assert done.attributed == payments > 1  # each payment of that address, decided or not
 
 
 @pytest.mark.usefixtures("_environment")

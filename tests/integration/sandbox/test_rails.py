@@ -1,4 +1,4 @@
-"""The sandbox's rails: three computed nodes and a gate's journal, installed and read."""
+"""Three computed nodes and a gate's journal, read as the sandbox's rails."""
 
 import json
 import time
@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,13 @@ from masques_pipelines.rails.run import ingest_all
 from masques_pipelines.rails.status import check_lines, status_lines
 from masques_pipelines.sandbox.journal import journal_line
 from masques_pipelines.sandbox.nodes.facts import Payment
-from masques_pipelines.sandbox.rails import NodeOf, World, open_node
-from masques_pipelines.sandbox.stand_ins import install, with_stand_ins
-from masques_pipelines.sandbox.story import demo_story
+from masques_pipelines.sandbox.places import WORLD, WORLD_NAME
+from masques_pipelines.sandbox.stand_ins import NodeOf, prepare_sources, with_stand_ins
 from masques_pipelines.settings import Settings, read_settings
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 from tests.support.fresh_schema import fresh_schema
+from tests.support.rails_story import SEED, story_node, story_until
 
 STATES = [
     ("base", "in", "confirmed", "", 5),
@@ -53,21 +54,17 @@ ROWS = (
 Change = Callable[[Payment], Payment]
 
 
-def test_the_demo_has_its_settlements_now_and_no_row_the_second_time(
+def test_each_ending_has_its_settlement_and_no_row_the_second_time(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    plain = read_settings({"MASQUES_HOME": str(tmp_path)})
-    assert disabled_reason(plain, "base") == "MASQUES_BASE_RPC_URL is not set"
-    settings = with_stand_ins(plain)
-    install(tmp_path / "sandbox")
-    assert disabled_reason(settings, "base") is None
+    story = Story(warehouse, tmp_path, int(time.time()))
+    settings = story.settings_at(story.ends_s)
     lines = list(check_lines(settings))
     assert all(is_good for _, is_good in lines)
     assert [line.split(" on ")[0] for line, _ in lines[1:]] == [
         f"{rail:10} good: sandbox://{rail}" for rail in RAILS
     ]
-    done = ingest_all(warehouse, settings)
-    assert [each.error for each in done.outcomes] == ["", "", "", ""]
+    story.run(story.ends_s)
     assert (
         warehouse.rows(
             "SELECT rail, direction, status, failure_reason, count() "
@@ -82,7 +79,6 @@ def test_the_demo_has_its_settlements_now_and_no_row_the_second_time(
     ) == [("base", 4), ("lightning", 1)]
     newest = warehouse.scalar("SELECT toUnixTimestamp(max(timestamp)) FROM masques.settlements")
     assert time.time() - 600 < newest <= time.time() + 5
-    install(tmp_path / "sandbox")
     assert ingest_all(warehouse, settings).rows_written == 0
     text = "\n".join(status_lines(warehouse, settings, datetime.now(UTC)))
     assert text.count("last run: read, ") == 4
@@ -90,8 +86,8 @@ def test_the_demo_has_its_settlements_now_and_no_row_the_second_time(
     assert "differs" not in text
 
 
-class Demo:
-    """A demo whose clock a test moves, and whose facts it may change."""
+class Story:
+    """A story whose clock a test moves, and whose facts it may change."""
 
     def __init__(self, warehouse: Warehouse, folder: Path, ends_s: int) -> None:
         fresh_schema(warehouse)
@@ -103,18 +99,18 @@ class Demo:
 
     def run(self, now_s: int, change: Change = lambda fact: fact) -> None:
         """Reads everything at a time of the clock: the journal has the lines up to then."""
-        said = demo_story(self.ends_s).announcements
-        lines = [journal_line(each, 1) for each in said if each.at_s <= now_s]
+        said = story_until(self.ends_s).announcements
+        lines = [journal_line(each, SEED) for each in said if each.at_s <= now_s]
         self.journal.write_text("".join(lines))
-        done = ingest_all(self.warehouse, self._settings(now_s, change))
+        done = ingest_all(self.warehouse, self.settings_at(now_s, change))
         assert [each.error for each in done.outcomes] == ["", "", "", ""]
 
-    def _settings(self, now_s: int, change: Change) -> Settings:
+    def settings_at(self, now_s: int, change: Change = lambda fact: fact) -> Settings:
         def of(rail: str) -> Any:
-            payments = [change(each) for each in demo_story(self.ends_s).payments[rail]]
-            world = World(1, self.ends_s, now_s)
+            payments = [change(each) for each in story_until(self.ends_s).payments[rail]]
             configured = getattr(self.settings, rail)
-            return replace(configured, transport=lambda: open_node(world, rail, payments))
+            node = partial(story_node, rail, payments, self.ends_s, now_s)
+            return replace(configured, transport=node)
 
         return replace(self.settings, **{rail: of(rail) for rail in RAILS})
 
@@ -129,37 +125,41 @@ def test_a_clock_that_walks_gives_the_rows_of_one_that_jumps_and_the_chain_agree
     found: list[Sequence[Any]] = []
     ends_s = int(time.time()) - 2 * 86_400
     for name, steps in (("jumps", [7_200]), ("walks", [-2_790, 7_200])):
-        demo = Demo(warehouse, tmp_path / name, ends_s)
+        story = Story(warehouse, tmp_path / name, ends_s)
         for step in steps:
-            demo.run(demo.ends_s + step)
-            assert {state for state, _ in demo.says().values()} <= {"opening", "agrees"}
+            story.run(story.ends_s + step)
+            assert {state for state, _ in story.says().values()} <= {"opening", "agrees"}
         found.append(warehouse.records(ROWS))
     assert {each["rail"] for each in found[0]} == set(RAILS)
     assert found[0] == found[1]
-    assert demo.says() == dict.fromkeys(RAILS, ("agrees", Decimal(0)))
+    assert story.says() == dict.fromkeys(RAILS, ("agrees", Decimal(0)))
 
 
 def test_one_payment_that_a_node_does_not_show_is_a_difference(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    demo = Demo(warehouse, tmp_path, int(time.time()) - 2 * 86_400)
-    demo.run(demo.ends_s - 3_100)
+    story = Story(warehouse, tmp_path, int(time.time()) - 2 * 86_400)
+    story.run(story.ends_s - 3_100)
 
     def hide(fact: Payment) -> Payment:
         return replace(fact, kind="hidden") if fact.units in (75_000, 990_000, 21_500) else fact
 
-    demo.run(demo.ends_s + 7_200, hide)
-    assert demo.says() == {
+    story.run(story.ends_s + 7_200, hide)
+    assert story.says() == {
         "base": ("differs", Decimal("0.075")),
         "solana": ("differs", Decimal("0.99")),
         "lightning": ("differs", Decimal("0.000000215")),
     }
 
 
-def test_rails_of_production_are_off_until_they_are_set_whatever_a_demo_installed(
+def test_rails_of_production_are_off_until_they_are_set_whatever_sandbox_is_there(
     tmp_path: Path,
 ) -> None:
-    install(tmp_path / "sandbox")
+    plain = read_settings({"MASQUES_HOME": str(tmp_path)})
+    assert disabled_reason(plain, "base") == "MASQUES_BASE_RPC_URL is not set"
+    sandbox = with_stand_ins(plain)
+    assert disabled_reason(sandbox, "base") is None
+    prepare_sources(sandbox)
     settings = with_stand_ins(
         read_settings({"MASQUES_HOME": str(tmp_path), "MASQUES_LND_URL": "http://127.0.0.1:1"})
     )
@@ -169,10 +169,8 @@ def test_rails_of_production_are_off_until_they_are_set_whatever_a_demo_installe
     assert disabled_reason(settings, "solana") == "MASQUES_SOLANA_RPC_URL is not set"
 
 
-def test_no_secret_is_in_the_journal(tmp_path: Path) -> None:
-    install(tmp_path)
-    (journal,) = (tmp_path / "landing" / "settlement_journal").iterdir()
-    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+def test_no_secret_is_in_the_journal() -> None:
+    lines = [json.loads(journal_line(each, SEED)) for each in story_until(10**9).announcements]
     assert len(lines) == 15
     for line in lines:
         assert not {"signature", "macaroon", "preimage", "r_preimage"} & set(_names(line))
@@ -184,13 +182,12 @@ def _names(value: object) -> list[str]:
     return [name for each in value for name in _names(each)] if isinstance(value, list) else []
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]", '{"seed": 1}', '{"seed": "x", "now_s": 1}'])
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"shape": 1}', '{"shape": {}}'])
 def test_a_damaged_world_says_what_to_do(tmp_path: Path, content: str | None) -> None:
-    install(tmp_path)
-    path = tmp_path / "rails" / "world.json"
-    if content is None:
-        path.unlink()
-    else:
-        path.write_text(content)
-    with pytest.raises(PermanentError, match=r"world.json: it cannot be read .* run again$"):
+    if content is not None:
+        (tmp_path / WORLD).mkdir()
+        (tmp_path / WORLD / WORLD_NAME).write_text(content)
+    with pytest.raises(
+        PermanentError, match=r"(there is no world yet|world.json: it cannot be read).*sandbox new`"
+    ):
         NodeOf(tmp_path, "base")()

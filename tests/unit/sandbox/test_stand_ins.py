@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from masques_pipelines.errors import SettingError
-from masques_pipelines.sandbox.rails import NodeOf
 from masques_pipelines.sandbox.stand_ins import (
     MARK_NAME,
+    NodeOf,
     demo_environment,
     ledger_url,
     mode_text,
@@ -177,7 +177,7 @@ def sandbox_in(folder: Path | str) -> dict[str, object]:
     plain = Path(str(folder).replace("%20", " "))
     return {
         "clickhouse": f"chdb://{folder}/warehouse",
-        "ledger": f"capture://{folder}/ledger",
+        "ledger": f"sandbox://{folder}/ledger",
         "landing": f"{plain}/landing",
         **{rail: NodeOf(plain, rail) for rail in ("base", "solana", "lightning")},
     }

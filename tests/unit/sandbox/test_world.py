@@ -10,6 +10,7 @@ import pytest
 
 from masques_pipelines.ledger.growing.source import GrowingSource
 from masques_pipelines.ledger.records import ACCOUNT_DTYPE, CHANGE_EVENT_DTYPE, records_of
+from masques_pipelines.sandbox.places import LEDGER
 from masques_pipelines.sandbox.world.day import Day, next_day
 from masques_pipelines.sandbox.world.population import Population
 from masques_pipelines.sandbox.world.records import accounts, change_events
@@ -31,7 +32,6 @@ from masques_pipelines.sandbox.world.shape import (
 )
 from masques_pipelines.sandbox.world.state import first_state
 from masques_pipelines.sandbox.world.store import (
-    LEDGER,
     World,
     advance,
     digest,

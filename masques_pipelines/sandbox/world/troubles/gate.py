@@ -1,6 +1,7 @@
 """Troubles of what the gate delivers: files and rows that are damaged, doubled, lost or late."""
 
 import json
+import uuid
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -17,6 +18,7 @@ from masques_pipelines.sandbox.world.troubles.observed import (
     Hit,
     Observed,
     Trouble,
+    is_break,
     money,
     text,
 )
@@ -94,9 +96,14 @@ def clock_skew(seen: Observed, trouble: Trouble) -> Hit | None:
     at = int(late["t"][0])
     seen.extra.append(ExtraFile(name, at, lambda _: _ndjson(row)))
     found = Finding("quarantine", "doffed_before_donned", f"{name}:1")
-    return Hit(
-        {"sessions": [row["session_id"]]}, at, findings=(found,), classes=("unexplained_charge",)
-    )
+    ids = {"sessions": [row["session_id"]], "transfers": _holds(late)}
+    return Hit(ids, at, findings=(found,), classes=("unexplained_charge",))
+
+
+def _holds(sessions: Rows) -> list[str]:
+    """Returns the holds of the sessions that were charged: the others are released."""
+    found = {text(each) for each in sessions["hold"][sessions["charged"] > 0]}
+    return sorted(found - {text((0, 0))})
 
 
 def damaged_file(seen: Observed, trouble: Trouble) -> Hit | None:
@@ -191,10 +198,16 @@ def _without_slice(seen: Observed, trouble: Trouble, comes_after_ns: int | None)
             )
         )
     paid = rows[rows["status"] == PAID]
-    hit = Hit({"transfers": [text(each) for each in paid["transfer"]]}, end)
-    if comes_after_ns is None:
-        hit.classes = ("unexplained_charge",)
-    return hit
+    transfers = sorted({text(each) for each in paid["transfer"]} - {text((0, 0))})
+    if comes_after_ns is not None:
+        also = (
+            *is_break("unexplained_charge", *transfers),
+            *is_break("amount_mismatch", *transfers),
+        )
+        return Hit({"late_transfers": transfers}, end, also=also)
+    # A token's other rides may be in another file: they say that it charged nothing.
+    classes = ("unexplained_charge", "amount_mismatch")
+    return Hit({"transfers": transfers}, end, classes=classes)
 
 
 def lost_don(seen: Observed, trouble: Trouble) -> Hit | None:
@@ -224,37 +237,32 @@ def lost_session(seen: Observed, trouble: Trouble) -> Hit | None:
     theirs = requests[is_theirs]
     found = (Finding("intake", "request_of_unknown_session", text(each)) for each in theirs["id"])
     return Hit(
-        {"sessions": [text(lost["id"][0])]},
+        {"sessions": [text(lost["id"][0])], "transfers": _holds(lost)},
         int(theirs["t"].max()),
         findings=tuple(found),
-        classes=("unexplained_charge",) if text(lost["hold"][0]) != text((0, 0)) else (),
+        classes=("unexplained_charge",),
     )
-
-
-def _paid(seen: Observed, trouble: Trouble) -> int | None:
-    requests = seen.rows["requests"]
-    is_one = (requests["status"] == PAID) & (requests["charged"] > 1) & (requests["http"] == 200)
-    # A token's first request stands for its rides.
-    return seen.first("requests", is_one & (requests["asset"] != 1), trouble)
 
 
 def _changed(
     change: Callable[[Observed, Rows], None],
-    classes: tuple[str, ...],
-    finding: str,
+    class_: str,
     seen: Observed,
     trouble: Trouble,
 ) -> Hit | None:
-    """Changes one paid request, of which the ledger's transfer is told beside it."""
-    place = _paid(seen, trouble)
+    """Changes one paid request of an agent that pays from its account."""
+    requests = seen.rows["requests"]
+    is_one = (requests["status"] == PAID) & (requests["charged"] > 1) & (requests["http"] == 200)
+    # A token's first request stands for its rides; of a payment on a rail the payer may be anybody.
+    is_one &= seen.people.is_prepaid[requests["agent"]]
+    place = seen.first("requests", is_one & (requests["asset"] != 1), trouble)
     if place is None:
         return None
-    row = seen.rows["requests"][place : place + 1]
+    row = requests[place : place + 1]
     amount, currency = money(int(row["charged"][0]), int(row["asset"][0]))
     ids = {"requests": [text(row["id"][0])], "transfers": [text(row["transfer"][0])]}
     change(seen, row)
-    found = (Finding("intake", finding, ids["requests"][0]),) if finding else ()
-    return Hit(ids, int(row["t"][0]), amount, currency, findings=found, classes=classes)
+    return Hit(ids, int(row["t"][0]), amount, currency, classes=(class_,))
 
 
 def _unname(_seen: Observed, row: Rows) -> None:
@@ -279,14 +287,26 @@ def _misattribute(seen: Observed, row: Rows) -> None:
 
 def paid_without_transfer(seen: Observed, trouble: Trouble) -> Hit | None:
     """A paid request does not say which transfer paid it."""
-    classes = ("unexplained_charge",)
-    return _changed(_unname, classes, "paid_without_transaction", seen, trouble)
+    hit = _changed(_unname, "unexplained_charge", seen, trouble)
+    if hit is not None:
+        (request,) = hit.ids["requests"]
+        named = Finding("intake", "paid_without_transaction", request)
+        hit.findings = (named, *is_break("unbooked_request", request))
+    return hit
 
 
-wrong_transfer = partial(_changed, _misname, ("unbooked_request", "unexplained_charge"), "")
-wrong_charge = partial(_changed, _overcharge, ("amount_mismatch",), "")
-paid_not_served = partial(_changed, _fail, ("paid_not_served",), "")
-wrong_party = partial(_changed, _misattribute, ("party_mismatch",), "")
+def wrong_transfer(seen: Observed, trouble: Trouble) -> Hit | None:
+    """A request names a transfer that there is not."""
+    hit = _changed(_misname, "unexplained_charge", seen, trouble)
+    if hit is not None:
+        named = uuid.UUID(int=uuid.UUID(hit.ids["transfers"][0]).int ^ 1)
+        hit.findings = is_break("unbooked_request", str(named))
+    return hit
+
+
+wrong_charge = partial(_changed, _overcharge, "amount_mismatch")
+paid_not_served = partial(_changed, _fail, "paid_not_served")
+wrong_party = partial(_changed, _misattribute, "party_mismatch")
 
 
 def unknown_refund(seen: Observed, trouble: Trouble) -> Hit | None:
@@ -295,11 +315,12 @@ def unknown_refund(seen: Observed, trouble: Trouble) -> Hit | None:
     place = seen.first("links", np.ones(len(links), bool), trouble)
     if place is None:
         return None
+    payment = text(links["of"][place])
     links["of"]["lo"][place] ^= np.uint64(1)
-    transfer = text(links["transfer"][place])
-    found = Finding("intake", "refund_of_unknown_payment", transfer)
+    refund = text(links["transfer"][place])
+    found = Finding("intake", "refund_of_unknown_payment", refund)
     return Hit(
-        {"transfers": [transfer]},
+        {"refunds": [refund], "transfers": [payment]},
         int(links["t"][place]),
         findings=(found,),
         classes=("paid_not_served",),

@@ -35,6 +35,7 @@ from masques_pipelines.sandbox.world.troubles.observed import (
     Hit,
     Observed,
     Trouble,
+    is_break,
     money,
     text,
 )
@@ -65,9 +66,12 @@ def settlement_of(seen: Observed, payment: Rows) -> str:
 def _line(
     seen: Observed, trouble: Trouble, rails: tuple[int, ...], event: int
 ) -> tuple[Rows, int, Rows] | None:
-    """Returns a line that names one transfer, and the place of its payment and the transfer."""
+    """Returns a line that alone names one transfer, and the places of its payment and transfer."""
     lines = seen.rows["lines"]
     fits = (lines["event"] == event) & (lines["answer"] == SUCCESS) & (lines["count"] == 1)
+    named = seen.day.named["transfer"][np.where(fits, lines["first"], 0)]
+    _, places, counts = np.unique(named[fits], return_inverse=True, return_counts=True)
+    fits[fits] = counts[places] == 1
     fits &= np.isin(lines["rail"], rails)
     known = set(seen.moved[["rail", "number"]].tolist())
     fits &= [key in known for key in lines[["rail", "number"]].tolist()]
@@ -92,6 +96,10 @@ def _finding(hit: Hit, *kinds: str) -> tuple[Finding, ...]:
     return tuple(Finding("rails", kind, hit.ids["settlements"][0]) for kind in kinds)
 
 
+def _unbooked(hit: Hit) -> tuple[Finding, ...]:
+    return is_break("unbooked_settlement", hit.ids["settlements"][0])
+
+
 def facilitator_lies(seen: Observed, trouble: Trouble) -> Hit | None:
     """A facilitator answers success for a payment that its chain refused."""
     found = _line(seen, trouble, (BASE, SOLANA), SETTLE)
@@ -112,7 +120,7 @@ def wrong_amount(seen: Observed, trouble: Trouble) -> Hit | None:
     hit = _hit(seen, *found, classes=("amount_mismatch", "unsettled_transfer"))
     seen.moved["units"][found[1]] -= 1
     hit.findings = _finding(hit, "claim_disagrees")
-    hit.also = _finding(hit, "intent_disagrees")
+    hit.also = (*_finding(hit, "intent_disagrees"), *_unbooked(hit))
     return hit
 
 
@@ -134,7 +142,7 @@ def hidden_payment(seen: Observed, trouble: Trouble) -> Hit | None:
     found = _line(seen, trouble, (BASE,), SETTLE)
     if found is None:
         return None
-    hit = _hit(seen, *found, classes=("unsettled_transfer",))
+    hit = _hit(seen, *found, classes=("unsettled_transfer", "settlement_failed"))
     seen.moved["kind"][found[1]] = _HIDDEN
     hit.findings = (Finding("balance", "differs", "base"),)
     # To all that the chain shows, the authorization was never used.
@@ -147,7 +155,8 @@ def unsettled_deposit(seen: Observed, trouble: Trouble) -> Hit | None:
     found = _line(seen, trouble, (BASE, SOLANA), SETTLE)
     if found is None:
         return None
-    hit = _hit(seen, *found, classes=("unsettled_transfer", "unbooked_settlement"))
+    hit = _hit(seen, *found, classes=("unsettled_transfer",))
+    hit.findings = _unbooked(hit)
     lines = seen.rows["lines"]
     same = (lines["rail"] == found[0]["rail"]) & (lines["number"] == found[0]["number"])
     seen.drop("lines", same & (lines["event"] == SETTLE))
@@ -196,7 +205,7 @@ def claims_disagree(seen: Observed, trouble: Trouble) -> Hit | None:
     seen.day.named = np.concatenate([seen.day.named, other])
     _add_line(seen, second)
     hit = _hit(seen, line, payment, transfer, classes=("unsettled_transfer",))
-    hit.findings = _finding(hit, "claims_disagree")
+    hit.findings = (*_finding(hit, "claims_disagree"), *_unbooked(hit))
     return hit
 
 

@@ -37,8 +37,9 @@ class Finding:
     """What names a trouble.
 
     Attributes:
-        by: quarantine, file, intake, rails, settlement or balance, as sql/sandbox/found.sql says.
-        name: The reason, state or kind.
+        by: quarantine, file, intake, rails, settlement, balance or break, as sql/sandbox/found.sql
+            says.
+        name: The reason, state, kind or class.
         reference: A file and line, a file, or an id.
     """
 
@@ -56,9 +57,10 @@ class Hit:
         visible_ns: When it can be seen at the earliest.
         money: What is at stake.
         currency: Of the money.
-        findings: What must name it today.
+        findings: What must name it.
         also: What else it may show as.
-        classes: Classes of break that only the reconciliation can name.
+        classes: Each transfer of ids must be a break of one of these; without transfers each
+            settlement.
     """
 
     ids: dict[str, list[str]]
@@ -68,6 +70,11 @@ class Hit:
     findings: tuple[Finding, ...] = ()
     also: tuple[Finding, ...] = ()
     classes: tuple[str, ...] = ()
+
+
+def is_break(class_: str, *ids: str) -> tuple[Finding, ...]:
+    """Returns the findings that ids are breaks of a class."""
+    return tuple(Finding("break", class_, each) for each in ids)
 
 
 @dataclass(frozen=True)

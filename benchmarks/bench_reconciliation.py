@@ -1,0 +1,115 @@
+"""What comparing payments costs: all of them, nothing new, and fresh facts.
+
+Run it at the full size with `make bench-reconciliation`; --share 0.1 makes a tenth of it.
+"""
+
+import argparse
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+
+from masques_pipelines.reconciliation.breaks import open_breaks
+from masques_pipelines.reconciliation.checks import breaks_by_class
+from masques_pipelines.reconciliation.dossier import dossiers
+from masques_pipelines.reconciliation.payments import compare_payments
+from masques_pipelines.schema.migrations import migrate
+from masques_pipelines.settings import read_settings
+from masques_pipelines.warehouse.client import Origin, Warehouse
+from masques_pipelines.warehouse.connect import open_warehouse
+from tests.support.payment_facts import AGENT, AUTHOR, TREASURY, PaymentFacts, moment
+
+REQUESTS, TRANSFERS, SETTLEMENTS, DAYS = 10_000_000, 5_000_000, 1_000_000, 90
+MINUTES = DAYS * 1440.0
+# Ids that begin with a time, as TigerBeetle recommends: number i of n is at i / n of the days.
+_AT = "start + toIntervalNanosecond(toInt64(n) * step)"
+_ID = "reinterpretAsUUID(bitOr(bitShiftLeft(toUInt128({high}), 64), toUInt128({low})))"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--share", type=float, default=1.0)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        settings = read_settings({"MASQUES_HOME": home})
+        with open_warehouse(settings, origin=Origin(job="bench")) as warehouse:
+            migrate(warehouse)
+            bench(warehouse, given.share)
+
+
+def bench(warehouse: Warehouse, share: float) -> None:
+    facts = PaymentFacts(warehouse)
+    facts.prepare()
+    transfers = int(TRANSFERS * share)
+    began = time.process_time()
+    fill(warehouse, 0, transfers, step_ns=int(MINUTES * 60 * 1e9 / transfers))
+    facts.read_to(MINUTES)
+    print(f"made {transfers} transfers in {time.process_time() - began:.0f} CPU s", flush=True)
+    timed("full", lambda: print(compare_payments(warehouse)))
+    time.sleep(0.1)
+    timed("nothing new", lambda: print(compare_payments(warehouse)))
+    first = transfers
+    for fresh in (10_000, 100_000):
+        fill(warehouse, first, fresh // 2, step_ns=1_000_000, at=MINUTES + first / 1e6)
+        first += fresh // 2
+        timed(f"{fresh} fresh facts", lambda: print(compare_payments(warehouse)))
+        time.sleep(0.1)
+    timed("breaks by class and age", lambda: print(breaks_by_class(warehouse)))
+    worst = open_breaks(warehouse)
+    if worst:
+        timed("dossier", lambda: print(len(dossiers(warehouse, str(worst[0]["item_id"])))))
+
+
+def fill(warehouse: Warehouse, first: int, count: int, *, step_ns: int, at: float = 0.0) -> None:
+    """Adds transfers: 4 of 5 are calls with two requests each, the rest deposits, all settled."""
+    parameters = {"first": first, "count": count, "step": step_ns, "start": moment(at)}
+    head = (
+        "WITH toDateTime64({start:String}, 9, 'UTC') AS start, {step:Int64} AS step, "
+        "{first:UInt64} AS first "
+    )
+    rows = "FROM (SELECT number AS n FROM numbers({count:UInt64}))"
+    call_id = _ID.format(high="first + n", low="7")
+    warehouse.command(
+        "INSERT INTO masques.transactions (transaction_id, timestamp, debit_account_id, "
+        "credit_account_id, amount, currency, transaction_type, event_type, ledger, code) "
+        f"{head} SELECT {call_id}, {_AT}, "
+        f"if(n % 5 = 0, toUUID('{TREASURY}'), toUUID('{AGENT}')), "
+        f"if(n % 5 = 0, toUUID('{AGENT}'), toUUID('{AUTHOR}')), 2, 'USD', "
+        f"if(n % 5 = 0, 'deposit', 'api_call'), 'single_phase', 1, if(n % 5 = 0, 1, 3) {rows}",
+        parameters,
+    )
+    for part in (1, 2):
+        warehouse.command(
+            "INSERT INTO masques.api_requests (request_id, timestamp, identity_id, "
+            "transaction_id, status_code, payment_status, charged, charged_currency) "
+            f"{head} SELECT {_ID.format(high='first + n', low=str(10 + part))}, "
+            f"{_AT} + toIntervalSecond({part}), toUUID('{'0' * 8}-0000-0000-0000-00000000000a'), "
+            f"if(n % 5 = 0, NULL, {call_id}), 200, if(n % 5 = 0, 'free_tier', 'paid'), 1, 'USD' "
+            f"{rows}",
+            parameters,
+        )
+    settled_id = _ID.format(high="first + n", low="20")
+    warehouse.command(
+        "INSERT INTO masques.settlements (settlement_id, timestamp, rail, amount, currency, "
+        f"status, direction, revision) {head} SELECT {settled_id}, {_AT}, 'base', 2, 'USDC', "
+        f"if(n % 5000 = 0, 'failed', 'confirmed'), 'in', 1 {rows} WHERE n % 5 = 0",
+        parameters,
+    )
+    warehouse.command(
+        "INSERT INTO masques_ops.settlement_links (settlement_id, transaction_id, recorded_at) "
+        f"{head} SELECT {settled_id}, {call_id}, now64(6) {rows} WHERE n % 5 = 0",
+        parameters,
+    )
+
+
+def timed(what: str, call: Callable[[], object]) -> None:
+    """Prints what a call costs."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    call()
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{what}: {cpu:.2f} CPU s, {wall:.2f} s, peak {peak:.0f} MB", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,477 @@
+-- Writes what should be said of the touched items, less what was said of them.
+--
+-- An item has two legs. At the gate requests and its session are compared with the ledger, on the rail
+-- the ledger with the settlements. Which leg an item needs follows from the chart: what its transfer
+-- code needs, and whether exactly one of its accounts is a rail side. The order of each multiIf is the
+-- order of the rules: is it there, in which state, in which currency, whose, and how much.
+--
+-- Where the first word is missing FULL JOIN puts zeros: the zero UUID and time zero are "not there".
+INSERT INTO masques_ops.payments_log
+    (item_id, content, sign, known_from,
+    at, transaction_type, funding, state, gate, rail, gate_risk, rail_risk, reason, currency,
+    rail_currency, posted, held, charged, refunded, settled, amount_basis, payer, payee, requests,
+    request_id, session_id, settlements, settlement_id, rail_name, gate_due_at, gate_waits_for,
+    rail_due_at, rail_waits_for, first_at, last_at)
+WITH
+    toUUID('00000000-0000-0000-0000-000000000000') AS none,
+    toDateTime64(0, 9, 'UTC') AS never,
+    toDecimal256(0, 18) AS zero,
+    {kept_from:DateTime64(6, 'UTC')} AS kept_from,
+    (
+        SELECT (read_to, chart_version) FROM masques_ops.reconciliation_runs FINAL
+        WHERE began_at = {began_at:DateTime64(6, 'UTC')}
+    ) AS run,
+    CAST(run.1, 'Map(String, DateTime64(9, ''UTC''))') AS read_to,
+    chart AS
+    (
+        SELECT kind, code, any(needs) AS needs, any(within_s) AS within_s, any(is_rail_side) AS is_rail_side,
+            any(rail_assets) AS rail_assets, any(hold_days_max) AS hold_days_max
+        FROM masques_ops.chart_entries
+        WHERE version = (
+            SELECT chart_version FROM masques_ops.reconciliation_runs FINAL
+            WHERE began_at = {began_at:DateTime64(6, 'UTC')})
+        GROUP BY kind, code
+    ),
+    -- How long a request or a settlement may be there before its transfer is: as the other way round.
+    (SELECT ifNull(minOrNull(within_s), 86400) FROM chart WHERE needs = 'request') AS request_within_s,
+    (SELECT ifNull(minOrNull(within_s), 86400) FROM chart WHERE needs = 'settlement') AS settlement_within_s,
+    rail_accounts AS
+    (
+        SELECT account_id FROM masques.accounts
+        WHERE code IN (SELECT code FROM chart WHERE kind = 'account_code' AND is_rail_side = 1)
+    ),
+    compared AS (SELECT item_id FROM masques_ops.payments_touched WHERE is_compared = 1),
+    hours AS (SELECT hour FROM masques_ops.payments_touched_hours),
+    events AS
+    (
+        SELECT
+            if(e.event_type IN ('single_phase', 'two_phase_pending'),
+                e.transaction_id, assumeNotNull(e.pending_id)) AS item_id,
+            e.timestamp AS timestamp, e.event_type AS event_type, e.amount AS amount, e.currency AS currency,
+            e.transaction_type AS transaction_type, e.code AS code, e.ledger AS ledger,
+            e.debit_account_id AS payer, e.credit_account_id AS payee, e.timeout_s AS timeout_s
+        FROM masques.transactions AS e
+        WHERE toStartOfHour(e.timestamp) IN hours
+            AND if(e.event_type IN ('single_phase', 'two_phase_pending'),
+                e.transaction_id, assumeNotNull(e.pending_id))
+                IN (SELECT item_id FROM masques_ops.payments_touched)
+    ),
+    booked AS
+    (
+        SELECT
+            item_id,
+            min(timestamp) AS l_at, max(timestamp) AS l_done,
+            any(toString(e.transaction_type)) AS l_type, any(e.code) AS l_code, any(e.ledger) AS l_ledger,
+            any(e.payer) AS l_payer, any(e.payee) AS l_payee, any(toString(e.currency)) AS l_cur,
+            sumIf(e.amount, e.event_type IN ('single_phase', 'two_phase_posted')) AS l_posted,
+            maxIf(e.amount, e.event_type = 'two_phase_pending') AS l_held,
+            max(e.timeout_s) AS l_timeout_s,
+            multiIf(
+                countIf(e.event_type IN ('single_phase', 'two_phase_posted')) > 0, 'posted',
+                countIf(e.event_type = 'two_phase_expired') > 0, 'expired',
+                countIf(e.event_type = 'two_phase_voided') > 0, 'voided',
+                'open') AS l_state
+        FROM events AS e
+        GROUP BY item_id
+    ),
+    refunds AS
+    (
+        SELECT p.refund_of AS item_id, sum(b.l_posted) AS b_refunded, any(b.l_cur) AS b_cur,
+            min(b.l_at) AS b_first, max(b.l_done) AS b_last
+        FROM (SELECT DISTINCT transaction_id, refund_of FROM masques_ops.payment_links
+            WHERE refund_of IN compared) AS p
+        INNER JOIN booked AS b ON b.item_id = p.transaction_id
+        WHERE b.l_state = 'posted'
+        GROUP BY item_id
+    ),
+    ledger AS
+    (
+        SELECT b.item_id AS item_id, b.* EXCEPT (item_id), f.b_refunded AS b_refunded, f.b_cur AS b_cur, f.b_first AS b_first, f.b_last AS b_last,
+            t.needs AS l_needs, t.within_s AS l_within_s, l.rail_assets AS l_assets,
+            b.l_payer IN rail_accounts AS l_in, b.l_payee IN rail_accounts AS l_out,
+            a.identity_id AS l_owner,
+            if(b.l_timeout_s = 0, greatest(l.hold_days_max, 1) * 86400, b.l_timeout_s) + 60 AS l_hold_s
+        FROM booked AS b
+        LEFT JOIN refunds AS f ON f.item_id = b.item_id
+        LEFT JOIN (SELECT code, needs, within_s FROM chart WHERE kind = 'transfer_code') AS t
+            ON t.code = b.l_code
+        LEFT JOIN (SELECT code, rail_assets, hold_days_max FROM chart WHERE kind = 'ledger') AS l
+            ON l.code = b.l_ledger
+        LEFT JOIN (SELECT account_id, any(identity_id) AS identity_id FROM masques.accounts
+            GROUP BY account_id) AS a ON a.account_id = b.l_payer
+        WHERE b.item_id IN compared
+    ),
+    gate_words AS
+    (
+        SELECT
+            assumeNotNull(ifNull(q.transaction_id, q.request_id)) AS item_id,
+            q.request_id AS request_id, none AS session_id, q.timestamp AS first_at, q.timestamp AS at,
+            q.identity_id AS identity_id, q.charged AS charged, toString(q.charged_currency) AS currency,
+            q.payment_status IN ('paid', 'unknown', 'settlement_pending') AS is_claim,
+            q.payment_status IN ('unknown', 'settlement_pending') AS is_undecided,
+            q.status_code < 400 AND q.payment_status NOT IN ('unknown', 'settlement_pending') AS is_served
+        FROM masques.api_requests AS q
+        WHERE toStartOfHour(q.timestamp) IN hours
+            AND ifNull(q.transaction_id, q.request_id) IN compared
+            AND (q.transaction_id IS NOT NULL OR q.payment_status IN ('paid', 'unknown', 'settlement_pending'))
+        UNION ALL
+        SELECT
+            s.hold AS item_id, none, s.session_id, s.donned, greatest(s.donned, s.doffed), s.wearer,
+            s.charge, s.charge_currency, 1, s.doffed = never, s.doffed > never
+        FROM
+        (
+            SELECT m.session_id AS session_id, max(ifNull(m.transaction_id, none)) AS hold,
+                min(m.donned_at) AS donned, max(ifNull(m.doffed_at, never)) AS doffed,
+                max(m.identity_id) AS wearer, max(m.charged) AS charge,
+                max(toString(m.charged_currency)) AS charge_currency
+            FROM masques.masque_sessions AS m
+            WHERE toStartOfHour(m.donned_at) IN hours AND m.session_id IN
+            (
+                SELECT session_id FROM masques.masque_sessions
+                WHERE toStartOfHour(donned_at) IN hours AND transaction_id IN compared
+            )
+            GROUP BY m.session_id
+        ) AS s
+        WHERE s.hold != none
+    ),
+    gate AS
+    (
+        SELECT
+            item_id,
+            countIf(session_id = none) AS g_n, countIf(session_id != none) AS s_n,
+            countIf(is_claim) AS g_claims,
+            countIf(session_id = none AND is_served) AS g_served,
+            countIf(session_id = none AND is_undecided) AS g_open,
+            countIf(session_id != none AND is_served) AS s_done,
+            -- A session that says nothing of a charge adds none to what its requests say.
+            countIf(isNull(w.charged) AND session_id = none) AS g_unstated,
+            countIf(isNotNull(w.charged)) AS g_stated,
+            sum(ifNull(w.charged, zero)) AS g_charged,
+            minIf(w.currency, isNotNull(w.charged)) AS g_cur, maxIf(w.currency, isNotNull(w.charged)) AS g_cur_max,
+            minIf(w.identity_id, w.identity_id != none) AS g_who,
+            maxIf(w.identity_id, w.identity_id != none) AS g_who_max,
+            max(w.at) AS g_at, min(w.first_at) AS g_first,
+            max(w.request_id) AS g_request, max(w.session_id) AS g_session
+        FROM gate_words AS w
+        GROUP BY item_id
+    ),
+    links AS
+    (
+        SELECT settlement_id, groupUniqArray(item_id) AS transfers
+        FROM masques_ops.payment_settlements
+        WHERE settlement_id IN
+        (
+            SELECT settlement_id FROM masques_ops.payment_settlements
+            WHERE item_id IN compared OR settlement_id IN compared
+        )
+        GROUP BY settlement_id
+    ),
+    newest AS
+    (
+        SELECT
+            s.settlement_id AS settlement_id,
+            argMax((toString(s.currency), toString(s.status), s.amount, s.timestamp, toString(s.rail),
+                toString(s.direction), s.failure_reason, s.from_account_id,
+                toUInt32OrZero(s.attributes['deadline_s']), s.attributes['closed'] != ''),
+                (s.revision, s.recorded_at)) AS v,
+            min(s.timestamp) AS first_at, max(s.timestamp) AS last_at
+        FROM masques.settlements AS s
+        WHERE toStartOfHour(s.timestamp) IN hours
+            AND (s.settlement_id IN compared OR s.settlement_id IN (SELECT settlement_id FROM links))
+        GROUP BY s.settlement_id
+    ),
+    shared AS
+    (
+        SELECT settlement_id, min(transaction_id) AS first_id, sum(b.l_posted) AS total,
+            groupArray((transaction_id, b.l_posted)) AS parts
+        FROM (SELECT settlement_id, arrayJoin(transfers) AS transaction_id FROM links
+            WHERE length(transfers) > 1) AS k
+        LEFT JOIN (SELECT item_id, l_posted FROM booked) AS b ON b.item_id = k.transaction_id
+        GROUP BY settlement_id
+    ),
+    rail_words AS
+    (
+        SELECT
+            arrayJoin(if(empty(k.transfers), [n.settlement_id], k.transfers)) AS item_id,
+            n.settlement_id AS settlement_id, n.v AS v, n.first_at AS first_at, n.last_at AS last_at,
+            arrayFirst(p -> p.1 = item_id, h.parts).2 AS own,
+            multiIf(
+                length(k.transfers) < 2, n.v.3,
+                item_id = h.first_id, n.v.3 - (h.total - own),
+                own) AS amount
+        FROM newest AS n
+        LEFT JOIN links AS k ON k.settlement_id = n.settlement_id
+        LEFT JOIN shared AS h ON h.settlement_id = n.settlement_id
+        WHERE n.v.2 != 'superseded'
+    ),
+    rail AS
+    (
+        SELECT
+            item_id,
+            countIf(w.v.2 = 'confirmed') AS r_confirmed,
+            countIf(w.v.2 NOT IN ('confirmed', 'failed')) AS r_waiting,
+            countIf(w.v.2 NOT IN ('confirmed', 'failed') AND NOT w.v.10) AS r_open,
+            countIf(w.v.2 = 'failed') AS r_failed,
+            sumIf(w.amount, w.v.2 = 'confirmed') AS r_settled,
+            sumIf(w.amount, w.v.2 NOT IN ('confirmed', 'failed')) AS r_waiting_for,
+            groupUniqArrayIf(w.v.1, w.v.2 = 'confirmed') AS r_assets, max(w.v.1) AS r_cur,
+            groupUniqArrayIf(w.v.6, w.v.2 = 'confirmed') AS r_directions,
+            groupUniqArrayIf(w.v.8, w.v.2 = 'confirmed' AND w.v.6 = 'in' AND w.v.8 != none) AS r_from,
+            maxIf(w.v.9, w.v.2 NOT IN ('confirmed', 'failed')) AS r_deadline_s,
+            max(w.v.7) AS r_reason, max(w.v.5) AS r_rail, max(w.v.4) AS r_at,
+            min(w.first_at) AS r_first, max(w.last_at) AS r_last,
+            count() AS r_n, max(w.settlement_id) AS r_id
+        FROM rail_words AS w
+        WHERE item_id IN compared
+        GROUP BY item_id
+    ),
+    -- What has lost its requests to retention keeps what was said of the gate.
+    kept AS
+    (
+        SELECT item_id, any(p.gate) AS k_gate, any(p.gate_risk) AS k_risk, any(p.charged) AS k_charged,
+            any(p.requests) AS k_requests, any(p.request_id) AS k_request, any(p.session_id) AS k_session,
+            any(p.amount_basis) AS k_basis, any(p.first_at) AS k_first, any(p.last_at) AS k_last,
+            any(p.gate_due_at) AS k_due_at, any(p.gate_waits_for) AS k_waits_for
+        FROM masques_ops.payments_log AS p
+        WHERE p.at < kept_from AND p.item_order IN
+            (SELECT toUInt64(bitShiftRight(toUInt128(item_id), 64)) FROM compared) AND p.item_id IN compared
+        GROUP BY item_id, content HAVING sum(p.sign) > 0
+    ),
+    joined AS
+    (
+        SELECT if(lg.item_id = none, r.item_id, lg.item_id) AS item_id,
+            lg.* EXCEPT (item_id), r.* EXCEPT (item_id)
+        FROM
+        (
+            SELECT if(l.item_id = none, g.item_id, l.item_id) AS item_id,
+                l.* EXCEPT (item_id), g.* EXCEPT (item_id)
+            FROM ledger AS l FULL JOIN gate AS g ON g.item_id = l.item_id
+        ) AS lg
+        FULL JOIN rail AS r ON r.item_id = lg.item_id
+    ),
+    -- Each step names what the next one asks: the engine would write an alias out wherever it stands.
+    timed AS
+    (
+        SELECT
+            j.item_id AS item_id,
+            j.* EXCEPT (item_id),
+            k.* EXCEPT (item_id),
+            l_state != '' AND l_needs IN ('request', 'session') AS need_gate,
+            l_state != '' AND NOT (l_in AND l_out) AND (l_in OR l_out OR l_needs = 'settlement') AS need_rail,
+            if(b_cur = l_cur, b_refunded, zero) AS back,
+            if(l_needs = 'session' OR (g_n = 0 AND s_n > 0), 'sessions', 'requests') AS gate_side,
+            if(r_n = 0, 'rails', concat('rail:', r_rail)) AS rail_side,
+            l_done + toIntervalSecond(l_within_s) AS told_at,
+            g_at + toIntervalSecond(request_within_s) AS request_due,
+            l_at + toIntervalSecond(l_hold_s) AS hold_due,
+            greatest(if(l_state = '', r_at + toIntervalSecond(settlement_within_s), told_at),
+                toDateTime64(r_deadline_s, 9, 'UTC')) AS rail_due,
+            r_at + toIntervalSecond(settlement_within_s) AS booking_due,
+            if(l_at != never, l_at, if(g_first != never, g_first, r_at)) AS item_at
+        FROM joined AS j
+        LEFT JOIN kept AS k ON k.item_id = j.item_id
+    ),
+    flagged AS
+    (
+        SELECT
+            *,
+            item_at < kept_from AS is_old,
+            is_old AND k_last > toDateTime(0, 'UTC') AS is_kept,
+            l_posted > zero AND back >= l_posted AS is_refunded,
+            g_stated > 0 AND g_unstated = 0 AS is_stated,
+            is_stated AND g_charged IN (l_posted, l_posted - back) AS is_charged,
+            read_to['ledger'] >= request_due AS is_request_due,
+            read_to['ledger'] >= hold_due AS is_hold_due,
+            read_to[gate_side] >= told_at AS is_told_due,
+            read_to['requests'] >= request_due AS is_outcome_due,
+            read_to[rail_side] >= rail_due AS is_rail_due,
+            read_to['bookings'] >= booking_due AS is_booking_due,
+            l_owner != none AND g_who != none AND NOT l_in AND (g_who != l_owner OR g_who_max != l_owner)
+                AS is_others_request,
+            (l_in AND has(r_directions, 'out')) OR (l_out AND has(r_directions, 'in'))
+                OR (l_needs = 'settlement' AND l_in AND arrayExists(x -> x != l_payee, r_from))
+                AS is_others_settlement
+        FROM timed
+    ),
+    judged AS
+    (
+        SELECT
+            *,
+            -- The verdict; after 'expected' what it waits for.
+            multiIf(
+                l_state = '' AND (g_claims = 0), '',
+                l_state = '' AND NOT is_request_due, 'expected ledger',
+                l_state = '' AND g_served = 0 AND g_open > 0 AND s_n = 0, 'outcome_unknown',
+                l_state = '', 'unbooked_request',
+                l_state = 'open' AND is_hold_due, 'stale_hold',
+                l_state = 'open', 'expected hold',
+                l_state IN ('expired', 'voided') AND is_stated AND g_charged = zero, 'released',
+                l_state = 'expired' AND (g_served > 0 OR s_done > 0), 'served_not_paid',
+                l_state = 'voided' AND g_served > 0, 'served_not_paid',
+                l_state IN ('expired', 'voided'), 'released',
+                g_n + s_n = 0 AND NOT need_gate, '',
+                g_n + s_n = 0 AND is_refunded, 'refunded',
+                g_n + s_n = 0 AND is_told_due, 'unexplained_charge',
+                g_n + s_n = 0, concat('expected ', gate_side),
+                is_refunded AND (g_served + s_done = 0 OR (s_n > s_done AND NOT is_charged)), 'refunded',
+                g_served + s_done = 0 AND g_open > 0 AND is_outcome_due, 'outcome_unknown',
+                g_served + s_done = 0 AND g_open > 0, 'expected outcome',
+                s_n > s_done AND NOT (g_served > 0 AND is_charged),
+                    if(is_told_due, 'unexplained_charge', concat('expected ', gate_side)),
+                g_served + s_done = 0, 'paid_not_served',
+                g_stated > 0 AND (g_cur != l_cur OR g_cur_max != l_cur), 'currency_mismatch',
+                is_others_request, 'party_mismatch',
+                g_charged > l_posted OR (is_stated AND NOT is_charged AND is_told_due),
+                    if(is_refunded AND g_charged <= l_posted, 'refunded', 'amount_mismatch'),
+                is_stated AND NOT is_charged, concat('expected ', gate_side),
+                if(is_refunded, 'refunded', 'matched')) AS gate_said,
+            multiIf(
+                l_state = '' AND r_confirmed > 0,
+                    if(is_booking_due, 'unbooked_settlement', 'expected bookings'),
+                l_state = '' AND r_open > 0,
+                    if(is_rail_due, 'outcome_unknown', concat('expected ', rail_side)),
+                l_state = '', '',
+                NOT need_rail AND r_confirmed > 0, 'unbooked_settlement',
+                NOT need_rail, '',
+                l_state = 'open' AND NOT is_hold_due, 'expected hold',
+                l_state != 'posted' AND r_confirmed > 0, 'unbooked_settlement',
+                l_state != 'posted', 'released',
+                r_confirmed = 0 AND is_refunded, 'refunded',
+                r_confirmed = 0 AND r_waiting > 0,
+                    if(is_rail_due, 'outcome_unknown', concat('expected ', rail_side)),
+                r_confirmed = 0 AND r_failed > 0, 'settlement_failed',
+                r_confirmed = 0, if(is_rail_due, 'unsettled_transfer', concat('expected ', rail_side)),
+                NOT hasAll(l_assets, r_assets), 'currency_mismatch',
+                is_others_settlement, 'party_mismatch',
+                r_settled > l_posted AND r_confirmed > 1, 'paid_twice',
+                r_settled < l_posted AND NOT is_rail_due, concat('expected ', rail_side),
+                r_settled != l_posted, 'amount_mismatch',
+                'matched') AS rail_said
+        FROM flagged
+    ),
+    worded AS
+    (
+        SELECT
+            *,
+            multiIf(is_kept, toString(k_gate), is_old AND g_n + s_n = 0, '',
+                startsWith(gate_said, 'expected'), 'expected', gate_said) AS gate,
+            if(startsWith(rail_said, 'expected'), 'expected', rail_said) AS rail,
+            substring(gate_said, 10) AS gate_waits,
+            substring(rail_said, 10) AS rail_waits
+        FROM judged
+    ),
+    said AS
+    (
+        SELECT
+            item_id,
+            item_at AS at,
+            l_type AS transaction_type,
+            multiIf(l_state = '', '', l_in AND l_out, 'internal', l_in, 'rail_in', l_out, 'rail_out', 'balance')
+                AS funding,
+            l_state AS state,
+            gate,
+            rail,
+            if(is_kept, k_risk, multiIf(
+                gate IN ('unexplained_charge', 'paid_not_served'), l_posted - back,
+                gate = 'served_not_paid', if(g_charged > zero, g_charged, l_held),
+                gate = 'unbooked_request', if(g_served + s_done > 0, g_charged, zero),
+                gate = 'stale_hold', l_held,
+                gate = 'outcome_unknown', if(l_state = '', g_charged, l_posted - back),
+                gate IN ('currency_mismatch', 'party_mismatch'), l_posted,
+                gate = 'amount_mismatch', abs(l_posted - back - g_charged),
+                zero)) AS gate_risk,
+            multiIf(
+                rail IN ('settlement_failed', 'unsettled_transfer'), l_posted - back,
+                rail = 'unbooked_settlement', r_settled,
+                rail = 'paid_twice', r_settled - l_posted,
+                rail = 'outcome_unknown', if(l_state = '', r_waiting_for, l_posted - back),
+                rail IN ('currency_mismatch', 'party_mismatch'), l_posted,
+                rail = 'amount_mismatch', abs(r_settled - l_posted),
+                zero) AS rail_risk,
+            if(r_failed + r_waiting > 0, r_reason, '') AS reason,
+            if(l_state = '', g_cur, l_cur) AS currency,
+            r_cur AS rail_currency,
+            l_posted AS posted,
+            l_held AS held,
+            if(is_kept, k_charged, g_charged) AS charged,
+            back AS refunded,
+            r_settled AS settled,
+            multiIf(is_kept, k_basis, g_stated = 0, 'none',
+                g_unstated > 0, 'partly', 'stated') AS amount_basis,
+            l_payer AS payer,
+            l_payee AS payee,
+            toUInt32(if(is_kept, k_requests, g_n)) AS requests,
+            if(is_kept, k_request, g_request) AS request_id,
+            if(is_kept, k_session, g_session) AS session_id,
+            toUInt32(r_n) AS settlements,
+            r_id AS settlement_id,
+            r_rail AS rail_name,
+            if(is_kept, k_due_at, multiIf(
+                gate != 'expected', never,
+                gate_waits = 'ledger', request_due,
+                gate_waits = 'hold', hold_due,
+                gate_waits = 'outcome', request_due,
+                told_at)) AS gate_due_at,
+            if(is_kept, toString(k_waits_for), multiIf(
+                gate != 'expected', '',
+                gate_waits = 'hold', 'ledger',
+                gate_waits = 'outcome', 'requests',
+                gate_waits)) AS gate_waits_for,
+            multiIf(
+                rail != 'expected', never,
+                rail_waits = 'bookings', booking_due,
+                rail_waits = 'hold', hold_due,
+                rail_due) AS rail_due_at,
+            multiIf(rail != 'expected', '', rail_waits = 'hold', 'ledger', rail_waits) AS rail_waits_for,
+            toDateTime(arrayMin(arrayFilter(t -> t > 0, [
+                toUnixTimestamp(l_at), toUnixTimestamp(b_first), toUnixTimestamp(g_first),
+                toUnixTimestamp(r_first), toUnixTimestamp(k_first)])), 'UTC') AS first_at,
+            toDateTime(arrayMax([
+                toUnixTimestamp(l_done), toUnixTimestamp(b_last), toUnixTimestamp(g_at),
+                toUnixTimestamp(r_last), toUnixTimestamp(k_last)]), 'UTC') AS last_at
+        FROM worded
+        WHERE gate != '' OR rail != ''
+    )
+SELECT
+    item_id, content, sum(u.d) AS sign, {began_at:DateTime64(6, 'UTC')} AS known_from,
+    any(u.at) AS at, any(u.transaction_type) AS transaction_type, any(u.funding) AS funding,
+    any(u.state) AS state, any(u.gate) AS gate, any(u.rail) AS rail, any(u.gate_risk) AS gate_risk,
+    any(u.rail_risk) AS rail_risk, any(u.reason) AS reason, any(u.currency) AS currency,
+    any(u.rail_currency) AS rail_currency, any(u.posted) AS posted, any(u.held) AS held,
+    any(u.charged) AS charged, any(u.refunded) AS refunded, any(u.settled) AS settled,
+    any(u.amount_basis) AS amount_basis, any(u.payer) AS payer, any(u.payee) AS payee,
+    any(u.requests) AS requests, any(u.request_id) AS request_id, any(u.session_id) AS session_id,
+    any(u.settlements) AS settlements, any(u.settlement_id) AS settlement_id,
+    any(u.rail_name) AS rail_name, any(u.gate_due_at) AS gate_due_at,
+    any(u.gate_waits_for) AS gate_waits_for, any(u.rail_due_at) AS rail_due_at,
+    any(u.rail_waits_for) AS rail_waits_for, any(u.first_at) AS first_at, any(u.last_at) AS last_at
+FROM
+(
+    SELECT
+        item_id,
+        sipHash128(item_id,
+            at, transaction_type, funding, state, gate, rail, gate_risk, rail_risk, reason,
+            currency, rail_currency, posted, held, charged, refunded, settled, amount_basis, payer,
+            payee, requests, request_id, session_id, settlements, settlement_id, rail_name,
+            gate_due_at, gate_waits_for, rail_due_at, rail_waits_for, first_at, last_at) AS content,
+        1 AS d,
+        at, transaction_type, funding, state, gate, rail, gate_risk, rail_risk, reason, currency,
+        rail_currency, posted, held, charged, refunded, settled, amount_basis, payer, payee,
+        requests, request_id, session_id, settlements, settlement_id, rail_name, gate_due_at,
+        gate_waits_for, rail_due_at, rail_waits_for, first_at, last_at
+    FROM said
+    UNION ALL
+    SELECT
+        item_id, content, -sign,
+        at, transaction_type, funding, state, gate, rail, gate_risk, rail_risk, reason, currency,
+        rail_currency, posted, held, charged, refunded, settled, amount_basis, payer, payee,
+        requests, request_id, session_id, settlements, settlement_id, rail_name, gate_due_at,
+        gate_waits_for, rail_due_at, rail_waits_for, first_at, last_at
+    FROM masques_ops.payments_log
+    WHERE item_order IN (SELECT toUInt64(bitShiftRight(toUInt128(item_id), 64)) FROM compared)
+        AND item_id IN compared
+) AS u
+GROUP BY item_id, content
+HAVING sign != 0
+SETTINGS use_skip_indexes = 0, max_partitions_per_insert_block = 200, max_block_size = 8192,
+    max_joined_block_size_rows = 8192, short_circuit_function_evaluation = 'disable'

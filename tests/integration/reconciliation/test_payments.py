@@ -1,0 +1,240 @@
+"""What is said of payments: hand-made facts, one run after the other."""
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from masques_pipelines.reconciliation.breaks import BreakError, open_breaks, write_note
+from masques_pipelines.reconciliation.dossier import PaymentError, dossiers
+from masques_pipelines.reconciliation.payments import compare_payments
+from masques_pipelines.warehouse.client import Warehouse
+from tests.campaigns.reconciliation import Campaign
+from tests.support.payment_facts import (
+    AGENT,
+    AUTHOR,
+    PLATFORM,
+    TREASURY,
+    PaymentFacts,
+    item,
+    moment,
+)
+
+
+@pytest.fixture
+def facts(warehouse: Warehouse) -> PaymentFacts:
+    made = PaymentFacts(warehouse)
+    made.prepare()
+    return made
+
+
+def test_a_payment_matches_on_both_legs(facts: PaymentFacts) -> None:
+    facts.transfer("call", "api_call", "2.5", 0)
+    facts.request("asked", 1, of="call", charged="2.5")
+    facts.transfer("paid in", "deposit", "10", 2, sides=(TREASURY, AGENT))
+    facts.settlement("moved", "10", 1, of=["paid in"])
+    facts.read_to(5)
+
+    compare_payments(facts.warehouse)
+
+    assert facts.verdicts() == {"call": ("matched", ""), "paid in": ("", "matched")}
+
+
+def test_a_settlement_that_names_a_purchase_pays_the_deposit_of_its_chain(
+    facts: PaymentFacts,
+) -> None:
+    chain = (
+        ("earlier", "deposit", "1", (TREASURY, AGENT), 0),
+        ("paid in", "deposit", "10", (TREASURY, AGENT), 1),
+        ("call", "api_call", "10", (AGENT, AUTHOR), 1),
+        ("fee", "fee", "1", (AUTHOR, PLATFORM), 0),
+        ("alone", "api_call", "10", (AGENT, AUTHOR), 0),
+    )
+    for place, (name, kind, amount, sides, flags) in enumerate(chain):
+        timestamp = f"{moment(0)}{place:03}"
+        facts.transfer(name, kind, amount, 0, sides=sides, flags=flags, timestamp=timestamp)
+    for call in ("call", "alone"):
+        facts.request(f"asked {call}", 0, of=call, charged="10")
+        facts.settlement(f"moved {call}", "10", 1, of=[call])
+    facts.read_to(5)
+    compare_payments(facts.warehouse)
+    said = {
+        "earlier": ("", "expected"),
+        "paid in": ("", "matched"),
+        "call": ("matched", ""),
+        "alone": ("matched", "unbooked_settlement"),
+    }
+    assert facts.verdicts() == said
+    # A later revision touches the settlement alone.
+    facts.settlement("moved call", "10", 1, status="failed")
+    compare_payments(facts.warehouse)
+    assert facts.verdicts() == {**said, "paid in": ("", "settlement_failed")}
+    compare_payments(facts.warehouse, full=True)
+    assert facts.verdicts() == {**said, "paid in": ("", "settlement_failed")}
+
+
+def test_a_break_closes_and_opens_again(facts: PaymentFacts) -> None:
+    facts.transfer("paid in", "deposit", "10", 0, sides=(TREASURY, AGENT))
+    facts.read_to(30)
+    compare_payments(facts.warehouse)
+    assert facts.verdicts() == {"paid in": ("", "expected")}
+
+    # The ledger alone was read past the deadline: the rail may have it.
+    facts.read_to(90, only="ledger")
+    compare_payments(facts.warehouse)
+    assert facts.verdicts() == {"paid in": ("", "expected")}
+
+    facts.read_to(90)
+    compare_payments(facts.warehouse)
+    assert facts.verdicts() == {"paid in": ("", "unsettled_transfer")}
+
+    facts.settlement("moved", "10", 1, of=["paid in"])
+    compare_payments(facts.warehouse)
+    assert facts.verdicts() == {"paid in": ("", "matched")}
+    assert _breaks(facts) == []
+
+    facts.settlement("moved", "10", 1, status="failed", failure_reason="reorged_out")
+    compare_payments(facts.warehouse)
+    assert facts.verdicts() == {"paid in": ("", "settlement_failed")}
+    assert _breaks(facts) == [("paid in", "rail", "settlement_failed", 2, "reorged_out")]
+    history = facts.warehouse.rows(
+        "SELECT classes, times, closed_as FROM masques_marts.break_history ORDER BY opened_at"
+    )
+    assert history == [(["unsettled_transfer"], 1, "matched"), (["settlement_failed"], 2, "")]
+
+
+def _breaks(facts: PaymentFacts) -> list[tuple[object, ...]]:
+    return [
+        (facts.names[row[0]], *row[1:])
+        for row in facts.warehouse.rows(
+            "SELECT item_id, leg, class, times, reason FROM masques_marts.breaks ORDER BY at"
+        )
+    ]
+
+
+def test_damaged_runs_are_made_good(warehouse: Warehouse) -> None:
+    campaign = Campaign(warehouse, seed=1)
+    campaign.run(3)
+    said = campaign.said()
+    assert said
+    assert said == campaign.recomputed()
+
+
+def test_a_note_quiets_one_break_and_no_other(facts: PaymentFacts) -> None:
+    facts.transfer("call", "api_call", "3", 0, trace_id="ab" * 16)
+    facts.read_to(90)
+    compare_payments(facts.warehouse)
+    call = item("call")
+    assert write_note(facts.warehouse, call, state="explained", note="a test", by="me") == "gate"
+    [explained] = open_breaks(facts.warehouse)
+    assert (explained["state"], explained["note"], explained["said_by"]) == (
+        "explained",
+        "a test",
+        "me",
+    )
+    assert explained["at_risk_usd"] == "3"
+
+    facts.request("asked", 1, of="call", charged="2")
+    compare_payments(facts.warehouse)
+    [other] = open_breaks(facts.warehouse)
+    assert (other["class"], other["at_risk"], other["state"]) == ("amount_mismatch", "1", "open")
+
+    [dossier] = dossiers(facts.warehouse, "ab" * 16)
+    assert dossier.item_id == str(call)
+    assert [(event["source"], event["what"]) for event in dossier.events] == [
+        ("ledger", "single_phase"),
+        ("gate", "request"),
+        ("reconciliation", "compared"),
+        ("note of me", "gate explained"),
+        ("reconciliation", "compared"),
+    ]
+    assert dossiers(facts.warehouse, str(item("asked"))) == [dossier]
+    with pytest.raises(PaymentError, match="no request, transfer, session or settlement"):
+        dossiers(facts.warehouse, "nothing")
+    with pytest.raises(BreakError, match="has no open break"):
+        write_note(facts.warehouse, item("other"), state="explained", note="why", by="me")
+
+
+def _book_the_day(facts: PaymentFacts) -> None:
+    """One payment of each kind and each class."""
+    ok = {"of": None, "charged": "3"}
+    for name in ("served", "failed call", "dear", "stolen", "unknown call", "given back", "rides"):
+        facts.transfer(name, "api_call", "3", len(facts.names))
+    facts.request("r1", 1, **{**ok, "of": "served"})
+    facts.request("r2", 1, of="failed call", status_code=500)
+    facts.request("r3", 1, of="dear", charged="4")
+    facts.request("r4", 1, **{**ok, "of": "stolen"}, identity_id=str(item("thief")))
+    facts.request("r5", 1, of="unknown call", payment_status="unknown")
+    facts.request("r6", 1, of="given back", status_code=500)
+    facts.transfer("refund", "refund", "3", 30, sides=(AUTHOR, AGENT))
+    facts.refund("refund", "given back", 30)
+    facts.request("r7", 2, of="rides", charged="3")
+    facts.request("r8", 3, of="rides", charged="0")
+    facts.request("r9", 4, of="lost booking", charged="2")
+    facts.request("r10", 5, charged="2", charged_currency="USD")
+    facts.transfer("charge", "api_call", "3", 40)
+    for name, end, amount in (
+        ("worn", "two_phase_posted", "2"),
+        ("unused", "two_phase_voided", "5"),
+        ("slipped", "two_phase_expired", "5"),
+        ("frozen", "", "5"),
+    ):
+        at = 50.0 + len(facts.names)
+        facts.transfer(
+            name, "masque_session", "5", at, event_type="two_phase_pending", timeout_s=60
+        )
+        if end:
+            facts.transfer(
+                f"end of {name}", "masque_session", amount, at + 1, event_type=end, pending=name
+            )
+        facts.session(f"session {name}", name, at, doffed=at + 1, charged=amount)
+
+
+def _move_the_money(facts: PaymentFacts) -> None:
+    """Deposits and payouts, settled in all ways."""
+    names = ("in", "twice", "short", "other coin", "reversed", "one of two", "two of two", "parts")
+    for name in names:
+        facts.transfer(name, "deposit", "10", 100 + len(facts.names), sides=(TREASURY, AGENT))
+    facts.transfer("out", "settlement", "10", 150, sides=(AUTHOR, TREASURY))
+    facts.transfer("wrong way", "settlement", "10", 151, sides=(AUTHOR, TREASURY))
+    facts.settlement("s1", "10", 120, of=["in"])
+    facts.settlement("s2", "10", 120, of=["twice"])
+    facts.settlement("s3", "10", 121, of=["twice"])
+    facts.settlement("s4", "9.999999", 120, of=["short"])
+    facts.settlement("s5", "10", 120, of=["other coin"], currency="DAI")
+    facts.settlement("s6", "10", 120, of=["reversed"])
+    facts.settlement("s7", "20", 120, of=["one of two", "two of two"])
+    facts.settlement("s8", "4", 120, of=["parts"])
+    facts.settlement("s9", "6", 121, of=["parts"])
+    facts.settlement("s10", "10", 152, of=["out"], direction="out")
+    facts.settlement("s11", "10", 152, of=["wrong way"])
+    facts.settlement("found money", "7", 130)
+    facts.settlement("announced", "7", 130, status="unknown", attributes={"closed": "yes"})
+
+
+def test_one_day_with_every_class(facts: PaymentFacts, snapshot: SnapshotAssertion) -> None:
+    _book_the_day(facts)
+    _move_the_money(facts)
+    facts.read_to(3000)
+    compare_payments(facts.warehouse)
+    first = _day(facts)
+    seen_at = str(facts.warehouse.scalar("SELECT toString(now64(6, 'UTC'))"))
+
+    facts.request("late", 41, of="charge", charged="3")
+    facts.settlement("s6", "10", 120, status="failed", failure_reason="reorged_out")
+    facts.link("s3", "twice", withdrawn=True)
+    facts.link("found money", "frozen")
+    compare_payments(facts.warehouse)
+
+    assert "\n".join([*first, "", "then", *sorted(set(_day(facts)) - set(first))]) == snapshot
+    assert _day(facts, f"payments_at(as_of = '{seen_at}')") == first
+
+
+def _day(facts: PaymentFacts, view: str = "payments") -> list[str]:
+    rows = facts.warehouse.rows(
+        "SELECT item_id, gate, toString(gate_risk), rail, toString(rail_risk), state, "
+        f"toString(settled), reason FROM masques_marts.{view} ORDER BY at, item_id"
+    )
+    return [
+        f"{facts.names[item_id]:<14} {state:<8} gate {gate or '-'} {gate_risk}, "
+        f"rail {rail or '-'} {rail_risk}, settled {settled} {reason}".rstrip()
+        for item_id, gate, gate_risk, rail, rail_risk, state, settled, reason in rows
+    ]
