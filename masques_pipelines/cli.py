@@ -25,6 +25,7 @@ OWN_COMMANDS: Final = {
     "backup": "Write the whole warehouse to a new folder.",
     "breaks": "What gate, ledger and rails say differently, and what people say of it.",
     "demo": "Build the copy from a made world and show it.",
+    "doctor": "Look at everything that a run needs, and say what to do.",
     "intake": "Load files of the landing zone, check one, look after quarantine.",
     "ledger": "Read the TigerBeetle ledger; nothing here writes to it.",
     "migrate": "Bring the schema up to date with sql/.",
@@ -32,8 +33,10 @@ OWN_COMMANDS: Final = {
     "rails": "Look after the settlement rails; docs/rails.md describes how to connect them.",
     "reputation": "Scores of identities.",
     "restore": "Make the warehouse as a backup holds it.",
+    "runbook": "Say what a red check or an alert means, and what to do.",
     "sandbox": "Make a world that agrees with itself, and move its clock.",
     "sql": "Run a query and show its result.",
+    "status": "Say in some lines whether the copy is right, stuck or stale.",
     "verify": "Prove that the eight tables are what was written to them.",
 }
 DAGSTER_COMMANDS: Final = {

@@ -12,6 +12,7 @@ from masques_pipelines import defs as package
 from masques_pipelines.defs import jobs, lineage, sensors
 from masques_pipelines.defs.executor import interruptible_executor
 from masques_pipelines.defs.resources import LedgerResource, WarehouseResource
+from masques_pipelines.defs.runbook import with_runbook
 from masques_pipelines.defs.table_asset import with_declared_columns
 from masques_pipelines.schema.declared import declared_schema
 from masques_pipelines.schema.files import sql_files
@@ -35,7 +36,9 @@ def _definitions() -> dg.Definitions:
     views = [with_declared_columns(spec, declared) for spec in lineage.marts(declared, sql_files())]
     return dg.Definitions(
         assets=[*lineage.sources(), *tables, *views],
-        asset_checks=dg.load_asset_checks_from_package_module(package),
+        asset_checks=[
+            with_runbook(each) for each in dg.load_asset_checks_from_package_module(package)
+        ],
         jobs=jobs.JOBS,
         schedules=jobs.SCHEDULES,
         sensors=sensors.SENSORS,

@@ -91,6 +91,7 @@ class Settings:
     solana: RailSettings
     lightning: RailSettings
     reputation_model: Path | None = None
+    alerts_file: Path | None = None
     sandbox: bool | None = None
     sandbox_folder: Path | None = None
     given: frozenset[str] = frozenset()
@@ -199,6 +200,9 @@ class Variables(BaseSettings):
     )
     reputation_model: _File | None = Field(
         None, description="Parameters of the reputation model; the packaged model.yaml."
+    )
+    alerts_file: _File | None = Field(
+        None, description="YAML file: who is told of what is wrong; nobody when unset."
     )
 
     base_rpc_url: str | None = Field(None, description="JSON-RPC node; unset: the rail is off.")
@@ -349,6 +353,7 @@ def _settings(read: Variables) -> Settings:
             tls_cert_file=read.lnd_tls_cert_file,
         ),
         reputation_model=read.reputation_model,
+        alerts_file=read.alerts_file,
         sandbox=None if read.sandbox is None else read.sandbox == "1",
         given=frozenset(f"{_PREFIX}{name.upper()}" for name in read.model_fields_set),
     )

@@ -41,8 +41,10 @@ INVENTORY: Final = Cadence("50 * * * *", timedelta(hours=1), timedelta(hours=1))
 REPUTATION_AGGREGATION: Final = Cadence("20 * * * *", timedelta(hours=1), timedelta(hours=1))
 # After a sync of the ledger, the rails and the landing zone each has had its turn.
 RECONCILIATION: Final = Cadence("3-59/5 * * * *", timedelta(minutes=5), timedelta(hours=1))
+HOUSEKEEPING: Final = Cadence("35 5 * * *", timedelta(days=1), timedelta(hours=1))
 
 BY_JOB: Final = {
+    "housekeeping_job": HOUSEKEEPING,
     "ledger_sync_job": LEDGER_SYNC,
     "settlement_ingestion_job": SETTLEMENT_INGESTION,
     "intake_job": INTAKE,

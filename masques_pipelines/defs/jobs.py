@@ -8,6 +8,7 @@ import dagster as dg
 
 from masques_pipelines.defs.cadence import BY_JOB
 from masques_pipelines.defs.dead_runs import close_dead_runs
+from masques_pipelines.defs.housekeeping import prune_history
 from masques_pipelines.defs.inventory import ROTATION
 from masques_pipelines.defs.lineage import LANDING_FILES, intake_key
 from masques_pipelines.defs.table_asset import OWNERS, SCHEMA_MIGRATIONS, table_key
@@ -86,13 +87,17 @@ def _job(
         selection=(dg.AssetSelection.assets(SCHEMA_MIGRATIONS) | selection)
         - dg.AssetSelection.checks(*(_OF_ONE_JOB - set(own_checks))),
         description=description,
-        tags={
-            # Shown beside each run of the job; alerts and filters go by them.
-            "owner": OWNERS[0].removeprefix("team:"),
-            "part": name.removesuffix("_job"),
-            "dagster/max_runtime": str(int(BY_JOB[name].run_max.total_seconds())),
-        },
+        tags=_tags(name),
     )
+
+
+def _tags(name: str) -> dict[str, str]:
+    """Returns what is shown beside each run of a job; alerts and filters go by it."""
+    return {
+        "owner": OWNERS[0].removeprefix("team:"),
+        "part": name.removesuffix("_job"),
+        "dagster/max_runtime": str(int(BY_JOB[name].run_max.total_seconds())),
+    }
 
 
 ledger_sync_job = _job(
@@ -176,7 +181,26 @@ verification_schedule = steady_schedule(
     "Each night from 01:00 to 05:00, three times an hour: goes on with the whole pass.",
 )
 
+
+@dg.job(
+    name="housekeeping_job",
+    description=(
+        "Keeps Dagster's history small: deletes old runs. The newest runs that filled a table, "
+        "made a check or failed stay."
+    ),
+    tags=_tags("housekeeping_job"),
+)
+def housekeeping_job() -> None:
+    """Deletes old runs."""
+    prune_history()
+
+
+housekeeping_schedule = steady_schedule(
+    "housekeeping_job", "Every day at 05:35: deletes runs that ended more than 14 days ago."
+)
+
 JOBS: Final = (
+    housekeeping_job,
     ledger_sync_job,
     settlement_ingestion_job,
     reconciliation_job,
@@ -186,6 +210,7 @@ JOBS: Final = (
     verification_job,
 )
 SCHEDULES: Final = (
+    housekeeping_schedule,
     ledger_sync_schedule,
     settlement_ingestion_schedule,
     reconciliation_schedule,

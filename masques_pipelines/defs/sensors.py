@@ -13,6 +13,7 @@ from typing import Final
 
 import dagster as dg
 
+from masques_pipelines.defs.alerts import alerts_sensor
 from masques_pipelines.defs.cadence import BY_JOB
 from masques_pipelines.defs.dead_runs import close_dead_runs
 from masques_pipelines.defs.jobs import intake_job, unfinished_run
@@ -89,4 +90,4 @@ def _run_key(names: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:32]
 
 
-SENSORS: Final = (intake_sensor,)
+SENSORS: Final = (intake_sensor, alerts_sensor)

@@ -45,6 +45,7 @@ CALLS = {
     "rails status": (),
     "reputation explain": (ID,),
     "reputation recompute": (),
+    "status": (),
     "sql": ("SELECT count() FROM masques.transactions",),
     "verify": (),
 }
@@ -52,11 +53,14 @@ CALLS = {
 WITHOUT = {
     "backup",
     "demo",
+    # Says so in one of its lines.
+    "doctor",
     "intake validate",
     "ledger capture",
     "migrate",
     "rails check",
     "restore",
+    "runbook",
     # Refused in production, which has no world.
     "sandbox advance",
     "sandbox check",

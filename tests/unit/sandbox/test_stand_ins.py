@@ -41,6 +41,7 @@ NEUTRAL = {
     "MASQUES_LEDGER_CHART": str(ROOT / "masques_pipelines" / "ledger" / "chart.yaml"),
     "MASQUES_REPUTATION_MODEL": str(ROOT / "masques_pipelines" / "reputation" / "model.yaml"),
     "MASQUES_INTAKE_BAD_SHARE_MAX": "0.5",
+    "MASQUES_ALERTS_FILE": str(ROOT / "masques_pipelines" / "ledger" / "chart.yaml"),
     "MASQUES_BASE_NETWORK": "eip155:84532",
     "MASQUES_BASE_TREASURY": "0x" + "2" * 40,
 }
@@ -264,6 +265,7 @@ def test_a_demo_keeps_what_is_not_of_a_real_system_and_names_what_it_ignores(
         "MASQUES_SANDBOX",
         "MASQUES_LEDGER_URL",
         "MASQUES_LEDGER_CHART",  # of that ledger
+        "MASQUES_ALERTS_FILE",
         "MASQUES_BASE_RPC_URL",
         "MASQUES_BASE_NETWORK",
         "MASQUES_BASE_TREASURY",
