@@ -18,7 +18,7 @@ from masques_pipelines.intake.restore import Restored
 from masques_pipelines.intake.retention import forget_old
 from masques_pipelines.intake.tables import IntakeTable
 from masques_pipelines.inventory.compare import damaged
-from masques_pipelines.inventory.tables import BY_ASSET
+from masques_pipelines.inventory.tables import BY_ASSET, Table
 from masques_pipelines.inventory.writes import counted, open_writes
 from masques_pipelines.landing.chunks import FileProblemError
 from masques_pipelines.landing.dates import days_ago
@@ -198,12 +198,36 @@ def load_files(  # noqa: PLR0913 - what is loaded, where, and under which lease
     if not files:
         return IntakeResult(table)
     held = BY_ASSET[table.name]
-    # A reload that was killed left files to this run, and what they bring back was counted before.
+    done = IntakeResult(table)
+    for group, days in _by_days(warehouse, held, files, log, restores):
+        with counted(warehouse, held, restores=days):
+            done.add(
+                load_uncounted(
+                    warehouse, landing, table, group, log, lease=lease, channels=channels
+                )
+            )
+    return done
+
+
+def _by_days(
+    warehouse: Warehouse,
+    held: Table,
+    files: Sequence[LandingFile],
+    log: FileLog,
+    restores: Sequence[str],
+) -> list[tuple[Sequence[LandingFile], Sequence[str]]]:
+    """Returns the files with the days that they restore.
+
+    A reload that was killed left files to this run: what they bring back was counted before. They
+    come first, since what the next write ends is not known as a restore any more.
+    """
     begun = {day for each in open_writes(warehouse, held) for day in each.restores}
-    if begun:
-        restores = sorted({*restores, *(begun & {*damaged(warehouse, held)})})
-    with counted(warehouse, held, restores=restores):
-        return load_uncounted(warehouse, landing, table, files, log, lease=lease, channels=channels)
+    if not begun:
+        return [(files, restores)]
+    again = log.read_again(files)
+    others = [file for file in files if file not in again]
+    days = sorted({*restores, *(begun & {*damaged(warehouse, held)})})
+    return [(group, of) for group, of in ((again, days), (others, restores)) if group]
 
 
 def load_uncounted(  # noqa: PLR0913 - as load_files

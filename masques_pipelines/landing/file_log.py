@@ -160,6 +160,14 @@ class FileLog:
         """
         return [file for file in files if self._is_due(file)]
 
+    def read_again(self, files: Sequence[LandingFile]) -> list[LandingFile]:
+        """Returns the files that were read to their end once, and begun again since."""
+        return [
+            file
+            for file in files
+            if self._entry(file).state in (BEGUN, DUE) and self._entry(file).attempts
+        ]
+
     def _is_due(self, file: LandingFile) -> bool:
         entry = self._entry(file)
         if entry.state in ("", BEGUN, DUE):

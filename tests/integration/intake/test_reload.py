@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from masques_pipelines.intake import reload, restore
+from masques_pipelines.intake.loader import Loader
 from masques_pipelines.intake.reload import FileNotThereError, reload_file, reload_table
 from masques_pipelines.intake.tables import TABLES
-from masques_pipelines.inventory.compare import broken_parts, mutations
+from masques_pipelines.inventory import writes
+from masques_pipelines.inventory.compare import broken_parts, lost_parts, mutations
 from masques_pipelines.inventory.proofs import prove_content, prove_rows
 from masques_pipelines.inventory.tables import BY_ASSET
 from masques_pipelines.warehouse.client import Warehouse
@@ -139,11 +141,10 @@ def test_a_table_is_whole_again_after_any_damage_and_its_reload(
         of_table = {f"{database}.{name}" for database, name in TABLES[table].kept_in}
         assert [line for line in mutations(warehouse) if line.split(":")[0] in of_table] == []
         assert counts(zone.load(warehouse, table)) == {}
-    for database, name in TABLES[table].kept_in:
-        warehouse.command(
-            f"ALTER TABLE {database}.{name} DROP DETACHED PARTITION ALL "
-            "SETTINGS allow_drop_detached = 1"
-        )
+        # A damaged part is dropped once its rows are back, and what it was is told.
+        is_broken = damage is _break_a_file
+        assert len(done.restored.dropped) == (len(of_table) if is_broken else 0), damage
+        assert [line for line in lost_parts(warehouse) if line.split(":")[0] in of_table] == []
     leftovers = "SELECT name FROM system.tables WHERE name LIKE '%_set_aside' OR name LIKE '%_kept'"
     assert warehouse.rows(leftovers) == []
 
@@ -201,6 +202,36 @@ def test_a_killed_restore_loses_nothing_and_is_made_again(
         assert _content(warehouse, "api_requests") == before, place
         for proof in (prove_rows(warehouse, held), prove_content(warehouse, held, everything=True)):
             assert (proof.outcome, proof.findings) == ("holds", ()), place
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_new_rows_between_a_killed_reload_and_the_next_are_counted_once(
+    warehouse: Warehouse, zone: Zone, monkeypatch: pytest.MonkeyPatch, is_kept: bool
+) -> None:
+    """`is_kept`: rows of the day that the killed reload did not lose."""
+    held = BY_ASSET["api_requests"]
+    zone.drop("api_requests/a.ndjson", ndjson([request(n) for n in range(8)]))
+    zone.load(warehouse, "api_requests")
+    if is_kept:
+        _delete_one(warehouse, held.name, "request_id")
+    else:
+        _truncate(warehouse, held.name, "")
+
+    with suppress(KeyboardInterrupt), monkeypatch.context() as patched:
+
+        def kill(*_given: object) -> Any:
+            # As kill -9: nothing is written down on the way out.
+            patched.setattr(writes, "_end", kill)
+            raise KeyboardInterrupt
+
+        patched.setattr(Loader, "load", kill)
+        reload_table(warehouse, zone.landing, TABLES["api_requests"], settle_s=-1)
+    zone.drop("api_requests/b.ndjson", ndjson([request(n) for n in range(8, 12)]))
+    zone.load(warehouse, "api_requests")
+    reload_table(warehouse, zone.landing, TABLES["api_requests"], settle_s=-1)
+    assert warehouse.scalar("SELECT count() FROM masques.api_requests") == 12
+    for proof in (prove_rows(warehouse, held), prove_content(warehouse, held, everything=True)):
+        assert (proof.outcome, proof.findings) == ("holds", ())
 
 
 def test_one_file_is_reloaded_by_its_path(warehouse: Warehouse, zone: Zone) -> None:
