@@ -102,6 +102,8 @@ def test_a_tick_without_news_makes_nothing_stale_and_news_what_is_made_of_it(
     assert everything.execute_in_process(instance=instance).success
     for schedule in defs.schedules or ():
         assert isinstance(schedule, dg.ScheduleDefinition)
+        if schedule.job_name == "housekeeping_job":
+            continue  # it looks at Dagster's own history only
         job = defs.resolve_job_def(schedule.job_name)
         assert job.execute_in_process(instance=instance).success
 
