@@ -5,8 +5,7 @@
 NAME is one of:
     rows        a batch of 110,000 requests, into a table with so many rows
     quarantine  a file with one conflict, beside so many rows of the same table in quarantine
-    zone        one new file, beside so many files of older days; MASQUES_LANDING_RECENT_DAYS is 3
-    zone-all    the same without that setting
+    zone        one new file, beside so many files of older days
     files       so many files of 10,000 requests
 What is there already is made by the engine. CPU seconds are those of the process.
 """
@@ -27,7 +26,6 @@ from masques_pipelines.warehouse.sql import sql
 
 BATCH_ROWS = 110_000
 FILE_ROWS = 10_000
-RECENT_DAYS = 3
 _TABLE = TABLES["api_requests"]
 # Requests as text for a file; ids are random, times are within a day.
 _LINES = """
@@ -61,6 +59,10 @@ SELECT 'api_requests', path, version, path, 'loaded', bytes, hex(SHA256(path)), 
     now64(6) - INTERVAL 9 DAY
 FROM input('path String, version String, bytes UInt64')"""
 
+_LISTED = """
+INSERT INTO masques_ops.intake_listings (folder, listed_at)
+SELECT 'api_requests', now64(6) + INTERVAL 2 HOUR"""
+
 
 def prepare_scale(name: str, size: int, settings: Settings) -> None:
     """Makes what is there already, and lets the first run of the day look through it."""
@@ -86,7 +88,7 @@ def _load(warehouse: Warehouse, settings: Settings) -> dict[str, float]:
     while left:
         done = load_table(
             warehouse, open_landing(settings), _TABLE, settle_s=-1,
-            recent_days=settings.landing_recent_days, files_max=RUN_FILES_MAX,
+            files_max=RUN_FILES_MAX,
         )  # fmt: skip
         rows, left = rows + done.total("loaded"), done.files_left
     return {
@@ -130,6 +132,8 @@ def _old_files(warehouse: Warehouse, landing: Path, size: int) -> None:
         rows.append((f"{file.relative_to(landing)}\t{version}\t{stat.st_size}\n".encode(),))
     if rows:
         warehouse.insert_select(_LOGGED, rows, None, "TSV")
+    # Nobody can set when a folder changed last; so the next listing is one of some hours later.
+    warehouse.command(_LISTED)
 
 
 def _file(warehouse: Warehouse, path: Path, rows: int) -> None:
@@ -161,14 +165,12 @@ _PREPARE = {
     "rows": _table_rows,
     "quarantine": _quarantined,
     "zone": _old_files,
-    "zone-all": _old_files,
     "files": _no_more,
 }
 _DELIVER = {
     "rows": _batch,
     "quarantine": _conflict,
     "zone": _one_new,
-    "zone-all": _one_new,
     "files": _files,
 }
 SCALES = tuple(_PREPARE)

@@ -37,6 +37,7 @@ OWN_COMMANDS: Final = {
     "sandbox": "Make a world that agrees with itself, and move its clock.",
     "sql": "Run a query and show its result.",
     "status": "Say in some lines whether the copy is right, stuck or stale.",
+    "trace": "Show the spans of a trace.",
     "verify": "Prove that the eight tables are what was written to them.",
 }
 DAGSTER_COMMANDS: Final = {

@@ -193,7 +193,7 @@ class Variables(BaseSettings):
     landing_recent_days: Annotated[int, Field(ge=1, le=3650)] | None = Field(
         None,
         description="Folders that are named by a date more days ago than this are looked into "
-        "once a day; all are, by every run, when unset.",
+        "once a day; when unset, those of more than three days ago are when nothing came or went.",
     )
     intake_bad_share_max: Annotated[float, Field(ge=0, le=1)] = Field(
         0.05, description="Share of bad rows, 0 to 1, above which the intake's check fails."

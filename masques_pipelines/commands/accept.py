@@ -10,6 +10,7 @@ from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.intake.run import LEASE as INTAKE
 from masques_pipelines.inventory.acceptance import accept as accept_table
 from masques_pipelines.inventory.acceptance import accept_changes
+from masques_pipelines.inventory.detached import drop_detached
 from masques_pipelines.inventory.tables import BY_ASSET
 from masques_pipelines.rails.run import LEASE as RAILS
 from masques_pipelines.reputation.signals import LEASE as SIGNALS
@@ -29,6 +30,7 @@ def accept(table: str, by: str, reason: str) -> None:
 
     For a loss or a change that its sources cannot restore. What was wrong, who accepted it and why
     stay in masques_ops.inventory_accepted; from now on the table is compared with what it has.
+    Parts of it that were put aside, as damaged ones are, are dropped.
     """
     with (
         opened_warehouse(command_settings(), "accept", writes=True) as warehouse,
@@ -43,7 +45,10 @@ def accept(table: str, by: str, reason: str) -> None:
         for name in _WRITERS.get(table, (INTAKE,)):
             held.enter_context(writer_lease(warehouse, name))
         lines += accept_table(warehouse, BY_ASSET[table], by=by, reason=reason)
+        dropped = drop_detached(warehouse, BY_ASSET[table].name)
     _show(table, lines)
+    for line in dropped:
+        click.echo(f"dropped {line}")
 
 
 def _show(table: str, lines: tuple[str, ...]) -> None:

@@ -12,6 +12,7 @@ import click
 from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.inventory.acceptance import accept_restored
+from masques_pipelines.inventory.detached import drop_detached
 from masques_pipelines.ledger.accounts import rebuild_accounts
 from masques_pipelines.ledger.capture.writer import write_capture
 from masques_pipelines.ledger.chart import read_chart
@@ -70,19 +71,24 @@ def _month(_context: click.Context, _parameter: click.Parameter, text: str | Non
 
 
 def _accept(warehouse: Warehouse, table: str, *proofs: Proof) -> tuple[str, ...]:
-    """Accepts statements that had changed rows of a table that is what the ledger sent again."""
-    return accept_restored(
-        warehouse,
-        f"masques.{table}",
-        by="masques ledger rebuild",
-        is_restored=lambda: all(
-            make_proof(proof, read_scope(warehouse, from_beginning=True)).holds for proof in proofs
-        ),
+    """Accepts statements that changed rows, and drops parts that were put aside.
+
+    Only of a table that is what the ledger sent again.
+    """
+
+    def is_restored() -> bool:
+        scope = read_scope(warehouse, from_beginning=True)
+        return all(make_proof(proof, scope).holds for proof in proofs)
+
+    name = f"masques.{table}"
+    accepted = accept_restored(
+        warehouse, name, by="masques ledger rebuild", is_restored=is_restored
     )
+    return accepted + drop_detached(warehouse, name, is_restored=is_restored)
 
 
-def _show(accepted: tuple[str, ...]) -> None:
-    for line in accepted:
+def _show(put_right: tuple[str, ...]) -> None:
+    for line in put_right:
         click.echo(f"put right, and no longer a finding: {line}")
 
 

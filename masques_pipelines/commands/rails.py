@@ -78,13 +78,22 @@ def check(context: click.Context) -> None:
 def rewind(rail: str, position: int) -> None:
     """Read RAIL again from POSITION: a block, a slot, or an invoice index.
 
-    Nothing is removed; what is read again unchanged appends nothing.
+    What is read again unchanged appends nothing. Damaged parts of masques.settlements are put
+    aside first, so that what they held is written again.
     """
     settings = command_settings()
     unit = catalog.by_name(rail).unit
     with opened_warehouse(settings, "rails rewind", writes=True) as warehouse:
-        before = rewind_rail(warehouse, settings, rail, position)
-    click.echo(f"{rail}: was at {unit} {before:,}; the next run continues from {unit} {position:,}")
+        done = rewind_rail(warehouse, settings, rail, position)
+    click.echo(
+        f"{rail}: was at {unit} {done.before:,}; the next run continues from {unit} {position:,}"
+    )
+    for part in done.detached:
+        click.echo(
+            f"masques.settlements: part {part} is damaged and was put aside; when "
+            "settlement_ingestion_job has read its settlements again, `masques accept settlements` "
+            "takes their new revisions for what was written, and drops the part"
+        )
 
 
 @rails.command()

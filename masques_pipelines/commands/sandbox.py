@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from masques_pipelines.commands.settings import announce
-from masques_pipelines.commands.warehouse import opened_warehouse
+from masques_pipelines.commands.warehouse import COMMAND_LOCK_TIMEOUT_S, opened_warehouse
 from masques_pipelines.errors import SettingError
 from masques_pipelines.sandbox.stand_ins import with_stand_ins
 from masques_pipelines.settings import Settings, read_settings
@@ -72,16 +72,12 @@ def new(  # noqa: PLR0913 - the options of the command
     from masques_pipelines.sandbox.world import store  # noqa: PLC0415 - numpy takes long to load
 
     root = sandbox_folder()
-    if root.exists() and any(root.iterdir()):
-        if not yes:
-            click.confirm(
-                f"{root}: replace this sandbox, its landing zone and warehouse?", abort=True
-            )
-        store.remove_world(root)
+    if store.is_filled(root) and not yes:
+        click.confirm(f"{root}: replace this sandbox, its landing zone and warehouse?", abort=True)
     now_ns = time.time_ns() - ago
     began = time.monotonic()
     world = store.world_until(now_ns, seed=seed, days=days, scale=scale, troubles=troubles)
-    store.make_world(root, world)
+    store.replace_world(root, world, lock_timeout_s=COMMAND_LOCK_TIMEOUT_S)
     click.echo(
         f"world      seed {seed}, {days} days up to {store.shown_time(now_ns)}, made in "
         f"{time.monotonic() - began:.0f} s: {root}"

@@ -72,8 +72,8 @@ def sources() -> list[dg.AssetSpec]:
         ),
         _source(
             OTEL_TRACES,
-            "Traces that the OpenTelemetry Collector writes. Nothing here reads them: join them by "
-            "trace_id and span_id.",
+            "Traces that the OpenTelemetry Collector writes, in the sandbox its world. No table "
+            "is made from them: join them by trace_id and span_id, or use `masques trace`.",
             {"clickhouse"},
         ),
         *(_source(rail_key(rail), _rail_text(rail), {_kind(rail)}) for rail in RAILS),

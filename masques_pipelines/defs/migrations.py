@@ -8,6 +8,7 @@ from masques_pipelines.defs.cadence import LEDGER_SYNC
 from masques_pipelines.defs.failures import explained
 from masques_pipelines.defs.resources import WarehouseResource, run_settings
 from masques_pipelines.defs.table_asset import OWNERS, SCHEMA_MIGRATIONS, source_of
+from masques_pipelines.sandbox.collector import deliver_spans
 from masques_pipelines.sandbox.stamp import stamp_warehouse
 from masques_pipelines.sandbox.stand_ins import mode_text
 from masques_pipelines.schema.declared import declared_schema
@@ -27,6 +28,7 @@ def apply_migrations(
     applied = migrate(opened)
     # Before any asset writes a row.
     stamp_warehouse(opened, settings)
+    spans = deliver_spans(opened, settings) if settings.sandbox_folder else None
     newest = max(file.version for file in sql_files() if not file.is_views)
     views_version = declared_schema().views_version
     return dg.Output(
@@ -37,6 +39,7 @@ def apply_migrations(
             "applied_files": ", ".join(applied) or "none",
             "schema_version": newest,
             "views_version": views_version,
+            **({} if spans is None else {"spans": spans.refused or f"{spans.rows:,} written"}),
             "duration_s": round(time.monotonic() - started_s, 3),
         },
         data_version=dg.DataVersion(f"{newest} {views_version}"),

@@ -188,6 +188,10 @@ def record_channels(warehouse: Warehouse, channels: Channels) -> None:
     known = {str(row[0]): list(row) for row in warehouse.rows(_RECORDED)}
     for name in known:
         wanted.setdefault(name, [name, 0, [], []])
-    now = datetime.now(UTC)
-    changed = [[*row, now] for name, row in wanted.items() if known.get(name) != row]
-    warehouse.insert_rows(_TABLE, _COLUMNS, changed)
+    now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}"
+    changed = [
+        dict(zip(_COLUMNS, [*row, now], strict=True))
+        for name, row in wanted.items()
+        if known.get(name) != row
+    ]
+    warehouse.insert_json(_TABLE, changed)

@@ -13,8 +13,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from masques_pipelines.intake.batches import Source
 from masques_pipelines.intake.channels import FRAME
-from masques_pipelines.intake.loader import Loader, Source
+from masques_pipelines.intake.loader import Loader
 from masques_pipelines.intake.run import LEASE, IntakeResult
 from masques_pipelines.intake.tables import intake_table
 from masques_pipelines.inventory.tables import BY_ASSET

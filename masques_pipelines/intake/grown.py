@@ -10,7 +10,8 @@ import json
 from collections.abc import Iterable, Mapping
 
 from masques_pipelines import quarantine
-from masques_pipelines.landing.chunks import WRONG_FIELD_COUNT, Chunk
+from masques_pipelines.intake.batches import StoredChunk
+from masques_pipelines.landing.chunks import WRONG_FIELD_COUNT
 from masques_pipelines.landing.file_log import FileResult
 from masques_pipelines.landing.formats import format_of
 from masques_pipelines.warehouse.client import Warehouse
@@ -18,7 +19,10 @@ from masques_pipelines.warehouse.sql import sql
 
 
 def close_half_lines(
-    warehouse: Warehouse, result: FileResult, chunks: Iterable[Chunk], names: Mapping[str, str]
+    warehouse: Warehouse,
+    result: FileResult,
+    chunks: Iterable[StoredChunk],
+    names: Mapping[str, str],
 ) -> None:
     """Closes the entries of earlier versions of a file that its lines of a batch complete.
 
@@ -53,7 +57,7 @@ def close_half_lines(
     quarantine.close_entries(warehouse, result.folder, [key for key in completed if key[1] in good])
 
 
-def _line_at(chunks: Iterable[Chunk], line_no: int) -> bytes | None:
+def _line_at(chunks: Iterable[StoredChunk], line_no: int) -> bytes | None:
     for chunk in chunks:
         if chunk.first_line <= line_no < chunk.first_line + chunk.lines and not chunk.problem:
             return chunk.data.split(b"\n")[line_no - chunk.first_line]

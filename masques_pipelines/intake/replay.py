@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from masques_pipelines import quarantine
+from masques_pipelines.intake.batches import Source
 from masques_pipelines.intake.channels import FRAME, ONE_CHANNEL, Channels
-from masques_pipelines.intake.loader import Loader, Source
+from masques_pipelines.intake.loader import Loader
 from masques_pipelines.intake.run import LEASE, load_files
 from masques_pipelines.intake.tables import TABLES, IntakeTable, intake_table
 from masques_pipelines.inventory.tables import BY_ASSET

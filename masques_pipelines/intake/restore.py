@@ -13,12 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from masques_pipelines.intake.tables import IntakeTable
+from masques_pipelines.inventory import detached
 from masques_pipelines.inventory.acceptance import accept_restored
-from masques_pipelines.inventory.compare import (
-    broken_parts,
-    buckets_written,
-    differing,
-)
+from masques_pipelines.inventory.compare import buckets_written, differing
 from masques_pipelines.inventory.tables import EVENTS, PIPELINE, Table
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
@@ -52,11 +49,14 @@ class Restored:
         left: Of these, those that still are not.
         accepted: Statements that had changed rows, and that no check names any more: the whole
             table has the content that was written.
+        dropped: Parts that had been put aside, as damaged ones are, and were dropped for the same
+            reason.
     """
 
     days: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
     accepted: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
 def set_aside(warehouse: Warehouse, table: IntakeTable, held: Table) -> tuple[str, ...]:
@@ -81,10 +81,9 @@ def set_aside(warehouse: Warehouse, table: IntakeTable, held: Table) -> tuple[st
 
 
 def detach_broken(warehouse: Warehouse, table: IntakeTable) -> None:
-    """Takes parts out of a table whose files are damaged; they stay on the disk, detached."""
+    """Takes parts out of the tables whose files are damaged."""
     for database, name in table.kept_in:
-        for part in broken_parts(warehouse, f"{database}.{name}"):
-            warehouse.command(f"ALTER TABLE {database}.{name} DETACH PART '{part}'")
+        detached.detach_broken(warehouse, f"{database}.{name}")
 
 
 def conclude(
@@ -99,14 +98,17 @@ def conclude(
         _renew_current(warehouse, table, held)
     left = differing(warehouse, held)
     accepted: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
     for database, name in table.kept_in:
+        if not left:
+            dropped += detached.drop_detached(warehouse, f"{database}.{name}")
         accepted += accept_restored(
             warehouse,
             f"{database}.{name}",
             by=f"masques intake reload --table {table.name}",
             is_restored=lambda: not left,
         )
-    return Restored(days, left, accepted)
+    return Restored(days, left, accepted, dropped)
 
 
 def _put_back(

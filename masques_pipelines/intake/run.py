@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+from masques_pipelines.intake.batches import Source
 from masques_pipelines.intake.channels import ONE_CHANNEL, Channels, record_channels
-from masques_pipelines.intake.loader import Loader, Source
+from masques_pipelines.intake.loader import Loader
 from masques_pipelines.intake.restore import Restored
 from masques_pipelines.intake.retention import forget_old
 from masques_pipelines.intake.tables import IntakeTable
 from masques_pipelines.inventory.compare import damaged
-from masques_pipelines.inventory.tables import BY_ASSET
+from masques_pipelines.inventory.tables import BY_ASSET, Table
 from masques_pipelines.inventory.writes import counted, open_writes
 from masques_pipelines.landing.chunks import FileProblemError
 from masques_pipelines.landing.dates import days_ago
@@ -28,8 +29,8 @@ from masques_pipelines.landing.file_log import (
     SAME,
     FileLog,
     FileResult,
+    last_listed_s,
     record_listed,
-    was_listed_on,
 )
 from masques_pipelines.landing.listing import SETTLE_S, PassedOver, list_folder, list_strays
 from masques_pipelines.landing.zone import Landing, LandingFile, content_sha256, read_lines
@@ -41,6 +42,10 @@ logger = logging.getLogger(__name__)
 # What one run takes of one table at most; the next run takes the rest.
 RUN_FILES_MAX: Final = 2_000
 RUN_BYTES_MAX: Final = 20 << 30
+# Folders of days before these are looked into when they have changed, and by a day's first run.
+RECENT_DAYS: Final = 3
+# By so much the clock of a file system may be behind; and a file that waits, waits no longer.
+CHANGED_WITHIN_S: Final = 3600.0
 LOG_EVERY_S: Final = 5.0
 LEASE: Final = "intake"
 
@@ -131,7 +136,8 @@ def load_table(  # noqa: PLR0913 - the limits have defaults; few callers give th
         files_max: Most files of this run.
         bytes_max: Most bytes of this run, though always at least one file.
         recent_days: Folders that are named by days before these are looked into by the first run
-            of a day only; None: by every run.
+            of a day only. None: those before RECENT_DAYS, and where the landing zone tells that
+            files came or went, by every run.
 
     Raises:
         LandingUnavailableError: The landing zone cannot be listed for now; files so far are loaded.
@@ -143,9 +149,16 @@ def load_table(  # noqa: PLR0913 - the limits have defaults; few callers give th
     started_s = time.monotonic()
     within = channels.folders(table.name)
     # The first run of a day looks into all folders: what came late to one of before is read then.
-    is_first = not was_listed_on(warehouse, table.name, datetime.now(UTC).date())
-    since = None if is_first else days_ago(recent_days)
-    listed = list_folder(landing, table.name, within=within, settle_s=settle_s, since=since)
+    listed_s = last_listed_s(warehouse, table.name)
+    is_first = datetime.fromtimestamp(listed_s, UTC).date() < datetime.now(UTC).date()
+    listed = list_folder(
+        landing,
+        table.name,
+        within=within,
+        settle_s=settle_s,
+        since=None if is_first else days_ago(RECENT_DAYS if recent_days is None else recent_days),
+        changed_s=listed_s - CHANGED_WITHIN_S if recent_days is None else None,
+    )
     strays = list_strays(landing, channels.all_folders())
     with writer_lease(warehouse, LEASE) as lease:
         record_channels(warehouse, channels)
@@ -185,12 +198,36 @@ def load_files(  # noqa: PLR0913 - what is loaded, where, and under which lease
     if not files:
         return IntakeResult(table)
     held = BY_ASSET[table.name]
-    # A reload that was killed left files to this run, and what they bring back was counted before.
+    done = IntakeResult(table)
+    for group, days in _by_days(warehouse, held, files, log, restores):
+        with counted(warehouse, held, restores=days):
+            done.add(
+                load_uncounted(
+                    warehouse, landing, table, group, log, lease=lease, channels=channels
+                )
+            )
+    return done
+
+
+def _by_days(
+    warehouse: Warehouse,
+    held: Table,
+    files: Sequence[LandingFile],
+    log: FileLog,
+    restores: Sequence[str],
+) -> list[tuple[Sequence[LandingFile], Sequence[str]]]:
+    """Returns the files with the days that they restore.
+
+    A reload that was killed left files to this run: what they bring back was counted before. They
+    come first, since what the next write ends is not known as a restore any more.
+    """
     begun = {day for each in open_writes(warehouse, held) for day in each.restores}
-    if begun:
-        restores = sorted({*restores, *(begun & {*damaged(warehouse, held)})})
-    with counted(warehouse, held, restores=restores):
-        return load_uncounted(warehouse, landing, table, files, log, lease=lease, channels=channels)
+    if not begun:
+        return [(files, restores)]
+    again = log.read_again(files)
+    others = [file for file in files if file not in again]
+    days = sorted({*restores, *(begun & {*damaged(warehouse, held)})})
+    return [(group, of) for group, of in ((again, days), (others, restores)) if group]
 
 
 def load_uncounted(  # noqa: PLR0913 - as load_files

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from masques_pipelines.errors import MasquesError
@@ -53,10 +53,10 @@ WHERE folder = {folder:String}
         OR (state = 'loaded' AND bytes IN {sizes:Array(UInt64)}))
 ORDER BY recorded_at"""
 _LISTINGS: Final = "masques_ops.intake_listings"
-_LISTED_SINCE: Final = """
-SELECT count()
+_LISTED: Final = """
+SELECT toUnixTimestamp64Micro(max(listed_at))
 FROM masques_ops.intake_listings
-WHERE folder = {folder:String} AND listed_at >= toDateTime64({day:String}, 6, 'UTC')"""
+WHERE folder = {folder:String}"""
 # More files than this are compared with the whole log.
 _FILES_MAX: Final = 2_000
 
@@ -159,6 +159,14 @@ class FileLog:
         those that could not be read, up to ATTEMPTS_MAX times.
         """
         return [file for file in files if self._is_due(file)]
+
+    def read_again(self, files: Sequence[LandingFile]) -> list[LandingFile]:
+        """Returns the files that were read to their end once, and begun again since."""
+        return [
+            file
+            for file in files
+            if self._entry(file).state in (BEGUN, DUE) and self._entry(file).attempts
+        ]
 
     def _is_due(self, file: LandingFile) -> bool:
         entry = self._entry(file)
@@ -304,10 +312,9 @@ class FileLog:
         record_files(self._warehouse, results)
 
 
-def was_listed_on(warehouse: Warehouse, folder: str, day: date) -> bool:
-    """Says whether all of a folder was listed, and read, on a day (UTC) or later."""
-    asked = {"folder": folder, "day": f"{day:%Y-%m-%d} 00:00:00"}
-    return bool(warehouse.scalar(_LISTED_SINCE, asked))
+def last_listed_s(warehouse: Warehouse, folder: str) -> float:
+    """Returns when all of a folder was last listed, and read: seconds since 1970, 0 for never."""
+    return int(warehouse.scalar(_LISTED, {"folder": folder})) / 1e6
 
 
 def record_listed(warehouse: Warehouse, folder: str) -> None:

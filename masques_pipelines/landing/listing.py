@@ -78,13 +78,14 @@ class Listing:
     unlisted: list[str] = field(default_factory=list)
 
 
-def list_folder(
+def list_folder(  # noqa: PLR0913 - what is listed, and what is left out
     landing: Landing,
     folder: str,
     *,
     within: Collection[str] = (),
     settle_s: float = SETTLE_S,
     since: date | None = None,
+    changed_s: float | None = None,
 ) -> Listing:
     """Lists what is delivered for one reader.
 
@@ -94,6 +95,8 @@ def list_folder(
         within: The folders to list instead; one that is missing is empty.
         settle_s: A file that was written less than this ago waits.
         since: Folders that are named by earlier days are not looked into.
+        changed_s: Of these only the ones that have the entries that they had at this time (seconds
+            since 1970); folders of a store have no times, and are all looked into.
 
     Raises:
         LandingMissingError: There is no landing zone.
@@ -102,7 +105,7 @@ def list_folder(
     now_s = time.time()
     listing = Listing()
     for each in sorted(within or (folder,)):
-        for found in list_entries(landing, each, since):
+        for found in list_entries(landing, each, since, changed_s):
             if found.reason == OLDER:
                 listing.unlisted.append(shown(f"{each}/{found.path}"))
                 continue
@@ -209,10 +212,12 @@ def _below(landing: Landing, folder: str) -> list[Found]:
         return [Found("", CANNOT_BE_LISTED)]
 
 
-def list_entries(landing: Landing, folder: str, since: date | None = None) -> list[Found]:
+def list_entries(
+    landing: Landing, folder: str, since: date | None = None, changed_s: float | None = None
+) -> list[Found]:
     """Returns all that is below a folder, but for folders; nothing when it does not exist.
 
-    A folder for days before `since` is one entry.
+    A folder for days before `since` is one entry, as list_folder says.
 
     Raises:
         LandingMissingError: There is no landing zone.
@@ -220,7 +225,7 @@ def list_entries(landing: Landing, folder: str, since: date | None = None) -> li
     """
     landing.check()
     try:
-        return list(_found(landing, folder, since))
+        return list(_found(landing, folder, since, changed_s))
     except (FileNotFoundError, NotADirectoryError):
         return []
     except Exception as error:
@@ -241,10 +246,15 @@ def _children(landing: Landing, above: str) -> list[tuple[str, bool]]:
         raise landing.unavailable(above, error) from error
 
 
-def _found(landing: Landing, folder: str, since: date | None = None) -> Iterator[Found]:
+def _found(
+    landing: Landing, folder: str, since: date | None = None, changed_s: float | None = None
+) -> Iterator[Found]:
     if landing.is_local:
-        yield from walk(landing.root, folder, since)
-    elif landing.has_prefixes_only and since is None:
+        yield from walk(landing.root, folder, since, changed_s)
+        return
+    if changed_s is not None:
+        since = None
+    if landing.has_prefixes_only and since is None:
         # One request for a thousand names, where a folder is no more than a part of them.
         base = f"{landing.root}/{folder}"
         for path, details in landing.filesystem.find(base, detail=True).items():

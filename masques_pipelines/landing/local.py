@@ -52,10 +52,13 @@ class Found:
     version: str = ""
 
 
-def walk(root: str, folder: str, since: date | None = None) -> Iterator[Found]:
+def walk(
+    root: str, folder: str, since: date | None = None, changed_s: float | None = None
+) -> Iterator[Found]:
     """Yields what is below a folder of the zone; folders with hidden names are one entry each.
 
-    A folder for days before `since` is one entry too, with the reason OLDER.
+    A folder for days before `since` is one entry too, with the reason OLDER; with `changed_s` only
+    when nothing was added to it or removed from it since then.
 
     Raises:
         OSError: The folder itself cannot be listed. One below it is an entry with a reason.
@@ -83,10 +86,26 @@ def walk(root: str, folder: str, since: date | None = None) -> Iterator[Found]:
                     yield _found(real_root, path, entry)
                 elif entry.name.startswith((".", "_")):
                     yield Found(f"{path}/")
-                elif is_older(path, since):
+                elif is_older(path, since) and _is_quiet(entry.path, changed_s):
                     yield Found(f"{path}/", OLDER)
                 else:
                     waiting.append(path)
+
+
+def _is_quiet(folder: str, changed_s: float | None) -> bool:
+    """Says whether no entry of a folder, or of one below, came or went since a time."""
+    if changed_s is None:
+        return True
+    try:
+        details = os.stat(folder)
+        # One that is moved here, or whose time is set, has a new time of change.
+        if max(details.st_mtime, details.st_ctime) >= changed_s:
+            return False
+        with os.scandir(folder) as entries:
+            below = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return False
+    return all(_is_quiet(each, changed_s) for each in below)
 
 
 def _found(real_root: str, path: str, entry: "os.DirEntry[str]") -> Found:

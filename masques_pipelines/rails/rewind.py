@@ -1,9 +1,14 @@
 """Moves a rail's cursor back, so that the rail is read again from an earlier position.
 
-Nothing is removed, and what is read again unchanged appends nothing: ids are the payments' own.
+What is read again unchanged appends nothing: ids are the payments' own. Only parts of the table
+whose files are damaged are taken out of it, so that their settlements are read and written again.
 """
 
+from dataclasses import dataclass
+
 from masques_pipelines.errors import PermanentError
+from masques_pipelines.inventory.detached import detach_broken
+from masques_pipelines.inventory.tables import SETTLEMENTS
 from masques_pipelines.rails import catalog
 from masques_pipelines.rails.ingest import Place, read_cursor, write_cursor
 from masques_pipelines.settings import Settings
@@ -14,7 +19,20 @@ class RewindError(PermanentError):
     """There is no cursor to move back, or it would not move back."""
 
 
-def rewind(warehouse: Warehouse, settings: Settings, name: str, position: int) -> int:
+@dataclass(frozen=True)
+class Rewound:
+    """What a rewind did.
+
+    Attributes:
+        before: The position before.
+        detached: Parts of masques.settlements whose files are damaged, and that are not read now.
+    """
+
+    before: int
+    detached: tuple[str, ...] = ()
+
+
+def rewind(warehouse: Warehouse, settings: Settings, name: str, position: int) -> Rewound:
     """Moves a rail's cursor back.
 
     Args:
@@ -22,9 +40,6 @@ def rewind(warehouse: Warehouse, settings: Settings, name: str, position: int) -
         settings: Name the rail's network.
         name: Name of the rail.
         position: Block, slot or invoice index to read from.
-
-    Returns:
-        The position before.
 
     Raises:
         RewindError: The rail was never read, is before that position, or keeps no position that it
@@ -48,4 +63,4 @@ def rewind(warehouse: Warehouse, settings: Settings, name: str, position: int) -
     earlier = rail.rewind(cursor, position)
     # What is read again is not read to its finality: until when is not known before it is.
     write_cursor(warehouse, (name, network), Place(earlier, position, read_to_ns=None))
-    return before
+    return Rewound(before, detach_broken(warehouse, SETTLEMENTS.name))

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from masques_pipelines.reputation import runs
 from masques_pipelines.reputation.clusters import follow_funders
+from masques_pipelines.reputation.compaction import compact_evidence
 from masques_pipelines.reputation.runs import Run, begin_run, end_run
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.lease import Lease, writer_lease
@@ -83,6 +84,8 @@ class _FactsRun:
         elif self.run.has_news:
             self._write_new_evidence()
         standings, evidence = (now - then for now, then in zip(self._totals(), before, strict=True))
+        if self.run.is_full:
+            compact_evidence(self.warehouse, before_step=self.lease.hold)
         self.lease.hold()
         end_run(self.warehouse, self.run)
         return Facts(clusters, standings, evidence, is_full=self.run.is_full)

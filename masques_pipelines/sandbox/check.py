@@ -5,11 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from masques_pipelines.sandbox.collector import has_own_spans
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 
 Found = tuple[str, str, str]
 _FOUND: Final = "sandbox/found"
+_FOUND_SPANS: Final = "sandbox/found_spans"
 # The rails are read least often: what came after their last run, no check can have seen.
 _READ_TO: Final = (
     "SELECT toUnixTimestamp64Nano(toDateTime64(min(last), 9)) FROM "
@@ -100,7 +102,10 @@ def _is_break(found: set[Found]) -> bool:
 
 def read_found(warehouse: Warehouse) -> list[Found]:
     """Returns what the checks found."""
-    return [(str(by), str(name), str(of)) for by, name, of in warehouse.rows(sql(_FOUND))]
+    rows = warehouse.rows(sql(_FOUND))
+    if has_own_spans(warehouse):
+        rows += warehouse.rows(sql(_FOUND_SPANS))
+    return [(str(by), str(name), str(of)) for by, name, of in rows]
 
 
 def read_to_ns(warehouse: Warehouse, now_ns: int) -> int:

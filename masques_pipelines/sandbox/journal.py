@@ -1,9 +1,10 @@
 """Writes what the sandbox's gate says of payments: lines of its journal, without any secret."""
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from masques_pipelines.sandbox.nodes import base, lightning, solana
 from masques_pipelines.sandbox.nodes.facts import Payment
@@ -16,6 +17,11 @@ Answer = Literal["success", "failed", "valid", "none"]
 _BASE_NETWORK: Final = f"eip155:{base.CHAIN_ID}"
 # A CAIP-2 id of Solana has the first 32 characters of the genesis hash.
 _SOLANA_NETWORK: Final = f"solana:{solana.GENESIS_HASH[:32]}"
+_PLACES: Final[Mapping[str, tuple[str, str]]] = {
+    "base": (_BASE_NETWORK, base.TOKEN),
+    "solana": (_SOLANA_NETWORK, solana.MINT),
+    "lightning": ("lightning", ""),
+}
 _RESOURCE: Final = {"url": "https://api.example.test/tools/search"}
 
 
@@ -50,98 +56,176 @@ def journal_line(said: Announcement, seed: int) -> str:
         said: The announcement.
         seed: The seed of the nodes, whose hashes and nonces the line names.
     """
-    lines: Mapping[str, Callable[[Announcement, int], dict[str, Any]]] = {
+    return line_from(said, payment_facts(said.rail, said.payment, seed), seed)
+
+
+def payment_facts(rail: str, payment: Payment, seed: int) -> dict[str, str]:
+    """Returns what all lines about a payment name of it; two of them need it once."""
+    return _FACTS[rail](payment, seed) | {
+        "units": str(payment.units),
+        "valid_s": str(payment.valid_s),
+        "sender": payment.sender,
+        "receiver": payment.receiver,
+        "number": str(payment.number),
+    }
+
+
+def line_from(said: Announcement, facts: Mapping[str, str], seed: int) -> str:
+    """Returns a line as journal_line does, from the facts of its payment."""
+    count = min(len(said.transaction_ids), 2)
+    kind = _Kind(said.rail, said.event, said.answer, count, said.latency_ms is not None)
+    return _template(kind, seed) % {
+        **facts,
+        "at_s": repr(said.at_s),
+        "latency_ms": said.latency_ms,
+        "transfers": '", "'.join(said.transaction_ids),
+    }
+
+
+class _Kind(NamedTuple):
+    """What lines have in common.
+
+    Attributes:
+        rail: The payment's rail.
+        event: What the gate did.
+        answer: What came back.
+        transfers: How many transfers are named; 2 for several.
+        has_latency: Whether it was measured how long the answer took.
+    """
+
+    rail: str
+    event: Event
+    answer: Answer
+    transfers: int
+    has_latency: bool
+
+
+# Most of a line is the same for all of its kind, and there are hundreds of thousands of them.
+@functools.cache
+def _template(kind: _Kind, seed: int) -> str:
+    """Returns a line with names of facts, as the operator % takes them, where lines differ."""
+    lines: Mapping[str, Callable[[Answer, int], dict[str, Any]]] = {
         "base": _on_base,
         "solana": _on_solana,
         "lightning": _on_lightning,
     }
-    told = _payout(said, seed) if said.event == "payout" else lines[said.rail](said, seed)
-    line = {"recorded_at": said.at_s, "event": said.event, **told}
-    if said.latency_ms is not None:
-        line["latency_ms"] = said.latency_ms
-    if len(said.transaction_ids) == 1:
-        line["transaction_id"] = said.transaction_ids[0]
-    elif said.transaction_ids:
-        line["transaction_ids"] = said.transaction_ids
-    return json.dumps(line) + "\n"
+    told = (
+        _payout(kind.rail, kind.answer)
+        if kind.event == "payout"
+        else lines[kind.rail](kind.answer, seed)
+    )
+    line = {"recorded_at": _number("at_s"), "event": kind.event, **told}
+    if kind.has_latency:
+        line["latency_ms"] = _number("latency_ms")
+    if kind.transfers == 1:
+        line["transaction_id"] = _text("transfers")
+    elif kind.transfers:
+        line["transaction_ids"] = [_text("transfers")]
+    text = json.dumps(line) + "\n"
+    for name in _NUMBERS:
+        text = text.replace(f'"{_number(name)}"', _text(name))
+    return text
 
 
-def _payout(said: Announcement, seed: int) -> dict[str, Any]:
-    payment = said.payment
-    places: Mapping[str, tuple[str, str, str]] = {
-        "base": (_BASE_NETWORK, base.TOKEN, base.transaction_hash(seed, payment.number)),
-        "solana": (_SOLANA_NETWORK, solana.MINT, solana.signature(seed, payment.number)),
-        "lightning": ("lightning", "", lightning.payment_hash(seed, payment.number)),
+_NUMBERS: Final = ("at_s", "latency_ms", "valid_s", "units")
+
+
+def _text(name: str) -> str:
+    return f"%({name})s"
+
+
+def _number(name: str) -> str:
+    return f"%({name})d"
+
+
+def _base_facts(payment: Payment, seed: int) -> dict[str, str]:
+    return {
+        "transaction": base.transaction_hash(seed, payment.number),
+        "until": str(payment.at_s + payment.valid_s),
+        "nonce": base.nonce(seed, payment),
     }
-    network, asset, transaction = places[said.rail]
+
+
+def _solana_facts(payment: Payment, seed: int) -> dict[str, str]:
+    return {
+        "transaction": solana.signature(seed, payment.number),
+        "memo": solana.memo(payment),
+    }
+
+
+def _lightning_facts(payment: Payment, seed: int) -> dict[str, str]:
+    return {"transaction": lightning.payment_hash(seed, payment.number)}
+
+
+_FACTS: Final[Mapping[str, Callable[[Payment, int], dict[str, str]]]] = {
+    "base": _base_facts,
+    "solana": _solana_facts,
+    "lightning": _lightning_facts,
+}
+
+
+def _payout(rail: str, answer: Answer) -> dict[str, Any]:
+    network, asset = _PLACES[rail]
     return {
         "network": network,
         **({"asset": asset} if asset else {}),
-        "amount": str(payment.units),
-        "to": payment.receiver,
-        "payout_id": f"{said.rail}-{payment.number}",
-        "transaction": transaction,
-        "response": {"success": said.answer == "success"},
+        "amount": _text("units"),
+        "to": _text("receiver"),
+        "payout_id": f"{rail}-{_text('number')}",
+        "transaction": _text("transaction"),
+        "response": {"success": answer == "success"},
     }
 
 
-def _on_base(said: Announcement, seed: int) -> dict[str, Any]:
-    payment = said.payment
+def _on_base(answer: Answer, _seed: int) -> dict[str, Any]:
     signed = {
-        "from": payment.sender,
-        "to": payment.receiver,
-        "value": str(payment.units),
+        "from": _text("sender"),
+        "to": _text("receiver"),
+        "value": _text("units"),
         "validAfter": "0",
-        "validBefore": str(payment.at_s + payment.valid_s),
-        "nonce": base.nonce(seed, payment),
+        "validBefore": _text("until"),
+        "nonce": _text("nonce"),
     }
     extra = {"name": "USD Coin", "version": "2"}
-    asked = _asked(payment, _BASE_NETWORK, base.TOKEN, extra)
-    transaction = base.transaction_hash(seed, payment.number)
-    return _exchange(said, {"authorization": signed}, asked, transaction)
+    return _exchange("base", answer, {"authorization": signed}, extra)
 
 
-def _on_solana(said: Announcement, seed: int) -> dict[str, Any]:
-    payment = said.payment
-    extra = {"feePayer": solana.facilitator(seed), "memo": solana.memo(payment)}
-    asked = _asked(payment, _SOLANA_NETWORK, solana.MINT, extra)
+def _on_solana(answer: Answer, seed: int) -> dict[str, Any]:
+    extra = {"feePayer": solana.facilitator(seed), "memo": _text("memo")}
     # The signed transaction, which is all that a payload has on Solana, is a secret.
-    return _exchange(said, {}, asked, solana.signature(seed, payment.number))
+    return _exchange("solana", answer, {}, extra)
 
 
-def _on_lightning(said: Announcement, seed: int) -> dict[str, Any]:
+def _on_lightning(_answer: Answer, _seed: int) -> dict[str, Any]:
     return {
         "protocol": "L402",
-        "payment_hash": lightning.payment_hash(seed, said.payment.number),
-        "amount_msat": said.payment.units,
+        "payment_hash": _text("transaction"),
+        "amount_msat": _number("units"),
         "resource": _RESOURCE["url"],
     }
 
 
-def _asked(payment: Payment, network: str, asset: str, extra: Mapping[str, str]) -> dict[str, Any]:
-    return {
+def _exchange(
+    rail: str, answer: Answer, payload: Mapping[str, Any], extra: Mapping[str, str]
+) -> dict[str, Any]:
+    """Returns what the gate sent to a facilitator, and what it got."""
+    network, asset = _PLACES[rail]
+    asked = {
         "scheme": "exact",
         "network": network,
         "asset": asset,
-        "amount": str(payment.units),
-        "payTo": payment.receiver,
-        "maxTimeoutSeconds": payment.valid_s,
+        "amount": _text("units"),
+        "payTo": _text("receiver"),
+        "maxTimeoutSeconds": _number("valid_s"),
         "extra": dict(extra),
     }
-
-
-def _exchange(
-    said: Announcement, payload: Mapping[str, Any], asked: Mapping[str, Any], transaction: str
-) -> dict[str, Any]:
-    """Returns what the gate sent to a facilitator, and what it got."""
     sent = {"x402Version": 2, "payload": payload, "accepted": asked, "resource": _RESOURCE}
-    settled = {"payer": said.payment.sender, "network": asked["network"]}
-    settled["transaction"] = transaction
+    settled = {"payer": _text("sender"), "network": network, "transaction": _text("transaction")}
     answers: Mapping[Answer, dict[str, Any] | None] = {
         "success": {"success": True, **settled},
         "failed": {"success": False, "errorReason": "transaction_failed", **settled},
-        "valid": {"isValid": True, "payer": said.payment.sender},
+        "valid": {"isValid": True, "payer": _text("sender")},
         "none": None,
     }
     request = {"x402Version": 2, "paymentPayload": sent, "paymentRequirements": asked}
-    return {"request": request, "response": answers[said.answer]}
+    return {"request": request, "response": answers[answer]}

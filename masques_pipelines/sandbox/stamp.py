@@ -91,6 +91,12 @@ def stamp_warehouse(warehouse: Warehouse, settings: Settings) -> None:
     _checked(warehouse, settings)
 
 
+def is_sandbox(warehouse: Warehouse) -> bool:
+    """Returns whether the warehouse is stamped as the sandbox's."""
+    stamp = _read(warehouse)
+    return stamp is not None and stamp.kind == SANDBOX
+
+
 def _checked(warehouse: Warehouse, settings: Settings) -> _Stamp | None:
     stamp = _read(warehouse)
     if stamp is None:

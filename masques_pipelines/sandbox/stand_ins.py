@@ -12,9 +12,8 @@ production: its invented rows could not be told from real ones.
 """
 
 import contextlib
-import fcntl
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +22,15 @@ from urllib.parse import quote, unquote, urlsplit
 
 from masques_pipelines.errors import PermanentError, SettingError
 from masques_pipelines.sandbox.parties import START, TREASURY
-from masques_pipelines.sandbox.places import LANDING, LEDGER, LOCK, WAREHOUSE, WORLD, is_world
+from masques_pipelines.sandbox.places import (
+    LANDING,
+    LEDGER,
+    LOCK,
+    WAREHOUSE,
+    WORLD,
+    is_world,
+    locked,
+)
 from masques_pipelines.settings import (
     RAIL_ENDPOINTS,
     VARIABLES,
@@ -125,7 +132,7 @@ def prepare_sources(settings: Settings) -> str:
     if folder is None:
         return ""
     try:
-        with _locked(folder / LOCK):
+        with locked(folder):
             if is_world(folder):
                 return f"world      {folder / WORLD}"
             _check_no_world(folder)
@@ -334,11 +341,3 @@ def _computed(plain: RailSettings, folder: Path, rail: str) -> RailSettings:
         treasury=TREASURY.get(rail, ()),
         start=START.get(rail),
     )
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Lets one process at a time make a world: two would take different times for now."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

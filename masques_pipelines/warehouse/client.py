@@ -7,18 +7,18 @@ insert again when the connection is cut, committed or not.
 
 import contextlib
 import json
-import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from masques_pipelines.warehouse.errors import translate, unwritable
 from masques_pipelines.warehouse.retry import with_retries
+from masques_pipelines.warehouse.spool import Spool
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -250,30 +250,65 @@ class Warehouse:
             fmt: ClickHouse's name of an input format.
             settings: Of the statement.
         """
-        sent_settings = self._insert_settings(settings)
-        shown = _with_names(sql, parameters)
         if self.inserts_folder is None:
             body = b"".join(piece for row in rows for piece in row)
-            self._call(
-                shown,
-                lambda: self.client.command(
-                    f"{sql}\nFORMAT {fmt}",
-                    parameters=_bound(parameters),
-                    data=body,
-                    settings=sent_settings,
-                ),
-            )
+            self._insert_body(sql, body, parameters, fmt, settings)
             return
-        # The embedded engine takes no body, so the same rows go through a file.
-        with _file_of(rows, self.inserts_folder) as file:
-            path = file.name.replace("\\", "\\\\").replace("'", "\\'")
-            reading = sql.replace("input(", f"file('{path}', '{fmt}', ", 1)
-            self._call(
-                shown,
-                lambda: self.client.command(
-                    reading, parameters=_bound(parameters), settings=sent_settings
-                ),
-            )
+        with self.spool() as spool:
+            for row in rows:
+                spool.write(row)
+            self._insert_file(sql, spool, parameters, fmt, settings)
+
+    def spool(self) -> Spool:
+        """Returns an empty file for the rows of `insert_spooled`."""
+        return Spool(self.inserts_folder)
+
+    def insert_spooled(
+        self, sql: str, rows: Spool, parameters: Parameters | None = None, **settings: Any
+    ) -> None:
+        """Runs an INSERT … SELECT over rows in RowBinary that lie in a file; else as above."""
+        if self.inserts_folder is None:
+            self._insert_body(sql, rows.read(0, rows.size), parameters, "RowBinary", settings)
+        else:
+            self._insert_file(sql, rows, parameters, "RowBinary", settings)
+
+    def _insert_body(
+        self,
+        sql: str,
+        body: bytes,
+        parameters: Parameters | None,
+        fmt: str,
+        settings: Mapping[str, Any],
+    ) -> None:
+        sent_settings = self._insert_settings(settings)
+        self._call(
+            _with_names(sql, parameters),
+            lambda: self.client.command(
+                f"{sql}\nFORMAT {fmt}",
+                parameters=_bound(parameters),
+                data=body,
+                settings=sent_settings,
+            ),
+        )
+
+    def _insert_file(
+        self,
+        sql: str,
+        rows: Spool,
+        parameters: Parameters | None,
+        fmt: str,
+        settings: Mapping[str, Any],
+    ) -> None:
+        """Inserts from a file: the embedded engine takes no body."""
+        sent_settings = self._insert_settings(settings)
+        path = rows.path().replace("\\", "\\\\").replace("'", "\\'")
+        reading = sql.replace("input(", f"file('{path}', '{fmt}', ", 1)
+        self._call(
+            _with_names(sql, parameters),
+            lambda: self.client.command(
+                reading, parameters=_bound(parameters), settings=sent_settings
+            ),
+        )
 
     def _insert(self, table: str, send: Callable[[], object]) -> None:
         def scoped() -> object:
@@ -308,19 +343,6 @@ class Warehouse:
         # One id for all attempts of an insert: a server refuses the second (code 216) for as long
         # as the first is still running, and two at once could both miss the rows of the other.
         return {"query_id": str(uuid.uuid4()), **settings} if self.is_server else dict(settings)
-
-
-@contextlib.contextmanager
-def _file_of(rows: Iterable[Sequence[bytes | memoryview]], folder: Path) -> Iterator[IO[bytes]]:
-    """Opens a temporary file of the rows."""
-    try:
-        with tempfile.NamedTemporaryFile(dir=folder, suffix=".rows") as file:
-            for row in rows:
-                file.writelines(row)
-            file.flush()
-            yield file
-    except OSError as error:  # closing a file whose disk is full fails too
-        raise unwritable(folder, error) from error
 
 
 def _bound(parameters: Parameters | None) -> dict[str, Any] | None:

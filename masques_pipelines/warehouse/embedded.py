@@ -215,6 +215,26 @@ def replacing(folder: Path, *, lock_timeout_s: float) -> Iterator[Path]:
         shutil.rmtree(side_folder(made), ignore_errors=True)
 
 
+@contextlib.contextmanager
+def emptied(folder: Path, *, lock_timeout_s: float) -> Iterator[None]:
+    """Removes an engine's data, and keeps every other process from the folder during the block.
+
+    Args:
+        folder: The engine's data; it is there and empty afterwards.
+        lock_timeout_s: Longest wait for another process that has it open.
+
+    Raises:
+        WarehouseBusyError: Another process still holds the folder; the text names it.
+    """
+    folder = Path(os.path.realpath(folder))
+    side = side_folder(folder)
+    _make_folders(folder, side)
+    with _held(folder, lock_timeout_s=lock_timeout_s):
+        shutil.rmtree(folder)
+        _make_folders(folder, side)
+        yield
+
+
 def _make_folders(folder: Path, side: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,12 +1,13 @@
--- What became of the lines of the batch at hand, by file.
+-- What the lines of the batch at hand are, by file and reason; with the sum of their numbers, to tell
+-- whether each is there once, and how many different keys all good rows have.
 SELECT
     s.source AS source,
-    count() AS rows_read,
-    countIf(s.reason = 'blank') AS blank,
-    countIf(s.reason = '') AS good,
-    countIf(s.reason NOT IN ('', 'blank')) AS bad,
+    toString(s.reason) AS reason,
+    count() AS lines,
+    sum(s.line_no) AS lines_sum,
     sum(s.unknown_fields) AS unknown_fields,
-    toUnixTimestamp64Nano(maxIf(s.event_at, s.reason = '')) AS newest_ns
+    toUnixTimestamp64Nano(max(s.event_at)) AS newest_ns,
+    (SELECT uniqExact(row_key) FROM masques_ops.{staged:Identifier} WHERE reason = '') AS keys
 FROM masques_ops.{staged:Identifier} AS s
-GROUP BY s.source
-ORDER BY s.source
+GROUP BY s.source, s.reason
+ORDER BY s.source, s.reason

@@ -88,5 +88,6 @@ SELECT
 FROM identified
 WHERE event_id NOT IN
 (
-    SELECT event_id FROM masques.reputation_events WHERE timestamp > oldest - INTERVAL 1 DAY
+    SELECT event_id FROM masques.reputation_events
+    WHERE channel = 'pipeline' AND timestamp > oldest - INTERVAL 1 DAY
 )

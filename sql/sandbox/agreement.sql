@@ -114,6 +114,33 @@ FROM
     LEFT JOIN transfers AS r ON r.transfer_id = l.transaction_id
     LEFT JOIN transfers AS p ON p.transfer_id = l.refund_of
     WHERE l.timestamp <= {until:DateTime64(9, 'UTC')}
+    UNION ALL
+    SELECT
+        'requests, and their spans at the gate',
+        if(r.span_id = '', s.SpanId, r.span_id),
+        r.trace_id = s.TraceId AND r.request_id = toUUIDOrZero(s.request)
+            AND abs(r.duration_ms * 1000000 - s.Duration) <= 7000000000
+    FROM (SELECT * FROM masques.api_requests) AS r
+    FULL JOIN
+    (
+        SELECT TraceId, SpanId, Duration, SpanAttributes['masques.request_id'] AS request
+        FROM otel.otel_traces
+        WHERE ServiceName = 'gate'
+    ) AS s ON s.SpanId = r.span_id
+    UNION ALL
+    SELECT
+        'what the ledger''s spans booked, and what its transfers say',
+        toString(t.transfer_id),
+        t.type = 'api_call' AND t.at >= s.Timestamp
+            AND t.at <= s.Timestamp + toIntervalNanosecond(s.Duration)
+    FROM
+    (
+        SELECT Timestamp, Duration,
+            toUUIDOrZero(SpanAttributes['masques.transaction_id']) AS transfer_id
+        FROM otel.otel_traces
+        WHERE ServiceName = 'ledger' AND StatusCode = 'Unset'
+    ) AS s
+    LEFT JOIN transfers AS t ON t.transfer_id = s.transfer_id
 )
 GROUP BY what
 ORDER BY what

@@ -61,7 +61,7 @@ _FRESH: dict[str, _Fresh] = {}
 
 def drop_schema(warehouse: Warehouse) -> None:
     """Leaves none of our databases."""
-    for database in DATABASES:
+    for database in (*DATABASES, "otel"):
         warehouse.command(f"DROP DATABASE IF EXISTS {database} SYNC")
 
 
@@ -72,6 +72,8 @@ def adopt_schema(warehouse: Warehouse) -> None:
 
 def fresh_schema(warehouse: Warehouse) -> None:
     """Leaves the whole schema, and no rows but those that the numbered files put there."""
+    # A sandbox's spans.
+    warehouse.command("DROP DATABASE IF EXISTS otel SYNC")
     fresh = _FRESH.get(warehouse.description)
     if fresh is None or not _restored(warehouse, fresh):
         drop_schema(warehouse)

@@ -90,6 +90,7 @@ class BaseNode(RpcNode):
         self._blocks = [self.block_of(each.at_s) for each in self._mined]
         self._places = {each.number: place for place, each in enumerate(self._mined)}
         self._sums: dict[str, Sums] = {}
+        self._forks = [self.block_of(each) for each in genesis.forks_s]
 
     def block_of(self, time_s: int) -> int:
         """Returns the first block that is not before a time."""
@@ -124,7 +125,9 @@ class BaseNode(RpcNode):
         return named[tag] if tag in named else int(tag, 16)
 
     def _hash(self, block: int) -> str:
-        return "0x" + digest(self._seed, "base block", block).hex()
+        forked = [each for each in self._forks if each <= block]
+        kind = f"base block, forked at {forked}" if forked else "base block"
+        return "0x" + digest(self._seed, kind, block).hex()
 
     def _block(self, tag: str, _whole: Any = None) -> dict[str, Any] | None:
         number = self._number(tag)

@@ -71,11 +71,13 @@ class Genesis:
         at_s: Time of its first block or slot, seconds since 1970.
         seed: Decides hashes, signatures and preimages, and nothing else.
         opening: What addresses had before the first payment, in the smallest unit.
+        forks_s: On Base, times from which on the blocks are others than those that stay.
     """
 
     at_s: int
     seed: int = 0
     opening: Mapping[str, int] = field(default_factory=dict)
+    forks_s: tuple[int, ...] = ()
 
 
 def digest(seed: int, kind: str, number: int) -> bytes:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from masques_pipelines.sandbox.journal import Announcement, journal_line
+from masques_pipelines.sandbox.journal import Announcement, line_from, payment_facts
 from masques_pipelines.sandbox.world.payments import Wallets, facts
 from masques_pipelines.sandbox.world.shape import ANSWERS, EVENTS, RAILS, SECOND, Rows
 from masques_pipelines.sandbox.world.tables import id_texts
@@ -25,16 +25,20 @@ def journal_lines(
     wanted = np.unique(lines[["rail", "number"]])
     asked = payments[np.isin(payments[["rail", "number"]], wanted)]
     keys = asked[["rail", "number"]].tolist()
-    known = dict(zip(keys, facts(wallets, asked), strict=True))
+    known = {
+        key: (payment, payment_facts(RAILS[key[0]], payment, seed))
+        for key, payment in zip(keys, facts(wallets, asked), strict=True)
+    }
     ids = id_texts(named["transfer"])
     for t, rail, number, event, answer, latency_ms, first, count in lines.tolist():
+        payment, named_facts = known[rail, number]
         said = Announcement(
             rail=RAILS[rail],
-            payment=known[rail, number],
+            payment=payment,
             event=EVENTS[event],
             at_s=t / SECOND,
             answer=ANSWERS[answer],
             transaction_ids=tuple(ids[first : first + count]),
             latency_ms=latency_ms,
         )
-        yield journal_line(said, seed)
+        yield line_from(said, named_facts, seed)

@@ -39,6 +39,7 @@ from masques_pipelines.sandbox.world.shape import (
     REJECTED,
     SECOND,
     SETTLE,
+    SETTLE_STEP,
     SETTLED,
     SETTLEMENT,
     SUCCESS,
@@ -49,12 +50,14 @@ from masques_pipelines.sandbox.world.shape import (
     USD,
     VALID,
     VERIFY,
+    VERIFY_STEP,
     VOIDED,
     VOIDS,
     Column,
     Rows,
     random_ids,
 )
+from masques_pipelines.sandbox.world.spans import facilitator_spans, token_spans
 from masques_pipelines.sandbox.world.traffic import Traffic, units_of
 
 # One part in twenty of what is paid is the platform's.
@@ -181,13 +184,19 @@ def _pay_directly(draft: Draft, traffic: Traffic, asked: Rows, calls: Rows) -> N
     challenges["span"] = draft.chance.integers(1, 2**63, len(challenges), dtype=np.uint64)
     draft.add("requests", challenges)
     paid = _direct_payments(draft, asked, SETTLED)
-    draft.lines(paid, paid["t"] + SECOND, VERIFY, VALID, None)
-    draft.lines(paid, paid["t"] + 3 * SECOND, SETTLE, SUCCESS, calls["id"])
+    verified = draft.lines(paid, paid["t"] + SECOND, VERIFY, VALID, None)
+    draft.add("spans", facilitator_spans(asked, verified, VERIFY_STEP))
+    settled = draft.lines(paid, paid["t"] + 3 * SECOND, SETTLE, SUCCESS, calls["id"])
+    draft.add("spans", facilitator_spans(asked, settled, SETTLE_STEP))
     # The chain refused these, and of the others nobody knows: nothing is booked for either.
-    failed = _direct_payments(draft, requests[traffic.failed], FAILED)
-    draft.lines(failed, failed["t"] + 3 * SECOND, SETTLE, REFUSED, None)
-    mute = _direct_payments(draft, requests[traffic.unanswered], UNPAID)
-    draft.lines(mute, mute["t"] + 3 * SECOND, SETTLE, NO_ANSWER, None)
+    for where, kind, answer in (
+        (traffic.failed, FAILED, REFUSED),
+        (traffic.unanswered, UNPAID, NO_ANSWER),
+    ):
+        tried = requests[where]
+        sent = _direct_payments(draft, tried, kind)
+        said = draft.lines(sent, sent["t"] + 3 * SECOND, SETTLE, answer, None)
+        draft.add("spans", facilitator_spans(tried, said, SETTLE_STEP, fails=True))
 
 
 def _direct_payments(draft: Draft, asked: Rows, kind: int) -> Rows:
@@ -231,15 +240,16 @@ def book_tokens(draft: Draft, traffic: Traffic) -> None:
     draft.add("events", tokens)
     _fees(draft, tokens)
     requests["transfer"][rides] = tokens["id"][starts]
-    invoices = _invoices(draft, asked, totals, SETTLED)
+    invoices, challenges = _invoices(draft, asked, totals, SETTLED)
     draft.lines(invoices, asked["t"] - 10 * SECOND, TOKEN, SUCCESS, tokens["id"])
+    draft.add("spans", token_spans(requests[heads], challenges))
     left = requests[is_token & (requests["status"] == REJECTED)]
     ledgers = left["asset"].astype(np.int64)
     _invoices(draft, left, _in_units(draft, np.maximum(1, left["price"]), ledgers), UNPAID)
 
 
-def _invoices(draft: Draft, asked: Rows, units: Column, kind: int) -> Rows:
-    """Adds the invoice of each challenge, and the challenge in the journal and at the gate."""
+def _invoices(draft: Draft, asked: Rows, units: Column, kind: int) -> tuple[Rows, Rows]:
+    """Adds and returns the invoice of each challenge, and the challenge at the gate."""
     at = asked["t"] - _TOKEN_S * SECOND
     made = draft.payments(
         np.full(len(asked), LIGHTNING), at, units, party=asked["agent"], kind=kind, after_s=13
@@ -252,7 +262,7 @@ def _invoices(draft: Draft, asked: Rows, units: Column, kind: int) -> Rows:
     challenges["id"] = random_ids(draft.chance, len(asked))
     challenges["span"] = draft.chance.integers(1, 2**63, len(asked), dtype=np.uint64)
     draft.add("requests", challenges)
-    return made
+    return made, challenges
 
 
 def _refund(draft: Draft, asked: Rows, calls: Rows, fees: Rows, is_direct: Column) -> None:

@@ -19,6 +19,7 @@ from masques_pipelines.sandbox.world.shape import (
     KEY,
     LIMITED,
     NAMED,
+    PAID,
     PENDING,
     POSTED,
     RATING,
@@ -28,8 +29,9 @@ from masques_pipelines.sandbox.world.shape import (
     Rows,
     random_ids,
 )
+from masques_pipelines.sandbox.world.spans import is_direct, request_spans
 from masques_pipelines.sandbox.world.state import State, day_start
-from masques_pipelines.sandbox.world.traffic import make_traffic
+from masques_pipelines.sandbox.world.traffic import Traffic, make_traffic
 
 _SHARE_RATED: Final = 0.25
 _SHARE_NEW_KEYS: Final = 0.01
@@ -62,8 +64,14 @@ class Day:
     credits: Column
 
 
-def next_day(people: Population, state: State) -> Day:
-    """Makes the day that a state begins, and turns the state into that of the next day."""
+def next_day(people: Population, state: State, besides: Rows | None = None) -> Day:
+    """Makes the day that a state begins, and turns the state into that of the next day.
+
+    Args:
+        people: The parties.
+        state: Of the day's beginning.
+        besides: Events that the ledger has besides, in accounts that may be overdrawn.
+    """
     chance = np.random.default_rng([people.shape.seed, 1, state.day])
     start_ns = day_start(people, state.day)
     opening = state.balances.copy()
@@ -77,11 +85,13 @@ def next_day(people: Population, state: State) -> Day:
     book_calls(draft, traffic)
     book_tokens(draft, traffic)
     book_payouts(draft)
-    draft.add("requests", traffic.requests)
+    _trace(draft, traffic)
     _rate(draft, draft.rows["sessions"][0])
     _renew_keys(draft)
     rows, ahead = _split(draft)
     rows["events"], funded = fund(draft, rows["events"])
+    if besides is not None:
+        funded["events"] = besides
     for name, more in funded.items():
         rows[name] = np.concatenate([rows[name], more])
     rows = {name: each[np.argsort(each["t"], kind="stable")] for name, each in rows.items()}
@@ -161,6 +171,18 @@ def _balance(people: Population, state: State, events: Rows) -> tuple[Column, Co
     sides = np.empty_like(sums)
     sides[order] = sums
     return sides[:count], sides[count:]
+
+
+def _trace(draft: Draft, traffic: Traffic) -> None:
+    """Adds the requests that are no challenges, and the spans of all."""
+    people, requests = draft.people, traffic.requests
+    waits = is_direct(people, requests) & (requests["status"] == PAID)
+    waits |= traffic.failed | traffic.unanswered
+    for challenges in draft.rows["requests"]:
+        waited = np.zeros(len(challenges), bool)
+        draft.add("spans", request_spans(people, challenges, waited))
+    draft.add("requests", requests)
+    draft.add("spans", request_spans(people, requests, waits))
 
 
 def _rate(draft: Draft, sessions: Rows) -> None:

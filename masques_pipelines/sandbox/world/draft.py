@@ -70,8 +70,8 @@ class Draft:
             made[name] = value
         return made
 
-    def lines(self, of: Rows, times: Column, event: int, answer: int, named: Rows | None) -> None:
-        """Adds a line of the journal for each payment, each naming one transfer or none.
+    def lines(self, of: Rows, times: Column, event: int, answer: int, named: Rows | None) -> Rows:
+        """Adds and returns a line of the journal for each payment, naming one transfer or none.
 
         Args:
             of: The payments.
@@ -88,6 +88,7 @@ class Draft:
             made["first"] = self._name(named) + np.arange(len(of))
             made["count"] = 1
         self.add("lines", made)
+        return made
 
     def batches(self, of: Rows, times: Column, event: int, named: Rows, counts: Column) -> None:
         """Adds a line for each payment, each naming several transfers in a row."""

@@ -36,6 +36,7 @@ from masques_pipelines.sandbox.world.shape import (
     Rows,
     random_ids,
 )
+from masques_pipelines.sandbox.world.spans import request_spans
 from masques_pipelines.sandbox.world.state import FIRST_RATES
 from masques_pipelines.sandbox.world.traffic import units_of
 
@@ -75,7 +76,9 @@ def fund(draft: Draft, events: Rows) -> tuple[Rows, dict[str, Rows]]:
     rows = _payments(draft, deposits, agents[triggers])
     is_refused = (gaps > _GAP_MIN) & (events["code"][places[triggers]] == API_CALL)
     asked = events[places[triggers]][is_refused]
-    rows["requests"] = _refused(draft, asked, asked["t"] - gaps[is_refused] * 3 // 4)
+    refused = _refused(draft, asked, asked["t"] - gaps[is_refused] * 3 // 4)
+    rows["requests"] = refused
+    rows["spans"] = request_spans(draft.people, refused, np.zeros(len(refused), bool))
     return np.concatenate([events, deposits]), rows
 
 

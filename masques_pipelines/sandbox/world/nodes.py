@@ -3,11 +3,17 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from masques_pipelines.sandbox.parties import LND_PUBKEY, START, TREASURY
 from masques_pipelines.sandbox.world.payments import Wallets, facts
 from masques_pipelines.sandbox.world.population import Population
 from masques_pipelines.sandbox.world.shape import RAILS, SECOND
-from masques_pipelines.sandbox.world.store import read_payments, read_world
+from masques_pipelines.sandbox.world.store import (
+    read_node_changes,
+    read_payments,
+    read_world,
+)
 
 if TYPE_CHECKING:
     import httpx2
@@ -34,11 +40,23 @@ def open_node(root: Path, rail: str) -> "httpx2.BaseTransport":
     world = read_world(root)
     payments = read_payments(root)
     chosen = payments[payments["rail"] == RAILS.index(rail)]
+    now_ns, forks_s = world.now_ns, []
+    for change in read_node_changes(root):
+        if change.rail != rail or not change.from_ns <= world.now_ns < change.until_ns:
+            continue
+        if change.number < 0:
+            now_ns = min(now_ns, change.from_ns)
+        else:
+            (place,) = np.flatnonzero(chosen["number"] == change.number)
+            # Valid until the same time.
+            chosen["valid_s"][place] += (chosen["t"][place] - change.from_ns) // SECOND
+            chosen["t"][place] = change.from_ns
+            forks_s.append(change.from_ns // SECOND)
     moved = list(facts(Wallets(Population(world.shape)), chosen))
-    now_s = world.now_ns // SECOND
+    now_s = now_ns // SECOND
     begins_s = world.shape.start_ns // SECOND - _GENESIS_BEFORE_S
     funds = dict.fromkeys(TREASURY["base"], 0)
-    genesis = Genesis(begins_s, world.shape.seed, funds)
+    genesis = Genesis(begins_s, world.shape.seed, funds, tuple(forks_s))
 
     def clock() -> int:
         return now_s

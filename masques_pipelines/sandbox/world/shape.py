@@ -175,6 +175,24 @@ RATING: Final = np.dtype(
     ]
 )
 KEY: Final = np.dtype([("t", "<i8"), ("agent", "<i4"), ("version", "<i4")])
+# An OTel span, as sql/sandbox/insert_spans.sql reads it. `parent` is 0 for the root; `about` is the
+# request, session or transfer that it is about.
+SPAN: Final = np.dtype(
+    [
+        ("t", "<i8"),
+        ("took", "<i8"),
+        ("trace", ID),
+        ("span", "<u8"),
+        ("parent", "<u8"),
+        ("step", "u1"),
+        ("is_error", "u1"),
+        ("about", ID),
+        ("masque", "<i4"),
+        ("http", "<u2"),
+    ]
+)
+# Where a span's time is spent.
+GATE_STEP, AGENT_STEP, VERIFY_STEP, SETTLE_STEP, LEDGER_STEP = range(5)
 
 # Kinds of a payment, as the nodes name them; events and answers of a line.
 KINDS: Final = ("plain", "paid", "failed", "canceled", "unpaid", "held", "hidden")

@@ -19,6 +19,7 @@ from masques_pipelines.sandbox.world.shape import (
     RATING,
     REQUEST,
     SESSION,
+    SPAN,
     Column,
     Rows,
 )
@@ -35,6 +36,7 @@ KINDS_OF_ROWS: Final = {
     "links": LINK,
     "ratings": RATING,
     "keys": KEY,
+    "spans": SPAN,
 }
 
 
@@ -106,7 +108,11 @@ def load_state(path: Path) -> State:
     """Reads a state that was saved."""
     with np.load(path) as kept:
         values = {name: kept[name] for name in _KEPT}
-        ahead = {name: kept[f"ahead_{name}"] for name in KINDS_OF_ROWS}
+        # A world of before had fewer kinds.
+        ahead = {
+            name: kept[key] if (key := f"ahead_{name}") in kept else np.empty(0, kind)
+            for name, kind in KINDS_OF_ROWS.items()
+        }
     for name in ("day", "last_t", "chains"):
         values[name] = int(values[name])
     return State(**values, ahead=ahead)

@@ -6,7 +6,6 @@ the same bytes are in the same files.
 
 import contextlib
 import copy
-import fcntl
 import hashlib
 import itertools
 import json
@@ -31,10 +30,12 @@ from masques_pipelines.sandbox.places import (
     LANDING,
     LEDGER,
     LOCK,
+    SPANS,
     WAREHOUSE,
     WORLD,
     WORLD_NAME,
     is_world,
+    locked,
 )
 from masques_pipelines.sandbox.world.day import Day, next_day
 from masques_pipelines.sandbox.world.landing import LandingFiles, Slice
@@ -51,13 +52,22 @@ from masques_pipelines.sandbox.world.shape import (
 )
 from masques_pipelines.sandbox.world.state import first_state, load_state
 from masques_pipelines.sandbox.world.troubles.catalog import KINDS, apply, lines
-from masques_pipelines.sandbox.world.troubles.observed import ExtraFile, Observed, Trouble
+from masques_pipelines.sandbox.world.troubles.holds import stuck_holds
+from masques_pipelines.sandbox.world.troubles.observed import (
+    ExtraFile,
+    NodeChange,
+    Observed,
+    Trouble,
+)
+from masques_pipelines.warehouse.embedded import emptied
 from masques_pipelines.whole_file import whole_file
 
 _STATE: Final = "state.npz"
 _PAYMENTS: Final = "payments"
 # Payments as the journal tells them; only a trouble makes a difference.
 _TOLD: Final = "told"
+# What nodes show otherwise for a while.
+_NODES: Final = "nodes"
 _TROUBLES: Final = "troubles.ndjson"
 # The release of TigerBeetle whose records these are; what a real server of it holds is the same.
 RELEASE: Final = "0.17.9"
@@ -125,6 +135,8 @@ def make_world(root: Path, world: World) -> None:
         WORLD,
         f"{WORLD}/{_PAYMENTS}",
         f"{WORLD}/{_TOLD}",
+        f"{WORLD}/{_NODES}",
+        SPANS,
         f"{LEDGER}/{DAYS_NAME}",
         f"{LEDGER}/{ACCOUNTS_NAME}",
     ):
@@ -140,19 +152,43 @@ def world_until(until_ns: int, *, seed: int, days: int, scale: float, troubles: 
     return World(shape, until_ns, until_ns, troubles=plan(shape, until_ns, troubles))
 
 
-def remove_world(root: Path) -> None:
-    """Removes a sandbox and everything that was read from it.
+def replace_world(root: Path, world: World, *, lock_timeout_s: float) -> None:
+    """Makes a world in place of a sandbox and of everything that was read from it.
+
+    Runs and commands of other processes wait meanwhile, or are waited for.
+
+    Args:
+        root: The sandbox's folder, with or without a world.
+        world: The new one.
+        lock_timeout_s: Longest wait for another process that has the sandbox's warehouse open.
 
     Raises:
         WorldError: The folder is not a sandbox's: what is in it is somebody else's.
+        WarehouseBusyError: Another process has the warehouse open; nothing was removed.
     """
-    if not any((root / name).exists() for name in (WORLD, LOCK)):
+    if is_filled(root) and not any((root / name).exists() for name in (WORLD, LOCK)):
         raise WorldError(
             f"{root}: it holds files that no sandbox made, and a new world would replace them: "
             "give the sandbox another folder (MASQUES_HOME, or sandbox:///… as the ledger)"
         )
-    for name in (WORLD, LEDGER, LANDING, WAREHOUSE):
-        shutil.rmtree(root / name, ignore_errors=True)
+    root.mkdir(parents=True, exist_ok=True)
+    warehouse = root / WAREHOUSE
+    has_warehouse = warehouse.is_dir()
+    # In this order: a run that has the warehouse open may still look whether there is a world.
+    with (
+        emptied(warehouse, lock_timeout_s=lock_timeout_s)
+        if has_warehouse
+        else contextlib.nullcontext(),
+        locked(root),
+    ):
+        for name in (WORLD, LEDGER, LANDING, SPANS):
+            shutil.rmtree(root / name, ignore_errors=True)
+        make_world(root, world)
+
+
+def is_filled(root: Path) -> bool:
+    """Returns whether there is a folder with anything in it."""
+    return root.is_dir() and any(root.iterdir())
 
 
 def advance(root: Path, until_ns: int) -> World:
@@ -165,8 +201,7 @@ def advance(root: Path, until_ns: int) -> World:
     Raises:
         WorldError: The world is missing or damaged.
     """
-    with _locked(root):
-        world = read_world(root)
+    with _locked_world(root) as world:
         return world if until_ns <= world.now_ns else _show(root, world, until_ns)
 
 
@@ -179,10 +214,16 @@ def read_payments(root: Path, days: range | None = None, folder: str = _PAYMENTS
     )
 
 
+def read_node_changes(root: Path) -> list[NodeChange]:
+    """Returns what nodes of a world show otherwise for a while."""
+    paths = sorted((root / WORLD / _NODES).glob("*.json"))
+    return [NodeChange(**each) for path in paths for each in json.loads(path.read_bytes())]
+
+
 def digest(root: Path) -> str:
     """Returns a digest of every byte that a world shows: files, ledger and payments."""
     found = hashlib.sha256()
-    for folder in (LANDING, LEDGER, f"{WORLD}/{_PAYMENTS}"):
+    for folder in (LANDING, LEDGER, SPANS, f"{WORLD}/{_PAYMENTS}"):
         for path in sorted((root / folder).rglob("*")):
             if path.is_file():
                 found.update(str(path.relative_to(root)).encode())
@@ -196,8 +237,7 @@ def add_trouble(root: Path, kind: str) -> dict[str, Any]:
     Raises:
         WorldError: The world is missing or damaged.
     """
-    with _locked(root):
-        world = read_world(root)
+    with _locked_world(root) as world:
         number = 1 + max((each.number for each in world.troubles), default=0)
         made = Trouble(number, kind, world.now_ns + 1)
         _show(root, replace(world, troubles=(*world.troubles, made)), world.now_ns)
@@ -239,12 +279,12 @@ def plan(shape: Shape, until_ns: int, count: int) -> tuple[Trouble, ...]:
 
 
 @contextlib.contextmanager
-def _locked(root: Path) -> Iterator[None]:
+def _locked_world(root: Path) -> Iterator[World]:
     """Lets one process at a time move a world; raises WorldError where there is none."""
-    read_world(root)
-    with (root / WORLD / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    if not root.is_dir():
+        read_world(root)
+    with locked(root):
+        yield read_world(root)
 
 
 def _show(root: Path, world: World, until_ns: int) -> World:
@@ -254,9 +294,10 @@ def _show(root: Path, world: World, until_ns: int) -> World:
     entries = {each["number"]: each for each in read_troubles(root)}
     while True:
         after = copy.deepcopy(state)
-        seen = _observed(world, files, next_day(people, after))
-        day_end = seen.day.start_ns + DAY
-        hits = [each for each in world.troubles if seen.day.start_ns <= each.at_ns < day_end]
+        day_start = world.shape.start_ns + state.day * DAY
+        day_end = day_start + DAY
+        hits = [each for each in world.troubles if day_start <= each.at_ns < day_end]
+        seen = _observed(world, files, next_day(people, after, stuck_holds(people, hits)))
         entries |= {each["number"]: each for each in apply(seen, hits)}
         _write_text(root / WORLD / _TROUBLES, lines(entries[each] for each in sorted(entries)))
         _write_day(root, people, seen)
@@ -311,6 +352,9 @@ def _write_day(root: Path, people: Population, seen: Observed) -> None:
     ):
         with whole_file(root / LEDGER / name / file_name(day.number)) as file:
             file.write(records.data)
+    _put_json(root / WORLD / _NODES / f"{day.number:06d}.json", [*map(asdict, seen.nodes)])
+    with whole_file(root / SPANS / file_name(day.number)) as file:
+        file.write(day.rows["spans"].data)
     for folder, payments in ((_PAYMENTS, seen.moved), (_TOLD, seen.told)):
         with whole_file(_path(root / WORLD / folder, day.number)) as file:
             np.save(file, payments)
@@ -327,7 +371,7 @@ def _write_clock(root: Path, world: World) -> None:
     _put_json(root / WORLD / WORLD_NAME, asdict(world))
 
 
-def _put_json(path: Path, content: dict[str, Any]) -> None:
+def _put_json(path: Path, content: Any) -> None:
     _write_text(path, json.dumps(content) + "\n")
 
 

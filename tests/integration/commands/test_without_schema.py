@@ -67,6 +67,8 @@ WITHOUT = {
     "sandbox live",
     "sandbox new",
     "sandbox trouble",
+    # It reads what a Collector wrote.
+    "trace",
 }
 
 

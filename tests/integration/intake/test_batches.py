@@ -27,7 +27,7 @@ def test_any_size_of_chunk_and_batch_gives_the_same(
     batch_bytes: int,
 ) -> None:
     monkeypatch.setattr("masques_pipelines.landing.formats.CHUNK_BYTES", chunk_bytes)
-    monkeypatch.setattr("masques_pipelines.intake.loader.BATCH_BYTES", batch_bytes)
+    monkeypatch.setattr("masques_pipelines.intake.batches.BATCH_BYTES", batch_bytes)
     monkeypatch.setattr(
         "masques_pipelines.landing.zone.read_blocks",
         lambda file: iter(lambda: file.read(997), b""),

@@ -46,6 +46,33 @@ def test_folders_of_older_days_are_looked_into_by_the_first_run_of_a_day(
     assert load(warehouse, zone) == {"rows_read": 1, "loaded": 1}  # the late one
 
 
+def test_without_a_setting_older_folders_are_looked_into_when_files_came_or_went(
+    warehouse: Warehouse, zone: Zone
+) -> None:
+    first = zone.drop(f"{OLD}/hour=01/a.ndjson", ndjson([request(1)]))
+    zone.drop(f"{NEW}/b.ndjson", ndjson([request(2)]))
+    assert counts(zone.load(warehouse)) == {"rows_read": 2, "loaded": 2}
+    # Within the hour the folder is as new as the file.
+    assert zone.load(warehouse).unlisted == []
+    _listed_in(warehouse, hours=2)  # as if that were long ago
+    first.write_bytes(ndjson([request(3)]))
+    done = zone.load(warehouse)
+    assert (counts(done), done.unlisted) == ({}, [f"{OLD}/"])
+    warehouse.command("TRUNCATE TABLE masques_ops.intake_listings")  # as tomorrow
+    assert counts(zone.load(warehouse)) == {"rows_read": 1, "loaded": 1}
+    zone.drop(f"{OLD}/hour=01/c.ndjson", ndjson([request(4)]))
+    done = zone.load(warehouse)
+    assert (counts(done), done.unlisted) == ({"rows_read": 1, "loaded": 1}, [])
+
+
+def _listed_in(warehouse: Warehouse, hours: int) -> None:
+    warehouse.command(
+        "INSERT INTO masques_ops.intake_listings (folder, listed_at) "
+        "SELECT 'api_requests', now64(6) + toIntervalHour({hours:Int32})",
+        {"hours": hours},
+    )
+
+
 def test_what_is_old_and_settled_is_forgotten_and_nothing_else(
     warehouse: Warehouse, zone: Zone
 ) -> None:

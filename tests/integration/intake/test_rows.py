@@ -342,11 +342,15 @@ def test_a_charge_is_part_of_what_a_second_row_is_compared_by(
         {"charged": "1", "charged_currency": "BTC"},
     ]
     for name, good in (("api_requests", request), ("masque_sessions", session)):
-        for number, one in enumerate(said):
-            rows = [good(number, **one), *(good(number, **other) for other in said)]
-            zone.drop(f"{name}/{number}.ndjson", ndjson(rows))
-            found = counts(zone.load(warehouse, name))
-            assert (found["loaded"], found["duplicates"], found["conflicts"]) == (1, 1, 3)
+        zone.drop(f"{name}/first.ndjson", ndjson(good(n, **one) for n, one in enumerate(said)))
+        assert counts(zone.load(warehouse, name)) == {"rows_read": 4, "loaded": 4}
+        for number in range(len(said)):  # in the table, and in the same batch
+            for n in (number, 10 + number):
+                rows = [said[number], *said] if n >= 10 else said
+                zone.drop(f"{name}/{n}.ndjson", ndjson(good(n, **other) for other in rows))
+        for result in zone.load(warehouse, name).files:
+            loaded = int(result.path.split("/")[1][:-7]) >= 10
+            assert (result.loaded, result.duplicates, result.conflicts) == (loaded, 1, 3)
 
 
 def test_findings_of_charges_and_refunds(warehouse: Warehouse, zone: Zone) -> None:

@@ -6,13 +6,20 @@ import pytest
 from click.testing import CliRunner
 
 from masques_pipelines.cli import masques
-from masques_pipelines.inventory.proofs import prove_content, prove_rows, prove_scores, prove_tables
+from masques_pipelines.inventory.proofs import (
+    prove_content,
+    prove_files,
+    prove_rows,
+    prove_scores,
+    prove_tables,
+)
 from masques_pipelines.inventory.tables import VERSIONS
 from masques_pipelines.inventory.writes import counted
 from masques_pipelines.reputation.facts import write_facts
 from masques_pipelines.reputation.scores import refresh_scores
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Warehouse
+from tests.support.broken_files import break_a_file
 from tests.support.reputation_world import Event, World, ident
 
 IDENTITIES = (
@@ -63,6 +70,10 @@ def test_identities_are_the_newest_of_their_versions(
     assert prove_content(warehouse, VERSIONS, everything=True).outcome == content
 
 
+# Evidence ages from one computation to the next; scores of 7 days ago are not there at first.
+AGED: list[str] = []
+
+
 def test_scores_are_what_their_query_gives(warehouse: Warehouse) -> None:
     assert prove_scores(warehouse).outcome == "nothing"
     world = World(identities={ident("agent"): {}, ident("idle"): {}})
@@ -86,6 +97,15 @@ def test_scores_are_what_their_query_gives(warehouse: Warehouse) -> None:
     assert (found.outcome, found.findings) == ("fails", (f"{ident('agent')} has other content",))
     refresh_scores(warehouse)
     assert prove_scores(warehouse).outcome == "holds"
+    scores = "SELECT * EXCEPT computed_at FROM masques.reputation_scores FINAL ORDER BY identity_id"
+    whole = warehouse.frame(scores).drop(columns=AGED).round(6)
+    break_a_file(warehouse, "masques.reputation_scores")
+    files = prove_files(warehouse, everything=True, names=("masques.reputation_scores",))
+    assert files.outcome == "fails"
+    refresh_scores(warehouse)
+    assert warehouse.frame(scores).drop(columns=AGED).round(6).equals(whole)
+    files = prove_files(warehouse, everything=True, names=("masques.reputation_scores",))
+    assert (files.outcome, prove_scores(warehouse).outcome) == ("holds", "holds")
     warehouse.command("DELETE FROM masques.reputation_scores WHERE overall_score != 0.5")
     assert prove_scores(warehouse).findings == (f"{ident('agent')} is gone",)
 

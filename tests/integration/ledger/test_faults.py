@@ -90,7 +90,7 @@ def small_capture_path() -> Path:
 
 def cuts() -> list[int]:
     """How many events the ledger has in each round: it grows, and ends at its real end."""
-    steps = max(EMBEDDED_KILLS, SERVER_KILLS, 11)
+    steps = max(EMBEDDED_KILLS, SERVER_KILLS, 7)
     return [EVENTS * (number + 1) // (steps + 1) for number in range(steps + 1)]
 
 
@@ -242,7 +242,7 @@ def test_a_ledger_that_stops_in_mid_sync_leaves_no_trace(
     warehouse: Warehouse, undisturbed: dict[int, str], small_capture_path: Path
 ) -> None:
     # Each of the four calls that a round takes at least: the bond, two pages, the empty one.
-    for number, size in enumerate(cuts()[:8]):
+    for number, size in enumerate(cuts()[:4]):
         ledger = ledger_of(small_capture_path, size)
 
         def stopped_meanwhile(changing: MemoryLedger, at: int = number % 4 + 1) -> None:
@@ -287,12 +287,12 @@ def test_a_full_disk_leaves_no_trace(
     home.mkdir()
     done = subprocess.run(
         [*NAMESPACE, "bash", "-c", FULL_DISK, "full-disk", sys.executable, str(home),
-         str(small_capture_path), str(sizes[8]), str(EVENTS), str(migrated)],
+         str(small_capture_path), str(sizes[5]), str(EVENTS), str(migrated)],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        *("syncing", f"done {undisturbed[sizes[8]]}"),
+        *("syncing", f"done {undisturbed[sizes[5]]}"),
         "syncing",  # not even the file of the rows could be written
         "syncing",  # some parts were, then the engine found no space for the next
         *("syncing", f"done {undisturbed[EVENTS]}"),

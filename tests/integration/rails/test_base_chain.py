@@ -254,7 +254,7 @@ def test_reading_again_from_an_earlier_block_changes_nothing_and_finds_a_new_tre
     polls.poll()
     assert polls.history() == []  # both lie before the beginning
     settings = read_settings({})
-    was = rewind(polls.warehouse, settings, "base", 0)
+    was = rewind(polls.warehouse, settings, "base", 0).before
     assert was == chain.head - 3  # nothing above it is final yet
     polls.poll()
     before = polls.history()

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from masques_pipelines.reputation.compaction import compact_evidence
 from masques_pipelines.reputation.facts import write_facts
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.errors import WarehousePermanentError
@@ -71,9 +72,27 @@ def test_what_is_new_makes_of_the_facts_what_everything_makes(
     )
     assert taken_back > 100
     by_sql, by_python = sql_scores(warehouse, NOW), python_scores(world, NOW)
+    assert_compacted_without_a_change(warehouse)
     assert set(by_sql) == set(by_python)
     for identity, score in by_sql.items():
         assert vars(score) == pytest.approx(vars(by_python[identity]), rel=0, abs=1e-9), identity
+
+
+def assert_compacted_without_a_change(warehouse: Warehouse) -> None:
+    """What was cancelled goes, in months of any number, and nothing that is known changes."""
+    current = (
+        "SELECT * EXCEPT (sign, known_from), sum(e.sign) FROM masques_ops.reputation_evidence AS e "
+        "GROUP BY ALL HAVING sum(e.sign) != 0 ORDER BY ALL"
+    )
+    counts = "SELECT count(), countIf(sign < 0) FROM masques_ops.reputation_evidence"
+    known, scores = warehouse.rows(current), sql_scores(warehouse, NOW)
+    before, cancelled = warehouse.row(counts)
+    assert compact_evidence(warehouse) == 0  # all of it is of the last 180 days
+    assert compact_evidence(warehouse, kept_days=0) == 2 * cancelled
+    assert warehouse.row(counts) == (before - 2 * cancelled, 0)
+    assert (warehouse.rows(current), sql_scores(warehouse, NOW)) == (known, scores)
+    assert compact_evidence(warehouse, kept_days=0) == 0
+    assert write_facts(warehouse, full=True).evidence == 0
 
 
 def reasons(warehouse: Warehouse) -> dict[str, tuple[int, float, float]]:

@@ -16,7 +16,11 @@ import fsspec
 import pytest
 from click.testing import CliRunner
 
+from masques_pipelines.cli import masques
 from masques_pipelines.commands.reputation import explanation_lines, reputation
+from masques_pipelines.inventory.detached import detach_broken
+from masques_pipelines.inventory.proofs import prove_content, prove_files, prove_parts, prove_rows
+from masques_pipelines.inventory.tables import EVENTS
 from masques_pipelines.reputation.aggregation import aggregate
 from masques_pipelines.reputation.checks import check_scores
 from masques_pipelines.reputation.explain import ExplanationError, explain
@@ -28,6 +32,7 @@ from masques_pipelines.settings import Settings, read_settings
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.errors import WarehousePermanentError
 from masques_pipelines.warehouse.sql import sql
+from tests.support.broken_files import break_a_file
 from tests.support.migrated_folder import copy_migrated
 from tests.support.patience import finish
 from tests.support.reputation_world import (
@@ -282,6 +287,12 @@ def test_signals_come_from_the_tables_once(warehouse: Warehouse) -> None:
     assert warehouse.rows(channels) == [("pipeline",)]
 
 
+OWN_EVENTS = (
+    "SELECT * EXCEPT ingested_at FROM masques.reputation_events WHERE channel = 'pipeline' "
+    "ORDER BY event_id"
+)
+
+
 @pytest.mark.parametrize("killed_at", ["write_signal_keys", "publish_signals", "end"])
 def test_a_kill_leaves_no_signal_without_its_key(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, killed_at: str
@@ -308,6 +319,69 @@ def test_a_kill_leaves_no_signal_without_its_key(
     write_signals(warehouse)
     found = "SELECT count(), uniqExact(event_id) FROM masques.reputation_events"
     assert (warehouse.row(found), warehouse.scalar(unknown)) == ((1, 1), 0)
+
+
+def test_lost_signals_come_back_and_are_not_counted_twice(
+    warehouse: Warehouse,
+    engine_settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A part with signals is damaged, and another signal of the same day comes meanwhile."""
+    agent, seller = ident("agent"), ident("seller")
+    world = World(identities={agent: {}, seller: {}})
+    for n in range(3):
+        world.pay(agent, seller, ago(2), event_type="two_phase_posted", hold=ident(f"hold {n}"))
+    world.load(warehouse)
+    assert write_signals(warehouse) == 3
+    whole = warehouse.rows(OWN_EVENTS)
+    break_a_file(warehouse, "masques.reputation_events")
+    (finding,) = prove_files(warehouse, everything=True, names=(EVENTS.name,)).findings
+    assert "Checksum mismatch" in finding
+    assert len(detach_broken(warehouse, EVENTS.name)) == 1
+    assert prove_rows(warehouse, EVENTS).outcome == "fails"
+    late = World(identities={agent: {}, seller: {}})
+    late.pay(agent, seller, ago(2), event_type="two_phase_posted", hold=ident("late"))
+    late.load(warehouse)
+    assert prove_parts(warehouse).outcome == "fails"
+    monkeypatch.setenv("MASQUES_CLICKHOUSE_URL", engine_settings.clickhouse_url)
+    monkeypatch.setenv("MASQUES_LANDING_URL", str(tmp_path))
+    done = CliRunner().invoke(masques, ["reputation", "recompute"])
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert "no longer a finding: masques.reputation_events: part" in done.output
+    rows = warehouse.rows(OWN_EVENTS)
+    assert (len(rows), [row for row in rows if row in whole]) == (4, whole)
+    for proof in (prove_rows(warehouse, EVENTS), prove_content(warehouse, EVENTS, everything=True)):
+        assert (proof.outcome, proof.findings) == ("holds", ())
+    assert prove_parts(warehouse).outcome == "holds"
+
+
+@pytest.mark.parametrize("days", [2.0, 400.0])
+def test_a_forged_event_does_not_take_the_place_of_a_signal(
+    warehouse: Warehouse, days: float
+) -> None:
+    """Anyone can compute the id of a signal, and deliver an event that has it before it is due."""
+    agent, seller = ident("agent"), ident("seller")
+    world = World(identities={agent: {}, seller: {}})
+    world.pay(agent, seller, ago(2), event_type="two_phase_posted", hold=ident("hold"))
+    world.load(warehouse)
+    namespace = uuid.uuid5(uuid.NAMESPACE_DNS, "reputation.masques")
+    taken = uuid.uuid5(namespace, f"hold_posted|{ident('hold')}")
+    warehouse.insert_rows(
+        "masques.reputation_events",
+        ["event_id", "timestamp", "identity_id", "event_type", "channel"],
+        [[taken, ago(days), seller, "hold_posted", "gate"]],
+    )
+    warehouse.insert_rows(
+        "masques_ops.reputation_events_key_times", ["row_key", "event_at"], [[taken, ago(days)]]
+    )
+    assert [write_signals(warehouse), write_signals(warehouse)] == [1, 0]
+    found = warehouse.rows(
+        "SELECT toString(channel), identity_id, event_id = {taken:UUID} "
+        "FROM masques.reputation_events ORDER BY channel",
+        {"taken": taken},
+    )
+    assert found == [("gate", seller, 1), ("pipeline", agent, 0)]
 
 
 def test_turned_keys_are_a_signal_once_a_month(warehouse: Warehouse) -> None:

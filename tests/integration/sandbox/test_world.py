@@ -1,29 +1,62 @@
 """Worlds through the whole pipeline: everything agrees with everything, and no row comes twice."""
 
+import base64
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import numpy as np
 import pytest
 
 from masques_pipelines.ledger.proofs.suite import all_hold, prove_all
+from masques_pipelines.rails.base.transfers import BALANCE_OF, address_topic
+from masques_pipelines.rails.solana.addresses import associated_token_account
 from masques_pipelines.reconciliation.checks import position
 from masques_pipelines.sandbox.check import compare, compared_to_ns, read_found
+from masques_pipelines.sandbox.nodes import base as base_node
+from masques_pipelines.sandbox.nodes import solana
+from masques_pipelines.sandbox.nodes.lightning import OPENING_MSAT
+from masques_pipelines.sandbox.parties import BASE_TREASURY, SOLANA_TREASURY
 from masques_pipelines.sandbox.world.day import next_day
 from masques_pipelines.sandbox.world.landing import moment
+from masques_pipelines.sandbox.world.nodes import open_node
 from masques_pipelines.sandbox.world.population import Population
-from masques_pipelines.sandbox.world.shape import DAY, SECOND, Shape, shape_of
+from masques_pipelines.sandbox.world.shape import DAY, LEDGERS, SECOND, Shape, shape_of
 from masques_pipelines.sandbox.world.state import first_state
-from masques_pipelines.sandbox.world.store import World, make_world, read_troubles
+from masques_pipelines.sandbox.world.store import (
+    SLICE_S,
+    World,
+    advance,
+    make_world,
+    read_node_changes,
+    read_troubles,
+)
 from masques_pipelines.sandbox.world.troubles.catalog import KINDS
-from masques_pipelines.sandbox.world.troubles.observed import Trouble
+from masques_pipelines.sandbox.world.troubles.observed import HOUR, Trouble
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
-from tests.support.sandbox_pipeline import run_all, sandbox_settings
+from tests.support.fresh_schema import fresh_schema
+from tests.support.sandbox_pipeline import run_all, run_rails, sandbox_settings
 
-# What follows a booking may be told two minutes later.
-EDGE_S = 120
+QUIET_NS = 200 * SECOND
+# What the tables hold, less what says when it was written; settlements as they are now.
+CONTENT = {
+    "masques.transactions": "ingested_at, chart_version",
+    "masques.accounts FINAL": "ingested_at, snapshot_at",
+    "masques.identities FINAL": "ingested_at",
+    "masques.masque_sessions": "ingested_at",
+    "masques.api_requests": "ingested_at",
+    "masques.reputation_events": "ingested_at",
+    "masques_ops.payment_links": "ingested_at",
+    "otel.otel_traces": "",
+}
+SETTLED = """
+SELECT settlement_id, rail, direction, status, amount, currency, tx_hash, block_height, timestamp,
+    from_account_id, payer, to_address, payment_ref, transaction_id
+FROM masques_marts.settlements_current
+"""
 
 
 def first_refund(shape: Shape) -> int:
@@ -37,23 +70,143 @@ def midnight() -> int:
     return time.time_ns() // DAY * DAY
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_everything_agrees_with_everything(warehouse: Warehouse, tmp_path: Path, seed: int) -> None:
-    end = midnight()
-    shape = shape_of(seed, end - 8 * DAY, 0.01)
-    make_world(tmp_path / "sandbox", World(shape, end, end))
-    settings = sandbox_settings(tmp_path)
-    assert run_all(warehouse, settings) > 1_000
-    until = f"{(end - EDGE_S * SECOND) // SECOND}"
-    found = warehouse.rows(sql("sandbox/agreement"), {"until": until})
+def quiet_time(shape: Shape, days: int) -> int:
+    """When a slice of the last day ends after minutes of nothing: all is told, and delivered."""
+    people = Population(shape)
+    state = first_state(people)
+    day = [next_day(people, state) for _ in range(days)][-1]
+    times = np.sort(np.concatenate([rows["t"] for rows in day.rows.values()]))
+    ends = np.arange(day.start_ns + DAY // 2, day.start_ns + DAY, SLICE_S * SECOND)
+    before = np.searchsorted(times, ends - QUIET_NS)
+    return int(ends[before == np.searchsorted(times, ends)][0])
+
+
+def asked(node: Any, method: str, path: str = "/", **values: Any) -> Any:
+    with httpx2.Client(transport=node, base_url="http://node") as client:
+        return client.request(method, path, **values).json()
+
+
+def on_rails(root: Path) -> dict[str, int]:
+    """What the nodes say that the treasury has, in the smallest unit of its ledger."""
+
+    def call(rail: str, method: str, *parameters: Any) -> Any:
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}
+        return asked(open_node(root, rail), "POST", json=body)["result"]
+
+    data = BALANCE_OF + address_topic(BASE_TREASURY)[2:]
+    on_base = int(call("base", "eth_call", {"to": base_node.TOKEN, "data": data}, "latest"), 16)
+    account = associated_token_account(SOLANA_TREASURY, solana.MINT)
+    options = {"encoding": "base64", "commitment": "confirmed"}
+    (held,) = call("solana", "getMultipleAccounts", [account], options)["value"]
+    on_solana = int.from_bytes(base64.b64decode(held["data"][0])[64:72], "little")
+    said = asked(open_node(root, "lightning"), "GET", "/v1/balance/channels")
+    return {"USD": on_base + on_solana, "BTC": int(said["local_balance"]["msat"]) - OPENING_MSAT}
+
+
+def treasury(warehouse: Warehouse) -> dict[str, int]:
+    """What the ledger says that it has, less the fees of payments over Lightning."""
+    rows = warehouse.rows(
+        "SELECT currency, sum(debits_posted - credits_posted) - if(currency = 'BTC', ("
+        "SELECT sum(network_fee) FROM masques_marts.settlements_current "
+        "WHERE rail = 'lightning' AND status = 'confirmed'), 0) "
+        "FROM masques.accounts FINAL "
+        "WHERE account_type = 'treasury' AND currency != 'SOL' GROUP BY currency"
+    )
+    places = {each.asset: each.scale for each in LEDGERS}
+    return {str(asset): int(amount.scaleb(places[asset])) for asset, amount in rows}
+
+
+def content(warehouse: Warehouse) -> dict[str, Any]:
+    found = {
+        table: warehouse.rows(
+            "SELECT count(), groupBitXor(sipHash64(tuple(* "
+            f"{f'EXCEPT ({left})' if left else ''}))) FROM {table}"
+        )
+        for table, left in CONTENT.items()
+    }
+    return {**found, "settlements": sorted(warehouse.rows(SETTLED))}
+
+
+def agree(warehouse: Warehouse, root: Path, now_ns: int) -> None:
+    """Everything agrees with everything, and nothing is found."""
+    found = warehouse.rows(sql("sandbox/agreement"), {"until": f"{now_ns // SECOND}"})
     assert [(what, others) for what, _, _, others in found if others] == []
-    assert [what for what, compared, agree, _ in found if compared != agree or not compared] == []
-    assert len(found) == 6
+    assert [what for what, compared, same, _ in found if compared != same or not compared] == []
+    assert len(found) == 8
+    assert treasury(warehouse) == on_rails(root)
     # Breaks are among them, and money that is not there.
     assert read_found(warehouse) == []
     assert [each["asset"] for each in position(warehouse) if each["state"] == "differs"] == []
+
+
+def read_to(warehouse: Warehouse) -> dict[str, int]:
+    rows = warehouse.rows(
+        "SELECT rail, toUnixTimestamp64Nano(read_to) FROM masques_ops.rail_cursors FINAL "
+        "WHERE read_to IS NOT NULL"
+    )
+    return {str(rail): int(at) for rail, at in rows}
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_everything_agrees_with_everything(warehouse: Warehouse, tmp_path: Path, seed: int) -> None:
+    shape = shape_of(seed, midnight() - 8 * DAY, 0.01)
+    end = quiet_time(shape, 8)
+    root = tmp_path / "sandbox"
+    make_world(root, World(shape, end, end))
+    assert run_all(warehouse, sandbox_settings(tmp_path)) > 1_000
+    agree(warehouse, root, end)
     assert all_hold(prove_all(warehouse, from_beginning=True))
+
+
+def test_a_world_that_is_read_in_steps_is_the_one_that_is_read_at_once(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """A block that is gone and nodes that stand still leave nothing behind."""
+    shape = shape_of(1, midnight() - 8 * DAY, 0.01)
+    start = shape.start_ns
+    stop = start + 6 * DAY + 12 * HOUR
+    troubles = (
+        Trouble(1, "reorg", start + 5 * DAY),
+        *(Trouble(number, "rail_stops", stop) for number in (2, 3, 4)),
+    )
+    root, settings = tmp_path / "sandbox", sandbox_settings(tmp_path)
+    make_world(root, World(shape, start + 4 * DAY, start + 5 * DAY + SECOND, troubles=troubles))
+    (fork,) = read_node_changes(root)
+
+    advance(root, fork.from_ns + 60 * SECOND)
+    run_all(warehouse, settings)
+    advance(root, fork.until_ns + 30 * SECOND)
+    run_rails(warehouse, settings)
+    (settlement,) = read_troubles(root)[0]["ids"]["settlements"]
+    advance(root, stop + HOUR)
+    run_rails(warehouse, settings)
+    before = read_to(warehouse)
+    assert before.keys() == {"base", "solana", "lightning"}
+    assert max(before.values()) <= stop
+    advance(root, stop + HOUR + HOUR // 2)
+    run_rails(warehouse, settings)
+    assert read_to(warehouse) == before
+    end = quiet_time(shape, 8)
+    advance(root, end)
+    run_all(warehouse, settings)
+    revisions = warehouse.rows(
+        "SELECT toString(status), block_hash FROM masques.settlements "
+        "WHERE settlement_id = {id:UUID} ORDER BY revision",
+        {"id": settlement},
+    )
+    assert {status for status, _ in revisions[:-1]} == {"pending"}
+    assert revisions[-1][0] == "confirmed"
+    # It was in one block, and is in another.
+    assert len({block for _, block in revisions if block}) == 2
+    agree(warehouse, root, end)
     assert run_all(warehouse, settings) == 0
+    assert all_hold(prove_all(warehouse, from_beginning=True))
+    in_steps = content(warehouse)
+
+    fresh_schema(warehouse)
+    run_all(warehouse, settings)
+    agree(warehouse, root, end)
+    assert content(warehouse) == in_steps
 
 
 def test_each_trouble_is_named_by_id_and_nothing_else_is(

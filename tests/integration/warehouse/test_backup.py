@@ -18,25 +18,42 @@ from tests.clickhouse_front.engine import BACKUPS_DISK
 from tests.clickhouse_front.front import http_front
 from tests.integration.warehouse.test_roles import grants
 from tests.support.filled_tables import contents, fill_tables
+from tests.support.migrated_folder import copy_migrated
 from tests.support.paths import ROOT
 from tests.support.patience import run_python
 
 # This process has the tests' engine, and an engine is of one folder.
 FILL = """
 import json, sys
-from masques_pipelines.schema.migrations import make_plan, migrate
+from masques_pipelines.schema.migrations import make_plan
 from masques_pipelines.settings import read_settings
-from masques_pipelines.warehouse.client import Origin, Warehouse
+from masques_pipelines.warehouse.client import Origin
 from masques_pipelines.warehouse.connect import open_warehouse
 from tests.support.filled_tables import contents, fill_tables
 
 with open_warehouse(read_settings({"MASQUES_HOME": sys.argv[1]}), origin=Origin()) as warehouse:
     if sys.argv[2] == "fill":
-        migrate(warehouse)
         fill_tables(warehouse)
         warehouse.command("TRUNCATE TABLE masques_ops.warehouse_stamp")
     assert make_plan(warehouse).is_clean
     print(json.dumps(contents(warehouse)))
+"""
+COMMANDS = """
+import contextlib, io, json, shutil, sys
+from masques_pipelines.cli import main
+
+said = []
+for each in sys.argv[1:]:
+    if each.startswith("remove "):
+        shutil.rmtree(each.removeprefix("remove "))
+        continue
+    sys.argv, text = ["masques", *each.split()], io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+        try:
+            main()
+        except SystemExit as ended:
+            said.append((int(ended.code or 0), text.getvalue()))
+print(json.dumps(said))
 """
 COMMAND = """
 import sys
@@ -74,10 +91,19 @@ def command(home: Path, *arguments: str, stop_at: int = 0) -> tuple[int, str]:
         return process.wait(), process.stdout.read()
 
 
+def commands(home: Path, *lines: str) -> list[tuple[int, str]]:
+    """Runs commands one after the other in one process; one that is `remove …` removes a folder."""
+    own = {"MASQUES_HOME": str(home), "MASQUES_LANDING_URL": str(home), "PATH": "/usr/bin"}
+    done = run_python(COMMANDS, *lines, cwd=ROOT, env=own)
+    assert done.returncode == 0, done.stderr
+    return [(status, text) for status, text in json.loads(done.stdout.splitlines()[-1])]
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[int]]]:
     """A home with rows in every table, and what the tables hold."""
     home = tmp_path_factory.mktemp("whole")
+    copy_migrated(home / "warehouse")
     return home, json.loads(run_python(FILL, str(home), "fill").stdout)
 
 
@@ -94,13 +120,13 @@ def test_a_restored_warehouse_is_the_one_that_was_backed_up(
     assert command(home, "backup", str(folder), stop_at=1)[0] < 0
     assert not folder.exists()
     shutil.rmtree(next(tmp_path.glob("*.unfinished")))
-    status, said = command(home, "backup", str(folder))
+    (status, said), (again, _), (refused, why) = commands(
+        home, f"backup {folder}", f"backup {folder}", f"restore {folder}"
+    )
     assert (status, said.startswith(f"wrote {folder}: ")) == (0, True), said
-    assert command(home, "backup", str(folder))[0] == 1  # nothing is overwritten
+    assert again == 1  # nothing is overwritten
     assert folder.stat().st_mode & 0o077 == 0
-
-    status, said = command(home, "restore", str(folder))
-    assert (status, "the database masques is there already" in said) == (1, True), said
+    assert (refused, "the database masques is there already" in why) == (1, True), why
     shutil.rmtree(warehouse)
     for statement in (1, 4):
         assert command(home, "restore", str(folder), stop_at=statement)[0] < 0
@@ -113,11 +139,9 @@ def test_a_restored_warehouse_is_the_one_that_was_backed_up(
     for private in ("warehouse", "warehouse.engine"):
         assert (home / private).stat().st_mode & 0o077 == 0
 
-    status, said = command(home, "restore", str(tmp_path))
-    assert status == 1
-    shutil.rmtree(warehouse)
-    status, said = command(home, "restore", str(tmp_path))
-    assert (status, "holds no backup" in said) == (1, True), said
+    restore = f"restore {tmp_path}"
+    (there, _), (status, said) = commands(home, restore, f"remove {warehouse}", restore)
+    assert (there, status, "holds no backup" in said) == (1, 1, True), said
 
 
 @pytest.mark.timeout(300)

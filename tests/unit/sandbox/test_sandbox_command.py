@@ -1,5 +1,6 @@
 """`masques sandbox`: a world is made, replaced only when that is confirmed, and moved on."""
 
+import fcntl
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from click.testing import CliRunner, Result
 from masques_pipelines.commands.sandbox import sandbox
 from masques_pipelines.errors import SettingError
 from masques_pipelines.sandbox.world.store import WorldError, digest, read_troubles
+from masques_pipelines.warehouse.embedded import side_folder
+from masques_pipelines.warehouse.errors import WarehouseBusyError
 
 NEW = ("new", "--days", "4", "--scale", "0.002")
 
@@ -70,3 +73,28 @@ def test_production_has_no_world(monkeypatch: pytest.MonkeyPatch) -> None:
         refused = run(*command)
         assert isinstance(refused.exception, SettingError)
         assert "these settings are of production" in str(refused.exception)
+
+
+def test_a_world_is_not_replaced_under_a_process_that_has_its_warehouse_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("masques_pipelines.commands.sandbox.COMMAND_LOCK_TIMEOUT_S", 0.0)
+    root = tmp_path / "sandbox"
+    assert run(*NEW).exit_code == 0
+    kept = root / "warehouse" / "store" / "part"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("rows\n")
+    lock = side_folder(root / "warehouse") / "lock"
+    lock.parent.mkdir()
+    first = digest(root)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write("process 7 (masques dev)")
+        file.flush()
+        refused = run(*NEW, "--seed", "2", "--yes")
+    assert isinstance(refused.exception, WarehouseBusyError)
+    assert "in use by process 7 (masques dev)" in str(refused.exception)
+    assert (digest(root), kept.exists()) == (first, True)
+    assert run(*NEW, "--seed", "2", "--yes").exit_code == 0
+    assert digest(root) != first
+    assert list((root / "warehouse").iterdir()) == []

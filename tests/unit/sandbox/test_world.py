@@ -19,7 +19,9 @@ from masques_pipelines.sandbox.world.shape import (
     DAY,
     EXPIRED,
     FEE,
+    GATE_STEP,
     INSUFFICIENT,
+    LEDGER_STEP,
     LINKED,
     PAID,
     PENDING,
@@ -36,8 +38,11 @@ from masques_pipelines.sandbox.world.store import (
     advance,
     digest,
     make_world,
+    read_troubles,
 )
 from masques_pipelines.sandbox.world.traffic import units_of
+from masques_pipelines.sandbox.world.troubles.catalog import KINDS
+from masques_pipelines.sandbox.world.troubles.observed import Trouble
 
 START = 1_790_000_000 * SECOND // DAY * DAY
 DAYS = 8
@@ -191,6 +196,20 @@ def test_the_same_bytes_are_shown_however_the_clock_moves(tmp_path: Path) -> Non
     ]
 
 
+def test_each_trouble_delivers_a_file_of_its_own(tmp_path: Path) -> None:
+    kinds = [*sorted(KINDS), *sorted(KINDS)]
+    troubles = tuple(
+        Trouble(number, kind, START + DAY // 4 + number)
+        for number, kind in enumerate(kinds, start=1)
+    )
+    root = made(tmp_path, START + DAY, troubles=troubles)
+    files = [path.read_bytes() for path in (root / "landing").rglob("trouble-*")]
+    assert len(files) > 20
+    # A copy of another file is a trouble itself.
+    copies = sum(each["kind"] == "duplicate_file" for each in read_troubles(root))
+    assert len(set(files)) >= len(files) - copies
+
+
 def test_the_ledger_shows_what_is_past_and_its_accounts_as_they_are_then(tmp_path: Path) -> None:
     root = made(tmp_path, START + DAY + DAY // 2)
     people = Population(shape_of(7, START, 0.02))
@@ -215,3 +234,23 @@ def test_the_ledger_shows_what_is_past_and_its_accounts_as_they_are_then(tmp_pat
             for name in ("debits_pending", "debits_posted", "credits_pending", "credits_posted"):
                 balances[name][place] = event[f"{side}_account_{name}"]
     assert shown.tobytes() == balances.tobytes()
+
+
+def test_each_request_has_its_span_and_what_was_asked_on_the_way_has_too() -> None:
+    _, days, _ = world(1)
+    requests, spans = joined(days, "requests"), joined(days, "spans")
+    gate = spans[spans["step"] == GATE_STEP]
+    last = days[-1].start_ns + DAY - EDGE
+    told = set(requests[["trace", "span"]].tolist())
+    assert set(gate[["trace", "span"]][gate["t"] < last].tolist()) <= told
+    assert told <= set(gate[["trace", "span"]].tolist())
+    assert len(np.unique(spans["span"])) == len(spans)
+    booked = spans[(spans["step"] == LEDGER_STEP) & (spans["is_error"] == 0)]
+    calls = joined(days, "events")
+    calls = calls[calls["code"] == API_CALL]
+    at = dict(zip(ids(calls, "id"), calls["t"].tolist(), strict=True))
+    for about, t, took in booked[["about", "t", "took"]][booked["t"] < last].tolist():
+        assert t <= at[about] <= t + took
+    assert set(ids(booked, "about")) >= {each for each, t in at.items() if t < last}
+    assert set(np.unique(spans["step"])) == set(range(5))
+    assert (spans["took"] >= 0).all()

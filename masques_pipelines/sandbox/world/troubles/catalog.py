@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from masques_pipelines.sandbox.world.landing import moment
-from masques_pipelines.sandbox.world.troubles import gate, money, people
+from masques_pipelines.sandbox.world.troubles import gate, holds, money, nodes, people
 from masques_pipelines.sandbox.world.troubles.observed import Hit, Observed, Trouble
 
 Apply = Callable[[Observed, Trouble], Hit | None]
@@ -30,18 +30,24 @@ KINDS: Final[dict[str, Apply]] = {
     "lost_don": gate.lost_don,
     "lost_file": gate.lost_file,
     "lost_session": gate.lost_session,
+    "missing_spans": gate.missing_spans,
     "old_treasury": money.old_treasury,
     "paid_not_served": gate.paid_not_served,
     "paid_twice": money.paid_twice,
     "paid_without_transfer": gate.paid_without_transfer,
     "praise_ring": people.praise_ring,
+    "rail_stops": nodes.rail_stops,
+    "reorg": nodes.reorg,
     "repeated_rows": gate.repeated_rows,
+    "served_not_paid": holds.served_not_paid,
+    holds.STUCK_HOLD: holds.stuck_hold,
     "unbooked_payment": money.unbooked_payment,
     "unfollowed_voucher": money.unfollowed_voucher,
     "unknown_ending": gate.unknown_ending,
     "unknown_identity": gate.unknown_identity,
     "unknown_refund": gate.unknown_refund,
     "unsettled_deposit": money.unsettled_deposit,
+    "wash_revenue": people.wash_revenue,
     "whitewash": people.whitewash,
     "wrong_amount": money.wrong_amount,
     "wrong_asset": money.wrong_asset,

@@ -109,7 +109,7 @@ def _holds(sessions: Rows) -> list[str]:
 def damaged_file(seen: Observed, trouble: Trouble) -> Hit | None:
     """A file is cut off on its way."""
     name = file_name("api_requests", trouble, "parquet")
-    deliver(seen, trouble, name, b"PAR1 and no more")
+    deliver(seen, trouble, name, b"PAR1 and no more of %d" % trouble.number)
     found = Finding("quarantine", "bad_parquet", f"{name}:0")
     return Hit({"files": [name]}, trouble.at_ns, findings=(found,))
 
@@ -117,7 +117,7 @@ def damaged_file(seen: Observed, trouble: Trouble) -> Hit | None:
 def unknown_ending(seen: Observed, trouble: Trouble) -> Hit | None:
     """Somebody drops a file that no reader knows."""
     name = file_name("api_requests", trouble, "xlsx")
-    deliver(seen, trouble, name, b"not for us")
+    deliver(seen, trouble, name, b"not for us: %d" % trouble.number)
     found = Finding("file", "passed_over:unknown_ending", name)
     return Hit({"files": [name]}, trouble.at_ns, findings=(found,))
 
@@ -366,3 +366,17 @@ def _within(rows: Rows, begin: int, end: int) -> Rows:
 def _file_of(seen: Observed, name: str, at_ns: int, rows: Rows) -> ExtraFile:
     kept = np.array(rows, REQUEST)
     return ExtraFile(name, at_ns, lambda _: parquet_of(tables.requests(seen.people, kept)))
+
+
+def missing_spans(seen: Observed, trouble: Trouble) -> Hit | None:
+    """A Collector loses the spans of a request."""
+    requests = seen.rows["requests"]
+    place = seen.first("requests", requests["status"] == PAID, trouble)
+    if place is None:
+        return None
+    row, spans = requests[place], seen.rows["spans"]
+    seen.drop("spans", (spans["span"] == row["span"]) | (spans["parent"] == row["span"]))
+    request = text(row["id"])
+    amount, currency = money(int(row["charged"]), int(row["asset"]))
+    found = Finding("spans", "missing", request)
+    return Hit({"requests": [request]}, int(row["t"]), amount, currency, findings=(found,))

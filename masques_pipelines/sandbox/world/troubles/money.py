@@ -63,17 +63,26 @@ def settlement_of(seen: Observed, payment: Rows) -> str:
     return str(lightning_payment(hash_text, "out" if payment["out"][0] else ""))
 
 
-def _line(
-    seen: Observed, trouble: Trouble, rails: tuple[int, ...], event: int
+def line_of(
+    seen: Observed, trouble: Trouble, rails: tuple[int, ...], event: int, valid_s: int = 0
 ) -> tuple[Rows, int, Rows] | None:
-    """Returns a line that alone names one transfer, and the places of its payment and transfer."""
+    """Returns a line that alone names one transfer, and the places of its payment and transfer.
+
+    Args:
+        seen: The day.
+        trouble: What hits the line.
+        rails: On which of them.
+        event: What the line says.
+        valid_s: How long its payment can be paid, at least.
+    """
     lines = seen.rows["lines"]
     fits = (lines["event"] == event) & (lines["answer"] == SUCCESS) & (lines["count"] == 1)
     named = seen.day.named["transfer"][np.where(fits, lines["first"], 0)]
     _, places, counts = np.unique(named[fits], return_inverse=True, return_counts=True)
     fits[fits] = counts[places] == 1
     fits &= np.isin(lines["rail"], rails)
-    known = set(seen.moved[["rail", "number"]].tolist())
+    lasting = seen.moved[seen.moved["valid_s"] >= valid_s]
+    known = set(lasting[["rail", "number"]].tolist())
     fits &= [key in known for key in lines[["rail", "number"]].tolist()]
     place = seen.first("lines", fits, trouble)
     if place is None:
@@ -83,7 +92,8 @@ def _line(
     return line, payment, seen.day.named["transfer"][line["first"][0]]
 
 
-def _hit(seen: Observed, line: Rows, payment: int, transfer: Any, **values: Any) -> Hit:
+def hit_of(seen: Observed, line: Rows, payment: int, transfer: Any, **values: Any) -> Hit:
+    """Returns what hitting a payment means: its settlement, its transfer, its money."""
     row = seen.moved[payment : payment + 1]
     rail = int(row["rail"][0])
     amount, currency = money(int(row["units"][0]), 1 if rail == LIGHTNING else 0)
@@ -102,10 +112,10 @@ def _unbooked(hit: Hit) -> tuple[Finding, ...]:
 
 def facilitator_lies(seen: Observed, trouble: Trouble) -> Hit | None:
     """A facilitator answers success for a payment that its chain refused."""
-    found = _line(seen, trouble, (BASE, SOLANA), SETTLE)
+    found = line_of(seen, trouble, (BASE, SOLANA), SETTLE)
     if found is None:
         return None
-    hit = _hit(seen, *found, classes=("settlement_failed",))
+    hit = hit_of(seen, *found, classes=("settlement_failed",))
     seen.moved["kind"][found[1]] = FAILED
     hit.findings = _finding(hit, "facilitator_contradicted")
     hit.also = _finding(hit, "claim_disagrees")
@@ -114,10 +124,10 @@ def facilitator_lies(seen: Observed, trouble: Trouble) -> Hit | None:
 
 def wrong_amount(seen: Observed, trouble: Trouble) -> Hit | None:
     """Less was paid than the journal says."""
-    found = _line(seen, trouble, (BASE,), SETTLE)
+    found = line_of(seen, trouble, (BASE,), SETTLE)
     if found is None:
         return None
-    hit = _hit(seen, *found, classes=("amount_mismatch", "unsettled_transfer"))
+    hit = hit_of(seen, *found, classes=("amount_mismatch", "unsettled_transfer"))
     seen.moved["units"][found[1]] -= 1
     hit.findings = _finding(hit, "claim_disagrees")
     hit.also = (*_finding(hit, "intent_disagrees"), *_unbooked(hit))
@@ -126,10 +136,10 @@ def wrong_amount(seen: Observed, trouble: Trouble) -> Hit | None:
 
 def old_treasury(seen: Observed, trouble: Trouble) -> Hit | None:
     """A gate asks for payment to an address that is not ours any more."""
-    found = _line(seen, trouble, (BASE,), SETTLE)
+    found = line_of(seen, trouble, (BASE,), SETTLE)
     if found is None:
         return None
-    hit = _hit(seen, *found, classes=("unsettled_transfer",))
+    hit = hit_of(seen, *found, classes=("unsettled_transfer",))
     for rows in (seen.moved, seen.told):
         rows["to"][found[1]] = 1
     hit.findings = _finding(hit, "paid_outside_treasury")
@@ -139,10 +149,10 @@ def old_treasury(seen: Observed, trouble: Trouble) -> Hit | None:
 
 def hidden_payment(seen: Observed, trouble: Trouble) -> Hit | None:
     """A node shows no trace of a payment; only the balance has it."""
-    found = _line(seen, trouble, (BASE,), SETTLE)
+    found = line_of(seen, trouble, (BASE,), SETTLE)
     if found is None:
         return None
-    hit = _hit(seen, *found, classes=("unsettled_transfer", "settlement_failed"))
+    hit = hit_of(seen, *found, classes=("unsettled_transfer", "settlement_failed"))
     seen.moved["kind"][found[1]] = _HIDDEN
     hit.findings = (Finding("balance", "differs", "base"),)
     # To all that the chain shows, the authorization was never used.
@@ -152,10 +162,10 @@ def hidden_payment(seen: Observed, trouble: Trouble) -> Hit | None:
 
 def unsettled_deposit(seen: Observed, trouble: Trouble) -> Hit | None:
     """The journal loses the line that says what a payment is for."""
-    found = _line(seen, trouble, (BASE, SOLANA), SETTLE)
+    found = line_of(seen, trouble, (BASE, SOLANA), SETTLE)
     if found is None:
         return None
-    hit = _hit(seen, *found, classes=("unsettled_transfer",))
+    hit = hit_of(seen, *found, classes=("unsettled_transfer",))
     hit.findings = _unbooked(hit)
     lines = seen.rows["lines"]
     same = (lines["rail"] == found[0]["rail"]) & (lines["number"] == found[0]["number"])
@@ -165,10 +175,10 @@ def unsettled_deposit(seen: Observed, trouble: Trouble) -> Hit | None:
 
 def failed_payout(seen: Observed, trouble: Trouble) -> Hit | None:
     """A payout fails on Lightning, though the payout service says that it went."""
-    found = _line(seen, trouble, (LIGHTNING,), PAYOUT)
+    found = line_of(seen, trouble, (LIGHTNING,), PAYOUT)
     if found is None:
         return None
-    hit = _hit(seen, *found, classes=("settlement_failed",))
+    hit = hit_of(seen, *found, classes=("settlement_failed",))
     seen.moved["kind"][found[1]] = FAILED
     hit.also = _finding(hit, "facilitator_contradicted", "claim_disagrees")
     return hit
@@ -176,7 +186,7 @@ def failed_payout(seen: Observed, trouble: Trouble) -> Hit | None:
 
 def paid_twice(seen: Observed, trouble: Trouble) -> Hit | None:
     """A client pays again what it has paid, and the gate settles both."""
-    found = _line(seen, trouble, (BASE,), SETTLE)
+    found = line_of(seen, trouble, (BASE,), SETTLE)
     if found is None:
         return None
     line, payment, transfer = found
@@ -186,14 +196,14 @@ def paid_twice(seen: Observed, trouble: Trouble) -> Hit | None:
     second = line.copy()
     second["number"], second["t"] = again["number"], line["t"] + 90 * SECOND
     _add_line(seen, second)
-    hit = _hit(seen, line, payment, transfer, classes=("paid_twice",))
+    hit = hit_of(seen, line, payment, transfer, classes=("paid_twice",))
     hit.ids["settlements"].append(settlement_of(seen, again))
     return hit
 
 
 def claims_disagree(seen: Observed, trouble: Trouble) -> Hit | None:
     """Two lines name different transfers for one payment."""
-    found = _line(seen, trouble, (BASE, SOLANA), SETTLE)
+    found = line_of(seen, trouble, (BASE, SOLANA), SETTLE)
     if found is None:
         return None
     line, payment, transfer = found
@@ -204,7 +214,7 @@ def claims_disagree(seen: Observed, trouble: Trouble) -> Hit | None:
     second["first"], second["t"] = len(seen.day.named), line["t"] + SECOND
     seen.day.named = np.concatenate([seen.day.named, other])
     _add_line(seen, second)
-    hit = _hit(seen, line, payment, transfer, classes=("unsettled_transfer",))
+    hit = hit_of(seen, line, payment, transfer, classes=("unsettled_transfer",))
     hit.findings = (*_finding(hit, "claims_disagree"), *_unbooked(hit))
     return hit
 
@@ -227,7 +237,9 @@ def unbooked_payment(seen: Observed, trouble: Trouble) -> Hit | None:
 
 def bad_line(seen: Observed, trouble: Trouble) -> Hit | None:
     """A line of the journal is cut off."""
-    return _said(seen, trouble, b'{"recorded_at": 17\n', "invalid_json:line")
+    # Of two files that begin with the same bytes, one is the other under a new name.
+    line = f'{{"recorded_at": {trouble.number}\n'.encode()
+    return _said(seen, trouble, line, "invalid_json:line")
 
 
 def wrong_asset(seen: Observed, trouble: Trouble) -> Hit | None:

@@ -37,8 +37,8 @@ class Finding:
     """What names a trouble.
 
     Attributes:
-        by: quarantine, file, intake, rails, settlement, balance or break, as sql/sandbox/found.sql
-            says.
+        by: quarantine, file, intake, rails, settlement, balance, break or spans, as
+            sql/sandbox/found.sql and found_spans.sql say.
         name: The reason, state, kind or class.
         reference: A file and line, a file, or an id.
     """
@@ -94,6 +94,23 @@ class ExtraFile:
     of: str = ""
 
 
+@dataclass(frozen=True)
+class NodeChange:
+    """What a rail's node shows otherwise for a while.
+
+    Attributes:
+        rail: Name of the rail.
+        from_ns: Its clock stands still from then on; or the payment is in a block of then.
+        until_ns: Until when; a payment is in its own block after that, on another fork.
+        number: The payment; -1 when the node stands still.
+    """
+
+    rail: str
+    from_ns: int
+    until_ns: int
+    number: int = -1
+
+
 @dataclass
 class Observed:
     """A day's observations.
@@ -105,6 +122,7 @@ class Observed:
         told: Payments as the journal tells them.
         moved: Payments as the rails have them.
         extra: Files besides those of the slices.
+        nodes: What nodes show otherwise for a while.
         slice_of: Names the slice that a time is in.
         hit: Rows that troubles hit already: each is hit once.
     """
@@ -116,6 +134,7 @@ class Observed:
     moved: Rows
     slice_of: Callable[[int], tuple[int, int, str]]
     extra: list[ExtraFile] = field(default_factory=list)
+    nodes: list[NodeChange] = field(default_factory=list)
     hit: set[Id] = field(default_factory=set)
 
     @property

@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 
 from masques_pipelines.sandbox.world.landing import csv_of, moment
-from masques_pipelines.sandbox.world.shape import RATING, SECOND, random_ids
+from masques_pipelines.sandbox.world.shape import DAY, PAID, RATING, SECOND, random_ids
 from masques_pipelines.sandbox.world.troubles.gate import deliver, file_name
-from masques_pipelines.sandbox.world.troubles.observed import Hit, Observed, Trouble, text
+from masques_pipelines.sandbox.world.troubles.observed import Hit, Observed, Trouble, money, text
 
 _WORDS: Final = 25
 
@@ -61,3 +61,34 @@ def whitewash(seen: Observed, trouble: Trouble) -> Hit | None:
     deliver(seen, trouble, name, csv_of(row, [row.values()]))
     old = text(seen.people.ids[1][number])
     return Hit({"identities": [old, identity]}, trouble.at_ns, classes=("reputation",))
+
+
+def wash_revenue(seen: Observed, trouble: Trouble) -> Hit | None:
+    """An author turns out to own the wallets of an agent that pays it, and so paid itself."""
+    shape = seen.people.shape
+    requests = seen.rows["requests"]
+    place = seen.first("requests", requests["status"] == PAID, trouble)
+    if place is None:
+        return None
+    row = requests[place]
+    author = int(seen.people.masque_author[row["masque"]])
+    is_wash = (requests["agent"] == row["agent"]) & (requests["status"] == PAID)
+    is_wash &= seen.people.masque_author[requests["masque"]] == author
+    agent, identity = (
+        text(seen.people.ids[1][number]) for number in (row["agent"], shape.agents + author)
+    )
+    payer = int(row["agent"])
+    wallets = {"base": seen.wallets.of(0, payer), "solana": seen.wallets.of(1, payer)}
+    known = {
+        "identity_id": identity,
+        "identity_type": "user",
+        "created_at": moment(shape.start_ns - DAY + (shape.agents + author) * SECOND),
+        "display_name": f"author {author}",
+        "external_ids": json.dumps(wallets),
+        "updated_at": moment(trouble.at_ns),
+    }
+    name = file_name("identities", trouble, "csv")
+    deliver(seen, trouble, name, csv_of(known, [known.values()]))
+    amount, currency = money(int(requests["charged"][is_wash].sum()), int(row["asset"]))
+    ids = {"identities": [agent, identity]}
+    return Hit(ids, trouble.at_ns, amount, currency, classes=("reputation",))
