@@ -1470,7 +1470,7 @@ COMMENT 'What was owed and there at a time, per asset. Parameters: as_of - the t
 
 CREATE OR REPLACE VIEW masques_marts.position
 (
-    asset String COMMENT 'asset of the ledger; assets of rails that are booked 1:1 in it are part of it',
+    asset LowCardinality(String) COMMENT 'asset of the ledger; assets of rails that are booked 1:1 in it are part of it',
     computed_at DateTime64(6, 'UTC') COMMENT 'begin of the run that found it so: nothing of it changed since',
     owed Decimal(76, 18) COMMENT 'what the platform owes: sum of the balances of all accounts that are no rail side',
     owed_by_type Map(String, Decimal(76, 18)) COMMENT 'the same by account type: prepaid, author, escrow and so on',
@@ -1486,7 +1486,7 @@ CREATE OR REPLACE VIEW masques_marts.position
     unexplained Decimal(76, 18) COMMENT 'the rest of unbooked',
     moved_unseen Decimal(76, 18) COMMENT 'on_rails less what settlements and fees lead to: what moved without a settlement',
     uncovered Decimal(76, 18) COMMENT 'what is owed, but for money on its way, less on_rails, when that is more than is there; 0 otherwise',
-    state String COMMENT 'proved; broken: breaks explain what differs; differs: money moved unseen, more is owed than is there, or something is unexplained in two runs; unread: a balance of a rail is not known',
+    state LowCardinality(String) COMMENT 'proved; broken: breaks explain what differs; differs: money moved unseen, more is owed than is there, or something is unexplained in two runs; unread: a balance of a rail is not known',
     sides Array(String) COMMENT 'rail, network, asset and block of each balance, its state and difference'
 )
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
