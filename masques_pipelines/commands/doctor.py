@@ -20,7 +20,7 @@ from masques_pipelines.schema.migrations import schema_problem
 from masques_pipelines.settings import Settings, environment
 
 
-@click.command()
+@click.command(short_help="Look at everything that a run needs, and say what to do.")
 @click.option("--json", "as_json", is_flag=True, help="One object a line instead of text.")
 @click.option(
     "--textfile",

@@ -11,7 +11,7 @@ from masques_pipelines.errors import SettingError
 _WIDTH: Final = 96
 
 
-@click.command()
+@click.command(short_help="Say what a red check or an alert means, and what to do.")
 @click.argument("name", required=False)
 def runbook(name: str | None) -> None:
     """Print the entry NAME of the runbook; without NAME, list the entries."""

@@ -20,7 +20,7 @@ from masques_pipelines.warehouse.sql import sql
 _FAULTS_SHOWN = 6
 
 
-@click.command()
+@click.command(short_help="Say in some lines whether the copy is right, stuck or stale.")
 @click.pass_context
 def status(context: click.Context) -> None:
     """Say in some lines whether the copy is right, and what is stuck or stale.

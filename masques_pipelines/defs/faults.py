@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
 from dagster._core.definitions.freshness import FreshnessState
 from dagster._core.scheduler.instigation import TickStatus
 from dagster._core.storage.asset_check_execution_record import (
@@ -186,8 +187,20 @@ def _red(key: dg.AssetCheckKey, record: AssetCheckExecutionRecord) -> Fault:
     event = record.event.dagster_event if record.event else None
     evaluation = event.asset_check_evaluation_data if event else None
     is_warning = evaluation is not None and evaluation.severity == dg.AssetCheckSeverity.WARN
-    detail = (evaluation.description or "") if evaluation else ""
-    return _check_fault(key, key.name, detail, is_warning=is_warning)
+    return _check_fault(key, key.name, _detail(evaluation), is_warning=is_warning)
+
+
+def _detail(evaluation: AssetCheckEvaluation | None) -> str:
+    """Returns what a check says, or else its numbers and rows."""
+    if evaluation is None or evaluation.description:
+        return (evaluation.description or "") if evaluation else ""
+    shown = []
+    for name, value in evaluation.metadata.items():
+        if isinstance(value, dg.TableMetadataValue):
+            shown += [f"{name}: {dict(record.data)}" for record in value.records]
+        else:
+            shown.append(f"{name}: {value.value}")
+    return "\n".join(shown)
 
 
 def _check_fault(
