@@ -1256,7 +1256,7 @@ WITH
     pairs AS
     (
         SELECT x.item_id AS item_id, x.leg AS leg, min((abs(dateDiff('second', x.at, y.at)), y.item_id)).2 AS other
-        FROM (SELECT *, slot + arrayJoin([-1, 0, 1]) AS near FROM timed) AS x
+        FROM (SELECT item_id, leg, class, at, at_risk, slot + arrayJoin([-1, 0, 1]) AS near FROM timed) AS x
         INNER JOIN timed AS y ON y.leg = x.leg AND y.at_risk = x.at_risk AND y.slot = x.near
         WHERE (x.class, y.class) IN (
                 ('unbooked_settlement', 'unsettled_transfer'), ('unsettled_transfer', 'unbooked_settlement'),

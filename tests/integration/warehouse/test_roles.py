@@ -29,6 +29,7 @@ PARAMETERS = {
     "masques_marts.break_history_at": "(as_of = now64(6))",
     "masques_marts.breaks_at": "(as_of = now64(6))",
     "masques_marts.payments_at": "(as_of = now64(6))",
+    "masques_marts.position_at": "(as_of = now64(6))",
     "masques_marts.hold": f"(id = {SOMEBODY})",
     "masques_marts.sessions_of": f"(identity = {SOMEBODY})",
     "masques_marts.settlement_of": "(hash = '')",
