@@ -284,5 +284,7 @@ def test_every_check_and_alert_has_an_entry_and_no_entry_is_without() -> None:
     }
     assert set(runbook()) == names | alerts
     for key in graph.asset_check_keys:
-        shown = graph.get_check_spec(key).metadata["runbook"]
-        assert runbook()[key.name].place in str(shown.value)
+        spec = graph.get_check_spec(key)
+        place = runbook()[key.name].place
+        assert place in str(spec.metadata["runbook"].value)
+        assert place in str(spec.description)
