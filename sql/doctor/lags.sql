@@ -2,20 +2,20 @@
 SELECT source, lag_s
 FROM
 (
-    SELECT 'ledger' AS source, if(newest = 0, NULL, now() - newest) AS lag_s
+    SELECT 'ledger' AS source, if(newest = 0, NULL, toUnixTimestamp(now()) - newest) AS lag_s
     FROM (SELECT toUnixTimestamp(max(timestamp)) AS newest FROM masques.transactions)
     UNION ALL
-    SELECT concat('gate ', table_name), now() - toUnixTimestamp(min(read_to))
+    SELECT concat('gate ', table_name), toUnixTimestamp(now()) - toUnixTimestamp(min(read_to))
     FROM masques_ops.landing_read_to
     WHERE is_current AND isNotNull(read_to)
     GROUP BY table_name
     UNION ALL
-    SELECT concat('rail ', rail), now() - toUnixTimestamp(argMaxIf(finished_at, finished_at, state IN ('read', 'behind')))
+    SELECT concat('rail ', rail), toUnixTimestamp(now()) - toUnixTimestamp(argMaxIf(finished_at, finished_at, state IN ('read', 'behind')))
     FROM masques_ops.rail_runs
     GROUP BY rail
     HAVING argMax(state, finished_at) != 'off' AND countIf(state IN ('read', 'behind')) > 0
     UNION ALL
-    SELECT 'scores', if(newest = 0, NULL, now() - newest)
+    SELECT 'scores', if(newest = 0, NULL, toUnixTimestamp(now()) - newest)
     FROM (SELECT toUnixTimestamp(max(computed_at)) AS newest FROM masques.reputation_scores)
 )
 ORDER BY source

@@ -16,6 +16,9 @@ from masques_pipelines.alerts.fault import Fault
 from masques_pipelines.cli import masques
 from masques_pipelines.doctor import around
 from masques_pipelines.doctor.around import clock_finding
+from masques_pipelines.ledger.capture.source import CaptureSource
+from masques_pipelines.ledger.chart import read_chart
+from masques_pipelines.ledger.transactions import sync_transactions
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Warehouse
 
@@ -123,7 +126,15 @@ def test_a_clock_that_is_wrong_is_told(theirs: float, level: str, said: str) -> 
     assert (found.level, found.text) == (level, said)
 
 
-def test_the_morning_is_some_lines_and_its_status_tells_of_errors(home: Path) -> None:
+def test_the_morning_is_some_lines_and_its_status_tells_of_errors(
+    home: Path, warehouse: Warehouse, small_capture: Path
+) -> None:
+    with CaptureSource(small_capture) as source:
+        sync_transactions(warehouse, source, read_chart(None))
+    warehouse.command(
+        "INSERT INTO masques_ops.rail_runs (rail, state, finished_at) "
+        "VALUES ('base', 'read', now64(6, 'UTC') - 600)"
+    )
     result = invoked("status")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
@@ -132,6 +143,10 @@ def test_the_morning_is_some_lines_and_its_status_tells_of_errors(home: Path) ->
     assert [line.split(" ", 1)[0] for line in lines[1:5]] == [
         *("proved?", "at", "stuck?", "stale?")
     ]
+    assert re.search(r"stale\?   ledger [0-9,]+ min, rail base 10 min, scores never", result.stdout)
+    found, _ = findings()
+    assert found["lag rail base"]["text"] == "10 min behind"
+    assert found["lag ledger"]["level"] == "warning"  # the capture is old
     now = datetime.now(UTC)
     open_ = {str(number): Open(replace(FAULT, id=str(number)), now) for number in range(20)}
     write_book(home / "dagster", Book(open_, looked_at=now))
