@@ -8,7 +8,7 @@ fills it is at fault.
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -18,6 +18,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetC
 from dagster._core.definitions.freshness import FreshnessState
 from dagster._core.scheduler.instigation import TickStatus
 from dagster._core.storage.asset_check_execution_record import (
+    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
     AssetCheckExecutionRecord,
     AssetCheckExecutionRecordStatus,
 )
@@ -172,15 +173,27 @@ def _checks(
     found = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     faults, red_runs = [], set()
     silent: list[tuple[str, Fault]] = []
-    for key, record in found.items():
-        if record.status == AssetCheckExecutionRecordStatus.FAILED:
+    for key, newest in found.items():
+        record: AssetCheckExecutionRecord | None = newest
+        if newest.status == AssetCheckExecutionRecordStatus.PLANNED:
+            run = instance.get_run_by_id(newest.run_id)
+            if run is not None and run.status in _ENDED:
+                silent.append((newest.run_id, _check_fault(key, "check_did_not_run", "")))
+            # What was red stays red until a result says otherwise, also while a run works.
+            record = next(iter(_results(instance, key)), None)
+        if record is not None and record.status == AssetCheckExecutionRecordStatus.FAILED:
             faults.append(_red(key, record))
             red_runs.add(record.run_id)
-        elif record.status == AssetCheckExecutionRecordStatus.PLANNED:
-            run = instance.get_run_by_id(record.run_id)
-            if run is not None and run.status in _ENDED:
-                silent.append((record.run_id, _check_fault(key, "check_did_not_run", "")))
     return faults, red_runs, silent
+
+
+def _results(
+    instance: dg.DagsterInstance, key: dg.AssetCheckKey
+) -> Sequence[AssetCheckExecutionRecord]:
+    """Returns the newest result of a check, without runs that have not made it yet."""
+    return instance.event_log_storage.get_asset_check_execution_history(
+        key, limit=1, status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+    )
 
 
 def _red(key: dg.AssetCheckKey, record: AssetCheckExecutionRecord) -> Fault:

@@ -159,6 +159,25 @@ def test_a_red_check_is_one_fault_whether_or_not_its_run_fails(
     assert pipeline.ids(instance) == []
 
 
+def test_a_check_stays_red_while_a_run_works_and_when_one_does_not_come_to_it(
+    pipeline: Pipeline, instance: dg.DagsterInstance
+) -> None:
+    pipeline.is_red = True
+    pipeline.run(instance)
+    red = ["check freshness of table is red"]
+    job = pipeline.location.resolve_job_def("one_job")
+    working = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    assert pipeline.ids(instance) == red
+    instance.report_run_canceled(working)
+    assert pipeline.ids(instance) == red
+    pipeline.problem = "down"
+    pipeline.run(instance)
+    assert pipeline.ids(instance) == ["run one_job failed", *red]
+    pipeline.problem, pipeline.is_red = "", False
+    pipeline.run(instance)
+    assert pipeline.ids(instance) == []
+
+
 def report_stale(instance: dg.DagsterInstance, state: FreshnessState) -> None:
     instance._report_runless_asset_event(  # noqa: SLF001 - as Dagster's freshness daemon does
         FreshnessStateChange(
