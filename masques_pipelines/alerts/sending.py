@@ -2,10 +2,10 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from masques_pipelines.alerts.fault import Fault, Severity
 from masques_pipelines.alerts.message import Message
@@ -20,6 +20,22 @@ _TYPES: Final[dict[Severity | None, str]] = {
     None: "success",
 }
 logger = logging.getLogger(__name__)
+
+
+def opened(receiver: Receiver) -> tuple[str, Callable[..., Any]]:
+    """Returns a receiver's address without its secrets, and what sends to it; calls nobody.
+
+    Raises:
+        SettingError: Its URL is none that apprise knows, or the file that holds it is unreadable.
+    """
+    # It takes longer to load than most commands need.
+    import apprise  # noqa: PLC0415
+
+    known = apprise.Apprise.instantiate(receiver.address(), suppress_exceptions=True)
+    if known is None:
+        raise SettingError("its URL is none that apprise knows")
+    shown = str(known.url(privacy=True)).split("?", 1)[0]  # type: ignore[no-untyped-call]
+    return shown, known.notify
 
 
 class Sender:
@@ -41,19 +57,13 @@ class Sender:
         return all(sent)
 
     def _sent(self, receiver: Receiver, message: Message, faults: Sequence[Fault]) -> bool:
-        # It takes longer to load than most commands need.
-        import apprise  # noqa: PLC0415
-
         shown, problem = "a receiver", ""
         try:
-            one = apprise.Apprise.instantiate(receiver.address(), suppress_exceptions=True)
-            if one is None:
-                problem = "its URL is none that apprise knows"
-            else:
-                shown = str(one.url(privacy=True)).split("?", 1)[0]  # type: ignore[no-untyped-call]
-                kind = apprise.NotifyType(_TYPES[message.severity])
-                if not one.notify(body=message.body, title=message.title, notify_type=kind):
-                    problem = "it did not take the message"
+            shown, notify = opened(receiver)
+            if not notify(
+                body=message.body, title=message.title, notify_type=_TYPES[message.severity]
+            ):
+                problem = "it did not take the message"
         except SettingError as error:
             problem = str(error)
         if problem:

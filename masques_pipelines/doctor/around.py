@@ -13,8 +13,9 @@ from typing import Final
 from masques_pipelines.alerts.book import Book, read_book
 from masques_pipelines.alerts.rules import Rules, read_rules
 from masques_pipelines.alerts.runbook import runbook
+from masques_pipelines.alerts.sending import opened
 from masques_pipelines.doctor.finding import Finding
-from masques_pipelines.errors import MasquesError
+from masques_pipelines.errors import MasquesError, SettingError
 from masques_pipelines.landing.zone import open_landing
 from masques_pipelines.ledger.connect import open_ledger
 from masques_pipelines.rails.status import check_lines
@@ -141,17 +142,12 @@ def _alerts(at: Surroundings) -> Iterator[Finding]:
 
 
 def _receivers(rules: Rules) -> Iterator[Finding]:
-    import apprise  # noqa: PLC0415 - it takes longer to load than most commands need
-
     for number, receiver in enumerate(rules.to, start=1):
-        known = apprise.Apprise.instantiate(receiver.address(), suppress_exceptions=True)
         name = f"receiver {number}"
-        if known is None:
-            advice = "correct it in MASQUES_ALERTS_FILE"
-            yield Finding(name, "bad", "its URL is none that apprise knows", advice)
-        else:
-            shown = str(known.url(privacy=True)).split("?", 1)[0]  # type: ignore[no-untyped-call]
-            yield Finding(name, "good", shown)
+        try:
+            yield Finding(name, "good", opened(receiver)[0])
+        except SettingError as error:
+            yield Finding(name, "bad", str(error), "correct it in MASQUES_ALERTS_FILE")
 
 
 def _dagster(at: Surroundings) -> Iterator[Finding]:
