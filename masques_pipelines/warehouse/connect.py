@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -13,9 +14,9 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from masques_pipelines.errors import SettingError
 from masques_pipelines.settings import Settings
-from masques_pipelines.warehouse import embedded
+from masques_pipelines.warehouse import embedded, served
 from masques_pipelines.warehouse.client import CLIENT_SETTINGS, Origin, Warehouse
-from masques_pipelines.warehouse.errors import translate
+from masques_pipelines.warehouse.errors import WarehouseServedError, translate
 from masques_pipelines.warehouse.retry import with_retries
 
 CONNECT_TIMEOUT_S: Final = 10
@@ -56,17 +57,8 @@ def open_warehouse(
                 "MASQUES_CLICKHOUSE_CLUSTER: the embedded warehouse is not a cluster: "
                 f"unset it, or give {_VARIABLE} a server of the cluster"
             )
-        with embedded.open_embedded(folder, lock_timeout_s=lock_timeout_s) as engine:
-            inserts = embedded.inserts_folder(folder)
-            yield Warehouse(
-                client=engine.client,
-                calls=engine.calls,
-                description=f"chdb://{folder}",
-                origin=origin,
-                insert_scope=functools.partial(embedded.temporary_files_in, inserts),
-                inserts_folder=inserts,
-                reopen=functools.partial(_second_client, folder, lock_timeout_s=lock_timeout_s),
-            )
+        with contextlib.ExitStack() as stack:
+            yield _open_embedded(stack, folder, origin=origin, lock_timeout_s=lock_timeout_s)
         return
     client, description = _connect(settings.clickhouse_url)
     with contextlib.closing(client):
@@ -88,6 +80,47 @@ def embedded_folder(settings: Settings) -> Path | None:
     """
     url = settings.clickhouse_url
     return _embedded_folder(url) if urlsplit(url).scheme == "chdb" else None
+
+
+def _open_embedded(
+    stack: contextlib.ExitStack, folder: Path, *, origin: Origin, lock_timeout_s: float
+) -> Warehouse:
+    """Opens the engine in this process, or asks the process that serves it."""
+    inserts = embedded.inserts_folder(folder)
+    description = f"chdb://{folder}"
+    until_s = time.monotonic() + lock_timeout_s
+    while True:
+        client = served.connect(folder)
+        if client is not None:
+            stack.callback(client.close)
+            return Warehouse(
+                client=client,
+                calls=served.ServedCalls(folder),
+                description=description,
+                origin=origin,
+                is_server=True,
+                inserts_folder=inserts,
+                reopen=functools.partial(served.second_client, folder),
+            )
+        try:
+            engine = stack.enter_context(
+                embedded.open_embedded(
+                    folder,
+                    lock_timeout_s=max(0.0, until_s - time.monotonic()),
+                    is_served=functools.partial(served.is_served, folder),
+                )
+            )
+        except WarehouseServedError:
+            continue
+        return Warehouse(
+            client=engine.client,
+            calls=engine.calls,
+            description=description,
+            origin=origin,
+            insert_scope=functools.partial(embedded.temporary_files_in, inserts),
+            inserts_folder=inserts,
+            reopen=functools.partial(_second_client, folder, lock_timeout_s=lock_timeout_s),
+        )
 
 
 @contextlib.contextmanager

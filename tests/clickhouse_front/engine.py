@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 import chdb
 
-from tests.clickhouse_front.statements import (
+from masques_pipelines.warehouse.serve.statements import (
     WORD,
     ServerError,
     Statement,

@@ -46,7 +46,7 @@ from tests.clickhouse_front.log import (
     log_file,
     write_request,
 )
-from tests.clickhouse_front.statements import ServerError, not_implemented, read_statement
+from masques_pipelines.warehouse.serve.statements import ServerError, not_implemented, read_statement
 
 MAX_URI_BYTES = 1 << 20  # ClickHouse's own default for http_max_uri_size
 

@@ -34,7 +34,7 @@ from lz4 import frame as lz4_frame  # type: ignore[import-untyped]  # ships no t
 from masques_pipelines import zstd
 from tests.clickhouse_front.faults import FaultKind
 from tests.clickhouse_front.front import Front, http_front
-from tests.clickhouse_front.statements import ServerError, read_statement
+from masques_pipelines.warehouse.serve.statements import ServerError, read_statement
 from tests.support.paths import ROOT
 from tests.support.patience import process_limit_s, until
 

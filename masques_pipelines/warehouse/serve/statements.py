@@ -37,7 +37,13 @@ class Statement:
 
 
 def tokens(sql: bytes) -> Iterator[re.Match[bytes]]:
+    """Yields the tokens of a statement, without comments and blanks."""
     return (match for match in _TOKEN.finditer(sql) if match["skip"] is None)
+
+
+def is_quoted(token: bytes) -> bool:
+    """Says whether a token is a name in quotes."""
+    return token[:1] in {b'"', b"`"}
 
 
 def read_statement(sql: bytes) -> Statement:
@@ -96,19 +102,40 @@ def _data_start(sql: bytes, offset: int) -> int:
     return blanks.end() if blanks else offset
 
 
-def _result_format(words: list[bytes]) -> str:
-    """The format of a trailing FORMAT clause; '' without one."""
+def _format_place(words: list[bytes]) -> int | None:
+    """The index of the word FORMAT of a trailing clause; None without one."""
     for index in range(len(words) - 2, 0, -1):
         behind = [word.upper() for word in words[index + 2 : index + 3]]
         if words[index].upper() == b"FORMAT" and behind in ([], [b";"], [b"SETTINGS"]):
-            return words[index + 1].decode()
-    return ""
+            return index
+    return None
+
+
+def _result_format(words: list[bytes]) -> str:
+    place = _format_place(words)
+    return "" if place is None else words[place + 1].decode()
+
+
+def into_file(sql: bytes, path: str, default_format: str) -> bytes:
+    """Returns a query that writes its result into a file that is there, a named pipe for one."""
+    found = list(tokens(sql))
+    while found and found[-1].group() == b";":
+        found.pop()
+    clause = f" INTO OUTFILE {quoted(path)} APPEND ".encode()
+    place = _format_place([match.group() for match in found])
+    if place is None:
+        end = found[-1].end()
+        return sql[:end] + clause + f"FORMAT {default_format}".encode()
+    start = found[place].start()
+    return sql[:start] + clause + sql[start : found[-1].end()]
 
 
 def not_implemented(what: str) -> ServerError:
-    return ServerError(48, f"Code: 48. DB::Exception: {what}: not in this front. (NOT_IMPLEMENTED)")
+    """Returns the error of something that only a whole server does."""
+    return ServerError(48, f"Code: 48. DB::Exception: {what}: not served. (NOT_IMPLEMENTED)")
 
 
 def quoted(text: str) -> str:
+    """Returns a text as a literal of SQL."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
