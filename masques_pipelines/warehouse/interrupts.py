@@ -38,11 +38,22 @@ class EngineCalls:
         """
         if threading.current_thread() is not threading.main_thread():
             return call()
-        outcome: Future[Result] = Future()
+        return self.beside(call, Future.result)
+
+    def beside(
+        self, call: Callable[[], Any], meanwhile: "Callable[[Future[Any]], Result]"
+    ) -> Result:
+        """Makes the call beside this thread; whatever this thread raises cancels it.
+
+        Args:
+            call: Of the engine.
+            meanwhile: Given what the call will have returned; what it returns is returned.
+        """
+        outcome: Future[Any] = Future()
         thread = threading.Thread(target=_fulfil, args=(outcome, call), daemon=True)
         try:
             thread.start()
-            return outcome.result()
+            return meanwhile(outcome)
         except BaseException:
             self._end(outcome)
             self.is_abandoned = not outcome.done() and thread.is_alive()

@@ -26,14 +26,16 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from masques_pipelines.warehouse.serve.address import READER, WRITER
+from masques_pipelines.warehouse.serve.address import READER
 from masques_pipelines.warehouse.serve.engine import Answer, Engine, Job
-from masques_pipelines.warehouse.serve.readers import check_reading, is_query, reader_settings
-from masques_pipelines.warehouse.serve.statements import ServerError
+from masques_pipelines.warehouse.serve.readers import check_reading, reader_settings
 from masques_pipelines.warehouse.serve.wire import STATUS, Question, credentials, read_question
+from masques_pipelines.warehouse.statements import ServerError, is_query
 
 # What is computed before the answer begins: up to here an error has a status of its own.
 HELD_BYTES: Final = 1 << 20
+# What the engine adds to statements, in its messages also cut.
+_MARKER: Final = re.compile(r"\s*-- [0-9a-f]{8}-[0-9a-f-]+(\.\.\.)?")
 _PIPE_BYTES: Final = 1 << 20
 # A client that takes nothing for so long is gone, as far as others who wait are concerned.
 SEND_TIMEOUT_S: Final = 60.0
@@ -80,7 +82,7 @@ class App:
         """Answers one request."""
         query_id = str(uuid.uuid4())
         try:
-            user = self._user(request)
+            user = self.user(request)
             body = await request.body()
             if not body and "query" not in request.query_params:
                 return PlainTextResponse("Ok.\n")
@@ -90,7 +92,7 @@ class App:
             with self.session(question.session):
                 if question.is_whole or not is_query(question.statement.sql):
                     return await self.whole(request, job)
-                return await self._begun(request, job)
+                return await self.begun(request, job)
         except ServerError as error:
             return self.error_response(error, query_id)
         except ClientDisconnect:
@@ -111,6 +113,7 @@ class App:
         """Runs a statement to its end; a query whose client has gone is cancelled."""
         running = self.engine.submit(job)
         future = asyncio.wrap_future(running)
+        future.add_done_callback(_take_notice)
         try:
             gone = asyncio.ensure_future(request.receive())
             try:
@@ -125,7 +128,7 @@ class App:
             self.engine.forget(job)
         return Response(answer.body, headers=self.headers(job.query_id, answer))
 
-    async def _begun(self, request: Request, job: Job) -> Response:
+    async def begun(self, request: Request, job: Job) -> Response:
         """Runs a query until its end or HELD_BYTES; what follows is sent as it comes."""
         stream = Stream(self.engine, job, self._folder)
         try:
@@ -156,7 +159,7 @@ class App:
 
     def error_response(self, error: ServerError, query_id: str) -> Response:
         """Returns an error as a server words it."""
-        text = re.sub(r" \(version [^()]*\)$", "", str(error))
+        text = re.sub(r" \(version [^()]*\)$", "", _MARKER.sub("", str(error)))
         headers = self.headers(query_id) | {"X-ClickHouse-Exception-Code": str(error.code)}
         return Response(
             f"{text} (version {self.engine.version} (official build))\n",
@@ -164,7 +167,12 @@ class App:
             headers,
         )
 
-    def _user(self, request: Request) -> str:
+    def user(self, request: Request) -> str:
+        """Returns who asks.
+
+        Raises:
+            ServerError: The password is not that user's.
+        """
         user, given = credentials(request)
         known = self._passwords.get(user, "")
         if not hmac.compare_digest(known.encode(), given.encode()) or not known:
@@ -183,12 +191,13 @@ def as_job(question: Question, user: str) -> Job:
         ServerError: A reader may not ask that.
     """
     settings = dict(question.settings)
-    is_readers = user == READER
-    if is_readers:
+    if user == READER:
+        is_readers = True
         check_reading(question.statement.sql, question.database, question.params)
         settings = reader_settings(settings)
-    elif user == WRITER and settings.pop("readonly", "0") != "0":
-        is_readers = True
+    else:
+        # Those of a handle that can be used for other statements afterwards are never fixed.
+        is_readers = settings.get("readonly", "0") != "0"
     return Job(
         statement=question.statement,
         database=question.database,
@@ -198,6 +207,12 @@ def as_job(question: Question, user: str) -> Job:
         query_id=question.query_id,
         is_readers=is_readers,
     )
+
+
+def _take_notice(future: "asyncio.Future[Answer]") -> None:
+    """Of a failure that nobody waits for, since its client has gone, nothing is printed."""
+    if not future.cancelled():
+        future.exception()
 
 
 async def _cancel(engine: Engine, job: Job, running: "Future[Answer]") -> None:
@@ -238,6 +253,7 @@ class Stream:
             self._close()
             raise
         self._future = asyncio.wrap_future(self._running)
+        self._future.add_done_callback(_take_notice)
         self._has_ended = False
 
     def answer(self, job: Job) -> Answer:

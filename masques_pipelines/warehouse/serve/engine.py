@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import chdb
 
-from masques_pipelines.warehouse.serve.statements import (
+from masques_pipelines.warehouse.statements import (
     WORD,
     ServerError,
     Statement,
@@ -36,6 +36,7 @@ READERS: Final = 4
 WAITING_READERS_MAX: Final = 32
 _TOO_MANY_QUERIES: Final = 202
 _SAME_ID_IS_RUNNING: Final = 216
+_READ_ONLY: Final = "readonly"
 _CANCEL: Final = "KILL QUERY WHERE endsWith(query, {marker:String}) ASYNC"
 
 
@@ -97,7 +98,9 @@ class Handle:
     def fix(self, settings: Mapping[str, str], database: str) -> None:
         """Sets what no later statement of this handle can change."""
         self._use(database)
-        self._set({**settings, "readonly": "1"})
+        # Last: nothing is set after it.
+        others = {name: value for name, value in settings.items() if name != _READ_ONLY}
+        self._set({**others, _READ_ONLY: settings.get(_READ_ONLY, "1")})
 
     def run(self, job: Job, result_file: Path | None = None) -> Answer:
         """Runs a statement under its settings.

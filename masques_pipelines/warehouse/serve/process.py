@@ -4,6 +4,7 @@
 the other end of its standard input: when that ends, so does this.
 """
 
+import asyncio
 import functools
 import os
 import signal
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
+from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from masques_pipelines.errors import MasquesError
 from masques_pipelines.warehouse import embedded
@@ -55,15 +58,15 @@ def serve(folder: Path, port: int) -> None:
             uvicorn.Server(config).run(sockets=[listener])
 
 
-def server_config(app: object, protocol: str = "h11") -> uvicorn.Config:
+def server_config(app: Starlette, protocol: type[asyncio.Protocol] = H11Protocol) -> uvicorn.Config:
     """Returns how the server runs; the protocol is named because of what asyncio does.
 
     It turns Nagle's algorithm off only where the protocol is named; with it on, every answer waits
     40 ms for the client's delayed acknowledgement.
     """
     return uvicorn.Config(
-        app,  # type: ignore[arg-type]  # any ASGI application
-        http=protocol,  # type: ignore[arg-type]
+        app,
+        http=protocol,
         ws="none",
         loop="asyncio",
         lifespan="on",

@@ -9,7 +9,7 @@ things it lets through are refused here, by the statement's tokens: KILL, INTO O
 from collections.abc import Mapping
 from typing import Final
 
-from masques_pipelines.warehouse.serve.statements import ServerError, is_quoted, tokens
+from masques_pipelines.warehouse.statements import ServerError, is_query, is_quoted, tokens
 
 # Of each statement of a reader.
 LIMITS: Final[Mapping[str, int]] = {
@@ -26,20 +26,11 @@ LIMITS: Final[Mapping[str, int]] = {
 _FREE: Final = ("output_format_", "format_", "date_time_", "session_timezone", "join_use_nulls")
 # Who asks for a batch of rows to be sent asynchronously, or names its query, asks for nothing.
 _IGNORED: Final = frozenset({"log_comment", "readonly", "async_insert", "wait_for_async_insert"})
-_FIRST_WORDS: Final = frozenset(
-    {b"SELECT", b"WITH", b"FROM", b"(", b"SHOW", b"DESCRIBE", b"DESC", b"EXPLAIN", b"EXISTS"}
-)
 # `merge` takes names by a regular expression; an identifier could be bound instead of written.
 _REFUSED_NAMES: Final = frozenset({b"file", b"masques_ops", b"merge", b"identifier"})
 _REFUSED_PREFIXES: Final = (b"mergetree", b"joinget")
 _READONLY: Final = 164
 _ACCESS_DENIED: Final = 497
-
-
-def is_query(sql: bytes) -> bool:
-    """Says whether a statement gives a result set."""
-    first = next(tokens(sql), None)
-    return first is not None and first.group().upper() in _FIRST_WORDS
 
 
 def check_reading(sql: bytes, database: str, params: Mapping[str, str]) -> None:
@@ -86,7 +77,9 @@ def reader_settings(asked: Mapping[str, str]) -> dict[str, str]:
         elif name.startswith(_FREE):
             settings[name] = value
         elif name not in _IGNORED:
-            raise _refused(_READONLY, f"Cannot modify '{name}' setting in readonly mode", "READONLY")
+            raise _refused(
+                _READONLY, f"Cannot modify '{name}' setting in readonly mode", "READONLY"
+            )
     return settings
 
 

@@ -14,7 +14,7 @@ from lz4 import frame as lz4_frame  # type: ignore[import-untyped]  # ships no t
 from starlette.requests import Request
 
 from masques_pipelines import zstd
-from masques_pipelines.warehouse.serve.statements import (
+from masques_pipelines.warehouse.statements import (
     Statement,
     not_implemented,
     read_statement,

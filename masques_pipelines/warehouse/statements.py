@@ -1,4 +1,4 @@
-"""Reads as much of a statement as a server must see before it hands it to the engine."""
+"""Reads as much of a statement as must be known before the engine gets it."""
 
 import re
 from collections.abc import Iterator
@@ -11,6 +11,10 @@ _TOKEN = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 WORD = re.compile(rb"[A-Za-z_]\w*")
+# Of statements that give a result set.
+_FIRST_WORDS = frozenset(
+    {b"SELECT", b"WITH", b"FROM", b"(", b"SHOW", b"DESCRIBE", b"DESC", b"EXPLAIN", b"EXISTS"}
+)
 
 
 class ServerError(Exception):
@@ -39,6 +43,12 @@ class Statement:
 def tokens(sql: bytes) -> Iterator[re.Match[bytes]]:
     """Yields the tokens of a statement, without comments and blanks."""
     return (match for match in _TOKEN.finditer(sql) if match["skip"] is None)
+
+
+def is_query(sql: bytes) -> bool:
+    """Says whether a statement gives a result set."""
+    first = next(tokens(sql), None)
+    return first is not None and first.group().upper() in _FIRST_WORDS
 
 
 def is_quoted(token: bytes) -> bool:
@@ -114,6 +124,11 @@ def _format_place(words: list[bytes]) -> int | None:
 def _result_format(words: list[bytes]) -> str:
     place = _format_place(words)
     return "" if place is None else words[place + 1].decode()
+
+
+def result_format(sql: bytes) -> str:
+    """Returns the format that a query names for its result; '' when it names none."""
+    return _result_format([match.group() for match in tokens(sql)])
 
 
 def into_file(sql: bytes, path: str, default_format: str) -> bytes:
