@@ -317,7 +317,7 @@ def _lock(folder: Path, *, lock_timeout_s: float, is_served: Callable[[], bool])
         started_s = logged_s = time.monotonic()
         while not _try_lock(descriptor):
             if is_served():
-                raise WarehouseServedError(f"{folder}: another process answers for it")
+                _refuse_served(folder)
             now_s = time.monotonic()
             holder = os.pread(descriptor, 400, 0).decode("utf-8", "replace") or "another process"
             if now_s - started_s >= lock_timeout_s:
@@ -350,6 +350,10 @@ def _refuse(folder: Path, holder: str) -> NoReturn:
         f"{folder}: the warehouse is in use by {holder}: wait for it to end, stop it, "
         "or use a ClickHouse server (MASQUES_CLICKHOUSE_URL), which serves many"
     )
+
+
+def _refuse_served(folder: Path) -> NoReturn:
+    raise WarehouseServedError(f"{folder}: another process answers for it: run this again")
 
 
 def _this_process() -> str:

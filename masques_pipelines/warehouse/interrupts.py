@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 CANCEL_WAIT_S: Final = 3.0
 CANCEL_AGAIN_S: Final = 0.5
 
+Given = TypeVar("Given")
 Result = TypeVar("Result")
 
 
@@ -38,10 +39,10 @@ class EngineCalls:
         """
         if threading.current_thread() is not threading.main_thread():
             return call()
-        return self.beside(call, Future.result)
+        return self.beside(call, _result_of)
 
     def beside(
-        self, call: Callable[[], Any], meanwhile: "Callable[[Future[Any]], Result]"
+        self, call: Callable[[], Given], meanwhile: "Callable[[Future[Given]], Result]"
     ) -> Result:
         """Makes the call beside this thread; whatever this thread raises cancels it.
 
@@ -49,7 +50,7 @@ class EngineCalls:
             call: Of the engine.
             meanwhile: Given what the call will have returned; what it returns is returned.
         """
-        outcome: Future[Any] = Future()
+        outcome: Future[Given] = Future()
         thread = threading.Thread(target=_fulfil, args=(outcome, call), daemon=True)
         try:
             thread.start()
@@ -67,6 +68,10 @@ class EngineCalls:
             with contextlib.suppress(Exception):  # the interrupt says more than a failed cancel
                 self._cancel()
             wait([outcome], timeout=CANCEL_AGAIN_S)
+
+
+def _result_of(outcome: Future[Result]) -> Result:
+    return outcome.result()
 
 
 def _fulfil(outcome: Future[Result], call: Callable[[], Result]) -> None:

@@ -61,7 +61,9 @@ def stream_query(
         settings["readonly"] = _READ_ONLY  # last: nothing is set after it
     with warehouse.second_connection() as asking, _translated(warehouse):
         if isinstance(warehouse.calls, EngineCalls):
-            _from_engine(warehouse.calls, asking.client, sql, fmt, settings, write)
+            for name, value in settings.items():
+                asking.client.set_client_setting(name, value)
+            _from_engine(warehouse.calls, asking.client, sql, fmt, write)
         else:
             _from_server(asking, sql, fmt, settings, write)
 
@@ -79,16 +81,7 @@ def _translated(warehouse: Warehouse) -> Iterator[None]:
         ) from error
 
 
-def _from_engine(
-    calls: EngineCalls,
-    client: Client,
-    sql: str,
-    fmt: str,
-    settings: dict[str, Any],
-    write: Write,
-) -> None:
-    for name, value in settings.items():
-        client.set_client_setting(name, value)
+def _from_engine(calls: EngineCalls, client: Client, sql: str, fmt: str, write: Write) -> None:
     with tempfile.TemporaryDirectory(prefix="masques-sql-") as folder:
         path = Path(folder) / "result"
         os.mkfifo(path, 0o600)

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -92,7 +92,7 @@ class App:
             with self.session(question.session):
                 if question.is_whole or not is_query(question.statement.sql):
                     return await self.whole(request, job)
-                return await self.begun(request, job)
+                return await self.begun(request, job, is_cut_by_errors=user == READER)
         except ServerError as error:
             return self.error_response(error, query_id)
         except ClientDisconnect:
@@ -117,7 +117,8 @@ class App:
         try:
             gone = asyncio.ensure_future(request.receive())
             try:
-                await asyncio.wait({future, gone}, return_when=asyncio.FIRST_COMPLETED)
+                either: set[asyncio.Future[Any]] = {future, gone}
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
                 if not future.done() and is_query(job.statement.sql):
                     await _cancel(self.engine, job, running)
                     raise ClientDisconnect
@@ -128,8 +129,15 @@ class App:
             self.engine.forget(job)
         return Response(answer.body, headers=self.headers(job.query_id, answer))
 
-    async def begun(self, request: Request, job: Job) -> Response:
-        """Runs a query until its end or HELD_BYTES; what follows is sent as it comes."""
+    async def begun(self, request: Request, job: Job, *, is_cut_by_errors: bool) -> Response:
+        """Runs a query until its end or HELD_BYTES; what follows is sent as it comes.
+
+        Args:
+            request: The request.
+            job: The query.
+            is_cut_by_errors: Whether the connection is cut behind an error, for clients that would
+                take it for a part of the result. The pipeline's own look for it.
+        """
         stream = Stream(self.engine, job, self._folder)
         try:
             held = await stream.begin(request)
@@ -140,7 +148,7 @@ class App:
         if stream.is_over():
             await stream.end()
             return Response(held, headers=headers)
-        return Streamed(held, stream, headers)
+        return Streamed(held, stream, headers, is_cut_by_errors=is_cut_by_errors)
 
     def headers(self, query_id: str, answer: Answer | None = None) -> dict[str, str]:
         """Returns the headers of an answer, as a server has them."""
@@ -290,7 +298,7 @@ class Stream:
         while not self._has_ended:
             yield await self._next(None)
 
-    async def _next(self, gone: "asyncio.Future[object] | None") -> bytes:
+    async def _next(self, gone: "asyncio.Future[Any] | None") -> bytes:
         """Returns what has come; empty at the end."""
         while True:
             is_done = self._future.done()
@@ -303,10 +311,9 @@ class Stream:
                 return b""
             readable = asyncio.ensure_future(self._readable.wait())
             try:
-                await asyncio.wait(
-                    {readable, self._future, *([gone] if gone else [])},
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
+                any_of: set[asyncio.Future[Any]] = {readable, self._future}
+                any_of.update([gone] if gone else [])
+                await asyncio.wait(any_of, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 readable.cancel()
             if gone is not None and gone.done():
@@ -342,14 +349,22 @@ class Stream:
 class Streamed(Response):
     """An answer that is sent while it is computed; without its end when the query failed."""
 
-    def __init__(self, held: bytes, stream: Stream, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        held: bytes,
+        stream: Stream,
+        headers: Mapping[str, str],
+        *,
+        is_cut_by_errors: bool,
+    ) -> None:
         """Keeps what is sent."""
         self._tag = uuid.uuid4().hex[:16]
         super().__init__(headers={**headers, "X-ClickHouse-Exception-Tag": self._tag})
         del self.headers["content-length"]
         self._held, self._stream = held, stream
+        self._is_cut_by_errors = is_cut_by_errors
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Sends it."""
         gone = asyncio.ensure_future(receive())
         try:
@@ -360,7 +375,7 @@ class Streamed(Response):
             gone.cancel()
             await self._stream.end()
 
-    async def _send_all(self, send: Send, gone: "asyncio.Future[object]") -> None:
+    async def _send_all(self, send: Send, gone: "asyncio.Future[Any]") -> None:
         async def part(body: bytes, *, more: bool) -> None:
             message = {"type": "http.response.body", "body": body, "more_body": more}
             await asyncio.wait_for(send(message), SEND_TIMEOUT_S)
@@ -372,7 +387,8 @@ class Streamed(Response):
                     return
                 await part(chunk, more=True)
         except ServerError as error:
-            await part(_exception_block(str(error), self._tag), more=True)
+            text = _MARKER.sub("", str(error))
+            await part(_exception_block(text, self._tag), more=self._is_cut_by_errors)
             return
         await part(b"", more=False)
 
