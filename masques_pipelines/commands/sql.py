@@ -58,7 +58,7 @@ def _run(warehouse: Warehouse, statement: str, fmt: str, *, may_write: bool) -> 
     if not is_query(statement.encode()):
         warehouse.command(statement)
         return
-    out = click.get_binary_stream("stdout")
+    out = sys.stdout.buffer
     try:
         stream_query(warehouse, statement, fmt=fmt, write=out.write, may_write=may_write)
     finally:

@@ -117,7 +117,7 @@ def _from_server(
     tail = b""
     try:
         named = result_format(sql.encode())
-        answer = asking.client.raw_stream(sql, fmt=None if named else fmt, settings=sent)
+        answer: Any = asking.client.raw_stream(sql, fmt=None if named else fmt, settings=sent)
         with contextlib.closing(answer):
             while piece := answer.read(_CHUNK_BYTES):
                 tail = (tail + piece)[-_TAIL_BYTES:]

@@ -53,7 +53,8 @@ const [url, password] = process.argv.slice(1);
 (async () => {
   const client = createClient({ url, username: "reader", password });
   const rows = await client.query({
-    query: "SELECT name, 18446744073709551615 AS big FROM masques.made WHERE number = {n: UInt64}",
+    query: "SELECT name, toString(18446744073709551615) AS big FROM masques.made " +
+           "WHERE number = {n: UInt64}",
     query_params: { n: 2 }, format: "JSONEachRow",
   });
   console.log(JSON.stringify(await rows.json()));
@@ -81,7 +82,6 @@ class Served:
             password=password(side_folder(self.folder), user),
             settings=settings,
         )
-
 
     def ask(self, sql: str, **settings: str) -> tuple[int, str]:
         """Asks without a driver, which sends no setting that a reader could not change."""
@@ -149,7 +149,7 @@ def test_settings_of_a_statement_are_not_those_of_the_next(running: Served) -> N
         asked = "SELECT getSetting('max_memory_usage'), getSetting('max_threads')"
         for _ in range(9):  # each handle, and one again
             changed = client.query(asked, settings={"max_memory_usage": 123456789})
-            assert changed.first_row[0] == 123456789
+            assert changed.result_rows[0][0] == 123456789
             assert warehouse.row(asked)[0] == usual
 
 
@@ -259,7 +259,10 @@ def test_a_query_that_only_reads_changes_nothing(
 ) -> None:
     with opened(running.settings) as server:
         asked = server if how == "served" else warehouse
-        for statement in ("INSERT INTO masques.made VALUES (9, 'x')", "SELECT 1 SETTINGS readonly=0"):
+        for statement in (
+            "INSERT INTO masques.made VALUES (9, 'x')",
+            "SELECT 1 SETTINGS readonly=0",
+        ):
             with pytest.raises(WarehousePermanentError):
                 stream_query(asked, statement, fmt="TSV", write=lambda _: None)
         assert rows_now(server) == 5
