@@ -1,0 +1,46 @@
+"""Runs commands one after the other in one process of their own: loading them takes a second each.
+
+The test's process cannot run them: it has the tests' engine, and an engine is of one folder.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from tests.support.paths import ROOT
+from tests.support.patience import run_python
+
+REMOVE = "remove"
+_RUN = """
+import contextlib, io, json, os, shutil, sys
+from masques_pipelines.cli import main
+
+done = []
+for arguments in json.loads(sys.argv[1]):
+    if arguments[0] == "remove":
+        shutil.rmtree(arguments[1])
+        continue
+    sys.argv, out, err, status = ["masques", *arguments], io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+    done.append((status, out.getvalue(), err.getvalue()))
+print(json.dumps(done))
+"""
+
+
+class Done(NamedTuple):
+    """How a command ended, and what it said."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def commands(environment: Mapping[str, str], *lines: Sequence[str]) -> list[Done]:
+    """Runs commands by their arguments; one that is (REMOVE, folder) removes a folder."""
+    done = run_python(_RUN, json.dumps(lines), cwd=ROOT, env=dict(environment))
+    assert done.returncode == 0, done.stderr
+    return [Done(*each) for each in json.loads(done.stdout.splitlines()[-1])]
