@@ -11,7 +11,7 @@ from masques_pipelines.schema.migrations import MigrationError, schema_problem
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.errors import UNKNOWN_NAME_CODES, WarehousePermanentError
 from masques_pipelines.warehouse.sql import split_statements
-from masques_pipelines.warehouse.statements import is_query
+from masques_pipelines.warehouse.statements import changes
 from masques_pipelines.warehouse.stream import stream_query
 
 
@@ -37,7 +37,7 @@ def sql(query: str, fmt: str, *, may_write: bool) -> None:
     if not statements:
         raise click.UsageError("the query is empty")
     for statement in statements:
-        if not may_write and not is_query(statement.encode()):
+        if not may_write and changes(statement.encode()):
             shown = " ".join(statement.split())[:60]
             raise click.UsageError(f"{shown!r} is not a query: give --write to change something")
     with opened_warehouse(settings, "sql", needs_schema=False) as warehouse:
@@ -55,11 +55,15 @@ def sql(query: str, fmt: str, *, may_write: bool) -> None:
 
 
 def _run(warehouse: Warehouse, statement: str, fmt: str, *, may_write: bool) -> None:
-    if not is_query(statement.encode()):
-        warehouse.command(statement)
-        return
-    out = sys.stdout.buffer
     try:
-        stream_query(warehouse, statement, fmt=fmt, write=out.write, may_write=may_write)
+        stream_query(warehouse, statement, fmt=fmt, write=_write, may_write=may_write)
     finally:
-        out.flush()
+        sys.stdout.flush()
+
+
+def _write(piece: bytes) -> None:
+    binary = getattr(sys.stdout, "buffer", None)  # none when something else takes the output
+    if binary is None:
+        sys.stdout.write(piece.decode("utf-8", "replace"))
+    else:
+        binary.write(piece)

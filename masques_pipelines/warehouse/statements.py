@@ -15,6 +15,13 @@ WORD = re.compile(rb"[A-Za-z_]\w*")
 _FIRST_WORDS = frozenset(
     {b"SELECT", b"WITH", b"FROM", b"(", b"SHOW", b"DESCRIBE", b"DESC", b"EXPLAIN", b"EXISTS"}
 )
+_CHANGING_WORDS = frozenset(
+    {
+        *(b"INSERT", b"CREATE", b"ALTER", b"DROP", b"TRUNCATE", b"OPTIMIZE", b"RENAME"),
+        *(b"EXCHANGE", b"ATTACH", b"DETACH", b"DELETE", b"UPDATE", b"KILL", b"SYSTEM", b"GRANT"),
+        *(b"REVOKE", b"BACKUP", b"RESTORE", b"MOVE", b"UNDROP", b"REPLACE", b"SET", b"USE"),
+    }
+)
 
 
 class ServerError(Exception):
@@ -49,6 +56,12 @@ def is_query(sql: bytes) -> bool:
     """Says whether a statement gives a result set."""
     first = next(tokens(sql), None)
     return first is not None and first.group().upper() in _FIRST_WORDS
+
+
+def changes(sql: bytes) -> bool:
+    """Says whether a statement is of a kind that changes or stops something."""
+    first = next(tokens(sql), None)
+    return first is not None and first.group().upper() in _CHANGING_WORDS
 
 
 def is_quoted(token: bytes) -> bool:

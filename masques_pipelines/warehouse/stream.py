@@ -26,7 +26,7 @@ from masques_pipelines.warehouse.errors import (
     translate,
 )
 from masques_pipelines.warehouse.interrupts import EngineCalls
-from masques_pipelines.warehouse.statements import into_file, result_format
+from masques_pipelines.warehouse.statements import into_file, is_query, result_format
 
 Write = Callable[[bytes], object]
 _CHUNK_BYTES: Final = 1 << 18
@@ -47,7 +47,7 @@ def stream_query(
 
     Args:
         warehouse: Where it is asked.
-        sql: One statement that gives a result.
+        sql: One statement.
         fmt: The format of the result, unless the statement names one.
         write: Takes each piece of the result. What it raises ends the query.
         may_write: The engine refuses nothing.
@@ -82,6 +82,9 @@ def _translated(warehouse: Warehouse) -> Iterator[None]:
 
 
 def _from_engine(calls: EngineCalls, client: Client, sql: str, fmt: str, write: Write) -> None:
+    if not is_query(sql.encode()):
+        write(calls(lambda: client.raw_query(sql, fmt=None)))
+        return
     with tempfile.TemporaryDirectory(prefix="masques-sql-") as folder:
         path = Path(folder) / "result"
         os.mkfifo(path, 0o600)
@@ -116,8 +119,8 @@ def _from_server(
     has_ended = False
     tail = b""
     try:
-        named = result_format(sql.encode())
-        answer: Any = asking.client.raw_stream(sql, fmt=None if named else fmt, settings=sent)
+        is_named = not is_query(sql.encode()) or bool(result_format(sql.encode()))
+        answer: Any = asking.client.raw_stream(sql, fmt=None if is_named else fmt, settings=sent)
         with contextlib.closing(answer):
             while piece := answer.read(_CHUNK_BYTES):
                 tail = (tail + piece)[-_TAIL_BYTES:]
