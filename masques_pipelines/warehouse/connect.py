@@ -25,7 +25,7 @@ CONNECT_TIMEOUT_S: Final = 10
 SEND_RECEIVE_TIMEOUT_S: Final = 600
 
 _VARIABLE: Final = "MASQUES_CLICKHOUSE_URL"
-_SECRET_FILE: Final = "MASQUES_CLICKHOUSE_PASSWORD_FILE"
+_BY_FILE: Final = "MASQUES_CLICKHOUSE_PASSWORD_FILE"
 _FORMS: Final = "chdb:///absolute/folder, or http(s)://user:password@host:port"
 # What a server's URL may ask of the driver beyond host and user.
 _FILE_OPTIONS: Final = ("ca_cert", "client_cert", "client_cert_key")
@@ -229,6 +229,6 @@ def _password(settings: Settings, in_url: str | None) -> str:
         return unquote(in_url or "")
     if in_url:
         raise SettingError(
-            f"{_SECRET_FILE}: {_VARIABLE} holds a password as well: take it out of the URL"
+            f"{_BY_FILE}: {_VARIABLE} holds a password as well: take it out of the URL"
         )
-    return secret_text(file, _SECRET_FILE)
+    return secret_text(file, _BY_FILE)
