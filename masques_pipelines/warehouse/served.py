@@ -22,8 +22,9 @@ from masques_pipelines.warehouse.serve.address import HOST, WRITER, find_server,
 CONNECT_TIMEOUT_S: Final = 10
 # The longest statement is a rebuild of a month; a process that is gone closes its connections.
 SEND_RECEIVE_TIMEOUT_S: Final = 3600
-# A process that was killed is back within some seconds, on the same port.
-BACK_WAIT_S: Final = 20.0
+# A process that was killed is back within some seconds, on the same port; on a busy machine half a
+# minute was seen.
+BACK_WAIT_S: Final = 60.0
 POLL_S: Final = 0.1
 
 Result = TypeVar("Result")
