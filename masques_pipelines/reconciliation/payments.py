@@ -38,26 +38,26 @@ SELECT toString(if(max(watermark_ns) = 0, toDateTime64(0, 6, 'UTC'), toDateTime6
     6, 'UTC')))
 FROM masques_ops.ledger_syncs
 """
-_NEW_ROWS: Final = """
-SELECT
-    (SELECT count() FROM masques.transactions WHERE ingested_at >= {since:DateTime64(6, 'UTC')})
-    + (SELECT count() FROM masques.api_requests WHERE ingested_at >= {since:DateTime64(6, 'UTC')})
-    + (SELECT count() FROM masques.settlements WHERE ingested_at >= {since:DateTime64(6, 'UTC')})
+# Transfers from before this run that settlements name: they may have a chain that is not known yet.
+_NAMED_BEFORE: Final = """
+SELECT count() FROM masques_ops.settlement_links
+WHERE transaction_id IN
+(
+    SELECT item_id FROM masques_ops.payments_touched
+    WHERE item_id NOT IN (
+        SELECT transaction_id FROM masques.transactions
+        WHERE ingested_at >= {since:DateTime64(6, 'UTC')})
+)
+SETTINGS use_skip_indexes = 0
 """
-# What is owed or there may be another than the last run found, or that was not explained.
-_POSITION_MOVED: Final = """
-SELECT
-    (SELECT count() FROM masques.accounts WHERE ingested_at >= {since:DateTime64(6, 'UTC')})
-    + (SELECT count() FROM masques.settlements WHERE ingested_at >= {since:DateTime64(6, 'UTC')})
-    + (SELECT count() FROM masques_ops.rail_balances
-        WHERE recorded_at >= {since:DateTime64(6, 'UTC')})
-    + (SELECT count() FROM masques_ops.payments_log
-        WHERE known_from = {began_at:DateTime64(6, 'UTC')})
-    + (SELECT countIf(unexplained != toDecimal256(0, 18)) FROM masques_marts.position)
-"""
+_BEFORE_ALL: Final = "1970-01-01 00:00:00.000000"
 _TOUCHED: Final = "SELECT count() FROM masques_ops.payments_touched"
 _SIBLINGS: Final = "SELECT count() FROM masques_ops.payments_touched WHERE is_compared = 0"
-_UNSAID: Final = "SELECT count() FROM masques_ops.payments_unsaid"
+# Contents are hashes of the payment too.
+_WRONG: Final = """
+SELECT count() FROM masques_ops.payments_unsaid
+WHERE content NOT IN (SELECT content FROM masques_ops.payments_said)
+"""
 _SHARED: Final = "SELECT count() FROM masques_ops.payments_links WHERE payments > 1"
 _STAGED_IN_PARTS: Final = (
     "payments_touched",
@@ -68,6 +68,11 @@ _STAGED_IN_PARTS: Final = (
     "payments_unsaid",
 )
 _STAGED: Final = ("payments_touched_hours", "payments_links", *_STAGED_IN_PARTS)
+_OLD_GENERATIONS: Final = """
+SELECT DISTINCT partition_id FROM system.parts
+WHERE database = 'masques_ops' AND table = 'breaks_log' AND active
+    AND partition != toString({began_at:DateTime64(6, 'UTC')})
+"""
 _WRITTEN: Final = """
 SELECT count() FROM masques_ops.payments_log WHERE known_from = {began_at:DateTime64(6, 'UTC')}
 """
@@ -110,34 +115,41 @@ class _Run:
 
     def compare(self, *, full: bool) -> Comparison:
         overlap_ms = OVERLAP_SERVER_MS if self.warehouse.is_server else OVERLAP_EMBEDDED_MS
-        began_at, since, is_due, chart_version, facts = self.warehouse.row(
+        began_at, since, is_due, chart_version, rows, counted_to = self.warehouse.row(
             sql("reconciliation/runs"), {"overlap_ms": overlap_ms, "full_every_s": FULL_EVERY_S}
         )
+        facts, others, moved = self._counts("count_new", since=since)
         # New rows are compared in one piece, everything in parts.
-        is_full = bool(full or is_due or self._count(_NEW_ROWS, since=since) > NEW_ROWS_MOST)
+        is_full = bool(full or is_due or facts > NEW_ROWS_MOST)
         kept_from = self.warehouse.scalar(_KEPT_FROM, {"days": KEPT_DAYS})
         run = {"began_at": str(began_at), "kept_from": str(kept_from)}
+        began = {"began_at": run["began_at"]}
         self._run_step(
-            "begin_run",
-            began_at=run["began_at"],
-            is_full=int(is_full),
-            chart_version=int(chart_version or 0),
+            "begin_run", **began, is_full=int(is_full), chart_version=int(chart_version or 0)
         )
+        due, left = (0, 0) if is_full else self._counts("count_due", **began)
         if is_full:
-            self._compare_all(run, parts=1 + int(facts) // PART_ROWS)
-        else:
+            self._compare_all(run, parts=1 + int(rows) // PART_ROWS)
+            self._run_step("sum_settled", counted_to=str(counted_to))
+        elif facts or others or due or left:
             self._compare_new(run, since)
-        if is_full or self._count(_POSITION_MOVED, since=since, began_at=run["began_at"]):
-            self._run_step("write_position", began_at=run["began_at"])
-        self._run_step("end_run", began_at=run["began_at"])
-        return Comparison(run["began_at"], is_full, self._count(_WRITTEN, began_at=run["began_at"]))
+        written = self._count(_WRITTEN, **began)
+        if is_full or left or written:
+            self._run_step("copy_breaks", **began, is_full=int(is_full))
+        if is_full or moved or left or written:
+            self._run_step("write_position", **began)
+        self._run_step("end_run", **began, is_full=int(is_full))
+        if is_full:
+            self._drop_old_generations(run["began_at"])
+        return Comparison(run["began_at"], is_full, written)
 
     def _compare_new(self, run: dict[str, str], since: Any) -> None:
         self._empty(*_STAGED)
         self._run_step("touch_new", began_at=run["began_at"], since=since)
         if not self._count(_TOUCHED):
             return
-        self._run_step("write_chains", is_full=0, most=CHAIN_MOST)
+        named_since = _BEFORE_ALL if self._count(_NAMED_BEFORE, since=since) else since
+        self._run_step("write_chains", is_full=0, most=CHAIN_MOST, since=named_since)
         self._run_step("touch_chains")
         self._run_step("stage_links", is_full=0)
         if self._count(_SHARED):
@@ -146,6 +158,8 @@ class _Run:
             self._run_step("stage_links", is_full=0)
         self._run_step("touch_siblings", is_compared=0)
         self._run_step("touch_hours", since=since)
+        if self._count(sql("reconciliation/count_unknown"), since=since):
+            self._run_step("touch_old_hours")
         everything = {"is_full": 0, "part": 0, "parts": 1}
         self._run_step("stage_gate", **everything)
         self._run_step("stage_booked", **everything)
@@ -153,7 +167,7 @@ class _Run:
 
     def _compare_all(self, run: dict[str, str], *, parts: int) -> None:
         self._empty(*_STAGED)
-        self._run_step("write_chains", is_full=1, most=CHAIN_MOST)
+        self._run_step("write_chains", is_full=1, most=CHAIN_MOST, since=_BEFORE_ALL)
         self._run_step("touch_all_hours")
         self._run_step("stage_links", is_full=1)
         for part in range(parts):
@@ -173,8 +187,14 @@ class _Run:
         self._run_step("say_payments", **run)
         self._run_step("read_said")
         self._run_step("write_payments")
-        if self._count(_UNSAID):
+        if self._count(_WRONG):
             self._run_step("take_back", began_at=run["began_at"])
+
+    def _drop_old_generations(self, began_at: str) -> None:
+        for (partition,) in self.warehouse.rows(_OLD_GENERATIONS, {"began_at": began_at}):
+            self.warehouse.command(
+                f"ALTER TABLE masques_ops.breaks_log DROP PARTITION ID '{partition}'"
+            )
 
     def _empty(self, *tables: str) -> None:
         for table in tables:
@@ -183,6 +203,11 @@ class _Run:
     def _run_step(self, name: str, **parameters: Any) -> None:
         self.lease.hold()
         self.warehouse.command(sql(f"reconciliation/{name}"), parameters)
+
+    def _counts(self, name: str, **parameters: Any) -> tuple[int, ...]:
+        return tuple(
+            int(each) for each in self.warehouse.row(sql(f"reconciliation/{name}"), parameters)
+        )
 
     def _count(self, statement: str, **parameters: Any) -> int:
         return int(self.warehouse.scalar(statement, parameters))

@@ -22,5 +22,7 @@ SELECT
     (
         SELECT (SELECT count() FROM masques.transactions) + (SELECT count() FROM masques.api_requests)
             + (SELECT count() FROM masques.settlements)
-    ) AS facts
+    ) AS facts,
+    -- Later rows may still come from an insert that began before this run.
+    toString(CAST(now - toIntervalMillisecond({overlap_ms:UInt32}), 'DateTime64(3, ''UTC'')')) AS counted_to
 FROM (SELECT * FROM masques_ops.reconciliation_runs FINAL WHERE ended_at > toDateTime64(0, 6, 'UTC')) AS r
