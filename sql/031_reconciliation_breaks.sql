@@ -59,3 +59,9 @@ WHERE p.known_from <= newest AND p.item_id IN
 )
 GROUP BY item_id, known_from, content
 HAVING net != 0;
+
+-- Why everything was compared, and whether that found what the runs before it had missed.
+ALTER TABLE masques_ops.reconciliation_runs ADD COLUMN IF NOT EXISTS reason LowCardinality(String)
+    COMMENT 'why everything was compared: first, chart (another version), damaged (the log was not what the last run left), many (new rows), daily or asked; empty for what was new';
+ALTER TABLE masques_ops.reconciliation_runs ADD COLUMN IF NOT EXISTS corrected Nullable(UInt64)
+    COMMENT 'rows of payments_log that a daily comparison, or one that was asked for, had to write although all that was new had been compared; NULL for other runs';

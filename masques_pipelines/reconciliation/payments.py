@@ -9,7 +9,7 @@ Facts that vanished are not new, so every FULL_EVERY_S a run compares everything
 than requests are kept (KEPT_DAYS) keep what was said of them at the gate.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from masques_pipelines.warehouse.client import Warehouse
@@ -73,6 +73,16 @@ SELECT DISTINCT partition_id FROM system.parts
 WHERE database = 'masques_ops' AND table = 'breaks_log' AND active
     AND partition != toString({began_at:DateTime64(6, 'UTC')})
 """
+_LATER: Final = """
+SELECT toString(greatest(
+    now64(6, 'UTC'), {began_at:DateTime64(6, 'UTC')} + toIntervalMicrosecond(1)))
+"""
+# What has new rows since then may differ: the run before did not see them.
+_CORRECTED: Final = """
+SELECT count() FROM masques_ops.payments_log
+WHERE known_from = {began_at:DateTime64(6, 'UTC')}
+    AND item_id NOT IN (SELECT item_id FROM masques_ops.payments_touched)
+"""
 _WRITTEN: Final = """
 SELECT count() FROM masques_ops.payments_log WHERE known_from = {began_at:DateTime64(6, 'UTC')}
 """
@@ -109,39 +119,81 @@ def compare_payments(warehouse: Warehouse, *, full: bool = False) -> Comparison:
 
 
 @dataclass(frozen=True)
+class _Everything:
+    """What comparing everything needs to know: why, how many rows there are, and since when."""
+
+    reason: str
+    rows: int
+    since: str
+    counted_to: str
+
+
+@dataclass(frozen=True)
 class _Run:
     warehouse: Warehouse
     lease: Lease
 
     def compare(self, *, full: bool) -> Comparison:
         overlap_ms = OVERLAP_SERVER_MS if self.warehouse.is_server else OVERLAP_EMBEDDED_MS
-        began_at, since, is_due, chart_version, rows, counted_to = self.warehouse.row(
+        began_at, since, due, chart_version, rows, counted_to = self.warehouse.row(
             sql("reconciliation/runs"), {"overlap_ms": overlap_ms, "full_every_s": FULL_EVERY_S}
         )
         facts, others, moved = self._counts("count_new", since=since)
         # New rows are compared in one piece, everything in parts.
-        is_full = bool(full or is_due or facts > NEW_ROWS_MOST)
-        kept_from = self.warehouse.scalar(_KEPT_FROM, {"days": KEPT_DAYS})
-        run = {"began_at": str(began_at), "kept_from": str(kept_from)}
-        began = {"began_at": run["began_at"]}
+        reason = str(due) or ("many" if facts > NEW_ROWS_MOST else "asked" if full else "")
+        began = {"began_at": str(began_at)}
+        everything = _Everything(reason, int(rows), str(since), str(counted_to))
+        # What is new first, so that what comparing everything finds besides was missed before.
+        is_checked = reason in ("daily", "asked") and facts <= NEW_ROWS_MOST
         self._run_step(
-            "begin_run", **began, is_full=int(is_full), chart_version=int(chart_version or 0)
+            "begin_run",
+            **began,
+            reason="" if is_checked else reason,
+            chart_version=int(chart_version or 0),
         )
-        due, left = (0, 0) if is_full else self._counts("count_due", **began)
-        if is_full:
-            self._compare_all(run, parts=1 + int(rows) // PART_ROWS)
-            self._run_step("sum_settled", counted_to=str(counted_to))
-        elif facts or others or due or left:
-            self._compare_new(run, since)
+        if reason and not is_checked:
+            return self._compare_everything(began, everything, is_checked=False)
+        new = self._compare_what_is_new(began, str(since), has_news=facts + others, moved=moved)
+        if not is_checked:
+            return new
+        again = {"began_at": str(self.warehouse.scalar(_LATER, began))}
+        self._run_step("begin_again", **again, before=began["began_at"], reason=reason)
+        found = self._compare_everything(again, everything, is_checked=True)
+        return replace(found, rows_written=new.rows_written + found.rows_written)
+
+    def _compare_what_is_new(
+        self, began: dict[str, str], since: str, *, has_news: int, moved: int
+    ) -> Comparison:
+        due, left = self._counts("count_due", **began)
+        if has_news or due or left:
+            self._compare_new(self._run_of(began), since)
         written = self._count(_WRITTEN, **began)
-        if is_full or left or written:
-            self._run_step("copy_breaks", **began, is_full=int(is_full))
-        if is_full or moved or left or written:
+        if left or written:
+            self._run_step("copy_breaks", **began, is_full=0)
+        if moved or left or written:
             self._run_step("write_position", **began)
-        self._run_step("end_run", **began, is_full=int(is_full))
-        if is_full:
-            self._drop_old_generations(run["began_at"])
-        return Comparison(run["began_at"], is_full, written)
+        self._run_step("end_run", **began, is_full=0, corrected=None)
+        return Comparison(began["began_at"], is_full=False, rows_written=written)
+
+    def _compare_everything(
+        self, began: dict[str, str], everything: _Everything, *, is_checked: bool
+    ) -> Comparison:
+        self._compare_all(self._run_of(began), parts=1 + everything.rows // PART_ROWS)
+        self._run_step("sum_settled", counted_to=everything.counted_to)
+        written = self._count(_WRITTEN, **began)
+        corrected = None
+        if is_checked:
+            self._run_step("touch_new", **began, since=everything.since)
+            corrected = self._count(_CORRECTED, **began)
+            self._empty("payments_touched")
+        self._run_step("copy_breaks", **began, is_full=1)
+        self._run_step("write_position", **began)
+        self._run_step("end_run", **began, is_full=1, corrected=corrected)
+        self._drop_old_generations(began["began_at"])
+        return Comparison(began["began_at"], is_full=True, rows_written=written)
+
+    def _run_of(self, began: dict[str, str]) -> dict[str, str]:
+        return {**began, "kept_from": str(self.warehouse.scalar(_KEPT_FROM, {"days": KEPT_DAYS}))}
 
     def _compare_new(self, run: dict[str, str], since: Any) -> None:
         self._empty(*_STAGED)

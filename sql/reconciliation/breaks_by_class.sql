@@ -1,4 +1,4 @@
--- Open breaks by class and currency; a note quiets an alert, never a total.
+-- Open breaks by class and currency; a note quiets an alert, never a total. unnoted_* are of those without one.
 WITH
     now64(6, 'UTC') AS now,
     (
@@ -9,6 +9,8 @@ SELECT
     g.class AS class, c.severity AS severity, c.owner AS owner, length(g.opened) AS breaks, g.without_note AS without_note,
     arrayCount(at -> at + toIntervalHour(c.hours) < now, g.opened) AS overdue, g.currency AS currency,
     toString(g.at_risk) AS at_risk, toString(multiplyDecimal(g.at_risk, r.usd, 18)) AS at_risk_usd,
+    toString(multiplyDecimal(g.unnoted_risk, r.usd, 18)) AS unnoted_usd,
+    if(g.without_note = 0, 0, intDiv(greatest(dateDiff('second', g.unnoted_since, now), 0), 3600)) AS unnoted_hours,
     arrayMax(g.ages) AS oldest_s, arrayCount(age -> age < 86400, g.ages) AS day,
     arrayCount(age -> age BETWEEN 86400 AND 604799, g.ages) AS week,
     arrayCount(age -> age >= 604800, g.ages) AS older
@@ -16,7 +18,8 @@ FROM
 (
     SELECT
         b.class AS class, b.currency AS currency, countIf(b.state = 'open') AS without_note,
-        sum(b.at_risk) AS at_risk, groupArray(b.opened_at) AS opened,
+        sum(b.at_risk) AS at_risk, sumIf(b.at_risk, b.state = 'open') AS unnoted_risk,
+        minIf(b.opened_at, b.state = 'open') AS unnoted_since, groupArray(b.opened_at) AS opened,
         groupArray(toUInt64(greatest(ifNull(dateDiff('second', b.at, read_to), 0), 0))) AS ages
     FROM masques_ops.breaks_open_at(as_of = now64(6, 'UTC')) AS b
     GROUP BY class, currency
