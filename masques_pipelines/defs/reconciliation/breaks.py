@@ -31,8 +31,9 @@ _OF_CLASS: Final = (
 )
 _DESCRIPTIONS: Final = {
     **{
-        name: _OF_CLASS.format(severity=severity)
-        + ("" if severity == "critical" else " A warning.")
+        name: _OF_CLASS.format(
+            severity=severity, warning="" if severity == "critical" else " A warning."
+        )
         for name, severity in checks.CLASSES.items()
     },
     checks.IN_TIME: "No break is open for longer than its class allows, noted or not. A warning.",

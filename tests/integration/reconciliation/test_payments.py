@@ -8,6 +8,7 @@ from syrupy.assertion import SnapshotAssertion
 from masques_pipelines.errors import SettingError
 from masques_pipelines.reconciliation.breaks import BreakError, open_breaks, write_note
 from masques_pipelines.reconciliation.checks import (
+    CLASSES,
     LOG_AGREES,
     MONEY_IS_THERE,
     Finding,
@@ -139,6 +140,8 @@ def test_a_note_quiets_one_break_and_no_other(facts: PaymentFacts) -> None:
         _unexplained(facts, BreakLimit("odd", 1, Decimal(3), 9))
     call = item("call")
     assert write_note(facts.warehouse, call, state="explained", note="a test", by="me") == "gate"
+    classes = facts.warehouse.rows("SELECT class, severity FROM masques_marts.break_classes")
+    assert dict(classes) == CLASSES
     [explained] = open_breaks(facts.warehouse)
     assert (explained["state"], explained["note"], explained["said_by"]) == (
         "explained",
