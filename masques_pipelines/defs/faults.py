@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -23,6 +23,7 @@ from dagster._core.storage.asset_check_execution_record import (
     AssetCheckExecutionRecordStatus,
 )
 
+from masques_pipelines.ages import duration
 from masques_pipelines.alerts.fault import Fault
 from masques_pipelines.defs.table_asset import OWNERS
 
@@ -200,7 +201,11 @@ def _red(key: dg.AssetCheckKey, record: AssetCheckExecutionRecord) -> Fault:
     event = record.event.dagster_event if record.event else None
     evaluation = event.asset_check_evaluation_data if event else None
     is_warning = evaluation is not None and evaluation.severity == dg.AssetCheckSeverity.WARN
-    return _check_fault(key, key.name, _detail(evaluation), is_warning=is_warning)
+    # What one run found red has one cause more often than several.
+    return replace(
+        _check_fault(key, key.name, _detail(evaluation), is_warning=is_warning),
+        cause=f"run {record.run_id}",
+    )
 
 
 def _detail(evaluation: AssetCheckEvaluation | None) -> str:
@@ -292,7 +297,7 @@ def _daemons(instance: dg.DagsterInstance, now: datetime) -> Iterator[Fault]:
                 id=f"daemon {name}",
                 severity="error",
                 title=f"the daemon's {name.lower()} is not heard of",
-                detail=f"for {int(silence.total_seconds()) // 60} min",
+                detail=f"for {duration(silence)}",
                 owner=_OWNER,
                 entry="daemon_is_gone",
                 page="health",

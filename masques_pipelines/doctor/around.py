@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from masques_pipelines.alerts.book import Book, read_book
+from masques_pipelines.ages import age
+from masques_pipelines.alerts.book import Book, read_book, receivers_of
 from masques_pipelines.alerts.rules import Rules, read_rules
 from masques_pipelines.alerts.runbook import runbook
 from masques_pipelines.alerts.sending import opened
@@ -138,16 +139,25 @@ def _alerts(at: Surroundings) -> Iterator[Finding]:
             "name receivers in MASQUES_ALERTS_FILE (docs/operating.md)",
         )
         return
-    yield from _receivers(rules)
+    yield from _receivers(rules, read_book(at.dagster_home), at.now)
 
 
-def _receivers(rules: Rules) -> Iterator[Finding]:
-    for number, receiver in enumerate(rules.to, start=1):
+def _receivers(rules: Rules, book: Book, now: datetime) -> Iterator[Finding]:
+    for number, (key, receiver) in enumerate(receivers_of(rules).items(), start=1):
         name = f"receiver {number}"
+        waiting = [each for each in book.outbox.get(key, ()) if each.tries]
         try:
-            yield Finding(name, "good", opened(receiver)[0])
+            shown = opened(receiver)[0]
         except SettingError as error:
             yield Finding(name, "bad", str(error), "correct it in MASQUES_ALERTS_FILE")
+            continue
+        if waiting:
+            since = age(min(each.made_at for each in waiting), now)
+            text = f"{shown} refuses {len(waiting):,} messages, the first of {since}"
+            advice = "alerts.ndjson has its answers; a message is given up after a day"
+            yield Finding(name, "bad", text, advice)
+        else:
+            yield Finding(name, "good", shown)
 
 
 def _dagster(at: Surroundings) -> Iterator[Finding]:
@@ -174,9 +184,8 @@ def _daemon(at: Surroundings, book: Book) -> Finding:
     advice = "start it: masques dev, or the service of dagster-daemon"
     if book.looked_at is None:
         return Finding("daemon", "warning", "it never looked for faults in this home", advice)
-    age = at.now - book.looked_at
-    text = f"it looked for faults {int(age.total_seconds())} s ago"
-    if age > LOOK_AGE_MAX:
+    text = f"it looked for faults {age(book.looked_at, at.now)}"
+    if at.now - book.looked_at > LOOK_AGE_MAX:
         return Finding("daemon", "bad", text, advice)
     return Finding("daemon", "good", text)
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from masques_pipelines.ages import duration
 from masques_pipelines.doctor.around import clock_finding, guarded
 from masques_pipelines.doctor.finding import Finding
 from masques_pipelines.inventory.proofs import TableProof, prove_nothing_changed, prove_parts
@@ -94,9 +95,9 @@ def _lags(warehouse: Warehouse) -> Iterator[Finding]:
             yield Finding(f"lag {source}", "off", "nothing was read yet")
         elif limit_s is not None and lag_s > limit_s:
             advice = "see whether its schedule is on and its runs succeed"
-            yield Finding(f"lag {source}", "warning", f"{_minutes(lag_s)} behind", advice)
+            yield Finding(f"lag {source}", "warning", f"{duration(lag_s)} behind", advice)
         else:
-            yield Finding(f"lag {source}", "good", f"{_minutes(lag_s)} behind")
+            yield Finding(f"lag {source}", "good", f"{duration(lag_s)} behind")
 
 
 def read_stuck(warehouse: Warehouse) -> dict[str, int]:
@@ -127,11 +128,3 @@ def _sizes(warehouse: Warehouse) -> Iterator[Finding]:
         f"{table} {size / 10**6:,.1f} MB" for table, (_, size) in list(sizes.items())[:_LARGEST]
     ]
     yield Finding("growth", "good", f"{total / 10**6:,.1f} MB; {', '.join(largest)}")
-
-
-def _minutes(seconds: float) -> str:
-    if abs(seconds) < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7_200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3_600:,.1f} h"

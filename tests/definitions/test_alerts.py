@@ -27,7 +27,8 @@ from dagster._daemon.types import DaemonHeartbeat
 from dagster_shared.error import SerializableErrorInfo
 
 from masques_pipelines.alerts.book import look, read_book
-from masques_pipelines.alerts.rules import Rules
+from masques_pipelines.alerts.outbox import Waiting
+from masques_pipelines.alerts.rules import read_rules
 from masques_pipelines.alerts.runbook import runbook
 from masques_pipelines.defs.alerts import alerts_sensor
 from masques_pipelines.defs.faults import SKIPS_MAX, Watched, find_faults, watched
@@ -277,7 +278,7 @@ def test_the_sensor_tells_what_it_finds_and_keeps_it(
     with context:
         skip = alerts_sensor(context)
     assert isinstance(skip, dg.SkipReason)
-    assert skip.skip_message == "1 faults are open, 1 of them not told"
+    assert skip.skip_message == "1 faults are open, 1 messages wait for their receivers"
     ((_, known),) = read_book(tmp_path).open.items()
     assert known.fault.title == "ledger_sync_job failed"
     assert known.fault.detail.startswith("/nowhere: there is no such folder")
@@ -285,12 +286,13 @@ def test_the_sensor_tells_what_it_finds_and_keeps_it(
     assert [line["problem"] for line in log] == ["its URL is none that apprise knows"]
     told: list[str] = []
 
-    def send(message: Any, _faults: object) -> bool:
-        told.append(message.title)
-        return True
+    def post(_receiver: object, waiting: Waiting) -> str:
+        told.append(waiting.message.title)
+        return ""
 
-    look(tmp_path, [known.fault], Rules(), send, NOW)
-    look(tmp_path, [], Rules(), send, NOW)
+    now = datetime.now(UTC)
+    for found in ([known.fault], []):
+        look(tmp_path, found, read_rules(rules), post, now + timedelta(minutes=3))
     assert told == ["Masques: ledger_sync_job failed", "Masques: over: ledger_sync_job failed"]
 
 

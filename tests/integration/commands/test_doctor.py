@@ -143,7 +143,7 @@ def test_the_morning_is_some_lines_and_its_status_tells_of_errors(
     assert [line.split(" ", 1)[0] for line in lines[1:5]] == [
         *("proved?", "at", "stuck?", "stale?")
     ]
-    assert re.search(r"stale\?   ledger [0-9,]+ min, rail base 10 min, scores never", result.stdout)
+    assert re.search(r"stale\?   ledger [0-9,]+ d, rail base 10 min, scores never", result.stdout)
     found, _ = findings()
     assert found["lag rail base"]["text"] == "10 min behind"
     assert found["lag ledger"]["level"] == "warning"  # the capture is old
