@@ -1,6 +1,7 @@
 """`masques doctor`: looks at everything that a run needs, and says what to do."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -53,7 +54,8 @@ def doctor(context: click.Context, *, as_json: bool, textfile: Path | None) -> N
 def _inside(settings: Settings, numbers: dict[str, Any]) -> Iterator[Finding]:
     with opened_warehouse(settings, "doctor", needs_schema=False) as warehouse:
         is_there = False
-        for finding in look_inside(warehouse):
+        free = None if warehouse.is_server else shutil.disk_usage(settings.home).free
+        for finding in look_inside(warehouse, free_bytes=free):
             is_there |= finding.name == "schema" and finding.level == "good"
             yield finding
         if is_there:

@@ -3,7 +3,6 @@
 import importlib.metadata
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,16 +14,16 @@ from masques_pipelines.alerts.book import Book, read_book, receivers_of
 from masques_pipelines.alerts.rules import Rules, read_rules
 from masques_pipelines.alerts.runbook import runbook
 from masques_pipelines.alerts.sending import opened
+from masques_pipelines.doctor.clocks import ledger_clock
 from masques_pipelines.doctor.finding import Finding
 from masques_pipelines.errors import MasquesError, SettingError
 from masques_pipelines.landing.zone import open_landing
-from masques_pipelines.ledger.connect import open_ledger
+from masques_pipelines.ledger.connect import is_live, open_ledger
 from masques_pipelines.rails.status import check_lines
 from masques_pipelines.sandbox.stand_ins import ledger_url, mode_text
 from masques_pipelines.settings import Settings
 
 DISK_SHARE_MIN: Final = 0.1
-CLOCK_SKEW_MAX_S: Final = 5.0
 # The sensor of the alerts looks each minute.
 LOOK_AGE_MAX: Final = timedelta(minutes=5)
 _HISTORY_BYTES_MAX: Final = 5 * 10**9
@@ -70,20 +69,6 @@ def guarded(name: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Findin
         yield Finding(name, "bad", str(error))
 
 
-def clock_finding(name: str, theirs: float, ours: float) -> Finding:
-    """Returns whether somebody's clock agrees with this machine's, both in seconds since 1970."""
-    skew_s = theirs - ours
-    if abs(skew_s) <= CLOCK_SKEW_MAX_S:
-        return Finding(name, "good", f"its clock differs by {abs(skew_s):.1f} s")
-    where = "ahead of" if skew_s > 0 else "behind"
-    return Finding(
-        name,
-        "warning",
-        f"its clock is {abs(skew_s):,.1f} s {where} this machine's",
-        "set both by NTP: ages and deadlines are wrong by that much",
-    )
-
-
 def _versions() -> str:
     names = ("masques-pipelines", "dagster", "clickhouse-connect", "chdb", "tigerbeetle")
     known = [f"{name} {importlib.metadata.version(name)}" for name in names]
@@ -102,15 +87,13 @@ def _disk(at: Surroundings) -> Iterator[Finding]:
 
 def _ledger(at: Surroundings) -> Iterator[Finding]:
     with open_ledger(ledger_url(at.settings)) as source:
-        before_s = time.time()
-        page = source.change_events(2**63 - 2)
         yield Finding(
             "ledger",
             "good",
             f"cluster {source.cluster_id}, release {source.release}, {source.description}",
         )
-        if at.settings.ledger_url and at.settings.ledger_url.startswith("tigerbeetle:"):
-            yield clock_finding("ledger clock", page.ledger_time_ns / 1e9, before_s)
+        if is_live(at.settings.ledger_url):
+            yield ledger_clock(source)
 
 
 def _rails(at: Surroundings) -> Iterator[Finding]:

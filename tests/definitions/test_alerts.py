@@ -1,7 +1,6 @@
 """One cause is one fault, and it is gone when its cause is: by what Dagster knows of runs."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -91,24 +90,6 @@ class Pipeline:
 @pytest.fixture
 def pipeline() -> Pipeline:
     return Pipeline()
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """With ticks and heartbeats; the events are kept in memory: on disk each costs 20 ms."""
-    overrides = {
-        "event_log_storage": {
-            "module": "dagster._core.storage.event_log.in_memory",
-            "class": "InMemoryEventLogStorage",
-        },
-        "compute_logs": {
-            "module": "dagster._core.storage.noop_compute_log_manager",
-            "class": "NoOpComputeLogManager",
-        },
-        "telemetry": {"enabled": False},
-    }
-    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as made:
-        yield made
 
 
 def test_jobs_that_fail_for_one_reason_are_one_fault(

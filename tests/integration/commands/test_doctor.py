@@ -15,7 +15,7 @@ from masques_pipelines.alerts.book import Book, Open, write_book
 from masques_pipelines.alerts.fault import Fault
 from masques_pipelines.cli import masques
 from masques_pipelines.doctor import around
-from masques_pipelines.doctor.around import clock_finding
+from masques_pipelines.doctor.clocks import clock_finding
 from masques_pipelines.ledger.capture.source import CaptureSource
 from masques_pipelines.ledger.chart import read_chart
 from masques_pipelines.ledger.transactions import sync_transactions
@@ -118,7 +118,7 @@ def test_numbers_are_written_for_prometheus(home: Path) -> None:
         (1_000.0, "good", "its clock differs by 0.0 s"),
         (1_004.0, "good", "its clock differs by 4.0 s"),
         (1_060.0, "warning", "its clock is 60.0 s ahead of this machine's"),
-        (400.0, "warning", "its clock is 600.0 s behind this machine's"),
+        (400.0, "bad", "its clock is 600.0 s behind this machine's"),
     ],
 )
 def test_a_clock_that_is_wrong_is_told(theirs: float, level: str, said: str) -> None:

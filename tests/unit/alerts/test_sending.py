@@ -1,10 +1,8 @@
 """Messages reach a receiver on loopback through apprise, and the log says so."""
 
 import json
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from masques_pipelines.alerts.message import Message, told
 from masques_pipelines.alerts.outbox import Waiting
 from masques_pipelines.alerts.rules import Receiver, Rules
 from masques_pipelines.alerts.sending import LOG_NAME, Sender, ping
+from tests.support.hook import Hook, hook_server
 
 FAULT = Fault("a", "error", "a is red", "why", "payments", "freshness", "runs/1")
 MESSAGE = Message("Masques: a is red", "why\nid: a", "error")
@@ -23,38 +22,10 @@ NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 WAITING = Waiting(MESSAGE, ("a",), NOW, NOW)
 
 
-class Hook(HTTPServer):
-    """A webhook on loopback that keeps what it is sent."""
-
-    def __init__(self) -> None:
-        self.received: list[tuple[str, Any]] = []
-        self.answer = 200
-        hook = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def _take(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                hook.received.append((self.path, json.loads(body) if body else None))
-                self.send_response(hook.answer)
-                self.end_headers()
-
-            do_POST = _take  # noqa: N815 - the library's name
-            do_GET = _take  # noqa: N815
-
-            def log_message(self, *_args: object) -> None:
-                pass
-
-        super().__init__(("127.0.0.1", 0), Handler)
-
-
 @pytest.fixture
 def hook() -> Iterator[Hook]:
-    with Hook() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
+    with hook_server() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def log_of(folder: Path) -> list[dict[str, Any]]:
