@@ -38,7 +38,7 @@ EMBEDDED_KILLS = rounds(3)
 SERVER_KILLS = rounds(4)
 BACKFILL_KILLS = rounds(2)
 EVENTS = 2120
-BACKFILL_EVENTS = 3 * EVENTS
+BACKFILL_EVENTS = 2 * EVENTS
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ class Killed:
         return checked
 
 
-@pytest.mark.timeout(900)  # many processes: a busy machine takes minutes
+@pytest.mark.timeout(600)  # many processes: a busy machine takes minutes
 def test_kill_9_at_any_moment_leaves_no_trace_embedded(
     tmp_path: Path, dice: random.Random, undisturbed: dict[int, str], small_capture_path: Path
 ) -> None:
@@ -141,7 +141,7 @@ def test_kill_9_at_any_moment_leaves_no_trace_embedded(
     assert worker.killed_in_sync >= EMBEDDED_KILLS // 2
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(600)
 def test_kill_9_of_the_writer_at_any_moment_leaves_no_trace_on_a_server(
     server: Warehouse,
     front: Front,
@@ -299,7 +299,7 @@ def test_a_full_disk_leaves_no_trace(
     ]
     reasons = [line for line in done.stderr.splitlines() if "TransientError: " in line]
     assert "engine/inserts: cannot be written (No space left on device): free" in reasons[0]
-    assert "INSERT INTO masques.transactions" in reasons[-1]
+    assert "INSERT INTO masques" in reasons[-1]
     assert reasons[-1].endswith(
         "(NOT_ENOUGH_SPACE): free some space on the disk that holds the warehouse, then run again"
     )
