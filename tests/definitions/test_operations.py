@@ -46,7 +46,9 @@ def run(
             run_config={"ops": {op: {"config": config}}} if config else None,
         )
         failed = [event for event in done.all_node_events if event.is_step_failure]
-        return failed[0].step_failure_data.user_failure_data.description if failed else ""
+        said = failed[0].step_failure_data.user_failure_data if failed else None
+        assert said is not None or not failed
+        return str(said.description) if said else ""
 
     return execute
 
@@ -106,7 +108,7 @@ def test_every_field_is_described() -> None:
     for job in JOBS:
         assert job.description
         for op in job.graph.node_defs:
-            kind = op.config_schema.as_field().config_type  # type: ignore[attr-defined]
+            kind = op.config_schema.as_field().config_type
             fields = getattr(kind, "fields", {})
             assert all(each.description for each in fields.values()), job.name
             assert fields or job.name == "verify_month_job"
