@@ -15,6 +15,9 @@ from typing import Any, Final, TypeVar
 # A cancelled query ends with its block; what lasts longer is left to the process's end.
 CANCEL_WAIT_S: Final = 3.0
 CANCEL_AGAIN_S: Final = 0.5
+# A signal that comes just before the main thread begins to wait, or reaches another thread, wakes
+# nobody: Python sees it at the next look. One Ctrl-C in some thousands was lost for good.
+LOOK_AGAIN_S: Final = 0.2
 
 Result = TypeVar("Result")
 
@@ -42,6 +45,8 @@ class EngineCalls:
         thread = threading.Thread(target=_fulfil, args=(outcome, call), daemon=True)
         try:
             thread.start()
+            while not wait([outcome], timeout=LOOK_AGAIN_S).done:
+                pass
             return outcome.result()
         except BaseException:
             self._end(outcome)

@@ -25,7 +25,7 @@ from tests.support.code_location import defs
 from tests.support.gate_rows import GOOD, ndjson
 
 # Whole runs of Dagster, which a busy machine makes slow.
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = pytest.mark.timeout(600)
 
 STALE = "{ assetNodes { assetKey { path } isMaterializable staleStatus staleCauses { reason } } }"
 FRESH = (

@@ -126,7 +126,7 @@ class Killed:
         return checked
 
 
-@pytest.mark.timeout(900)  # many processes: a busy machine takes minutes
+@pytest.mark.timeout(600)  # many processes: a busy machine takes minutes
 def test_kill_9_at_any_moment_leaves_no_trace_embedded(
     tmp_path: Path, dice: random.Random, undisturbed: dict[int, str], small_capture_path: Path
 ) -> None:
@@ -141,7 +141,7 @@ def test_kill_9_at_any_moment_leaves_no_trace_embedded(
     assert worker.killed_in_sync >= EMBEDDED_KILLS // 2
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(600)
 def test_kill_9_of_the_writer_at_any_moment_leaves_no_trace_on_a_server(
     server: Warehouse,
     front: Front,

@@ -1,7 +1,6 @@
-"""`masques verify` and `masques ledger rebuild` as a person runs them, each in its own process."""
+"""`masques verify` and `masques ledger rebuild` as a person runs them."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,23 +9,16 @@ import pytest
 from masques_pipelines.ledger.proofs.suite import PROOFS
 from masques_pipelines.settings import VARIABLES
 from tests.support import patience
+from tests.support.command_line import commands
 from tests.support.migrated_folder import copy_migrated
 from tests.support.paths import ROOT
 
 SMALL_CAPTURE = ROOT / "tests" / "data" / "captures" / "small"
 
 
-def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def settings(home: Path) -> dict[str, str]:
     own = {"MASQUES_HOME": str(home), "MASQUES_LEDGER_URL": f"capture://{SMALL_CAPTURE}"}
-    return patience.run(
-        [sys.executable, "-m", *arguments],
-        env={**os.environ, **dict.fromkeys(VARIABLES, ""), **own},
-        cwd=ROOT,
-    )
-
-
-def masques(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run(home, "masques_pipelines", *arguments)
+    return {**os.environ, **dict.fromkeys(VARIABLES, ""), **own}
 
 
 @pytest.fixture(scope="module")
@@ -35,30 +27,37 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy_migrated(folder / "warehouse")
     url = f"chdb://{folder / 'warehouse'}"
     worker = ("tests.support.sync_worker", str(folder), url, str(SMALL_CAPTURE), "0", "2120")
-    done = run(folder, *worker)
+    done = patience.run([sys.executable, "-m", *worker], env=settings(folder), cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return folder
 
 
+LOST = "ALTER TABLE masques.transactions DELETE WHERE code = 4 SETTINGS mutations_sync = 2"
+
+
 def test_verify_and_rebuild_from_the_command_line(home: Path) -> None:
-    good = masques(home, "verify", "--full")
-    assert (good.returncode, good.stderr) == (0, "")
+    good, lost, bad, rebuilt, renewed = commands(
+        settings(home),
+        ("verify", "--full"),
+        ("sql", LOST),
+        ("verify", "--full", "--seal", "0" * 64),
+        ("ledger", "rebuild"),
+        ("verify", "--full", "--renew"),
+    )
+    assert (good.status, good.stderr) == (0, "")
     lines = good.stdout.splitlines()
     assert [line.split()[1] for line in lines[: len(PROOFS)]] == [f"{p.name}:" for p in PROOFS]
     assert all(line.startswith("proved") for line in lines[: len(PROOFS)])
 
-    lost = "ALTER TABLE masques.transactions DELETE WHERE code = 4 SETTINGS mutations_sync = 2"
-    assert masques(home, "sql", lost).returncode == 0
-    bad = masques(home, "verify", "--full", "--seal", "0" * 64)
-    assert bad.returncode == 1
+    assert (lost.status, bad.status) == (0, 1)
     assert "FAILED   balance_proof: " in bad.stdout
     assert "the kept digest 0000" in bad.stdout
     assert "USD (difference" in bad.stdout
 
-    *rebuilt, accepted = masques(home, "ledger", "rebuild").stdout.splitlines()
-    assert rebuilt[-1] == "1 months, 2,120 rows; now run: masques verify --full"
-    assert "2026-11: 2,120 rows swapped in for " in rebuilt[-2]
-    again = masques(home, "verify", "--full", "--renew").stdout.splitlines()
+    *months, accepted = rebuilt.stdout.splitlines()
+    assert months[-1] == "1 months, 2,120 rows; now run: masques verify --full"
+    assert "2026-11: 2,120 rows swapped in for " in months[-2]
+    again = renewed.stdout.splitlines()
     assert all(line.startswith("proved") for line in again[: len(PROOFS)])
     # The statement that deleted the rows is put right, and was accepted by the rebuild.
     assert "masques.transactions: (DELETE WHERE code = 4)" in accepted

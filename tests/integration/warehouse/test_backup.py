@@ -10,13 +10,14 @@ import pytest
 from click.testing import CliRunner
 
 from masques_pipelines.cli import masques
-from masques_pipelines.schema.migrations import make_plan, migrate
+from masques_pipelines.schema.migrations import make_plan
 from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.client import Origin, Warehouse
 from masques_pipelines.warehouse.connect import open_warehouse
 from tests.clickhouse_front.engine import BACKUPS_DISK
 from tests.clickhouse_front.front import http_front
 from tests.integration.warehouse.test_roles import grants
+from tests.support.command_line import REMOVE, commands
 from tests.support.filled_tables import contents, fill_tables
 from tests.support.migrated_folder import copy_migrated
 from tests.support.paths import ROOT
@@ -29,6 +30,7 @@ from masques_pipelines.schema.migrations import make_plan
 from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.client import Origin
 from masques_pipelines.warehouse.connect import open_warehouse
+from tests.support.command_line import REMOVE, commands
 from tests.support.filled_tables import contents, fill_tables
 
 with open_warehouse(read_settings({"MASQUES_HOME": sys.argv[1]}), origin=Origin()) as warehouse:
@@ -37,23 +39,6 @@ with open_warehouse(read_settings({"MASQUES_HOME": sys.argv[1]}), origin=Origin(
         warehouse.command("TRUNCATE TABLE masques_ops.warehouse_stamp")
     assert make_plan(warehouse).is_clean
     print(json.dumps(contents(warehouse)))
-"""
-COMMANDS = """
-import contextlib, io, json, shutil, sys
-from masques_pipelines.cli import main
-
-said = []
-for each in sys.argv[1:]:
-    if each.startswith("remove "):
-        shutil.rmtree(each.removeprefix("remove "))
-        continue
-    sys.argv, text = ["masques", *each.split()], io.StringIO()
-    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
-        try:
-            main()
-        except SystemExit as ended:
-            said.append((int(ended.code or 0), text.getvalue()))
-print(json.dumps(said))
 """
 COMMAND = """
 import sys
@@ -73,11 +58,15 @@ main()
 """
 
 
+def settings(home: Path) -> dict[str, str]:
+    return {"MASQUES_HOME": str(home), "MASQUES_LANDING_URL": str(home), "PATH": "/usr/bin"}
+
+
 def command(home: Path, *arguments: str, stop_at: int = 0) -> tuple[int, str]:
     """Runs a command; killed before the given statement of BACKUP or RESTORE, if it is above 0."""
     with subprocess.Popen(
         [sys.executable, "-c", COMMAND, str(stop_at), *arguments],
-        env={"MASQUES_HOME": str(home), "MASQUES_LANDING_URL": str(home), "PATH": "/usr/bin"},
+        env=settings(home),
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -89,14 +78,6 @@ def command(home: Path, *arguments: str, stop_at: int = 0) -> tuple[int, str]:
             assert process.stdout.readline() == "here\n"
             process.kill()
         return process.wait(), process.stdout.read()
-
-
-def commands(home: Path, *lines: str) -> list[tuple[int, str]]:
-    """Runs commands one after the other in one process; one that is `remove …` removes a folder."""
-    own = {"MASQUES_HOME": str(home), "MASQUES_LANDING_URL": str(home), "PATH": "/usr/bin"}
-    done = run_python(COMMANDS, *lines, cwd=ROOT, env=own)
-    assert done.returncode == 0, done.stderr
-    return [(status, text) for status, text in json.loads(done.stdout.splitlines()[-1])]
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +101,13 @@ def test_a_restored_warehouse_is_the_one_that_was_backed_up(
     assert command(home, "backup", str(folder), stop_at=1)[0] < 0
     assert not folder.exists()
     shutil.rmtree(next(tmp_path.glob("*.unfinished")))
-    (status, said), (again, _), (refused, why) = commands(
-        home, f"backup {folder}", f"backup {folder}", f"restore {folder}"
-    )
-    assert (status, said.startswith(f"wrote {folder}: ")) == (0, True), said
-    assert again == 1  # nothing is overwritten
+    back_up, restore = ("backup", str(folder)), ("restore", str(folder))
+    done, again, refused = commands(settings(home), back_up, back_up, restore)
+    assert (done.status, done.stdout.startswith(f"wrote {folder}: ")) == (0, True), done
+    assert again.status == 1  # nothing is overwritten
     assert folder.stat().st_mode & 0o077 == 0
-    assert (refused, "the database masques is there already" in why) == (1, True), why
+    assert refused.status == 1
+    assert "the database masques is there already" in refused.stderr
     shutil.rmtree(warehouse)
     for statement in (1, 4):
         assert command(home, "restore", str(folder), stop_at=statement)[0] < 0
@@ -139,9 +120,9 @@ def test_a_restored_warehouse_is_the_one_that_was_backed_up(
     for private in ("warehouse", "warehouse.engine"):
         assert (home / private).stat().st_mode & 0o077 == 0
 
-    restore = f"restore {tmp_path}"
-    (there, _), (status, said) = commands(home, restore, f"remove {warehouse}", restore)
-    assert (there, status, "holds no backup" in said) == (1, 1, True), said
+    restore = "restore", str(tmp_path)
+    there, none = commands(settings(home), restore, (REMOVE, str(warehouse)), restore)
+    assert (there.status, none.status, "holds no backup" in none.stderr) == (1, 1, True), none
 
 
 @pytest.mark.timeout(300)
@@ -151,13 +132,13 @@ def test_a_server_is_backed_up_to_its_disk_by_the_migrator(
     place = f"disk://{BACKUPS_DISK}/one"
     # Dropping what is lost is an administrator's.
     rights = [*grants("masques_migrator"), "GRANT DROP DATABASE ON *.*"]
+    copy_migrated(tmp_path / "data")
     with http_front(tmp_path / "data", grants=rights) as front:
         monkeypatch.setenv("MASQUES_CLICKHOUSE_URL", front.url)
         monkeypatch.setenv("MASQUES_LANDING_URL", str(tmp_path))
         monkeypatch.setenv("MASQUES_HOME", str(tmp_path))
         settings = read_settings({"MASQUES_CLICKHOUSE_URL": front.url})
         with open_warehouse(settings, origin=Origin()) as server:
-            migrate(server)
             fill_tables(server)
             server.command("TRUNCATE TABLE masques_ops.warehouse_stamp")
             before = held(server)
@@ -168,6 +149,9 @@ def test_a_server_is_backed_up_to_its_disk_by_the_migrator(
             _succeeds("restore", place)
             assert held(server) == before
             assert make_plan(server).is_clean
+            # The backup holds its own leases, whose deadlines would pass in a minute.
+            for (name,) in server.rows("SELECT name FROM system.tables WHERE name LIKE 'lease_%'"):
+                server.command(f"DROP TABLE masques_ops.{name}")
         for arguments in (["backup", place], ["backup", str(tmp_path / "x")], ["restore", place]):
             assert CliRunner().invoke(masques, arguments).exit_code == 1
 

@@ -75,7 +75,7 @@ def refused(warehouse: Warehouse, statement: str) -> None:
     assert caught.value.code == ACCESS_DENIED, statement
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(600)
 def test_the_writer_runs_every_job(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
