@@ -17,18 +17,26 @@ COMMENT 'How much the word of each payer cluster counts, and what trade backs ea
 -- The scores of every identity at as_of, by what was known at known_at: the one computation of scores in
 -- the project. Beta reputation with decay; docs/reputation.md has the formula.
 --
--- Arrays hold the moments 0, 7 and 30 days ago: the same sums over shifted windows. A weight of then is
--- today's weight times 2 ^ (days / half-life), so no event is read thrice.
+-- The moments 7 and 30 days ago are the same sums over shifted windows: a weight of then is today's
+-- weight times 2 ^ (days / half-life), so no event is read thrice.
 CREATE OR REPLACE VIEW masques_ops.reputation_scores_at AS
 WITH
     (SELECT (m.numbers, m.model_version) FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m) AS model,
     model.1 AS n,
     {as_of:DateTime64(9, 'UTC')} AS as_of,
     (toUnixTimestamp64Nano(as_of) - toUnixTimestamp64Nano(timestamp)) / 86400e9 AS age_days,
+    age_days < n['window_days'] AS in_0,
     sign * weight * delta * exp2(-age_days / n['half_life_days']) AS worth,
+    -- What counts of what a voice says: all without money behind it shares one cap, and so do the attested;
+    -- a payer counts by its standing.
+    (x -> multiIf(
+        voice = 0, greatest(-n['cap_free'], least(x, n['cap_free'])),
+        voice = 1, greatest(-n['cap_attested'], least(x, n['cap_attested'])),
+        x > 0, standing * n['weight_praise'] * least(x, sqrt(x), n['cap_payer']),
+        standing * greatest(n['weight_blame'] * x, -n['cap_blame']))) AS counted,
+    ((praise, whole, most) -> praise * least(1.0, n['limit_per_usd'] * most / greatest(whole, 1e-300))) AS limited,
     n['prior_weight'] AS prior,
     n['prior_score'] AS unknown,
-    [0.0, 0.0, 0.0] AS none,
     ((good, bad) -> (good + prior * unknown) / (good + bad + prior) - unknown) AS gain,
     unknown * (1 - unknown) / (prior + 1) AS prior_variance,
     [n['share_task_quality'], n['share_economic'], n['share_identity_hygiene']] AS shares,
@@ -36,11 +44,9 @@ WITH
     (
         SELECT
             identity_id, category_code, voice,
-            [
-                sumIf(worth, age_days < n['window_days']),
-                sumIf(worth, age_days >= 7 AND age_days < n['window_days'] + 7) * exp2(7 / n['half_life_days']),
-                sumIf(worth, age_days >= 30) * exp2(30 / n['half_life_days'])
-            ] AS said
+            sumIf(worth, in_0) AS said_0,
+            sumIf(worth, age_days >= 7 AND age_days < n['window_days'] + 7) * exp2(7 / n['half_life_days']) AS said_7,
+            sumIf(worth, age_days >= 30) * exp2(30 / n['half_life_days']) AS said_30
         FROM masques_ops.reputation_evidence
         WHERE known_from <= {known_at:DateTime64(9, 'UTC')} AND timestamp <= as_of
             AND timestamp > as_of - toIntervalSecond((n['window_days'] + 30) * 86400)
@@ -48,44 +54,45 @@ WITH
         -- What was taken back leaves no trace, not even a rounding error.
         HAVING sum(sign) != 0
     ),
-    -- What counts of it: all without money behind it shares one cap, and so do the attested; a payer counts
-    -- by its standing.
     by_category AS
     (
-        WITH arrayMap(x -> multiIf(
-            v.voice = 0, greatest(-n['cap_free'], least(x, n['cap_free'])),
-            v.voice = 1, greatest(-n['cap_attested'], least(x, n['cap_attested'])),
-            x > 0, s.standing * n['weight_praise'] * least(x, sqrt(x), n['cap_payer']),
-            s.standing * greatest(n['weight_blame'] * x, -n['cap_blame'])), v.said) AS counted
         SELECT
-            v.identity_id AS identity_id, v.category_code AS category_code,
-            sumForEach(arrayMap(x -> greatest(0.0, x) * (v.voice > 1), counted)) AS praise,
-            sumForEach(arrayMap(x -> greatest(0.0, x) * (v.voice <= 1), counted)) AS other,
-            sumForEach(arrayMap(x -> greatest(0.0, -x), counted)) AS bad
+            v.identity_id AS identity_id,
+            v.category_code AS category_code,
+            sumIf(greatest(0.0, counted(v.said_0)), voice > 1) AS praise_0,
+            sumIf(greatest(0.0, counted(v.said_7)), voice > 1) AS praise_7,
+            sumIf(greatest(0.0, counted(v.said_30)), voice > 1) AS praise_30,
+            sumIf(greatest(0.0, counted(v.said_0)), voice <= 1) AS other_0,
+            sumIf(greatest(0.0, counted(v.said_7)), voice <= 1) AS other_7,
+            sumIf(greatest(0.0, counted(v.said_30)), voice <= 1) AS other_30,
+            -sum(least(0.0, counted(v.said_0))) AS bad_0,
+            -sum(least(0.0, counted(v.said_7))) AS bad_7,
+            -sum(least(0.0, counted(v.said_30))) AS bad_30
         FROM by_voice AS v
         LEFT ANY JOIN masques_ops.reputation_standing_at(known_at = {known_at:DateTime64(9, 'UTC')}) AS s
             ON s.voice = v.voice
         GROUP BY identity_id, category_code
     ),
     -- All praise of an identity is limited by the trade that backs it.
-    limited AS
+    backed AS
     (
         SELECT
             b.identity_id AS identity_id, b.category_code AS category_code,
-            arrayMap((x, whole, y) -> y + x * least(1.0,
-                    n['limit_per_usd'] * s.backed_usd / greatest(whole, 1e-300)),
-                b.praise, sumForEach(b.praise) OVER (PARTITION BY b.identity_id), b.other) AS good,
-            b.bad AS bad,
-            [0, 0, 0, 0] AS events
+            b.other_0 + limited(b.praise_0, sum(b.praise_0) OVER same, s.backed_usd) AS good_0,
+            b.other_7 + limited(b.praise_7, sum(b.praise_7) OVER same, s.backed_usd) AS good_7,
+            b.other_30 + limited(b.praise_30, sum(b.praise_30) OVER same, s.backed_usd) AS good_30,
+            b.bad_0 AS bad_0, b.bad_7 AS bad_7, b.bad_30 AS bad_30,
+            0 AS events, 0 AS positive, 0 AS negative, 0 AS excluded
         FROM by_category AS b
         LEFT ANY JOIN masques_ops.reputation_standing_at(known_at = {known_at:DateTime64(9, 'UTC')}) AS s
             ON s.voice = cityHash64(b.identity_id)
+        WINDOW same AS (PARTITION BY b.identity_id)
         UNION ALL
         -- Apart: in the groups of voices they would take a fifth of the memory.
         SELECT
-            identity_id, 1, none, none,
-            sumForEach(arrayMap(x -> sign * x * (age_days < n['window_days']),
-                [1, delta > 0, delta < 0, weight = 0]))
+            identity_id, 1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0,
+            sumIf(sign, in_0), sumIf(sign, in_0 AND delta > 0), sumIf(sign, in_0 AND delta < 0),
+            sumIf(sign, in_0 AND weight = 0)
         FROM masques_ops.reputation_evidence
         WHERE known_from <= {known_at:DateTime64(9, 'UTC')} AND timestamp <= as_of
             AND timestamp > as_of - toIntervalSecond((n['window_days'] + 30) * 86400)
@@ -93,32 +100,32 @@ WITH
         HAVING sum(sign) != 0
         UNION ALL
         -- Who has no evidence has the prior.
-        SELECT DISTINCT identity_id, 1, none, none, [0, 0, 0, 0]
+        SELECT DISTINCT identity_id, 1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0, 0, 0
         FROM masques.identities
         WHERE created_at <= as_of
     )
 SELECT
     identity_id,
     as_of AS computed_at,
-    unknown + sum(shares[category_code] * gain(good[1], bad[1])) AS overall_score,
-    unknown + sumIf(gain(good[1], bad[1]), category_code = 1) AS task_quality_score,
-    unknown + sumIf(gain(good[1], bad[1]), category_code = 2) AS economic_score,
-    unknown + sumIf(gain(good[1], bad[1]), category_code = 3) AS identity_hygiene_score,
-    toUInt64(sum(l.events[1])) AS total_events,
-    toUInt64(sum(l.events[2])) AS positive_events,
-    toUInt64(sum(l.events[3])) AS negative_events,
-    sum(shares[category_code] * (good[1] + bad[1]) / (good[1] + bad[1] + prior)) AS confidence,
-    unknown + sum(shares[category_code] * gain(good[2], bad[2])) AS score_7d_ago,
-    unknown + sum(shares[category_code] * gain(good[3], bad[3])) AS score_30d_ago,
+    unknown + sum(shares[category_code] * gain(good_0, bad_0)) AS overall_score,
+    unknown + sumIf(gain(good_0, bad_0), category_code = 1) AS task_quality_score,
+    unknown + sumIf(gain(good_0, bad_0), category_code = 2) AS economic_score,
+    unknown + sumIf(gain(good_0, bad_0), category_code = 3) AS identity_hygiene_score,
+    toUInt64(sum(b.events)) AS total_events,
+    toUInt64(sum(b.positive)) AS positive_events,
+    toUInt64(sum(b.negative)) AS negative_events,
+    sum(shares[category_code] * (good_0 + bad_0) / (good_0 + bad_0 + prior)) AS confidence,
+    unknown + sum(shares[category_code] * gain(good_7, bad_7)) AS score_7d_ago,
+    unknown + sum(shares[category_code] * gain(good_30, bad_30)) AS score_30d_ago,
     greatest(0.0, overall_score - n['lower_deviations'] * sqrt(greatest(0.0,
         prior_variance * arraySum(share -> share * share, shares)
         + sum(shares[category_code] * shares[category_code] * (
-            (unknown + gain(good[1], bad[1])) * (1 - unknown - gain(good[1], bad[1]))
-                / (good[1] + bad[1] + prior + 1) - prior_variance))))) AS score_lower,
-    sum(good[1] + bad[1]) AS effective_events,
-    toUInt64(sum(l.events[4])) AS excluded_events,
+            (unknown + gain(good_0, bad_0)) * (1 - unknown - gain(good_0, bad_0))
+                / (good_0 + bad_0 + prior + 1) - prior_variance))))) AS score_lower,
+    sum(good_0 + bad_0) AS effective_events,
+    toUInt64(sum(b.excluded)) AS excluded_events,
     model.2 AS model_version
-FROM limited AS l
+FROM backed AS b
 GROUP BY identity_id
 COMMENT 'The scores of every identity at one moment, by what was known at another. The one computation of scores. Parameters: as_of - the moment of the question: later events are left out; known_at - facts written later are left out. Columns: identity_id .. model_version - as in masques.reputation_scores.';
 
