@@ -6,6 +6,7 @@ The environment is read when a run or a command asks, never at import, and again
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from urllib.parse import quote
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import httpx2
 
 _PREFIX: Final = "MASQUES_"
+_LIMIT_PARTS: Final = 4
 _PACKAGE_DIRECTORY: Final = Path(__file__).resolve().parent
 
 # USDC as its issuer lists it; settlements of other tokens are not read.
@@ -68,6 +70,23 @@ class RailSettings:
 
 
 @dataclass(frozen=True)
+class BreakLimit:
+    """Up to where breaks of a class that nobody has written a note of are no alert.
+
+    Attributes:
+        break_class: The class, as docs/reconciliation.md has it.
+        breaks: How many.
+        usd: What they may be worth together.
+        hours: How long the oldest may be open.
+    """
+
+    break_class: str
+    breaks: int
+    usd: Decimal
+    hours: int
+
+
+@dataclass(frozen=True)
 class Settings:
     """The settings as values, with defaults filled in; `Variables` says what each means.
 
@@ -92,6 +111,7 @@ class Settings:
     lightning: RailSettings
     reputation_model: Path | None = None
     alerts_file: Path | None = None
+    break_limits: tuple[BreakLimit, ...] = ()
     clickhouse_password_file: Path | None = None
     sandbox: bool | None = None
     sandbox_folder: Path | None = None
@@ -159,6 +179,25 @@ _Certificate = Annotated[
     Path, AfterValidator(_absolute), AfterValidator(_readable), AfterValidator(_certificate)
 ]
 _List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+def _are_limits(given: tuple[str, ...]) -> tuple[str, ...]:
+    for each in given:
+        _limit(each)
+    return given
+
+
+def _limit(text: str) -> BreakLimit:
+    parts = text.split(":")
+    numbers = [part for part in parts[1:] if part.isascii() and part.replace(".", "", 1).isdigit()]
+    if len(parts) != _LIMIT_PARTS or len(numbers) != _LIMIT_PARTS - 1 or "." in parts[1] + parts[3]:
+        raise ValueError(
+            f"{text!r} is not class:breaks:usd:hours: give, for example, "
+            "served_not_paid:20:50.00:72"
+        )
+    return BreakLimit(parts[0], int(parts[1]), Decimal(parts[2]), int(parts[3]))
+
+
 _Height = Annotated[int, Field(ge=0)]
 
 
@@ -223,6 +262,11 @@ class Variables(BaseSettings):
     )
     alerts_file: _File | None = Field(
         None, description="YAML file: who is told of what is wrong; nobody when unset."
+    )
+    break_limits: Annotated[_List, AfterValidator(_are_limits)] = Field(
+        (),
+        description="Breaks that are no alert yet, as class:breaks:usd:hours of each class, for "
+        "example served_not_paid:20:50:72; none of any class when unset.",
     )
 
     base_rpc_url: str | None = Field(None, description="JSON-RPC node; unset: the rail is off.")
@@ -394,6 +438,7 @@ def _settings(read: Variables) -> Settings:
         ),
         reputation_model=read.reputation_model,
         alerts_file=read.alerts_file,
+        break_limits=tuple(_limit(each) for each in read.break_limits),
         sandbox=None if read.sandbox is None else read.sandbox == "1",
         given=frozenset(given),
     )

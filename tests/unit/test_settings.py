@@ -2,12 +2,19 @@
 
 import re
 import traceback
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from masques_pipelines.errors import SettingError
-from masques_pipelines.settings import VARIABLES, Variables, project_root, read_settings
+from masques_pipelines.settings import (
+    VARIABLES,
+    BreakLimit,
+    Variables,
+    project_root,
+    read_settings,
+)
 
 
 def test_defaults_lie_in_the_checkout() -> None:
@@ -154,6 +161,17 @@ def test_each_bad_value_has_a_line_and_none_shows_a_secret() -> None:
     ]
     assert lines[0] == "MASQUES_SANDBOX: 'yes' is not valid: it should be '0' or '1'"
     assert "me:secret" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_limits_of_breaks_are_exact() -> None:
+    given = "served_not_paid:20:50.01:72, stale_hold:0:0:24"
+    assert read_settings({"MASQUES_BREAK_LIMITS": given}).break_limits == (
+        BreakLimit("served_not_paid", 20, Decimal("50.01"), 72),
+        BreakLimit("stale_hold", 0, Decimal(0), 24),
+    )
+    for bad in ("a", "a:1:2", "a:-1:2:3", "a:1.5:2:3", "a:1:1e3:3", "a:1:2:3:4"):
+        with pytest.raises(SettingError, match=r"MASQUES_BREAK_LIMITS: .* is not class:breaks:usd"):
+            read_settings({"MASQUES_BREAK_LIMITS": bad})
 
 
 def test_env_is_read_where_the_environment_is_silent_and_a_blank_hides_it(
