@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-
 from masques_pipelines.warehouse.statements import (
     WORD,
     ServerError,
