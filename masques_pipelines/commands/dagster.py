@@ -17,6 +17,7 @@ from masques_pipelines.commands.dagster_home import (
     make_history,
     make_home,
 )
+from masques_pipelines.commands.dagster_process import HERE
 from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.sandbox.stand_ins import prepare_sources
 from masques_pipelines.settings import Settings, project_root
@@ -87,6 +88,8 @@ def running_dagster(
         variables: Set in its environment, over what is there.
     """
     command, environment = _prepared(arguments, variables)
+    if _PROCESS in command:
+        command.insert(command.index(_PROCESS) + 1, HERE)
     process = subprocess.Popen(  # noqa: S603 - this interpreter, fixed arguments
         command,
         cwd=project_root(),

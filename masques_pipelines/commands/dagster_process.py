@@ -1,10 +1,14 @@
 """Runs one Dagster command in this process and exits with 130 or 143 when a signal ended it.
 
+A run goes to the queue of a daemon that is alive (defs/queued_runs.py), else it is made here; with
+`--here` before the command in any case.
+
 Started by `commands/dagster.py` in place of `python -m dagster`, whose status is 1 however a run
 ends. There is no second process: nothing is left behind when this one is killed.
 """
 
 import contextlib
+import importlib
 import logging
 import os
 import runpy
@@ -12,7 +16,12 @@ import signal
 import sys
 from typing import Final
 
+from masques_pipelines.commands.run_log import RunLogger, last_line
+
 SIGNAL_STATUS: Final = 128
+HERE: Final = "--here"
+# By name: the commands are below what imports Dagster.
+_QUEUE: Final = "masques_pipelines.defs.queued_runs"
 
 
 def main() -> None:
@@ -21,7 +30,7 @@ def main() -> None:
     # Dagster replaces the handlers many times; the number of each signal is written here all the
     # same.
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    status = _run_dagster()
+    status = _run()
     with contextlib.suppress(BlockingIOError):
         received = os.read(reader, 1)[0]
         if status != 0:
@@ -32,6 +41,29 @@ def main() -> None:
                 stream.flush()
             os._exit(SIGNAL_STATUS + received)
     sys.exit(status)
+
+
+def _run() -> int:
+    if sys.argv[1:2] == [HERE]:
+        del sys.argv[1]
+        return _run_dagster()
+    logging.setLoggerClass(RunLogger)
+    status = _handed_over()
+    if status is not None:
+        return status
+    status = _run_dagster()
+    line = last_line(status)
+    if line:
+        print(line, file=sys.stderr)  # noqa: T201 - behind what Dagster prints
+    return status
+
+
+def _handed_over() -> int | None:
+    queue = importlib.import_module(_QUEUE)
+    if os.environ.get("DAGSTER_MODULE_NAME") != queue.MODULE:
+        return None
+    status: int | None = queue.handed_over(sys.argv[1:])
+    return status
 
 
 def _run_dagster() -> int:

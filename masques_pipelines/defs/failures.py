@@ -55,6 +55,17 @@ def explained(
     return returning
 
 
+def failure_text(event: dg.DagsterEvent) -> str:
+    """Returns why a step failed: the line of our error, or the first of another's."""
+    data = event.step_failure_data
+    if data.user_failure_data is not None and data.user_failure_data.description:
+        return data.user_failure_data.description
+    if data.error is None:
+        return "no reason is known"
+    error = data.error.cause or data.error
+    return str(error.message).strip()
+
+
 @contextlib.contextmanager
 def _explained_failures(context: StepContext) -> Iterator[None]:
     """Turns a MasquesError into a retry if it is transient, else into a failure of one line.
@@ -67,8 +78,8 @@ def _explained_failures(context: StepContext) -> Iterator[None]:
         attempt = step_of(context).retry_number
         is_final = not isinstance(error, TransientError) or isinstance(error, WarehouseBusyError)
         if is_final or attempt >= len(RETRY_PAUSES_S):
-            context.log.error(str(error))  # noqa: TRY400 - the trace comes with the failure
-            raise dg.Failure(description=str(error), allow_retries=False) from error
+            # Not chained: the line says it, and the trace of our own error is of no use to anybody.
+            raise dg.Failure(description=str(error), allow_retries=False) from None
         pause_s = RETRY_PAUSES_S[attempt]
         context.log.warning("%s; trying again in %.0f s", error, pause_s)
         # Paused here, not by Dagster: between two attempts it notices no interrupt.

@@ -25,6 +25,7 @@ from dagster._core.storage.asset_check_execution_record import (
 
 from masques_pipelines.ages import duration
 from masques_pipelines.alerts.fault import Fault
+from masques_pipelines.defs.failures import failure_text
 from masques_pipelines.defs.table_asset import MAY_BE_SILENT, OWNERS
 
 # Skips in a row after which a schedule is at fault: one is usual while a run is unfinished.
@@ -160,12 +161,7 @@ def _reason(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
     for entry in steps:
         if entry.dagster_event is None:
             continue
-        data = entry.dagster_event.step_failure_data
-        if data.user_failure_data is not None and data.user_failure_data.description:
-            return data.user_failure_data.description
-        if data.error is not None:
-            error = data.error.cause or data.error
-            return str(error.message).strip()
+        return failure_text(entry.dagster_event)
     ended = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
     return next((str(entry.user_message or entry.message) for entry in ended), "no reason is known")
 

@@ -195,7 +195,9 @@ def back_up_warehouse(
 
 def _month(context: dg.OpExecutionContext) -> Month:
     if not context.has_partition_key:
-        raise PermanentError("no month was chosen: pick a partition, or give --partition 2026-11")
+        raise PermanentError(
+            "no month was chosen: pick a partition, or tag the run with dagster/partition"
+        )
     year, month = map(int, context.partition_key.split("-"))
     return Month(year, month)
 
