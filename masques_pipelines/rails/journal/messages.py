@@ -37,6 +37,8 @@ _ID_CHARACTERS_MAX: Final = 45
 _LEDGER_ID_LIMIT: Final = 2**128
 # Ten years: longer than any payment is valid.
 _TIMEOUT_S_MAX: Final = 10 * 366 * 86_400
+# The drafts allow 10.
+_SPLITS_MAX: Final = 32
 _LATENCY_MS_MAX: Final = 2**32 - 1
 
 _DIGITS: Final = re.compile(rf"[0-9]{{1,{DIGITS_MAX}}}")
@@ -233,6 +235,40 @@ class Answer(Message):
             return self.amount if found is None else _units(found)
         except PydanticCustomError:
             return self.amount
+
+
+class Receipt(Message):
+    """The receipt of a payment by MPP."""
+
+    method: Word = None
+    reference: Text = None
+    status: Word = None
+    challenge_id: Text = None
+    chain_id: Annotated[Annotated[int, Field(gt=0, lt=2**63)] | None, _Optional] = None
+
+
+class Split(Message):
+    """What another receiver gets of a charge."""
+
+    amount: MaybeUnits = None
+
+
+class MethodDetails(Message):
+    """What a method of MPP asks for beside amount, currency and receiver."""
+
+    chain_id: Annotated[Annotated[int, Field(gt=0, lt=2**63)] | None, _Optional] = None
+    network: Word = None
+    invoice: LongText = None
+    splits: Annotated[list[Split], Field(max_length=_SPLITS_MAX)] | None = None
+
+
+class Charge(Message):
+    """What a challenge of MPP asks for."""
+
+    amount: MaybeUnits = None
+    currency: Word = None
+    recipient: Text = None
+    method_details: MethodDetails | None = None
 
 
 class Payout(Message):
