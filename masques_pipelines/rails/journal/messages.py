@@ -258,6 +258,7 @@ class MethodDetails(Message):
 
     chain_id: Annotated[Annotated[int, Field(gt=0, lt=2**63)] | None, _Optional] = None
     network: Word = None
+    token_program: Word = None
     invoice: LongText = None
     splits: Annotated[list[Split], Field(max_length=_SPLITS_MAX)] | None = None
 

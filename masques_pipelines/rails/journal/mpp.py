@@ -59,7 +59,11 @@ from masques_pipelines.rails.settlement_ids import (
     mpp_charge,
     solana_transfer,
 )
-from masques_pipelines.rails.solana.addresses import associated_token_account
+from masques_pipelines.rails.solana.addresses import (
+    TOKEN_2022_PROGRAM,
+    TOKEN_PROGRAM,
+    associated_token_account,
+)
 
 PROTOCOL: Final = "mpp"
 _RANK: Final = 2
@@ -205,7 +209,9 @@ def _on_solana(case: _Case, allowed: AssetAllowList, facts: Facts) -> Observatio
     owner = address_of(network, case.charge.recipient)
     if rail is None or asset is None or not (signature and owner) or case.units is None:
         return None
-    account = associated_token_account(owner, asset.address)
+    is_2022 = case.details.token_program == TOKEN_2022_PROGRAM
+    program = TOKEN_2022_PROGRAM if is_2022 else TOKEN_PROGRAM
+    account = associated_token_account(owner, asset.address, program)
     return _pending(
         case,
         facts,
