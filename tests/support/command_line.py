@@ -13,6 +13,7 @@ from tests.support.patience import run_python
 REMOVE = "remove"
 _RUN = """
 import contextlib, io, json, os, shutil, sys
+from unittest.mock import patch
 from masques_pipelines.cli import main
 
 done = []
@@ -20,8 +21,13 @@ for arguments in json.loads(sys.argv[1]):
     if arguments[0] == "remove":
         shutil.rmtree(arguments[1])
         continue
+    own = {}
+    while "=" in arguments[0]:
+        name, value = arguments.pop(0).split("=", 1)
+        own[name] = value
     sys.argv, out, err, status = ["masques", *arguments], io.StringIO(), io.StringIO(), 0
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    said = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
+    with patch.dict(os.environ, own), said[0], said[1]:
         try:
             main()
         except SystemExit as ended:
@@ -40,7 +46,10 @@ class Done(NamedTuple):
 
 
 def commands(environment: Mapping[str, str], *lines: Sequence[str]) -> list[Done]:
-    """Runs commands by their arguments; one that is (REMOVE, folder) removes a folder."""
+    """Runs commands by their arguments; one that is (REMOVE, folder) removes a folder.
+
+    NAME=value before a command is in its environment, as in a shell.
+    """
     done = run_python(_RUN, json.dumps(lines), cwd=ROOT, env=dict(environment))
     assert done.returncode == 0, done.stderr
     return [Done(*each) for each in json.loads(done.stdout.splitlines()[-1])]

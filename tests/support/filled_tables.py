@@ -23,19 +23,25 @@ _RECORD: Final = "masques_ops.schema_migrations"
 _KEY_TIMES: Final = "_key_times"
 
 
-def stored_tables(warehouse: Warehouse) -> list[str]:
-    """Returns the tables that hold rows on disk, by `database.name`, without the record."""
+def stored_tables(warehouse: Warehouse, named_in: str | None = None) -> list[str]:
+    """Returns the tables that hold rows on disk, by `database.name`, without the record.
+
+    With a text only those of them whose name is in it.
+    """
     rows = warehouse.rows(
         "SELECT concat(database, '.', name) FROM system.tables "
         "WHERE startsWith(database, 'masques') AND endsWith(engine, 'MergeTree') "
         "AND NOT startsWith(name, '.') ORDER BY 1"
     )
-    return [str(name) for (name,) in rows if name != _RECORD]
+    names = [str(name) for (name,) in rows if name != _RECORD]
+    return [name for name in names if named_in is None or name.partition(".")[2] in named_in]
 
 
-def fill_tables(warehouse: Warehouse, *, only_empty: bool = False) -> None:
+def fill_tables(
+    warehouse: Warehouse, *, only_empty: bool = False, named_in: str | None = None
+) -> None:
     """Adds ROWS rows to each table (or each empty one), each column with values of its type."""
-    stored = stored_tables(warehouse)
+    stored = stored_tables(warehouse, named_in)
     derived = {table for table in stored if table.endswith(_KEY_TIMES) and _keys(warehouse, table)}
     for table in stored:
         if table in derived:

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from masques_pipelines.cli import masques as cli
 from masques_pipelines.settings import VARIABLES, Settings
 from masques_pipelines.warehouse.client import Warehouse
+from tests.support.command_line import commands
 from tests.support.dagster_home import copy_history
 from tests.support.migrated_folder import copy_migrated
 from tests.support.patience import finish, run
@@ -185,54 +186,46 @@ def test_migrate_plans_applies_and_checks(invoked: Callable[..., Result]) -> Non
     check = invoked("migrate", "--check")
     assert (check.exit_code, check.stdout[:27]) == (0, "the schema is up to date (0")
 
-    invoked("sql", "ALTER TABLE masques.accounts DROP COLUMN flags")
+    invoked("sql", "--write", "ALTER TABLE masques.accounts DROP COLUMN flags")
     check = invoked("migrate", "--check")
     assert check.exit_code == 1
     assert check.stdout == "drift    masques.accounts: column flags is missing\n"
     assert "the live schema differs" in str(invoked("migrate").exception)
 
 
-def test_sql_shows_one_result_per_statement(migrated: Path) -> None:
-    shown = masques(migrated, "sql", "SELECT 1 AS a; SELECT 'x;y' AS b", "--format", "TSV")
-    assert (shown.returncode, shown.stdout) == (0, "1\nx;y\n")
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (
-            {"MASQUES_LEDGER_URL": "kafka://broker"},
-            "MASQUES_LEDGER_URL: ",
-        ),
-        (
-            {"MASQUES_LEDGER_URL": "capture:///nowhere/at/all"},
-            "/nowhere/at/all: there is no such folder",
-        ),
-    ],
-)
-def test_a_bad_ledger_is_one_line(tmp_path: Path, settings: dict[str, str], message: str) -> None:
-    line = failed(tmp_path, "ledger", "capture", str(tmp_path / "out"), **settings)
-    assert line.startswith(f"masques: {message}")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "settings", "message"),
-    [
-        (
-            ["migrate"],
-            {"MASQUES_CLICKHOUSE_URL": "http://127.0.0.1:9"},
-            "masques: http://127.0.0.1:9: cannot connect",
-        ),
-        (["migrate"], {"MASQUES_CLICKHOUSE_URL": "nonsense"}, "masques: MASQUES_CLICKHOUSE_URL: "),
-        (["migrate"], {"MASQUES_OOPS": "1"}, "masques: MASQUES_OOPS: there is no such setting"),
-        (["sql", "SELEC 1"], {}, "masques: chdb://"),
-        (["sql", "SELECT 'open"], {}, "masques: query: line 1: ' is not closed"),
-    ],
-)
-def test_bad_input_is_one_line_that_says_what_to_do(
-    tmp_path: Path, arguments: list[str], settings: dict[str, str], message: str
+def test_sql_shows_one_result_per_statement_and_what_is_wrong_is_one_line(
+    migrated: Path,
 ) -> None:
-    assert failed(tmp_path, *arguments, **settings).startswith(message)
+    wrong = (
+        ("sql", "SELEC 1"),
+        ("sql", "SELECT 'open"),
+        ("intake", "quarantine", "discard"),
+        ("MASQUES_OOPS=1", "migrate"),
+        ("MASQUES_LEDGER_URL=kafka://broker", "ledger", "capture", f"{migrated}/out"),
+        ("MASQUES_LEDGER_URL=capture:///nowhere", "ledger", "capture", f"{migrated}/out"),
+        ("MASQUES_CLICKHOUSE_URL=http://127.0.0.1:9", "migrate"),
+        ("MASQUES_CLICKHOUSE_URL=nonsense", "migrate"),
+    )
+    two = ("sql", "SELECT 1 AS a; SELECT 'x;y' AS b", "--format", "TSV")
+    shown, use, *failed = commands(environment(migrated), two, ("sql",), *wrong)
+    assert (shown.status, shown.stdout) == (0, "1\nx;y\n")
+    assert (use.status, "Missing argument 'QUERY'" in use.stderr) == (2, True)
+    assert [each.status for each in failed] == [1] * len(wrong)
+    lines = [each.stderr.splitlines() for each in failed]
+    assert all(line[0].startswith(SANDBOX) or len(line) == 1 for line in lines), lines
+    assert max(map(len, lines)) <= 2, lines
+    begins = (
+        "chdb://",
+        "query: line 1: ' is not closed",
+        "not confirmed, so nothing was done",
+        "MASQUES_OOPS: there is no such setting",
+        "MASQUES_LEDGER_URL: ",
+        "/nowhere: there is no such folder",
+        "http://127.0.0.1:9: cannot connect",
+        "MASQUES_CLICKHOUSE_URL: ",
+    )
+    for line, begin in zip(lines, begins, strict=True):
+        assert line[-1].startswith(f"masques: {begin}"), (line, begin)
 
 
 def test_assets_are_materialized_from_any_folder(tmp_path: Path, small_capture: Path) -> None:
@@ -254,20 +247,11 @@ def test_a_failed_run_exits_with_1_and_names_the_reason(migrated: Path) -> None:
 
 
 def test_a_capture_of_a_capture_is_the_same_ledger(tmp_path: Path, small_capture: Path) -> None:
-    written = masques(
-        tmp_path,
-        "ledger",
-        "capture",
-        str(tmp_path / "copy"),
-        "--url",
-        f"capture://{small_capture}",
-    )
-    assert written.returncode == 0, written.stderr
+    capture = ("ledger", "capture", f"{tmp_path}/copy", "--url", f"capture://{small_capture}")
+    written, again = commands(environment(tmp_path), capture, capture)
+    assert written.status == 0, written.stderr
     assert "2,120 change events, 122 accounts, 2,053 transfers" in written.stdout
-    again = failed(
-        tmp_path, "ledger", "capture", str(tmp_path / "copy"), "--url", f"capture://{small_capture}"
-    )
-    assert f"{tmp_path}/copy" in again
+    assert (again.status, f"masques: {tmp_path}/copy" in again.stderr) == (1, True), again.stderr
 
 
 def test_commands_that_are_the_first_at_once_leave_a_whole_history(tmp_path: Path) -> None:
@@ -304,14 +288,6 @@ def test_ctrl_c_ends_a_command_with_130(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait() == 130
         assert process.stderr.read().strip() == ""
-
-
-def test_a_question_that_is_not_confirmed_and_a_wrong_use_are_errors(tmp_path: Path) -> None:
-    done = masques(tmp_path, "intake", "quarantine", "discard")
-    assert (done.returncode, done.stderr) == (1, "masques: not confirmed, so nothing was done\n")
-    wrong = masques(tmp_path, "sql")
-    assert wrong.returncode == 2
-    assert "Missing argument 'QUERY'" in wrong.stderr
 
 
 def test_every_command_says_first_that_this_is_the_sandbox(

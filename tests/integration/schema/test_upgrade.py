@@ -36,10 +36,13 @@ DROPPED = {
 def lost_by(warehouse: Warehouse, change: SqlFile) -> list[str]:
     """Applies a change twice to filled tables; returns a line for each table that lost something.
 
-    A value is lost when a column that was there is not, or holds something else.
+    A value is lost when a column that was there is not, or holds something else. A statement
+    touches no table that it does not name.
     """
-    fill_tables(warehouse, only_empty=True)
-    columns = {table: described(warehouse, table) for table in stored_tables(warehouse)}
+    fill_tables(warehouse, only_empty=True, named_in=change.text)
+    columns = {
+        table: described(warehouse, table) for table in stored_tables(warehouse, change.text)
+    }
     held = {table: rows_of(warehouse, table, names) for table, names in columns.items()}
     assert all(held.values())
     for _ in range(2):
