@@ -6,8 +6,8 @@ ignored by a rule that has a name.
 """
 
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from masques_pipelines.rails.journal import headers as header
@@ -54,6 +54,7 @@ class _Reader:
     line: Line | None = None
     bodies: x402.Bodies | None = None
     event_id: uuid.UUID = NO_ID
+    headers: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_line(
@@ -100,6 +101,7 @@ def _announced(reader: _Reader, text: str, allowed: AssetAllowList) -> Observati
         raise LineError("not_an_object:line")
     line = reader.line = parsed(Line, record)
     headers = {str(name).lower(): value for name, value in mapping(line.headers).items()}
+    reader.headers = headers
     facts = reader.facts
     if line.event == "payout":
         return payouts.announced(line, record, allowed, facts)
@@ -113,7 +115,7 @@ def _announced(reader: _Reader, text: str, allowed: AssetAllowList) -> Observati
     # A paid request before a challenge: a 402 may offer several protocols.
     if header.has_l402_credentials(headers):
         speaks = tokens.announced
-    elif header.is_paid_by_mpp(headers):
+    elif line.mpp or header.is_paid_by_mpp(headers):
         speaks = mpp.announced
     elif header.has_l402_challenge(headers):
         speaks = tokens.announced
@@ -167,6 +169,8 @@ def _kept(reader: _Reader, text: str) -> str:
         record, bodies = reader.record, reader.bodies
         if isinstance(record, dict):
             record = {**record, EVENT_ID: str(reader.event_id)}
+        if reader.line is not None and reader.facts.protocol == mpp.PROTOCOL:
+            record = {**record, "mpp": mpp.bodies_of(reader.line, reader.headers)}
         if bodies is not None and bodies.payload:
             request = {**mapping(record.get("request")), "paymentPayload": bodies.payload}
             if bodies.requirements:

@@ -300,6 +300,8 @@ class Line(Message):
     request: Tree = None
     response: Tree = None
     headers: Tree = None
+    # The messages of MPP, in place of its headers: a line that comes back from quarantine has them.
+    mpp: Tree = None
     transaction_id: Annotated[
         LedgerId | None, BeforeValidator(lambda v: None if v == "" else v)
     ] = None

@@ -5,7 +5,8 @@ request, which repeats the gate's challenge; without it only method and referenc
 
 The methods `evm`, `solana` and `lightning` with the intent `charge` are followed when a rail reads
 the network and the asset is one of its tokens. Anything else is kept and not followed: cards and
-other chains, sessions (many payments in one channel), a token that does not count.
+other chains, sessions (many payments in one channel). A token that is not in the settings rejects
+its line, as for x402.
 """
 
 import re
@@ -48,6 +49,7 @@ from masques_pipelines.rails.protocol import (
     ASKED,
     DEADLINE,
     JOURNAL_AT,
+    Asset,
     AssetAllowList,
     Observation,
     Status,
@@ -111,23 +113,22 @@ def announced(
         LineError: The receipt cannot be parsed; the text is the reason.
     """
     facts.protocol = facts.scheme = PROTOCOL
-    credential = _decoded(header.credential(headers, header.MPP_SCHEME))
-    text = header.single(headers, "payment-receipt")
-    if not text:
-        _without_receipt(line, credential, facts)
-        return None
-    facts.kind, raw = "settle", _decoded(text)
+    said = bodies_of(line, headers)
+    raw = mapping(said.get("receipt"))
     if not raw:
-        raise LineError("bad_header:payment-receipt")
+        if header.single(headers, "payment-receipt"):
+            facts.kind = "settle"
+            raise LineError("bad_header:payment-receipt")
+        _without_receipt(line, said, facts)
+        return None
+    facts.kind = "settle"
     receipt = parsed(Receipt, raw, name="payment-receipt")
     facts.outcome = "success" if receipt.status in (None, "success") else "refused"
-    challenge = mapping(credential.get("challenge")) or _challenge(headers, receipt)
-    charge = parsed(Charge, _decoded(challenge.get("request")))
     case = _Case(
-        *(line, receipt, raw, charge),
-        source=_text(credential, "source"),
-        intent=_text(challenge, "intent"),
-        preimage=_text(mapping(credential.get("payload")), "preimage"),
+        *(line, receipt, raw, parsed(Charge, mapping(said.get("charge")))),
+        source=_text(said, "source"),
+        intent=_text(said, "intent"),
+        preimage=_text(said, "preimage"),
     )
     facts.reference = _reference(receipt.reference or "")
     if case.intent in ("", "charge") and facts.outcome == "success":
@@ -139,9 +140,26 @@ def announced(
     return _not_followed(case, facts)
 
 
-def _without_receipt(line: Line, credential: Mapping[str, Any], facts: Facts) -> None:
+def bodies_of(line: Line, headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the messages of a line: of its headers, or as quarantine kept them."""
+    if line.mpp:
+        return line.mpp
+    credential = _decoded(header.credential(headers, header.MPP_SCHEME))
+    receipt = _decoded(header.single(headers, "payment-receipt"))
+    challenge = mapping(credential.get("challenge")) or _challenge(headers, receipt)
+    return {
+        "receipt": receipt,
+        "charge": _decoded(challenge.get("request")),
+        "source": credential.get("source"),
+        "intent": challenge.get("intent"),
+        "preimage": mapping(credential.get("payload")).get("preimage"),
+        "is_credential": bool(credential),
+    }
+
+
+def _without_receipt(line: Line, said: Mapping[str, Any], facts: Facts) -> None:
     """A challenge, or a credential whose answer is not in the line: facts only."""
-    if not credential:
+    if not said.get("is_credential"):
         facts.kind, facts.outcome, facts.rule = "challenge", "asked", "challenge"
         return
     is_refused = line.http_status is not None and line.http_status >= HTTP_REFUSED
@@ -149,10 +167,10 @@ def _without_receipt(line: Line, credential: Mapping[str, Any], facts: Facts) ->
     facts.rule = "names_no_payment"
 
 
-def _challenge(headers: Mapping[str, Any], receipt: Receipt) -> Mapping[str, Any]:
+def _challenge(headers: Mapping[str, Any], receipt: Mapping[str, Any]) -> Mapping[str, Any]:
     """Returns the challenge that a receipt is about, where the line has it."""
     for each in header.challenges(headers, (header.MPP_SCHEME,)):
-        if receipt.challenge_id and each.get("id") == receipt.challenge_id:
+        if receipt.get("challengeId") and each.get("id") == receipt["challengeId"]:
             return each
     return {}
 
@@ -180,10 +198,10 @@ def _on_evm(case: _Case, allowed: AssetAllowList, facts: Facts) -> Observation |
     network = f"{EVM_NAMESPACE}{number}"
     facts.network = known_network(network) if number else ""
     rail, tx_hash = allowed.rail_of(network), transaction_of(network, case.receipt.reference)
-    asset = allowed.assets.get((network, (case.charge.currency or "").lower()))
     receiver = address_of(network, case.charge.recipient)
-    if rail is None or asset is None or not (tx_hash and receiver) or case.units is None:
+    if rail is None or not (tx_hash and receiver) or case.units is None:
         return None
+    asset = _asset(allowed, network, (case.charge.currency or "").lower())
     named = _SOURCE.fullmatch(case.source)
     return _pending(
         case,
@@ -200,15 +218,23 @@ def _on_evm(case: _Case, allowed: AssetAllowList, facts: Facts) -> Observation |
     )
 
 
+def _asset(allowed: AssetAllowList, network: str, address: str) -> Asset:
+    asset = allowed.assets.get((network, address))
+    if asset is None:
+        raise LineError("unknown:asset")  # read again once it is in the settings
+    return asset
+
+
 def _on_solana(case: _Case, allowed: AssetAllowList, facts: Facts) -> Observation | None:
     """A transaction to one of our token accounts: the chain's own identity."""
     network = _SOLANA_CLUSTERS.get(case.details.network or "mainnet-beta", "")
     facts.network = network
     rail, signature = allowed.rail_of(network), transaction_of(network, case.receipt.reference)
-    asset = allowed.assets.get((network, case.charge.currency or ""))
     owner = address_of(network, case.charge.recipient)
-    if rail is None or asset is None or not (signature and owner) or case.units is None:
+    is_coin = case.charge.currency == "sol"
+    if rail is None or is_coin or not (signature and owner) or case.units is None:
         return None
+    asset = _asset(allowed, network, case.charge.currency or "")
     is_2022 = case.details.token_program == TOKEN_2022_PROGRAM
     program = TOKEN_2022_PROGRAM if is_2022 else TOKEN_PROGRAM
     account = associated_token_account(owner, asset.address, program)

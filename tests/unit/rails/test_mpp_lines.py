@@ -9,10 +9,12 @@ import pytest
 
 from masques_pipelines.rails import settlement_ids
 from masques_pipelines.rails.journal.lines import Reading, read_line
+from masques_pipelines.rails.protocol import AssetAllowList
 from masques_pipelines.rails.solana.addresses import associated_token_account
 from tests.campaigns.journal_lines import (
     AT_S,
     BASE,
+    CANARY_HEX,
     HASH,
     KNOWN,
     LIGHTNING,
@@ -137,6 +139,18 @@ def test_a_receipt_comes_before_a_challenge_of_another_protocol() -> None:
     found = read(both).observation
     assert found is not None
     assert (found.rail, found.protocol) == ("base", "mpp")
+
+
+@pytest.mark.parametrize("method", ["evm", "solana"])
+def test_a_token_that_is_not_known_waits_in_quarantine(method: str) -> None:
+    line = {"recorded_at": AT_S, **mpp(method)}
+    nothing = AssetAllowList({}, KNOWN.networks)
+    rejected = read_line(json.dumps(line), nothing)
+    assert rejected.reason == "unknown:asset"
+    assert CANARY_HEX not in rejected.kept
+    whole = read_line(json.dumps(line), KNOWN).observation
+    assert whole is not None
+    assert read_line(rejected.kept, KNOWN, is_kept=True).observation == whole
 
 
 def test_a_receipt_that_is_no_receipt_is_rejected() -> None:
