@@ -586,7 +586,7 @@ CREATE OR REPLACE VIEW masques_marts.settlements_current
     settlement_id UUID COMMENT 'uuid5 of the payment''s own identity on its rail',
     timestamp DateTime64(9, 'UTC') COMMENT 'time of the fact: block, settle, or intent',
     rail LowCardinality(String) COMMENT 'lightning, solana or base',
-    protocol LowCardinality(String) COMMENT 'l402 or x402',
+    protocol LowCardinality(String) COMMENT 'x402, l402, mpp (Machine Payments Protocol), or empty when no line of the journal names the payment',
     amount Decimal(76, 18) COMMENT 'amount paid, in whole units of the currency',
     currency LowCardinality(String) COMMENT 'asset that was paid: USD, BTC, SOL and so on',
     tx_hash String COMMENT 'transaction on the chain, or the payment hash on Lightning; empty while there is none',

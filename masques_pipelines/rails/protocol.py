@@ -54,6 +54,8 @@ FACILITATOR_SAID: Final = "facilitator_said"
 ANSWER: Final = "answer"
 # What was signed or asked for at most, where less was charged.
 AMOUNT_MAX: Final = "amount_max"
+# What a payment by MPP asked for in its method's own unit, where no rail of ours has it.
+ASKED: Final = "asked"
 # Extensions of x402: the client's own id of a payment, the digests of the signed offer and receipt,
 # and when the receipt was signed.
 PAYMENT_IDENTIFIER: Final = "payment_identifier"
@@ -67,9 +69,9 @@ SUPERSEDED_BY: Final = "superseded_by"
 # What an intent may add to a settlement: anything else of a line never becomes an attribute.
 INTENT_ATTRIBUTES: Final = frozenset(
     {
-        AMOUNT_MAX, ANSWER, DEADLINE, FACILITATOR_SAID, JOURNAL_AT, OFFER, PAYMENT_IDENTIFIER,
-        RECEIPT, RECEIPT_AT, "channel_id", "event", "facilitator_transaction", "memo", "payout_id",
-        "proof", "resource", "scheme",
+        AMOUNT_MAX, ANSWER, ASKED, DEADLINE, FACILITATOR_SAID, JOURNAL_AT, OFFER,
+        PAYMENT_IDENTIFIER, RECEIPT, RECEIPT_AT, "channel_id", "event", "facilitator_transaction",
+        "memo", "method", "payout_id", "proof", "reference", "resource", "scheme",
     }
 )  # fmt: skip
 # Of an intent, on a settlement that the chain knows: its memo is the chain's own.
@@ -141,7 +143,7 @@ class Observation:
         to_address: Receiver.
         payer: Sender, where the chain names it.
         payment_ref: Nonce, payment hash or signature.
-        protocol: x402, l402, or empty when it is not known.
+        protocol: x402, l402, mpp, or empty when it is not known.
         tx_hash: Transaction or payment hash.
         block_height: Block number, on Solana the slot.
         block_hash: Hash of that block, where the rail has one.
@@ -336,7 +338,7 @@ class JournalEvent:
         outcome: A word of Answer, or "asked" for a challenge.
         source: File of the journal.
         line_no: Line of that file, from 1.
-        protocol: x402, l402, or empty.
+        protocol: x402, l402, mpp, or empty.
         scheme: Scheme of the payment; "other" when it is not a known one.
         network: CAIP-2 id; "other" when it is not a known one.
         settlement_id: The settlement that the line announces; the zero UUID for none.

@@ -38,6 +38,11 @@ def permit(network: str, owner: str, nonce: int) -> uuid.UUID:
     return settlement_id("permit2", network, owner.lower(), str(nonce))
 
 
+def mpp_charge(network: str, tx_hash: str, challenge_id: str) -> uuid.UUID:
+    """Identifies the announcement of a payment by MPP on an EVM chain."""
+    return settlement_id("mpp", network, tx_hash.lower(), challenge_id)
+
+
 def base_transfer(network: str, tx_hash: str, ordinal: int) -> uuid.UUID:
     """Identifies any other transfer by its index among the logs of its own transaction."""
     return settlement_id("base", network, tx_hash.lower(), str(ordinal))

@@ -80,6 +80,10 @@ def real_lines() -> list[dict[str, Any]]:
         {"event": "settle", "request": {"paymentPayload": gateway(payload)},
          "response": {"success": True, "transaction": TRANSFER, "network": BASE}},
         {"headers": {"payment-receipt": encoded({"status": "success", "reference": "0x1"})}},
+        *(mpp(method) for method in ("evm", "solana", "lightning", "tempo")),
+        {"event": "settle",
+         "request": {"paymentPayload": {**payload, "extensions": signed_terms()}},
+         "response": {**two["response"], "extensions": signed_terms()}},
         {"headers": {"payment-required": encoded({"x402Version": 2, "accepts": []})}},
         {"event": "payout", "network": BASE, "asset": USDC, "amount": "5", "to": TREASURY,
          "payout_id": "p-1", "transaction": "0x" + "3" * 64, "transaction_ids": [TRANSFER]},
@@ -93,7 +97,12 @@ def permitted(scheme: str) -> dict[str, Any]:
     return {
         "x402Version": 2,
         "payload": {
-            "permit2Authorization": {"from": "0xAb" + "0" * 38, "deadline": "1795409999"},
+            "permit2Authorization": {
+                "from": "0xAb" + "0" * 38,
+                "deadline": "1795409999",
+                "nonce": str(2**255 + 7),
+                "permitted": {"token": USDC, "amount": "20000"},
+            },
             "signature": "0x" + CANARY_HEX,
         },
         "accepted": accepted(scheme),
@@ -115,6 +124,65 @@ def voucher() -> dict[str, Any]:
         },
         "accepted": accepted("batch-settlement"),
     }
+
+
+MPP_DETAILS: dict[str, dict[str, Any]] = {
+    "evm": {"chainId": 8453, "splits": [{"recipient": WALLET, "amount": "500"}]},
+    "solana": {"network": "mainnet-beta"},
+    "lightning": {"invoice": invoice(HASH, 21_000, AT_S), "paymentHash": HASH},
+    "tempo": {"chainId": 4217},
+}
+MPP_TERMS: dict[str, tuple[str, str, str]] = {
+    "evm": (USDC, TREASURY, "0x" + "6" * 64),
+    "solana": (MINT, WALLET, "5" * 86 + "zz"),
+    "lightning": ("sat", "", HASH),
+    "tempo": ("0x20c0" + "0" * 36, TREASURY, "0x" + "9" * 64),
+}
+
+
+def mpp(method: str, **more: Any) -> dict[str, Any]:
+    """Returns a request that was paid by MPP: the credential with its challenge, the receipt."""
+    currency, recipient, reference = MPP_TERMS[method]
+    asked = {
+        "amount": "20500" if method == "evm" else "21",
+        "currency": currency,
+        "recipient": recipient,
+        "methodDetails": MPP_DETAILS[method],
+    }
+    challenge_id = "kM9xPqWvT2nJrHsY4aDfEb"
+    repeated = {
+        "id": challenge_id,
+        "realm": "api.example.test",
+        "method": method,
+        "intent": "charge",
+        "request": encoded(asked),
+    }
+    proof = {
+        "challenge": repeated,
+        "payload": {"preimage": PREIMAGE} if method == "lightning" else {"signature": CANARY_HEX},
+        "source": "did:pkh:eip155:8453:0xAb" + "0" * 38,
+    }
+    receipt = {
+        "method": method,
+        "challengeId": challenge_id,
+        "reference": reference,
+        "status": "success",
+        "timestamp": "2026-11-20T12:00:00Z",
+        **more,
+    }
+    return {
+        "headers": {
+            "Authorization": f"Payment {encoded(proof)}", "Payment-Receipt": encoded(receipt),
+        },
+        "transaction_id": TRANSFER,
+    }  # fmt: skip
+
+
+def signed_terms() -> dict[str, Any]:
+    """Returns the extensions of a gate that signs its offers and receipts."""
+    signed = {"format": "jws", "signature": f"e30.{encoded(accepted('exact'))}.{CANARY_HEX}"}
+    info = {"version": 1, "offers": [signed, {**signed, "payload": {}}], "receipt": signed}
+    return {"offer-receipt": {"info": info}, "payment-identifier": {"info": {"id": "pay_1"}}}
 
 
 def gateway(payload: dict[str, Any]) -> dict[str, Any]:

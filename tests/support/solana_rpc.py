@@ -31,6 +31,7 @@ TREASURY = "9hSR6S7WPtxmTojgo6GG3k4yDPecgJY292j7xrsUGWBu"
 NETWORK = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp"
 GENESIS = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
 TOKEN_PROGRAM = Pubkey.from_string("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA")
+TOKEN_2022 = Pubkey.from_string("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb")
 ATA_PROGRAM = Pubkey.from_string("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL")
 MEMO_PROGRAM = Pubkey.from_string("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr")
 Result = TypeVar("Result")
@@ -39,10 +40,10 @@ FIRST_SLOT = 300_000_000
 FINAL_AFTER = 32
 
 
-def token_account(owner: str, mint: str = USDC) -> str:
+def token_account(owner: str, mint: str = USDC, program: Pubkey = TOKEN_PROGRAM) -> str:
     seeds = [
         bytes(Pubkey.from_string(owner)),
-        bytes(TOKEN_PROGRAM),
+        bytes(program),
         bytes(Pubkey.from_string(mint)),
     ]
     return str(Pubkey.find_program_address(seeds, ATA_PROGRAM)[0])
@@ -79,6 +80,7 @@ class Solana:
         self.svm = LiteSVM()
         self.lock = threading.RLock()
         self.mints: dict[str, int] = {}
+        self.programs: dict[str, Pubkey] = {}
         self.place_mint(USDC, 6)
 
     @property
@@ -88,9 +90,10 @@ class Solana:
     def advance(self, slots: int = FINAL_AFTER + 1) -> None:
         self.head += slots
 
-    def place_mint(self, mint: str, decimals: int) -> None:
+    def place_mint(self, mint: str, decimals: int, program: Pubkey = TOKEN_PROGRAM) -> None:
+        self.programs[mint] = program
         data = struct.pack("<I32sQBBI32s", 0, bytes(32), 10**15, decimals, 1, 0, bytes(32))
-        self._set(mint, data, 1_000_000_000)
+        self._set(mint, data, 1_000_000_000, program)
         self.mints[mint] = decimals
 
     def fund(self, owner: str, units: int, mint: str = USDC) -> str:
@@ -99,8 +102,8 @@ class Solana:
             "<32s32sQI32sBIQQI32s", bytes(Pubkey.from_string(mint)),
             bytes(Pubkey.from_string(owner)), units, 0, bytes(32), 1, 0, 0, 0, 0, bytes(32),
         )  # fmt: skip
-        address = token_account(owner, mint)
-        self._set(address, data, 2_039_280)
+        address = token_account(owner, mint, self.programs[mint])
+        self._set(address, data, 2_039_280, self.programs[mint])
         return address
 
     def give_away(self, owner: str, receiver: str) -> None:
@@ -114,10 +117,10 @@ class Solana:
     def airdrop(self, owner: str) -> None:
         self.svm.airdrop(Pubkey.from_string(owner), 10_000_000_000)
 
-    def _set(self, address: str, data: bytes, lamports: int) -> None:
-        self.svm.set_account(
-            Pubkey.from_string(address), Account(lamports, data, TOKEN_PROGRAM, False)
-        )
+    def _set(
+        self, address: str, data: bytes, lamports: int, program: Pubkey = TOKEN_PROGRAM
+    ) -> None:
+        self.svm.set_account(Pubkey.from_string(address), Account(lamports, data, program, False))
 
     def transfer(
         self, sender: Keypair, receiver: str, *units: int, mint: str = USDC, memo: str = ""
@@ -200,7 +203,8 @@ class Solana:
         found = []
         for place, key in enumerate(keys):
             account = self.svm.get_account(Pubkey.from_string(key))
-            if account is None or account.owner != TOKEN_PROGRAM or len(account.data) != 165:
+            is_token = account is not None and account.owner in (TOKEN_PROGRAM, TOKEN_2022)
+            if account is None or not is_token or len(account.data) != 165:
                 continue
             mint, owner, units = struct.unpack("<32s32sQ", bytes(account.data)[:72])
             known = str(Pubkey(mint))
@@ -209,7 +213,7 @@ class Solana:
                     "accountIndex": place,
                     "mint": known,
                     "owner": str(Pubkey(owner)),
-                    "programId": str(TOKEN_PROGRAM),
+                    "programId": str(account.owner),
                     "uiTokenAmount": {"amount": str(units), "decimals": self.mints[known]},
                 }
             )
@@ -377,7 +381,7 @@ def _error(error: Any) -> Any:
 def _parsed(instruction: Any, keys: list[str]) -> dict[str, Any]:
     program, data = keys[instruction.program_id_index], bytes(instruction.data)
     accounts = [keys[place] for place in instruction.accounts]
-    if program == str(TOKEN_PROGRAM) and data[0] == 12:
+    if program in (str(TOKEN_PROGRAM), str(TOKEN_2022)) and data[0] == 12:
         units, decimals = struct.unpack("<QB", data[1:10])
         return {
             "program": "spl-token",

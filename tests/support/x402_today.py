@@ -42,7 +42,6 @@ class WalletSigner:
     is_deployed: bool
 
     def sign_typed_data(self, domain: Any, types: Any, primary_type: str, message: Any) -> bytes:
-        from eth_abi.abi import encode
         from eth_account import Account
         from x402.mechanisms.evm.signers import EthAccountSigner
 
@@ -51,7 +50,15 @@ class WalletSigner:
         if self.is_deployed:
             return signature
         make = bytes.fromhex(_MAKE.removeprefix("0x") + word(BUYER))
-        return encode(["address", "bytes", "bytes"], [FACTORY, make, signature]) + _MAGIC
+        # (address, bytes, bytes) as a contract's arguments: the places of both texts, then they.
+        places = (96, 96 + 32 + len(_padded(make)))
+        head = word(FACTORY) + "".join(word(place) for place in places)
+        texts = b"".join(len(each).to_bytes(32) + _padded(each) for each in (make, signature))
+        return bytes.fromhex(head) + texts + _MAGIC
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 32)
 
 
 @dataclass

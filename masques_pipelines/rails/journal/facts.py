@@ -33,7 +33,7 @@ class Facts:
     Attributes:
         kind: challenge, verify, settle or payout; None while nothing is known.
         outcome: A word of protocol.Answer, or "asked".
-        protocol: x402, l402, or empty.
+        protocol: x402, l402, mpp, or empty.
         scheme: A known word, or "other".
         network: A known network, or "other".
         reference: Nonce, payment hash, transaction or payout id.

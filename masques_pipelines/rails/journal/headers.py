@@ -7,7 +7,7 @@ other protocols (MPP's `Payment`) in the same header.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ _CHARACTERS_MAX: Final = 64 * 1024
 _PARTS_MAX: Final = 16
 _L402_SCHEMES: Final = ("l402", "lsat")
 # The Machine Payments Protocol's scheme word.
-_MPP_SCHEME: Final = "payment"
+MPP_SCHEME: Final = "payment"
 _SCHEME: Final = re.compile(r"(?<![\w+/=.-])(L402|LSAT)[ \t]+", re.IGNORECASE)
 _PARAMETER: Final = re.compile(
     r"(?:(?<![\w+/=.-])(?P<scheme>[A-Za-z][\w-]{0,40})[ \t]+)?(?<![\w+/=.-])"
@@ -62,11 +62,9 @@ def has_l402_challenge(headers: Mapping[str, Any]) -> bool:
     return any(_SCHEME.search(each) for each in texts(headers, "www-authenticate"))
 
 
-def has_mpp(headers: Mapping[str, Any]) -> bool:
-    """Returns whether a request or answer speaks the Machine Payments Protocol."""
-    named = [*texts(headers, "authorization"), *texts(headers, "www-authenticate")]
-    is_named = any(each.lstrip().lower().startswith(f"{_MPP_SCHEME} ") for each in named)
-    return is_named or single(headers, "payment-receipt") is not None
+def is_paid_by_mpp(headers: Mapping[str, Any]) -> bool:
+    """Returns whether a request or answer has a credential or receipt of MPP."""
+    return bool(single(headers, "payment-receipt") or credential(headers, MPP_SCHEME))
 
 
 def read_l402(
@@ -80,7 +78,7 @@ def read_l402(
     """
     hashes: set[str] = set()
     invoices: list[l402.Invoice] = []
-    for parameters in _challenges(headers):
+    for parameters in challenges(headers, _L402_SCHEMES):
         if text := parameters.get("invoice", ""):
             invoices.append(l402.read_invoice(text))
         if text := parameters.get("macaroon") or parameters.get("token", ""):
@@ -104,20 +102,29 @@ def read_l402(
     return L402(hashes.pop(), invoices[0] if invoices else None, is_paid=is_paid)
 
 
-def _challenges(headers: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Returns the parameters of each L402 challenge of `WWW-Authenticate`."""
+def challenges(headers: Mapping[str, Any], schemes: Sequence[str]) -> list[dict[str, str]]:
+    """Returns the parameters of each challenge of some schemes in `WWW-Authenticate`."""
     found: list[dict[str, str]] = []
     for text in texts(headers, "www-authenticate"):
-        is_l402 = False
+        is_wanted = False
         for match in _PARAMETER.finditer(text):
             if match["scheme"]:
-                is_l402 = match["scheme"].lower() in _L402_SCHEMES
-                if is_l402:
+                is_wanted = match["scheme"].lower() in schemes
+                if is_wanted:
                     found.append({})
-            if is_l402:
+            if is_wanted:
                 value = match["quoted"] if match["quoted"] is not None else match["bare"]
                 found[-1].setdefault(match["name"].lower(), value)
     return found[:_PARTS_MAX]
+
+
+def credential(headers: Mapping[str, Any], scheme: str) -> str:
+    """Returns what follows a scheme's word in `Authorization`, '' for nothing."""
+    for text in texts(headers, "authorization"):
+        word, _, rest = text.strip().partition(" ")
+        if word.lower() == scheme:
+            return rest.strip()
+    return ""
 
 
 def _credentials(headers: Mapping[str, Any]) -> list[tuple[str, str]]:

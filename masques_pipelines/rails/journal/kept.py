@@ -14,7 +14,7 @@ from typing import Any, Final
 from masques_pipelines.rails.journal.messages import EVENTS, PAYOUT_ID
 from masques_pipelines.rails.journal.reading import DIGITS_MAX
 from masques_pipelines.rails.journal.reasons import known_reason
-from masques_pipelines.rails.journal.schemes import known_network, known_scheme
+from masques_pipelines.rails.journal.schemes import known_method, known_network, known_scheme
 
 DROPPED: Final = "[dropped]"
 # Field of a kept line: the id of its fact, which is that of the text before anything was left out.
@@ -120,11 +120,43 @@ _SIGNED: Final = _object(
         "channelConfig": _object({"payer": _text(_ADDRESS), "withdrawDelay": _integer}),
     }
 )
+_MPP: Final = _object(
+    {
+        "receipt": _object(
+            {
+                "method": _word(known_method),
+                "reference": _text(_TRANSACTION),
+                "status": _text("success"),
+                "challengeId": _text("[A-Za-z0-9_-]{1,128}"),
+                "chainId": _integer,
+            }
+        ),
+        "charge": _object(
+            {
+                "amount": _UNITS,
+                "currency": _text(f"{_ADDRESS}|[A-Za-z]{{3,8}}"),
+                "recipient": _text(_ADDRESS),
+                "methodDetails": _object(
+                    {
+                        "chainId": _integer,
+                        "network": _text("mainnet-beta|devnet|mainnet|testnet"),
+                        "tokenProgram": _text(_ADDRESS),
+                        "splits": _list_of(_object({"amount": _UNITS})),
+                    }
+                ),
+            }
+        ),
+        "source": _text("did:pkh:eip155:[0-9]{1,19}:0x[0-9a-fA-F]{40}"),
+        "intent": _text("charge|session|subscription|authorize"),
+        "is_credential": _flag,
+    }
+)
 _LINE: Final = _object(
     {
         "recorded_at": _either(_number, _text(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[0-9T:.Z+ -]{0,30}")),
         "event": _text("|".join(EVENTS)),
         "protocol": _text("(?i)x402|l402|lsat|mpp"),
+        "mpp": _MPP,
         "http_status": _integer,
         "latency_ms": _number,
         "payload_sha256": _text("[0-9a-f]{64}"),

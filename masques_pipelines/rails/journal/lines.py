@@ -6,28 +6,24 @@ ignored by a rule that has a name.
 """
 
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from masques_pipelines.rails.journal import headers as header
-from masques_pipelines.rails.journal import payouts, tokens, x402
-from masques_pipelines.rails.journal.amounts import journal_at, nanoseconds
+from masques_pipelines.rails.journal import mpp, payouts, tokens, x402
+from masques_pipelines.rails.journal.amounts import nanoseconds
 from masques_pipelines.rails.journal.facts import Facts
 from masques_pipelines.rails.journal.kept import EVENT_ID, kept_of
 from masques_pipelines.rails.journal.messages import Line, LineError, mapping, parsed
-from masques_pipelines.rails.journal.reading import UnreadableError, read_header, read_json
+from masques_pipelines.rails.journal.reading import UnreadableError, read_json
 from masques_pipelines.rails.protocol import (
-    ANSWER,
-    JOURNAL_AT,
     NO_ID,
     AssetAllowList,
     JournalEvent,
     Observation,
 )
-from masques_pipelines.rails.settlement_ids import NAMESPACE, attempt
-
-MPP_RANK: Final = 2
+from masques_pipelines.rails.settlement_ids import NAMESPACE
 
 
 @dataclass(frozen=True)
@@ -58,6 +54,7 @@ class _Reader:
     line: Line | None = None
     bodies: x402.Bodies | None = None
     event_id: uuid.UUID = NO_ID
+    headers: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_line(
@@ -104,48 +101,33 @@ def _announced(reader: _Reader, text: str, allowed: AssetAllowList) -> Observati
         raise LineError("not_an_object:line")
     line = reader.line = parsed(Line, record)
     headers = {str(name).lower(): value for name, value in mapping(line.headers).items()}
+    reader.headers = headers
     facts = reader.facts
     if line.event == "payout":
         return payouts.announced(line, record, allowed, facts)
     protocol = (line.protocol or "").lower()
+    speaks: Callable[..., Observation | None]
     if "l402" in protocol or "lsat" in protocol:
         return tokens.announced(line, headers, allowed, facts)
     bodies = reader.bodies = x402.bodies_of(line, headers)
     if bodies.payload:
         return x402.announced(line, bodies, allowed, facts)
-    if header.has_l402_credentials(headers) or header.has_l402_challenge(headers):
-        return tokens.announced(line, headers, allowed, facts)
-    if "mpp" in protocol or header.has_mpp(headers):
-        return _mpp(line, headers, facts)
-    if line.event == "challenge" or (line.event is None and "payment-required" in headers):
+    # A paid request before a challenge: a 402 may offer several protocols.
+    if header.has_l402_credentials(headers):
+        speaks = tokens.announced
+    elif line.mpp or header.is_paid_by_mpp(headers):
+        speaks = mpp.announced
+    elif header.has_l402_challenge(headers):
+        speaks = tokens.announced
+    elif "mpp" in protocol or header.challenges(headers, (header.MPP_SCHEME,)):
+        speaks = mpp.announced
+    elif line.event == "challenge" or (line.event is None and "payment-required" in headers):
         facts.kind, facts.outcome, facts.protocol = "challenge", "asked", "x402"
         facts.rule = "challenge"
         return None
-    raise LineError("missing:paymentPayload")
-
-
-def _mpp(line: Line, headers: Mapping[str, Any], facts: Facts) -> Observation | None:
-    """The Machine Payments Protocol: told apart from L402 by its scheme word, and not followed."""
-    text = header.single(headers, "payment-receipt")
-    facts.scheme, facts.kind = "mpp", "settle" if text else "challenge"
-    if not text:
-        facts.outcome, facts.rule = "asked", "challenge"
-        return None
-    try:
-        receipt = read_header(text)
-    except UnreadableError:
-        receipt = {"receipt": text}
-    is_accepted = receipt.get("status") in (None, "success")
-    facts.outcome = "success" if is_accepted else "refused"
-    return x402.elsewhere(
-        attempt(x402.OTHER_RAIL, receipt),
-        line,
-        attributes={
-            JOURNAL_AT: journal_at(line.recorded_at, MPP_RANK),
-            ANSWER: facts.outcome,
-            "scheme": "mpp",
-        },
-    )
+    else:
+        raise LineError("missing:paymentPayload")
+    return speaks(line, headers, allowed, facts)
 
 
 def _event_id(reader: _Reader, text: str, *, is_kept: bool) -> uuid.UUID:
@@ -187,6 +169,8 @@ def _kept(reader: _Reader, text: str) -> str:
         record, bodies = reader.record, reader.bodies
         if isinstance(record, dict):
             record = {**record, EVENT_ID: str(reader.event_id)}
+        if reader.line is not None and reader.facts.protocol == mpp.PROTOCOL:
+            record = {**record, "mpp": mpp.bodies_of(reader.line, reader.headers)}
         if bodies is not None and bodies.payload:
             request = {**mapping(record.get("request")), "paymentPayload": bodies.payload}
             if bodies.requirements:

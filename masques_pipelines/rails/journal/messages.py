@@ -37,6 +37,8 @@ _ID_CHARACTERS_MAX: Final = 45
 _LEDGER_ID_LIMIT: Final = 2**128
 # Ten years: longer than any payment is valid.
 _TIMEOUT_S_MAX: Final = 10 * 366 * 86_400
+# The drafts allow 10.
+_SPLITS_MAX: Final = 32
 _LATENCY_MS_MAX: Final = 2**32 - 1
 
 _DIGITS: Final = re.compile(rf"[0-9]{{1,{DIGITS_MAX}}}")
@@ -235,6 +237,41 @@ class Answer(Message):
             return self.amount
 
 
+class Receipt(Message):
+    """The receipt of a payment by MPP."""
+
+    method: Word = None
+    reference: Text = None
+    status: Word = None
+    challenge_id: Text = None
+    chain_id: Annotated[Annotated[int, Field(gt=0, lt=2**63)] | None, _Optional] = None
+
+
+class Split(Message):
+    """What another receiver gets of a charge."""
+
+    amount: MaybeUnits = None
+
+
+class MethodDetails(Message):
+    """What a method of MPP asks for beside amount, currency and receiver."""
+
+    chain_id: Annotated[Annotated[int, Field(gt=0, lt=2**63)] | None, _Optional] = None
+    network: Word = None
+    token_program: Word = None
+    invoice: LongText = None
+    splits: Annotated[list[Split], Field(max_length=_SPLITS_MAX)] | None = None
+
+
+class Charge(Message):
+    """What a challenge of MPP asks for."""
+
+    amount: MaybeUnits = None
+    currency: Word = None
+    recipient: Text = None
+    method_details: MethodDetails | None = None
+
+
 class Payout(Message):
     """Money that the platform sent, as its payout service reports it."""
 
@@ -263,6 +300,8 @@ class Line(Message):
     request: Tree = None
     response: Tree = None
     headers: Tree = None
+    # The messages of MPP, in place of its headers: a line that comes back from quarantine has them.
+    mpp: Tree = None
     transaction_id: Annotated[
         LedgerId | None, BeforeValidator(lambda v: None if v == "" else v)
     ] = None

@@ -12,6 +12,13 @@ from masques_pipelines.rails.settlement_ids import NETWORKS, caip2
 KNOWN_SCHEMES: Final = frozenset(
     {"exact", "upto", "batch-settlement", "auth-capture", "escrow", "credit", "deferred", "mpp"}
 )
+# Methods of the Machine Payments Protocol.
+_METHODS: Final = frozenset(
+    {
+        "algorand", "aptos", "card", "cashu", "evm", "hedera", "lightning", "megaeth", "solana",
+        "stellar", "stripe", "sui", "tempo", "usdc", "xrpl",
+    }
+)  # fmt: skip
 # The namespaces of CAIP-2 (Chain Agnostic Improvement Proposal 2) that payments use, with the form
 # of their references.
 _CAIP2: Final = re.compile(
@@ -31,6 +38,11 @@ def known_scheme(text: str) -> str:
     """Returns a scheme when it is a known word, "other" for anything else, '' for nothing."""
     word = text.lower()
     return word if word in KNOWN_SCHEMES or not word else OTHER
+
+
+def known_method(text: str) -> str:
+    """Returns a method of MPP when it is a known word, "other" for another, '' for nothing."""
+    return text if text in _METHODS or not text else OTHER
 
 
 def known_network(text: str) -> str:

@@ -431,23 +431,6 @@ def hash_of(line: Line | None, bodies: Bodies) -> str:
     return given if _HASH.fullmatch(given) else payload_hash(bodies.payload)
 
 
-def elsewhere(settlement_id: uuid.UUID, line: Line, attributes: Mapping[str, str]) -> Observation:
-    """Returns the announcement of a payment that no rail follows and that says no amount."""
-    return Observation(
-        settlement_id=settlement_id,
-        source="intent",
-        rail=OTHER_RAIL,
-        network="",
-        direction="in",
-        status="not_followed",
-        amount=Decimal(0),
-        currency="",
-        timestamp_ns=nanoseconds(line.recorded_at),
-        transaction_ids=line.named_transfers,
-        attributes=attributes,
-    )
-
-
 def _said(case: _Case, event: str) -> str:
     if event == "verify":
         return ""

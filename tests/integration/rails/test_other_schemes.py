@@ -11,7 +11,15 @@ from typing import Any
 
 import pytest
 
-from tests.campaigns.journal_lines import accepted, encoded, gateway, permitted, sample, voucher
+from tests.campaigns.journal_lines import (
+    accepted,
+    encoded,
+    gateway,
+    mpp,
+    permitted,
+    sample,
+    voucher,
+)
 from tests.integration.rails.conftest import Polls
 from tests.support.anvil import TREASURY, USDC, Anvil, word
 from tests.support.x402_evm import RESOURCE, Payments
@@ -108,6 +116,16 @@ def machine_payments(chain: Anvil, payments: Payments) -> None:
     payments.write({**line, "transaction_id": V})
 
 
+def paid_by_mpp(chain: Anvil, payments: Payments) -> None:
+    tx = chain.transfer(PAYER, TREASURY, 20_000 + 500)
+    other = chain.transfer(PAYER, TREASURY, 20_000)
+    line = mpp("evm", reference=other, chainId=8453)
+    payments.write({"recorded_at": chain.time_s, **line, "transaction_id": V})
+    # What another transaction paid is not what this receipt is about.
+    line = mpp("evm", reference=tx, challengeId="other")
+    payments.write({"recorded_at": chain.time_s, **line, "transaction_id": V})
+
+
 def unknown_scheme(chain: Anvil, payments: Payments) -> None:
     payload = {**permitted("exact"), "accepted": accepted("subscription")}
     note(payments, chain, payload, {"success": True, "transaction": NEVER})
@@ -143,6 +161,11 @@ CASES: dict[str, tuple[Case, Ends]] = {
     ),
     "circle gateway": (circle, ([("off_chain", "", 20_000)], 1)),
     "mpp": (machine_payments, ([("not_followed", "", 0)], 1)),
+    "mpp on a chain of ours": (
+        paid_by_mpp,
+        ([("confirmed", "", 20_000), ("confirmed", "", 20_500), ("superseded", "", 20_000),
+          ("unknown", "undecided", 20_000)], 1),
+    ),
     "a scheme that nobody knows": (unknown_scheme, ([("not_followed", "", 20_000)], 1)),
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from solders.keypair import Keypair
@@ -18,6 +19,7 @@ from x402.mechanisms.svm.exact import ExactSvmClientScheme, register_exact_svm_f
 from x402.schemas import PaymentRequired, PaymentRequirements, ResourceInfo
 
 from masques_pipelines.rails import settlement_ids
+from masques_pipelines.rails.attribution import link_settlements
 from masques_pipelines.rails.catalog import open_rail
 from masques_pipelines.rails.ingest import RailRun, ingest
 from masques_pipelines.rails.protocol import RailRefusedError
@@ -30,6 +32,7 @@ from masques_pipelines.warehouse.client import Warehouse
 from tests.support.solana_rpc import (
     FIRST_SLOT,
     NETWORK,
+    TOKEN_2022,
     TREASURY,
     USDC,
     Solana,
@@ -38,6 +41,7 @@ from tests.support.solana_rpc import (
 )
 
 OTHER_MINT = "4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU"
+MINT_2022 = "2b1kV6DkPAnxd5ixfnxCpjxmKwqjjaYmCZfHsFu24GXo"
 BUYER = Keypair.from_seed(bytes([7] * 32))
 FACILITATOR = Keypair.from_seed(bytes([9] * 32))
 FAILED = "transaction_failed: InstructionError: [2, Custom: 1]"
@@ -56,12 +60,17 @@ def chain() -> Iterator[Solana]:
 
 @pytest.fixture
 def settings(chain: Solana, tmp_path: Path) -> Settings:
+    return settings_of(chain, tmp_path)
+
+
+def settings_of(chain: Solana, home: Path, **more: str) -> Settings:
     return read_settings(
         {
-            "MASQUES_HOME": str(tmp_path),
+            "MASQUES_HOME": str(home),
             "MASQUES_SOLANA_RPC_URL": chain.url,
             "MASQUES_SOLANA_TREASURY": TREASURY,
             "MASQUES_SOLANA_START_SLOT": str(FIRST_SLOT),
+            **more,
         }
     )
 
@@ -85,12 +94,14 @@ def statuses(warehouse: Warehouse) -> list[tuple[Any, ...]]:
     )
 
 
-def settle(chain: Solana, settings: Settings, units: int, memo: str) -> dict[str, Any]:
+def settle(
+    chain: Solana, settings: Settings, units: int, memo: str, *, asset: str = USDC, **noted: Any
+) -> dict[str, Any]:
     """A buyer pays through the official client and facilitator; the gate notes both messages."""
     asked = PaymentRequirements(
         scheme="exact",
         network=NETWORK,
-        asset=USDC,
+        asset=asset,
         amount=str(units),
         pay_to=TREASURY,
         max_timeout_seconds=60,
@@ -119,6 +130,7 @@ def settle(chain: Solana, settings: Settings, units: int, memo: str) -> dict[str
         "event": "settle",
         "request": request,
         "response": answer,
+        **noted,
     }
     with (folder / "gate.ndjson").open("a") as file:
         file.write(json.dumps(line) + "\n")
@@ -130,6 +142,36 @@ def test_our_token_accounts_are_derived_as_solana_derives_them() -> None:
         owner = str(Keypair.from_seed(bytes([seed] * 32)).pubkey())
         assert associated_token_account(owner, USDC) == token_account(owner, USDC)
         assert is_on_curve(bytes(Keypair.from_seed(bytes([seed] * 32)).pubkey()))
+
+
+def test_a_token_2022_payment_has_its_line_and_its_link(
+    warehouse: Warehouse, chain: Solana, tmp_path: Path
+) -> None:
+    chain.place_mint(MINT_2022, 6, TOKEN_2022)
+    for owner, units in ((str(BUYER.pubkey()), 50_000_000), (TREASURY, 0)):
+        chain.fund(owner, units, MINT_2022)
+    mints = ",".join(f"{mint}:{name}:6" for mint, name in ((USDC, "USDC"), (MINT_2022, "PYUSD")))
+    both = settings_of(chain, tmp_path, MASQUES_SOLANA_MINTS=mints)
+    answer = settle(
+        *(chain, both, 30_000, "order-2022"), asset=MINT_2022, transaction_id=str(UUID(int=7))
+    )
+    assert answer["success"], answer
+    for _ in range(3):
+        poll(warehouse, both)
+        link_settlements(warehouse)
+        chain.advance(200)
+    rows = warehouse.rows(
+        "SELECT settlement_id, currency, amount, payer, protocol, attributes['answer'] "
+        "FROM masques_marts.settlements_current WHERE status != 'superseded'"
+    )
+    paid = settlement_ids.solana_transfer(
+        NETWORK, answer["transaction"], token_account(TREASURY, MINT_2022, TOKEN_2022)
+    )
+    expected = (paid, "PYUSD", Decimal("0.03"), str(BUYER.pubkey()), "x402", "success")
+    assert rows == [expected]
+    links = "SELECT settlement_id, transaction_id FROM masques_ops.settlement_links FINAL"
+    assert warehouse.rows(links) == [(paid, UUID(int=7))]
+    assert warehouse.scalar("SELECT count() FROM masques_ops.settlement_findings") == 0
 
 
 def test_a_payment_through_the_facilitator_is_pending_then_confirmed(
