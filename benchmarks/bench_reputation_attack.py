@@ -24,6 +24,14 @@ DAYS: Final = 120
 CATEGORIES: Final = 3
 RATED: Final = 0.3
 TARGETS: Final = (("the median", 0.5), ("the top decile", 0.9), ("above all honest", 1.0))
+EXITS: Final = (0.8, 0.9, 0.99)
+# How an attacker may spread its evidence over the categories; the last is usual.
+SPLITS: Final = (
+    np.array([1, 0, 0]),
+    np.array([0.6, 0.4, 0]),
+    np.array([1, 1, 1]) / 3,
+    np.array([0.5, 0.3, 0.2]),
+)
 
 
 @dataclass(frozen=True)
@@ -73,42 +81,87 @@ def population(dice: np.random.Generator, sellers: int, buyers: int) -> Trade:
     )
 
 
-def standings(model: Model, trade: Trade, seeds: Ints, buyers: int) -> tuple[Floats, Floats]:
-    """Returns the standing of each buyer, and the trusted share of each seller's income."""
-    sellers = int(trade.seller.max()) + 1
-    recent = trade.of(trade.age < model.window_days)
-    income = np.bincount(recent.seller, recent.usd, sellers)
-    is_seed = np.isin(recent.buyer, seeds)
-    # Nobody is buyer and seller here, so that one hop traces all of it.
-    share = np.bincount(recent.seller, recent.usd * is_seed, sellers) / np.maximum(income, 1e-9)
-    credit = recent.usd * (model.fee_share * model.weight_fees + share[recent.seller])
-    lost = np.bincount(recent.buyer, np.maximum(credit, recent.usd * is_seed), buyers)
-    pairs = np.unique(recent.buyer * sellers + recent.seller)
-    lost /= np.maximum(1, np.bincount(pairs // sellers, minlength=buyers))
-    standing: Floats = lost / (lost + model.standing_usd)
-    return standing, share
+@dataclass(frozen=True)
+class Trust:
+    """What the trade of the window says of buyers and sellers.
+
+    Attributes:
+        standing: How much the word of each buyer counts.
+        share: The trusted share of each seller's income.
+        backed: What of each seller's income counts for its limit, in USD.
+        level: The trusted share of all trade.
+        half_usd: Without seeds, a seller with so much income has half a trusted share; else 0.
+    """
+
+    standing: Floats
+    share: Floats
+    backed: Floats
+    level: float
+    half_usd: float
+
+    @classmethod
+    def of(cls, model: Model, trade: Trade, seeds: Ints, sellers: int, buyers: int) -> "Trust":
+        """Returns that of a population."""
+        recent = trade.of(trade.age < model.window_days)
+        income = np.bincount(recent.seller, recent.usd, sellers)
+        seeded = recent.usd * np.isin(recent.buyer, seeds)
+        if len(seeds):
+            # Nobody is buyer and seller here, so that one hop traces all of it.
+            half_usd = 0.0
+            share = np.bincount(recent.seller, seeded, sellers) / np.maximum(income, 1e-9)
+        else:
+            half_usd = float(model.half_trusted * (income**2).sum() / income.sum())
+            share = income / (income + half_usd)
+        trusted = np.maximum(seeded, recent.usd * share[recent.seller])
+        fees = np.maximum(seeded, trusted + recent.usd * model.fee_share * model.weight_fees)
+        pairs = np.unique(recent.buyer * sellers + recent.seller)
+        partners = np.maximum(1, np.bincount(pairs // sellers, minlength=buyers))
+        credit = np.bincount(recent.buyer, fees, buyers) / partners
+        spent = np.maximum(np.bincount(recent.buyer, recent.usd, buyers), 1e-9)
+        trust = np.bincount(recent.buyer, trusted, buyers) / spent
+        level = float(trusted.sum() / recent.usd.sum())
+        backing = np.bincount(recent.seller, recent.usd * trust[recent.buyer], sellers) / level
+        return cls(
+            standing=credit / (credit + model.standing_usd),
+            share=share,
+            backed=np.minimum(income, backing),
+            level=level,
+            half_usd=half_usd,
+        )
+
+    def share_of(self, income: Floats) -> Floats:
+        """Returns the trusted share of an attacker's seller, by what its own wallets pay it."""
+        found: Floats = income / (income + self.half_usd) if self.half_usd else 0 * income
+        return found
 
 
-def scores(model: Model, trade: Trade, standing: Floats, sellers: int) -> Floats:
+def scores(model: Model, trade: Trade, trust: Trust, sellers: int) -> Floats:
     """Returns score_lower of each seller."""
     said = trade.of((trade.said != 0) & (trade.age < model.window_days))
     weight = said.usd / model.usd_per_event * 2 ** (-said.age / model.half_life_days)
     voices = (said.buyer * sellers + said.seller) * CATEGORIES + said.category
     keys, place = np.unique(voices, return_inverse=True)
-    voice = standing[keys // CATEGORIES // sellers]
-    good = voice * voiced(np.bincount(place, weight * (said.said > 0), keys.size), model.cap_payer)
-    bad = voice * voiced(np.bincount(place, weight * (said.said < 0), keys.size), model.cap_blame)
+    says = np.bincount(place, weight * said.said, keys.size)
+    standing = trust.standing[keys // CATEGORIES // sellers]
     where, size = keys % (sellers * CATEGORIES), sellers * CATEGORIES
-    return lower(
-        model,
-        np.bincount(where, good, size).reshape(sellers, CATEGORIES),
-        np.bincount(where, bad, size).reshape(sellers, CATEGORIES),
-    )
+    good = np.bincount(where, standing * praise(model, np.maximum(says, 0)), size)
+    bad = np.bincount(where, standing * blame(model, np.maximum(-says, 0)), size)
+    good, bad = good.reshape(sellers, CATEGORIES), bad.reshape(sellers, CATEGORIES)
+    limit = model.limit_per_usd * trust.backed / np.maximum(good.sum(axis=1), 1e-12)
+    return lower(model, good * np.minimum(1, limit)[:, None], bad)
 
 
-def voiced(weight: Floats, cap: float) -> Floats:
-    """Returns how much of a payer's evidence counts, before its standing."""
-    return np.minimum(np.minimum(weight, np.sqrt(weight)), cap)
+def praise(model: Model, weight: Floats) -> Floats:
+    """Returns how much of what a payer says for a seller counts, before its standing."""
+    capped = np.minimum(np.minimum(weight, np.sqrt(weight)), model.cap_payer)
+    found: Floats = model.weight_praise * capped
+    return found
+
+
+def blame(model: Model, weight: Floats) -> Floats:
+    """Returns how much of what a payer says against a seller counts, before its standing."""
+    found: Floats = np.minimum(model.weight_blame * weight, model.cap_blame)
+    return found
 
 
 def lower(model: Model, good: Floats, bad: Floats) -> Floats:
@@ -125,74 +178,112 @@ def lower(model: Model, good: Floats, bad: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Wallets:
-    """Attacks by equal wallets: every choice of a grid, per wallet.
+    """Attacks by equal wallets that lift own sellers: every choice of a grid.
 
     Attributes:
-        paid: What it pays the seller that it judges in all categories, in USD.
-        bought: What it buys at honest sellers: money to strangers.
-        standing: What that makes of its word.
-        lost: What of it does not come back, for each judged seller.
+        number: Wallets for each group of own sellers.
+        paid: What each pays each seller of its group, in USD.
+        standing: What its word counts.
+        backed: What of a seller's income counts for its limit, in USD.
+        lost: What does not come back, for each own seller.
     """
 
+    number: Floats
     paid: Floats
-    bought: Floats
     standing: Floats
+    backed: Floats
     lost: Floats
 
     @classmethod
-    def grid(cls, model: Model, share: float, *, own_sellers: int) -> "Wallets":
+    def grid(cls, model: Model, trust: Trust, *, own: int, group: int) -> "Wallets":
         """Returns every choice.
 
         Args:
             model: The model.
-            share: The trusted share of the income of the honest sellers where they buy.
-            own_sellers: How many of the attacker's sellers they pay and judge; 0: one who is honest
-                and whom they blame.
+            trust: That of the honest population.
+            own: How many sellers the attacker lifts.
+            group: How many of them share their wallets.
         """
-        paid, bought = (
+        number, paid, at_own, at_honest = (
             axis.ravel()
             for axis in np.meshgrid(
-                np.geomspace(0.01, 2000, 120),
-                np.concatenate([[0.0], np.geomspace(0.02, 500, 60)]),
+                np.unique(np.geomspace(1, 3000, 30).round()),
+                np.geomspace(0.01, 5000, 70),
+                # What a wallet spends at one further shop that all own sellers' wallets feed, and
+                # at honest shops, for each dollar that it pays to sellers of its group.
+                np.array([0, 0.3, 0.6, 1, 1.5, 2, 3]),
+                np.array([0, 0.03, 0.1, 0.3, 1]),
+                indexing="ij",
             )
         )
-        gift = paid if own_sellers == 0 else 0 * paid
-        judged = max(1, own_sellers)
-        fees = model.fee_share * (paid * judged + bought)
-        lost = model.weight_fees * fees + share * (bought + gift)
-        lost /= judged + (bought > 0)
-        standing = lost / (lost + model.standing_usd)
-        return cls(paid, bought, standing, (fees + bought + gift) / judged)
+        sold, shop, bought = paid * group, at_own * paid * group, at_honest * paid * group
+        own_share = trust.share_of(number * paid)
+        shop_share = trust.share_of(number * shop * own / group)
+        # An attacker buys where it gets most for it, among shops that everybody knows.
+        honest_share = float(np.quantile(trust.share, 0.9 if not trust.half_usd else 1))
+        trusted = sold * own_share + shop * shop_share + bought * honest_share
+        spent = sold + shop + bought
+        credit = trusted + spent * model.fee_share * model.weight_fees
+        credit /= group + (shop > 0) + (bought > 0)
+        return cls(
+            number=number,
+            paid=paid,
+            standing=credit / (credit + model.standing_usd),
+            backed=number * paid * np.minimum(1, trusted / spent / trust.level),
+            lost=number * (model.fee_share * spent + bought) / group,
+        )
 
-    def evidence(self, model: Model, cap: float) -> Floats:
-        """Returns what one wallet gives in each category."""
-        return self.standing * voiced(self.paid / CATEGORIES / model.usd_per_event, cap)
+    def cheapest(self, model: Model, target: float) -> tuple[float, int]:
+        """Returns what it costs a newcomer to reach a score, and how many wallets it takes."""
+        best = (float("inf"), 0)
+        for split in SPLITS:
+            needed = needed_to_lift(model, target, split)
+            if needed == np.inf:
+                continue
+            said = praise(model, self.paid[:, None] * split / model.usd_per_event)
+            given = (self.number * self.standing)[:, None] * said
+            works = (given >= needed * split).all(axis=1)
+            works &= model.limit_per_usd * self.backed >= needed
+            if works.any():
+                place = int(np.argmin(np.where(works, self.lost, np.inf)))
+                best = min(best, (float(self.lost[place]), int(self.number[place])))
+        return best
 
 
-def cheapest(cost: Floats, evidence: Floats, needed: float) -> tuple[float, int]:
-    """Returns what so much evidence in each category costs, and how many wallets it takes."""
-    wallets = np.ceil(needed / np.maximum(evidence, 1e-12))
-    best = int(np.argmin(wallets * cost))
-    return float(wallets[best] * cost[best]), int(wallets[best])
+def sinking(model: Model, trust: Trust, good: Floats, target: float) -> tuple[float, int]:
+    """Returns what it costs to sink a seller to a score by blame, and how many wallets it takes.
 
-
-def needed_to_lift(model: Model, target: float) -> float:
-    """Returns the good evidence in each category with which a newcomer reaches a score."""
-    grid = np.geomspace(1e-3, 1e4, 4000)
-    reached = lower(
-        model, np.repeat(grid[:, None], CATEGORIES, 1), np.zeros((grid.size, CATEGORIES))
+    Every wallet pays the seller, which keeps the money, and buys at honest shops for its standing.
+    """
+    number, paid, at_honest = (
+        axis.ravel()
+        for axis in np.meshgrid(
+            np.unique(np.geomspace(1, 1000, 60).round()),
+            np.geomspace(0.01, 3000, 100),
+            np.array([0, 0.03, 0.1, 0.3, 1, 3]),
+            indexing="ij",
+        )
     )
-    return float(grid[np.argmax(reached >= target)])
+    bought = at_honest * paid
+    share = float(np.quantile(trust.share, 0.9 if not trust.half_usd else 1))
+    credit = (paid + bought) * (share + model.fee_share * model.weight_fees) / (1 + (bought > 0))
+    standing = number * credit / (credit + model.standing_usd)
+    best = (float("inf"), 0)
+    for split in SPLITS:
+        bad = standing[:, None] * blame(model, paid[:, None] * split / model.usd_per_event)
+        works = lower(model, np.broadcast_to(good, bad.shape), bad) <= target
+        if works.any():
+            lost = number * (paid + bought)
+            place = int(np.argmin(np.where(works, lost, np.inf)))
+            best = min(best, (float(lost[place]), int(number[place])))
+    return best
 
 
-def needed_to_sink(model: Model, veteran: float, target: float) -> float:
-    """Returns the bad evidence in each category with which a veteran falls to a score."""
-    good = needed_to_lift(model, veteran)
-    grid = np.geomspace(1e-3, 1e4, 4000)
-    left = lower(
-        model, np.full((grid.size, CATEGORIES), good), np.repeat(grid[:, None], CATEGORIES, 1)
-    )
-    return float(grid[np.argmax(left <= target)])
+def needed_to_lift(model: Model, target: float, split: Floats) -> float:
+    """Returns the good evidence with which a newcomer reaches a score; split: by category."""
+    grid = np.geomspace(1e-4, 1e5, 6000)
+    reached = lower(model, grid[:, None] * split, np.zeros((grid.size, CATEGORIES))) >= target
+    return float(grid[np.argmax(reached)]) if reached.any() else float("inf")
 
 
 @dataclass(frozen=True)
@@ -216,10 +307,8 @@ class World:
         self.model, self.sellers, self.buyers = model, sellers, buyers
         self.trade = population(dice, sellers, buyers)
         self.seeds = np.flatnonzero(dice.random(buyers) < trusted)
-        self.standing, share = standings(model, self.trade, self.seeds, buyers)
-        # An attacker buys where it gets most for it, among shops that everybody knows.
-        self.share = float(np.quantile(share, 0.9))
-        self.scores = scores(model, self.trade, self.standing, sellers)
+        self.trust = Trust.of(model, self.trade, self.seeds, sellers, buyers)
+        self.scores = scores(model, self.trade, self.trust, sellers)
         recent = self.trade.of(self.trade.age < model.window_days)
         self.fees = model.fee_share * np.bincount(recent.seller, recent.usd, sellers)
 
@@ -242,30 +331,26 @@ class World:
             Line(name, reaches, 0.0, 0, self.honest_fees(self.rank(float(free))))
             for name in ("any number of invented counterparties", "the attestor's id, forged")
         ]
-        for name, own_sellers in (
-            ("own money in a circle", 1),
-            ("the same, a hundred sellers, each", 100),
+        for name, own, groups in (
+            ("own money in a circle", 1, (1,)),
+            ("the same, a hundred sellers, each", 100, (1, 10, 100)),
         ):
-            wallets = Wallets.grid(model, self.share, own_sellers=own_sellers)
+            grids = [Wallets.grid(model, self.trust, own=own, group=group) for group in groups]
             for target, rank in TARGETS:
-                needed = needed_to_lift(model, float(np.quantile(self.scores, rank)))
-                usd, number = cheapest(
-                    wallets.lost, wallets.evidence(model, model.cap_payer), needed
-                )
+                score = float(np.quantile(self.scores, rank))
+                usd, number = min(grid.cheapest(model, score) for grid in grids)
                 lines.append(Line(name, target, usd, number, self.honest_fees(rank)))
         veteran = float(np.quantile(self.scores, 0.9))
-        gifts = Wallets.grid(model, self.share, own_sellers=0)
-        evidence = gifts.evidence(model, model.cap_blame)
+        typical = SPLITS[-1]
+        good = typical * needed_to_lift(model, veteran, typical)
         for target, rank in (("from the top decile to the median", 0.5), ("... below 90 %", 0.1)):
-            needed = needed_to_sink(model, veteran, float(np.quantile(self.scores, rank)))
-            usd, number = cheapest(gifts.lost, evidence, needed)
+            usd, number = sinking(model, self.trust, good, float(np.quantile(self.scores, rank)))
             lines.append(Line("bad-mouthing", target, usd, number, self.honest_fees(0.9)))
         return lines
 
-    def after_exit(self) -> tuple[float, float]:
-        """Returns the rank of a good seller before and after 15 victims of 500 USD."""
-        order = np.argsort(self.scores)
-        seller = int(order[int(0.8 * self.sellers)])
+    def after_exit(self, rank: float) -> float:
+        """Returns the rank of the seller of a rank after 15 victims of 500 USD."""
+        seller = int(np.argsort(self.scores)[round(rank * (self.sellers - 1))])
         victims = np.arange(15) * (self.buyers // 15)
         scam = Trade(
             buyer=victims,
@@ -275,15 +360,17 @@ class World:
             said=np.full(15, -1),
             category=np.zeros(15, int),
         )
-        # The standing of payers is of the day before.
-        after = scores(self.model, self.trade.plus(scam), self.standing, self.sellers)
-        return self.rank(self.scores[seller]), float(np.mean(self.scores < after[seller]))
+        # What payers and sellers are trusted with is of the day before.
+        after = scores(self.model, self.trade.plus(scam), self.trust, self.sellers)
+        return self.rank(float(after[seller]))
 
     def newcomer(self, like: float, days: float) -> float:
         """Returns the rank of who trades for so long as the seller of a rank does."""
         seller = int(np.argsort(self.scores)[round(like * (self.sellers - 1))])
         kept = (self.trade.seller != seller) | (self.trade.age < days)
-        found = scores(self.model, self.trade.of(kept), self.standing, self.sellers)
+        trade = self.trade.of(kept)
+        trust = Trust.of(self.model, trade, self.seeds, self.sellers, self.buyers)
+        found = scores(self.model, trade, trust, self.sellers)
         return self.rank(float(found[seller]))
 
 
@@ -296,8 +383,8 @@ def report(world: World, title: str) -> None:
             f"{line.attack:<40}{line.reaches:<36}{line.cost_usd:>9.2f}{line.wallets:>9}"
             f"{line.honest_usd:>13.2f}{ratio:>8}"
         )
-    before, after = world.after_exit()
-    print(f"exit scam, 15 x 500 USD: above {100 * before:.0f} % before, {100 * after:.0f} % after")
+    exits = [f"from {100 * rank:.0f} % to {100 * world.after_exit(rank):.0f} %" for rank in EXITS]
+    print(f"exit scam, 15 x 500 USD: {', '.join(exits)}")
     for like in (0.5, 0.9):
         ranks = [
             f"{days} d {100 * world.newcomer(like, days):.0f} %" for days in (3, 7, 14, 30, 60, 90)

@@ -112,6 +112,7 @@ class Settings:
     reputation_model: Path | None = None
     alerts_file: Path | None = None
     break_limits: tuple[BreakLimit, ...] = ()
+    clickhouse_password_file: Path | None = None
     sandbox: bool | None = None
     sandbox_folder: Path | None = None
     given: frozenset[str] = frozenset()
@@ -159,8 +160,24 @@ def _cluster_name(name: str) -> str:
     return name
 
 
+def _certificate(path: Path) -> Path:
+    import ssl  # noqa: PLC0415 - most commands ask no node
+
+    try:
+        ssl.create_default_context(cafile=str(path))
+    except (OSError, ssl.SSLError) as error:
+        raise ValueError(
+            f"{path} cannot be read as a certificate ({type(error).__name__}): give a PEM file of "
+            "the server's certificate, or of the authority that signed it"
+        ) from error
+    return path
+
+
 _Folder = Annotated[Path, AfterValidator(_absolute)]
 _File = Annotated[Path, AfterValidator(_absolute), AfterValidator(_readable)]
+_Certificate = Annotated[
+    Path, AfterValidator(_absolute), AfterValidator(_readable), AfterValidator(_certificate)
+]
 _List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
@@ -208,6 +225,9 @@ class Variables(BaseSettings):
         description="chdb:///abs/folder (embedded) or http(s)://user:password@host:port; embedded "
         "in $MASQUES_HOME/warehouse when unset.",
     )
+    clickhouse_password_file: _File | None = Field(
+        None, description="File of the server's password, in the place of one in the URL."
+    )
     clickhouse_cluster: Annotated[str, AfterValidator(_cluster_name)] | None = Field(
         None, description="Name of the ClickHouse cluster: migrations run their cluster form."
     )
@@ -250,7 +270,13 @@ class Variables(BaseSettings):
     )
 
     base_rpc_url: str | None = Field(None, description="JSON-RPC node; unset: the rail is off.")
+    base_rpc_url_file: _File | None = Field(
+        None, description="File of the node's URL, when the URL holds a key."
+    )
     base_bearer_file: _File | None = Field(None, description="File of the node's bearer token.")
+    base_tls_cert_file: _Certificate | None = Field(
+        None, description="The node's certificate, or its authority's, when it is not a public one."
+    )
     base_network: str = Field("eip155:8453", description="CAIP-2 id of the chain.")
     base_treasury: _List = Field((), description="Our addresses, separated by commas.")
     base_assets: _List = Field(
@@ -262,7 +288,13 @@ class Variables(BaseSettings):
     )
 
     solana_rpc_url: str | None = Field(None, description="JSON-RPC node; unset: the rail is off.")
+    solana_rpc_url_file: _File | None = Field(
+        None, description="File of the node's URL, when the URL holds a key."
+    )
     solana_bearer_file: _File | None = Field(None, description="File of the node's bearer token.")
+    solana_tls_cert_file: _Certificate | None = Field(
+        None, description="The node's certificate, or its authority's, when it is not a public one."
+    )
     solana_network: str = Field(
         "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", description="CAIP-2 id of the chain."
     )
@@ -279,7 +311,7 @@ class Variables(BaseSettings):
 
     lnd_url: str | None = Field(None, description="LND's REST address; unset: the rail is off.")
     lnd_macaroon_file: _File | None = Field(None, description="A read-only macaroon.")
-    lnd_tls_cert_file: _File | None = Field(None, description="The node's own certificate.")
+    lnd_tls_cert_file: _Certificate | None = Field(None, description="The node's own certificate.")
     lnd_network: Literal["mainnet", "testnet", "signet", "regtest"] = Field(
         "mainnet", description="The node's network."
     )
@@ -354,10 +386,16 @@ def _line(error: ErrorDetails) -> str:
 
 
 def _settings(read: Variables) -> Settings:
+    base_url = _url(read.base_rpc_url, read.base_rpc_url_file, "BASE_RPC_URL")
+    solana_url = _url(read.solana_rpc_url, read.solana_rpc_url_file, "SOLANA_RPC_URL")
+    given = {f"{_PREFIX}{name.upper()}" for name in read.model_fields_set}
+    # A file in the place of a value is the value.
+    given |= {name.removesuffix("_FILE") for name in given if name.endswith("_URL_FILE")}
     return Settings(
         home=read.home,
         clickhouse_url=read.clickhouse_url or f"chdb://{quote(str(read.home / 'warehouse'))}",
         clickhouse_cluster=read.clickhouse_cluster,
+        clickhouse_password_file=read.clickhouse_password_file,
         ledger_url=read.ledger_url,
         ledger_chart=read.ledger_chart,
         landing_url=read.landing_url or str(read.home / "landing"),
@@ -365,22 +403,23 @@ def _settings(read: Variables) -> Settings:
         landing_channels=read.landing_channels,
         landing_recent_days=read.landing_recent_days,
         base=RailSettings(
-            url=read.base_rpc_url,
+            url=base_url,
             network=read.base_network,
-            treasury=_treasury(read.base_rpc_url, read.base_treasury, "BASE"),
+            treasury=_treasury(base_url, read.base_treasury, "BASE"),
             assets=_assets(
-                read.base_rpc_url, read.base_assets, _BASE_USDC, read.base_network, "BASE_ASSETS"
+                base_url, read.base_assets, _BASE_USDC, read.base_network, "BASE_ASSETS"
             ),
             finality=read.base_finality,
             start=read.base_start_block,
             credential_file=read.base_bearer_file,
+            tls_cert_file=read.base_tls_cert_file,
         ),
         solana=RailSettings(
-            url=read.solana_rpc_url,
+            url=solana_url,
             network=read.solana_network,
-            treasury=_treasury(read.solana_rpc_url, read.solana_treasury, "SOLANA"),
+            treasury=_treasury(solana_url, read.solana_treasury, "SOLANA"),
             assets=_assets(
-                read.solana_rpc_url,
+                solana_url,
                 read.solana_mints,
                 _SOLANA_USDC,
                 read.solana_network,
@@ -389,6 +428,7 @@ def _settings(read: Variables) -> Settings:
             finality=read.solana_finality,
             start=read.solana_start_slot,
             credential_file=read.solana_bearer_file,
+            tls_cert_file=read.solana_tls_cert_file,
         ),
         lightning=RailSettings(
             url=read.lnd_url,
@@ -400,8 +440,34 @@ def _settings(read: Variables) -> Settings:
         alerts_file=read.alerts_file,
         break_limits=tuple(_limit(each) for each in read.break_limits),
         sandbox=None if read.sandbox is None else read.sandbox == "1",
-        given=frozenset(f"{_PREFIX}{name.upper()}" for name in read.model_fields_set),
+        given=frozenset(given),
     )
+
+
+def _url(url: str | None, file: Path | None, variable: str) -> str | None:
+    """Returns a URL from its variable or from the file in its place."""
+    if file is None:
+        return url
+    name = f"{_PREFIX}{variable}_FILE"
+    if url is not None:
+        raise SettingError(f"{name}: {_PREFIX}{variable} is set as well: unset one of them")
+    return secret_text(file, name)
+
+
+def secret_text(file: Path, variable: str) -> str:
+    """Returns the text of a file that holds a secret, without blanks around it.
+
+    Raises:
+        SettingError: It cannot be read, is empty, or is not text.
+    """
+    try:
+        text = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise SettingError(f"{variable}: {file} cannot be read ({reason})") from None
+    if not text:
+        raise SettingError(f"{variable}: {file} is empty")
+    return text
 
 
 def _treasury(url: str | None, treasury: tuple[str, ...], chain: str) -> tuple[str, ...]:

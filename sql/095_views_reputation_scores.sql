@@ -4,13 +4,15 @@
 -- and ages count back from it. known_at is the moment of knowledge: what was written down later is left
 -- out. A run asks with both alike; the same question put later gets the same answer.
 
--- How much the word of each payer cluster counts, by what was known at a moment.
+-- How much the word of each payer cluster counts and what backs each identity, as known at a moment.
 CREATE OR REPLACE VIEW masques_ops.reputation_standing_at AS
-SELECT s.voice AS voice, argMax(s.standing, s.known_from) AS standing
+SELECT
+    s.voice AS voice, argMax(s.standing, s.known_from) AS standing,
+    argMax(s.backed_usd, s.known_from) AS backed_usd
 FROM masques_ops.reputation_standing AS s
 WHERE s.known_from <= {known_at:DateTime64(9, 'UTC')}
 GROUP BY voice
-COMMENT 'How much the word of each payer cluster counts. Parameters: known_at - facts written later are left out. Columns: voice - cityHash64 of the payer cluster; standing - 0 to 1.';
+COMMENT 'How much the word of each payer cluster counts, and what trade backs each identity. Parameters: known_at - facts written later are left out. Columns: voice - cityHash64 of the payer cluster, or of the identity; standing - 0 to 1; backed_usd - USD that it was paid, by how much its payers are trusted.';
 
 -- The scores of every identity at as_of, by what was known at known_at: the one computation of scores in
 -- the project. Beta reputation with decay; docs/reputation.md has the formula.
@@ -23,16 +25,16 @@ WITH
     model.1 AS n,
     {as_of:DateTime64(9, 'UTC')} AS as_of,
     (toUnixTimestamp64Nano(as_of) - toUnixTimestamp64Nano(timestamp)) / 86400e9 AS age_days,
-    sign * (age_days < n['window_days']) AS in_0,
-    sign * (age_days >= 7 AND age_days < n['window_days'] + 7) AS in_7,
-    sign * (age_days >= 30) AS in_30,
-    weight * delta * exp2(-age_days / n['half_life_days']) AS worth,
-    -- What a voice gives: all without money behind it shares one cap, and so do the attested; a payer
-    -- counts by its standing.
-    ((x, other, most) -> multiIf(
-        voice > 1, standing * least(x, sqrt(x), most),
-        x * least(1.0, if(voice = 0, n['cap_free'], n['cap_attested']) / greatest(x + other, 1e-300))))
-        AS counted,
+    age_days < n['window_days'] AS in_0,
+    sign * weight * delta * exp2(-age_days / n['half_life_days']) AS worth,
+    -- What counts of what a voice says: all without money behind it shares one cap, and so do the attested;
+    -- a payer counts by its standing.
+    (x -> multiIf(
+        voice = 0, greatest(-n['cap_free'], least(x, n['cap_free'])),
+        voice = 1, greatest(-n['cap_attested'], least(x, n['cap_attested'])),
+        x > 0, standing * n['weight_praise'] * least(x, sqrt(x), n['cap_payer']),
+        standing * greatest(n['weight_blame'] * x, -n['cap_blame']))) AS counted,
+    ((praise, whole, most) -> praise * least(1.0, n['limit_per_usd'] * most / greatest(whole, 1e-300))) AS limited,
     n['prior_weight'] AS prior,
     n['prior_score'] AS unknown,
     ((good, bad) -> (good + prior * unknown) / (good + bad + prior) - unknown) AS gain,
@@ -42,12 +44,9 @@ WITH
     (
         SELECT
             identity_id, category_code, voice,
-            greatest(0.0, sum(in_0 * greatest(worth, 0.0))) AS good_0,
-            greatest(0.0, sum(in_7 * greatest(worth, 0.0))) * exp2(7 / n['half_life_days']) AS good_7,
-            greatest(0.0, sum(in_30 * greatest(worth, 0.0))) * exp2(30 / n['half_life_days']) AS good_30,
-            greatest(0.0, sum(in_0 * greatest(-worth, 0.0))) AS bad_0,
-            greatest(0.0, sum(in_7 * greatest(-worth, 0.0))) * exp2(7 / n['half_life_days']) AS bad_7,
-            greatest(0.0, sum(in_30 * greatest(-worth, 0.0))) * exp2(30 / n['half_life_days']) AS bad_30
+            sumIf(worth, in_0) AS said_0,
+            sumIf(worth, age_days >= 7 AND age_days < n['window_days'] + 7) * exp2(7 / n['half_life_days']) AS said_7,
+            sumIf(worth, age_days >= 30) * exp2(30 / n['half_life_days']) AS said_30
         FROM masques_ops.reputation_evidence
         WHERE known_from <= {known_at:DateTime64(9, 'UTC')} AND timestamp <= as_of
             AND timestamp > as_of - toIntervalSecond((n['window_days'] + 30) * 86400)
@@ -60,22 +59,40 @@ WITH
         SELECT
             v.identity_id AS identity_id,
             v.category_code AS category_code,
-            sum(counted(v.good_0, v.bad_0, n['cap_payer'])) AS good_0,
-            sum(counted(v.good_7, v.bad_7, n['cap_payer'])) AS good_7,
-            sum(counted(v.good_30, v.bad_30, n['cap_payer'])) AS good_30,
-            sum(counted(v.bad_0, v.good_0, n['cap_blame'])) AS bad_0,
-            sum(counted(v.bad_7, v.good_7, n['cap_blame'])) AS bad_7,
-            sum(counted(v.bad_30, v.good_30, n['cap_blame'])) AS bad_30,
-            0 AS events, 0 AS positive, 0 AS negative, 0 AS excluded
+            sumIf(greatest(0.0, counted(v.said_0)), voice > 1) AS praise_0,
+            sumIf(greatest(0.0, counted(v.said_7)), voice > 1) AS praise_7,
+            sumIf(greatest(0.0, counted(v.said_30)), voice > 1) AS praise_30,
+            sumIf(greatest(0.0, counted(v.said_0)), voice <= 1) AS other_0,
+            sumIf(greatest(0.0, counted(v.said_7)), voice <= 1) AS other_7,
+            sumIf(greatest(0.0, counted(v.said_30)), voice <= 1) AS other_30,
+            -sum(least(0.0, counted(v.said_0))) AS bad_0,
+            -sum(least(0.0, counted(v.said_7))) AS bad_7,
+            -sum(least(0.0, counted(v.said_30))) AS bad_30
         FROM by_voice AS v
         LEFT ANY JOIN masques_ops.reputation_standing_at(known_at = {known_at:DateTime64(9, 'UTC')}) AS s
             ON s.voice = v.voice
         GROUP BY identity_id, category_code
+    ),
+    -- All praise of an identity is limited by the trade that backs it.
+    backed AS
+    (
+        SELECT
+            b.identity_id AS identity_id, b.category_code AS category_code,
+            b.other_0 + limited(b.praise_0, sum(b.praise_0) OVER same, s.backed_usd) AS good_0,
+            b.other_7 + limited(b.praise_7, sum(b.praise_7) OVER same, s.backed_usd) AS good_7,
+            b.other_30 + limited(b.praise_30, sum(b.praise_30) OVER same, s.backed_usd) AS good_30,
+            b.bad_0 AS bad_0, b.bad_7 AS bad_7, b.bad_30 AS bad_30,
+            0 AS events, 0 AS positive, 0 AS negative, 0 AS excluded
+        FROM by_category AS b
+        LEFT ANY JOIN masques_ops.reputation_standing_at(known_at = {known_at:DateTime64(9, 'UTC')}) AS s
+            ON s.voice = cityHash64(b.identity_id)
+        WINDOW same AS (PARTITION BY b.identity_id)
         UNION ALL
         -- Apart: in the groups of voices they would take a fifth of the memory.
         SELECT
             identity_id, 1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0,
-            sum(in_0), sum(in_0 * (delta > 0)), sum(in_0 * (delta < 0)), sum(in_0 * (weight = 0))
+            sumIf(sign, in_0), sumIf(sign, in_0 AND delta > 0), sumIf(sign, in_0 AND delta < 0),
+            sumIf(sign, in_0 AND weight = 0)
         FROM masques_ops.reputation_evidence
         WHERE known_from <= {known_at:DateTime64(9, 'UTC')} AND timestamp <= as_of
             AND timestamp > as_of - toIntervalSecond((n['window_days'] + 30) * 86400)
@@ -90,25 +107,25 @@ WITH
 SELECT
     identity_id,
     as_of AS computed_at,
-    unknown + sum(shares[category_code] * gain(c.good_0, c.bad_0)) AS overall_score,
-    unknown + sumIf(gain(c.good_0, c.bad_0), category_code = 1) AS task_quality_score,
-    unknown + sumIf(gain(c.good_0, c.bad_0), category_code = 2) AS economic_score,
-    unknown + sumIf(gain(c.good_0, c.bad_0), category_code = 3) AS identity_hygiene_score,
-    toUInt64(sum(c.events)) AS total_events,
-    toUInt64(sum(c.positive)) AS positive_events,
-    toUInt64(sum(c.negative)) AS negative_events,
-    sum(shares[category_code] * (c.good_0 + c.bad_0) / (c.good_0 + c.bad_0 + prior)) AS confidence,
-    unknown + sum(shares[category_code] * gain(c.good_7, c.bad_7)) AS score_7d_ago,
-    unknown + sum(shares[category_code] * gain(c.good_30, c.bad_30)) AS score_30d_ago,
+    unknown + sum(shares[category_code] * gain(good_0, bad_0)) AS overall_score,
+    unknown + sumIf(gain(good_0, bad_0), category_code = 1) AS task_quality_score,
+    unknown + sumIf(gain(good_0, bad_0), category_code = 2) AS economic_score,
+    unknown + sumIf(gain(good_0, bad_0), category_code = 3) AS identity_hygiene_score,
+    toUInt64(sum(b.events)) AS total_events,
+    toUInt64(sum(b.positive)) AS positive_events,
+    toUInt64(sum(b.negative)) AS negative_events,
+    sum(shares[category_code] * (good_0 + bad_0) / (good_0 + bad_0 + prior)) AS confidence,
+    unknown + sum(shares[category_code] * gain(good_7, bad_7)) AS score_7d_ago,
+    unknown + sum(shares[category_code] * gain(good_30, bad_30)) AS score_30d_ago,
     greatest(0.0, overall_score - n['lower_deviations'] * sqrt(greatest(0.0,
         prior_variance * arraySum(share -> share * share, shares)
         + sum(shares[category_code] * shares[category_code] * (
-            (unknown + gain(c.good_0, c.bad_0)) * (1 - unknown - gain(c.good_0, c.bad_0))
-                / (c.good_0 + c.bad_0 + prior + 1) - prior_variance))))) AS score_lower,
-    sum(c.good_0 + c.bad_0) AS effective_events,
-    toUInt64(sum(c.excluded)) AS excluded_events,
+            (unknown + gain(good_0, bad_0)) * (1 - unknown - gain(good_0, bad_0))
+                / (good_0 + bad_0 + prior + 1) - prior_variance))))) AS score_lower,
+    sum(good_0 + bad_0) AS effective_events,
+    toUInt64(sum(b.excluded)) AS excluded_events,
     model.2 AS model_version
-FROM by_category AS c
+FROM backed AS b
 GROUP BY identity_id
 COMMENT 'The scores of every identity at one moment, by what was known at another. The one computation of scores. Parameters: as_of - the moment of the question: later events are left out; known_at - facts written later are left out. Columns: identity_id .. model_version - as in masques.reputation_scores.';
 
@@ -128,7 +145,7 @@ CREATE OR REPLACE VIEW masques_ops.reputation_contributions_at AS
 WITH
     (SELECT m.numbers FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m) AS n,
     {as_of:DateTime64(9, 'UTC')} AS as_of,
-    said AS
+    known AS
     (
         SELECT
             identity_id, category_code, voice, timestamp, reason_code, delta, weight, usd, event_id,
@@ -139,30 +156,35 @@ WITH
         GROUP BY ALL
         HAVING sum(sign) != 0
     ),
-    -- What all of the same voice says.
+    -- Each event has its share of what counts of all that its voice says.
     weighed AS
     (
         SELECT
-            e.identity_id AS identity_id, e.category_code AS category_code, e.timestamp AS timestamp,
-            e.reason_code AS reason_code, e.delta AS delta, e.usd AS usd, e.event_id AS event_id,
-            e.event_type AS event_type, e.reference_type AS reference_type,
-            e.reference_id AS reference_id, e.counterparty_id AS counterparty_id,
-            e.cluster_id AS cluster_id,
+            e.* EXCEPT weight,
             (toUnixTimestamp64Nano(as_of) - toUnixTimestamp64Nano(e.timestamp)) / 86400e9 AS age_days,
             e.weight * exp2(-age_days / n['half_life_days']) AS aged_weight,
             if(e.voice > 1, s.standing, 1.0) AS standing,
-            sum(aged_weight * greatest(delta, 0.0)) OVER same AS good,
-            sum(aged_weight * greatest(-delta, 0.0)) OVER same AS bad,
-            if(e.delta > 0, good, bad) AS side,
-            if(side <= 0, 0.0, multiIf(
-                e.voice = 0, least(1.0, n['cap_free'] / (good + bad)),
-                e.voice = 1, least(1.0, n['cap_attested'] / (good + bad)),
-                standing * least(side, sqrt(side), if(e.delta > 0, n['cap_payer'], n['cap_blame'])) / side))
-                AS counted_share
-        FROM said AS e
+            sum(aged_weight * e.delta) OVER (PARTITION BY e.identity_id, e.category_code, e.voice) AS said,
+            if(said = 0, 0.0, multiIf(
+                e.voice = 0, least(1.0, n['cap_free'] / abs(said)),
+                e.voice = 1, least(1.0, n['cap_attested'] / abs(said)),
+                said > 0, standing * n['weight_praise'] * least(said, sqrt(said), n['cap_payer']) / said,
+                standing * least(n['weight_blame'], n['cap_blame'] / -said))) AS voice_share
+        FROM known AS e
         LEFT ANY JOIN masques_ops.reputation_standing_at(known_at = {known_at:DateTime64(9, 'UTC')}) AS s
             ON s.voice = e.voice
-        WINDOW same AS (PARTITION BY e.identity_id, e.category_code, e.voice)
+    ),
+    limited AS
+    (
+        SELECT
+            w.*,
+            sumIf(voice_share * aged_weight * delta, voice > 1 AND said > 0) OVER (PARTITION BY w.identity_id)
+                AS praise,
+            voice_share * if(voice > 1 AND said > 0,
+                least(1.0, n['limit_per_usd'] * l.backed_usd / greatest(praise, 1e-300)), 1.0) AS counted_share
+        FROM weighed AS w
+        LEFT ANY JOIN masques_ops.reputation_standing_at(known_at = {known_at:DateTime64(9, 'UTC')}) AS l
+            ON l.voice = cityHash64(w.identity_id)
     )
 SELECT
     identity_id,
@@ -182,13 +204,13 @@ SELECT
     cluster_id,
     reference_type,
     reference_id,
-    sum(counted_share * aged_weight * abs(delta)) OVER (PARTITION BY identity_id, category_code)
+    sum(if(said > 0, 1, -1) * counted_share * aged_weight * delta) OVER (PARTITION BY identity_id, category_code)
         AS category_evidence,
     [n['share_task_quality'], n['share_economic'], n['share_identity_hygiene']][category_code]
-        * counted_share * aged_weight * (greatest(delta, 0.0) - n['prior_score'] * abs(delta))
+        * counted_share * aged_weight * delta * if(said > 0, 1 - n['prior_score'], n['prior_score'])
         / (category_evidence + n['prior_weight']) AS effect
-FROM weighed
-COMMENT 'How each event of the window moves the score. For one identity the effects add up to overall_score less the prior. Parameters: as_of - the moment of the question: later events are left out; known_at - facts written later are left out. Columns: identity_id .. effect - as in masques_marts.reputation_contributions.';
+FROM limited
+COMMENT 'How each event of the window moves the score. For one identity the effects add up to overall_score less the prior. Parameters: as_of - the moment of the question; known_at - facts written later are left out. Columns: identity_id .. effect - as in masques_marts.reputation_contributions.';
 
 -- The refreshable view asks the one computation. Up to a gigabyte of groups stay in memory, about ten
 -- million; more go by the disk. It swaps the whole table in at once.

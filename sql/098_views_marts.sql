@@ -650,6 +650,58 @@ INNER ANY JOIN
 ) AS latest ON latest.settlement_id = s.settlement_id AND latest.revision = s.revision
 COMMENT 'Each settlement as it stands: its latest revision, exact before any merge. Sum this view.';
 
+-- Announcements whose transaction the chain records as another settlement: one by Permit2, one of
+-- `upto`, a payout. The money is the same: the same transaction, asset, receiver and direction, the same
+-- payer where both know it, and not more than was announced; exactly as much when we paid it out. Where
+-- two settlements of the transaction fit, neither is taken, except of payouts that are alike: as many
+-- lines as transfers of one amount to one receiver belong together in their order.
+CREATE OR REPLACE VIEW masques_ops.announcements_recorded
+(
+    announced_id UUID COMMENT 'the settlement that a line announced',
+    settlement_id UUID COMMENT 'the settlement of the chain that records its money'
+)
+AS
+WITH
+    announced AS
+    (
+        SELECT *
+        FROM masques_marts.settlements_current
+        WHERE finality = '' AND tx_hash != '' AND status IN ('pending', 'unknown')
+    ),
+    -- Announcements that are alike, and the transfers that fit them.
+    alike AS
+    (
+        SELECT
+            a.direction AS direction,
+            arraySort(groupUniqArray(a.settlement_id)) AS lines,
+            arraySort(groupUniqArray(c.settlement_id)) AS transfers
+        FROM announced AS a
+        INNER JOIN
+        (
+            SELECT *
+            FROM masques_marts.settlements_current
+            WHERE finality != '' AND status = 'confirmed'
+                AND tx_hash IN (SELECT tx_hash FROM announced)
+        ) AS c ON c.tx_hash = a.tx_hash AND c.rail = a.rail AND c.network = a.network
+            AND c.asset = a.asset AND c.direction = a.direction
+        WHERE c.to_address = a.to_address
+            AND (c.amount = a.amount OR (c.amount < a.amount AND a.direction = 'in'))
+            AND (a.payer = '' OR c.payer = '' OR a.payer = c.payer)
+            AND c.settlement_id != a.settlement_id
+        GROUP BY
+            a.rail, a.network, a.tx_hash, a.asset, a.to_address, a.payer, a.amount, direction
+        HAVING length(transfers) = 1 OR (direction = 'out' AND length(transfers) = length(lines))
+    )
+SELECT pair.1 AS announced_id, pair.2 AS settlement_id
+FROM
+(
+    SELECT arrayJoin(arrayMap(
+        (line, place) -> (line, transfers[if(length(transfers) = 1, 1, place)]),
+        lines, arrayEnumerate(lines))) AS pair
+    FROM alike
+)
+COMMENT 'Announcements whose money the chain records as another settlement.';
+
 -- The settlements that any revision of which had this transaction hash or payment reference.
 CREATE OR REPLACE VIEW masques_marts.settlement_of
 DEFINER = CURRENT_USER SQL SECURITY DEFINER

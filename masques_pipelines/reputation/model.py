@@ -50,14 +50,18 @@ class Model(BaseModel):
     prior_score: Annotated[float, Field(gt=0, lt=1)]
     lower_deviations: Annotated[float, Field(ge=0, le=10)]
     usd_per_event: Positive
+    weight_praise: Weight
+    weight_blame: Weight
     cap_payer: Positive
     cap_blame: Positive
+    limit_per_usd: Positive
     cap_free: Positive
     cap_attested: Positive
     weight_free: Weight
     standing_usd: Positive
     fee_share: Weight
     weight_fees: Weight
+    half_trusted: Positive
     trace_hops: Annotated[int, Field(ge=1, le=10)]
     rate_age_max_days: Positive
     linked_most: Annotated[int, Field(ge=1)]

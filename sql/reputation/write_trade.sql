@@ -1,4 +1,4 @@
--- Who paid whom in the window, in USD, by payer cluster; refunds subtracted. What trusted payers paid is
+-- Who paid whom in the window, in USD, by payer cluster and by who was paid; refunds subtracted. What trusted payers paid is
 -- known by identity: others of their cluster are not trusted with them.
 INSERT INTO masques_ops.reputation_trade
 WITH
@@ -8,7 +8,8 @@ WITH
     (
         SELECT
             o.account_id AS account_id,
-            cityHash64(if(p.party_id = o.party_id, p.cluster_id, o.party_id)) AS cluster,
+            cityHash64(o.party_id) AS party,
+            if(p.party_id = o.party_id, cityHash64(p.cluster_id), party) AS cluster,
             has(model.2['seeds'], toString(o.party_id)) AS is_seed
         FROM masques_ops.account_owners AS o
         LEFT ANY JOIN masques_ops.reputation_parties_now AS p ON p.party_id = o.party_id
@@ -42,6 +43,7 @@ WITH
 SELECT
     payer.cluster AS payer,
     payee.cluster AS payee,
+    payee.party AS party,
     greatest(0.0, sum(paid)) AS usd,
     greatest(0.0, sumIf(paid, payer.is_seed)) AS seed_usd
 FROM moved AS m
@@ -49,4 +51,4 @@ INNER JOIN owners AS payer ON payer.account_id = m.payer_id
 INNER JOIN owners AS payee ON payee.account_id = m.payee_id
 ASOF LEFT JOIN rates AS rate ON rate.currency = m.currency AND m.timestamp >= rate.quoted_at
 WHERE payer.cluster != payee.cluster
-GROUP BY payer, payee
+GROUP BY payer, payee, party

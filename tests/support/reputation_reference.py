@@ -79,7 +79,7 @@ class Reference:
             self.newest[settlement.settlement_id] = settlement
         self.payments = self._payments()
         self.roots = self._roots()
-        self.standing = self._standing(standing_at)
+        self.standing, self.backed = self._standing(standing_at)
 
     # -- the ledger
 
@@ -175,20 +175,44 @@ class Reference:
 
     # -- standing
 
-    def _standing(self, at: datetime) -> dict[Hashable, float]:
-        """How much the word of each cluster counts, by who paid whom in the window."""
+    def _standing(self, at: datetime) -> tuple[dict[Hashable, float], dict[Hashable, float]]:
+        """How much the word of each cluster counts, and the USD that back each party."""
         model = self.model
         trade, seeded = self._trade(at)
-        share = self._traced(trade, seeded)
-        lost: dict[Hashable, list[float]] = defaultdict(list)
-        for (payer_c, payee_c), usd in trade.items():
+        share = self._traced(trade, seeded) if model.seeds else self._known(trade)
+        credit: dict[Hashable, list[float]] = defaultdict(list)
+        trusted: dict[Hashable, float] = defaultdict(float)
+        spent: dict[Hashable, float] = defaultdict(float)
+        for (payer_c, payee), usd in trade.items():
+            own, of_seeds = share.get(self._cluster(payee), 0.0), seeded.get((payer_c, payee), 0.0)
             if usd > 0:
-                trusted = share.get(payee_c, 0.0)
-                own = usd * (model.fee_share * model.weight_fees + trusted)
-                lost[payer_c].append(max(own, seeded.get((payer_c, payee_c), 0.0)))
-                lost[payee_c].append(usd * trusted)
-        each = {cluster: sum(parts) / len(parts) for cluster, parts in lost.items()}
-        return {cluster: usd / (usd + model.standing_usd) for cluster, usd in each.items()}
+                fees = model.fee_share * model.weight_fees
+                credit[payer_c].append(max(of_seeds, usd * (fees + own)))
+                trusted[payer_c] += max(of_seeds, usd * own)
+                spent[payer_c] += usd
+        each = {cluster: sum(parts) / len(parts) for cluster, parts in credit.items()}
+        usual = sum(trusted.values()) / sum(spent.values()) if trade else 0.0
+        income: dict[Hashable, float] = defaultdict(float)
+        backed: dict[Hashable, float] = defaultdict(float)
+        for (payer_c, payee), usd in trade.items():
+            if usd > 0 and usual > 0:
+                income[payee] += usd
+                backed[payee] += usd * trusted[payer_c] / spent[payer_c] / usual
+        return (
+            {cluster: usd / (usd + model.standing_usd) for cluster, usd in each.items()},
+            {party: min(usd, backed[party]) for party, usd in income.items()},
+        )
+
+    def _known(self, trade: Trade) -> dict[Hashable, float]:
+        """Without seeds: by how much each earns, beside where the average dollar is spent."""
+        income: dict[Hashable, float] = defaultdict(float)
+        for (_, payee), usd in trade.items():
+            income[self._cluster(payee)] += usd
+        total = sum(income.values())
+        if not total:
+            return {}
+        half = self.model.half_trusted * sum(usd * usd for usd in income.values()) / total
+        return {cluster: usd / (usd + half) for cluster, usd in income.items()}
 
     def _trade(self, at: datetime) -> tuple[Trade, Trade]:
         model = self.model
@@ -203,8 +227,8 @@ class Reference:
             payer, payee = self._owner(t.debit), self._owner(t.credit)
             if is_refund:
                 payer, payee = payee, payer
-            pair = (self._cluster(payer), self._cluster(payee))
-            if NOBODY in (payer, payee) or pair[0] == pair[1]:
+            pair = (self._cluster(payer), payee)
+            if NOBODY in (payer, payee) or pair[0] == self._cluster(payee):
                 continue
             usd = float(t.amount) * (self._usd_each(t.currency, t.timestamp) or 0.0)
             trade[pair] += -usd if is_refund else usd
@@ -219,9 +243,9 @@ class Reference:
         """The share of each cluster's income that comes from seeds over so many payments."""
         spent: dict[Hashable, float] = defaultdict(float)
         income: dict[Hashable, float] = defaultdict(float)
-        for (payer_c, payee_c), usd in trade.items():
+        for (payer_c, payee), usd in trade.items():
             spent[payer_c] += usd
-            income[payee_c] += usd
+            income[self._cluster(payee)] += usd
         share: dict[Hashable, float] = {}
         for _ in range(self.model.trace_hops):
             passed = {
@@ -229,9 +253,9 @@ class Reference:
                 for c, s in share.items()
             }
             traced: dict[Hashable, float] = defaultdict(float)
-            for (payer_c, payee_c), usd in trade.items():
-                own = seeded.get((payer_c, payee_c), 0.0)
-                traced[payee_c] += own + (usd - own) * passed.get(payer_c, 0.0)
+            for (payer_c, payee), usd in trade.items():
+                own = seeded.get((payer_c, payee), 0.0)
+                traced[self._cluster(payee)] += own + (usd - own) * passed.get(payer_c, 0.0)
             share = {c: usd / income[c] for c, usd in traced.items() if income[c] > 0}
         return share
 
@@ -376,33 +400,41 @@ class Reference:
         scores = {}
         for name in names:
             then = [
-                self._at(by_name[name], as_of - timedelta(days=anchor)) for anchor in (0, 7, 30)
+                self._at(name, by_name[name], as_of - timedelta(days=anchor))
+                for anchor in (0, 7, 30)
             ]
             scores[name] = Score(
                 **then[0], week_ago=then[1]["overall"], month_ago=then[2]["overall"]
             )
         return scores
 
-    def _at(self, weighed: list[Weighed], moment: datetime) -> dict[str, Any]:
+    def _at(self, name: uuid.UUID, weighed: list[Weighed], moment: datetime) -> dict[str, Any]:
         model = self.model
         shares = (model.share_task_quality, model.share_economic, model.share_identity_hygiene)
-        voices: dict[tuple[str, Hashable], list[float]] = defaultdict(lambda: [0.0, 0.0])
+        voices: dict[tuple[str, Hashable], float] = defaultdict(float)
         events = [w for w in weighed if 0 <= days(moment - w.event.timestamp) < model.window_days]
         for w in events:
             aged = w.weight * 2 ** (-days(moment - w.event.timestamp) / model.half_life_days)
-            delta = clamp(w.event.delta, -1, 1)
-            voices[w.event.category, w.voice][delta < 0] += aged * abs(delta)
+            voices[w.event.category, w.voice] += aged * clamp(w.event.delta, -1, 1)
         good: dict[str, float] = defaultdict(float)
         bad: dict[str, float] = defaultdict(float)
-        for (category, voice), (g, b) in voices.items():
+        praise: dict[str, float] = defaultdict(float)
+        for (category, voice), said in voices.items():
             if isinstance(voice, tuple):
                 standing = self.standing.get(voice[1], 0.0)
-                good[category] += standing * min(g, math.sqrt(g), model.cap_payer)
-                bad[category] += standing * min(b, math.sqrt(b), model.cap_blame)
-            elif g + b > 0:
+                if said > 0:
+                    most = min(said, math.sqrt(said), model.cap_payer)
+                    praise[category] += standing * model.weight_praise * most
+                else:
+                    bad[category] += standing * min(model.weight_blame * -said, model.cap_blame)
+            else:
                 cap = model.cap_free if voice == FREE else model.cap_attested
-                good[category] += g * min(1.0, cap / (g + b))
-                bad[category] += b * min(1.0, cap / (g + b))
+                good[category] += min(cap, max(0.0, said))
+                bad[category] += min(cap, max(0.0, -said))
+        whole = sum(praise.values())
+        limit = model.limit_per_usd * self.backed.get(name, 0.0)
+        for category, counted in praise.items():
+            good[category] += counted * min(1.0, limit / whole) if whole else 0.0
         p, variance, confidence = {}, 0.0, 0.0
         for category, share in zip(CATEGORIES, shares, strict=True):
             n = good[category] + bad[category]

@@ -42,7 +42,7 @@ def judged(
 
 
 def shoppers(world: World, prefix: str, number: int, usd: str = "200") -> list[str]:
-    """Payers that bought elsewhere: 200 dollars are 10 of fees, and 2 by their weight."""
+    """Payers that bought elsewhere, at a shop where most money goes."""
     names = [f"{prefix} client {n}" for n in range(number)]
     for name in names:
         world.pay(ident(name), ident("big shop"), ago(1), usd)
@@ -65,7 +65,7 @@ def scores(engine_settings: Settings) -> Iterator[Scores]:
     for name in ("veteran", "scammer"):
         clients = shoppers(world, name, 40)
         for n in range(120):
-            judged(world, name, clients[n % 40], 1 + n * 0.5, -1 if n % 40 == 7 else 1)
+            judged(world, name, clients[n % 40], 1 + n * 0.5, -1 if n % 40 == 7 else 1, "5")
     for n in range(15):
         judged(world, "scammer", f"victim {n}", 0.01 * n, -1, "500")
     for n in range(50):
@@ -91,31 +91,32 @@ def test_who_is_not_judged_has_the_prior(scores: Scores) -> None:
 
 
 def test_the_newcomer(scores: Scores) -> None:
-    # Three payments of a dollar, 14.3 pieces of evidence today: more than cap 2. The payer bought
-    # for 183 dollars at two sellers: 0.915 dollars of weighed fees each, 0.2337 of a voice.
     score = scores[ident("newcomer")]
-    assert score.evidence == pytest.approx(2 * 0.915 / 3.915, abs=1e-9)
-    assert score.task_quality == pytest.approx((5 + 0.46743) / (10 + 0.46743), abs=1e-5)
+    # A payer with 0.956 of a voice, who says 14.3 pieces of evidence today, would count 0.72. The
+    # three dollars that it paid limit it; they count whole, since it spends where most is spent.
+    assert score.evidence == pytest.approx(3 * 0.016, abs=1e-9)
+    assert score.task_quality == pytest.approx((5 + 0.048) / (10 + 0.048), abs=1e-9)
     assert (score.week_ago, score.month_ago) == (0.5, 0.5)
 
 
 def test_the_veteran_and_its_exit(scores: Scores) -> None:
     veteran, scammer = scores[ident("veteran")], scores[ident("scammer")]
-    # 39 content clients with three payments each: 0.2528 of a voice, cap 2; one that was not.
-    assert veteran.evidence == pytest.approx(39 * 0.2528 * 2 + 0.2528 * 3.037, abs=0.02)
-    assert veteran.task_quality == pytest.approx(0.8109, abs=1e-4)
-    # 15 victims of 500 dollars, each with 0.625 of a voice from this one payment, and cap 25.
-    assert scammer.evidence == pytest.approx(39 * 0.2528 * 2 + 15 * 0.625 * 25, abs=1)
-    assert scammer.task_quality < 0.1
+    # 39 content clients with three payments of 5 dollars each: more than the 600 dollars of its
+    # trade allow. One that was not: 45.6 pieces of evidence by the money at stake.
+    assert veteran.evidence == pytest.approx(600 * 0.016 + 0.962 * 0.005 * 45.6, abs=0.002)
+    assert veteran.task_quality == pytest.approx(0.7367, abs=1e-4)
+    # 15 victims of 500 dollars, each with 0.989 of a voice from this one payment, and cap 12.
+    assert scammer.evidence == pytest.approx(39 * 0.9604 * 0.2 * 6.25 + 15 * 0.989 * 12, abs=1.5)
+    assert scammer.task_quality < 0.23
     assert scammer.lower < scores[ident("nobody yet")].lower
-    assert scammer.week_ago == pytest.approx(veteran.week_ago, abs=1e-9)
+    assert min(scammer.week_ago, veteran.week_ago) > 0.59
 
 
 @pytest.mark.parametrize("name", ["invented", "forged"])
 def test_what_costs_nothing_shares_one_cap(scores: Scores, name: str) -> None:
     score = scores[ident(name)]
     assert score.evidence == pytest.approx(MODEL.cap_free)
-    assert score.overall == pytest.approx(0.5 + 0.4 * 0.05 / 10.1)
+    assert score.overall == pytest.approx(0.5 + 0.4 * 0.015 / 10.03)
 
 
 def test_fifty_wallets_of_ten_cents_buy_nothing(scores: Scores) -> None:

@@ -530,7 +530,7 @@ def test_the_packaged_model_is_the_one_that_the_migration_loads(warehouse: Wareh
 
 def test_a_version_cannot_change_its_meaning(warehouse: Warehouse) -> None:
     changed = MODEL.model_copy(update={"half_life_days": 20.0})
-    with pytest.raises(ModelError, match="price-1: half_life_days differ from what was loaded"):
+    with pytest.raises(ModelError, match="price-2: half_life_days differ from what was loaded"):
         load_model(warehouse, changed)
 
 
