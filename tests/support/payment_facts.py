@@ -1,6 +1,7 @@
 """Writes hand-made facts about payments into the tables that reconciliation compares."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -99,12 +100,12 @@ class PaymentFacts:
         """Tells of a request: of names the transfer, charged what it cost."""
         self._insert("masques.api_requests", [self._request(name, at, **given)])
 
-    def calls(self, times: dict[str, float], amount: str) -> None:
+    def calls(self, times: Mapping[str, float], amount: str) -> None:
         """Books a call at each time, by name."""
         rows = [self._transfer(name, "api_call", amount, at) for name, at in times.items()]
         self._insert("masques.transactions", rows)
 
-    def requests_of(self, times: dict[str, float], charged: str) -> None:
+    def requests_of(self, times: Mapping[str, float], charged: str) -> None:
         """Tells of a request of each of these calls, a minute later."""
         self._insert(
             "masques.api_requests",
