@@ -4,6 +4,7 @@ Run it at the full size with `make bench-reconciliation`; --share 0.1 makes a te
 """
 
 import argparse
+import os
 import resource
 import tempfile
 import time
@@ -19,10 +20,13 @@ from masques_pipelines.warehouse.client import Origin, Warehouse
 from masques_pipelines.warehouse.connect import open_warehouse
 from tests.support.payment_facts import AGENT, AUTHOR, TREASURY, PaymentFacts, moment
 
-REQUESTS, TRANSFERS, SETTLEMENTS, DAYS = 10_000_000, 5_000_000, 1_000_000, 90
+# Two requests for each transfer, a settlement for each fifth.
+TRANSFERS, DAYS = 5_000_000, 90
+FULL_CPU_S = 60
 MINUTES = DAYS * 1440.0
 # Ids that begin with a time, as TigerBeetle recommends: number i of n is at i / n of the days.
 _AT = "start + toIntervalNanosecond(toInt64(n) * step)"
+_ANY_REQUEST = "SELECT toString(request_id) FROM masques.api_requests WHERE charged > 0 LIMIT 1"
 _ID = "reinterpretAsUUID(bitOr(bitShiftLeft(toUInt128({high}), 64), toUInt128({low})))"
 
 
@@ -38,26 +42,34 @@ def main() -> None:
 
 
 def bench(warehouse: Warehouse, share: float) -> None:
+    """Prints what each comparison and question costs, beside what it may cost."""
     facts = PaymentFacts(warehouse)
     facts.prepare()
     transfers = int(TRANSFERS * share)
     began = time.process_time()
     fill(warehouse, 0, transfers, step_ns=int(MINUTES * 60 * 1e9 / transfers))
+    facts.books(str(2 * (transfers // 5)))
     facts.read_to(MINUTES)
     print(f"made {transfers} transfers in {time.process_time() - began:.0f} CPU s", flush=True)
-    timed("full", lambda: print(compare_payments(warehouse)))
+    full = timed("full", lambda: print(compare_payments(warehouse)), f"{FULL_CPU_S * share:.0f}")
     time.sleep(0.1)
-    timed("nothing new", lambda: print(compare_payments(warehouse)))
+    compare_payments(warehouse)  # the position settles
+    time.sleep(0.1)
+    timed("nothing new", lambda: print(compare_payments(warehouse)), "0.5")
     first = transfers
-    for fresh in (10_000, 100_000):
+    for fresh, most in ((10_000, 0.03), (100_000, 0.05)):
         fill(warehouse, first, fresh // 2, step_ns=1_000_000, at=MINUTES + first / 1e6)
         first += fresh // 2
-        timed(f"{fresh} fresh facts", lambda: print(compare_payments(warehouse)))
+        spent = timed(f"{fresh} fresh facts", lambda: print(compare_payments(warehouse)))
+        print(f"{fresh} fresh facts: {spent / full:.1%} of full (at most {most:.0%})", flush=True)
         time.sleep(0.1)
-    timed("breaks by class and age", lambda: print(breaks_by_class(warehouse)))
+    timed("breaks by class and age", lambda: print(len(breaks_by_class(warehouse))), "0.5")
     worst = open_breaks(warehouse)
     if worst:
-        timed("dossier", lambda: print(len(dossiers(warehouse, str(worst[0]["item_id"])))))
+        of_it = str(worst[0]["item_id"])
+        timed("dossier of a break", lambda: print(len(dossiers(warehouse, of_it))), "1")
+        request = str(warehouse.scalar(_ANY_REQUEST))
+        timed("dossier by a request", lambda: print(len(dossiers(warehouse, request))), "1")
 
 
 def fill(warehouse: Warehouse, first: int, count: int, *, step_ns: int, at: float = 0.0) -> None:
@@ -102,13 +114,20 @@ def fill(warehouse: Warehouse, first: int, count: int, *, step_ns: int, at: floa
     )
 
 
-def timed(what: str, call: Callable[[], object]) -> None:
-    """Prints what a call costs."""
+def timed(what: str, call: Callable[[], object], most: str = "") -> float:
+    """Prints what a call costs, and what it may cost; returns its CPU seconds."""
     wall, cpu = time.perf_counter(), time.process_time()
     call()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{what}: {cpu:.2f} CPU s, {wall:.2f} s, peak {peak:.0f} MB", flush=True)
+    aim = f" (at most {most})" if most else ""
+    load = os.getloadavg()[0]
+    print(
+        f"{what}: {cpu:.2f} CPU s{aim}, {wall:.2f} s, peak {peak:.0f} MB (at most 2000), "
+        f"load {load:.0f}",
+        flush=True,
+    )
+    return cpu
 
 
 if __name__ == "__main__":

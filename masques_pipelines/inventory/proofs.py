@@ -23,7 +23,8 @@ FILES_OF: Final = (
     *("masques.identities", "masques.masque_sessions", "masques.accounts", "masques.transactions"),
     *("masques.settlements", "masques.api_requests", "masques.reputation_events"),
     *("masques.reputation_scores", "masques_ops.identity_versions", "masques_ops.ledger_seals"),
-    *("masques_ops.inventory", "masques_ops.quarantine"),
+    *("masques_ops.inventory", "masques_ops.quarantine", "masques_ops.payments_log"),
+    *("masques_ops.break_notes", "masques_ops.positions"),
 )
 _RECOMPUTE: Final = "masques reputation recompute"
 

@@ -1,6 +1,7 @@
 """Writes hand-made facts about payments into the tables that reconciliation compares."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -93,47 +94,60 @@ class PaymentFacts:
 
     def transfer(self, name: str, kind: str, amount: str, at: float, **given: Any) -> None:
         """Books a transfer: event and pending name a phase, sides the two accounts."""
-        debit, credit = given.pop("sides", (AGENT, AUTHOR))
-        pending = given.pop("pending", None)
-        self._insert(
-            "masques.transactions",
-            [
-                {
-                    "transaction_id": str(self._id(name)),
-                    "timestamp": moment(at),
-                    "debit_account_id": str(debit),
-                    "credit_account_id": str(credit),
-                    "amount": amount,
-                    "currency": "USD",
-                    "transaction_type": kind,
-                    "event_type": "single_phase",
-                    "ledger": 1,
-                    "code": _CODES[kind],
-                    "pending_id": str(item(pending)) if pending else None,
-                    **given,
-                }
-            ],
-        )
+        self._insert("masques.transactions", [self._transfer(name, kind, amount, at, **given)])
 
     def request(self, name: str, at: float, **given: Any) -> None:
         """Tells of a request: of names the transfer, charged what it cost."""
-        of, charged = given.pop("of", None), given.pop("charged", None)
+        self._insert("masques.api_requests", [self._request(name, at, **given)])
+
+    def calls(self, times: Mapping[str, float], amount: str) -> None:
+        """Books a call at each time, by name."""
+        rows = [self._transfer(name, "api_call", amount, at) for name, at in times.items()]
+        self._insert("masques.transactions", rows)
+
+    def requests_of(self, times: Mapping[str, float], charged: str) -> None:
+        """Tells of a request of each of these calls, a minute later."""
         self._insert(
             "masques.api_requests",
             [
-                {
-                    "request_id": str(self._id(name)),
-                    "timestamp": moment(at),
-                    "transaction_id": str(self._id(of)) if of else None,
-                    "status_code": 200,
-                    "payment_status": "paid",
-                    "charged": charged,
-                    "charged_currency": "USD" if charged is not None else "",
-                    "identity_id": str(AGENT_IDENTITY),
-                    **given,
-                }
+                self._request(f"asked {name}", at + 1, of=name, charged=charged)
+                for name, at in times.items()
             ],
         )
+
+    def _transfer(
+        self, name: str, kind: str, amount: str, at: float, **given: Any
+    ) -> dict[str, Any]:
+        debit, credit = given.pop("sides", (AGENT, AUTHOR))
+        pending = given.pop("pending", None)
+        return {
+            "transaction_id": str(self._id(name)),
+            "timestamp": moment(at),
+            "debit_account_id": str(debit),
+            "credit_account_id": str(credit),
+            "amount": amount,
+            "currency": "USD",
+            "transaction_type": kind,
+            "event_type": "single_phase",
+            "ledger": 1,
+            "code": _CODES[kind],
+            "pending_id": str(item(pending)) if pending else None,
+            **given,
+        }
+
+    def _request(self, name: str, at: float, **given: Any) -> dict[str, Any]:
+        of, charged = given.pop("of", None), given.pop("charged", None)
+        return {
+            "request_id": str(self._id(name)),
+            "timestamp": moment(at),
+            "transaction_id": str(self._id(of)) if of else None,
+            "status_code": 200,
+            "payment_status": "paid",
+            "charged": charged,
+            "charged_currency": "USD" if charged is not None else "",
+            "identity_id": str(AGENT_IDENTITY),
+            **given,
+        }
 
     def session(self, name: str, of: str, at: float, **given: Any) -> None:
         """Tells of a session: with doffed_at it is over."""

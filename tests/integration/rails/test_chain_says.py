@@ -25,6 +25,7 @@ from tests.integration.rails.conftest import Polls
 from tests.support.anvil import TREASURY, Anvil, word
 from tests.support.anvil import USDC as BASE_USDC
 from tests.support.fake_lnd import FakeLnd
+from tests.support.positions import open_books, position_of
 from tests.support.rpc_fronts import Spoiled
 from tests.support.solana_rpc import FIRST_SLOT, NETWORK, USDC, Solana
 from tests.support.spoiled_nodes import Spoil, lnd_node, solana_rpc, truth
@@ -78,6 +79,8 @@ def test_solana_agrees_through_payments_payouts_and_forks_and_differs_by_one_uni
     chain.transfer(BUYER, str(OURS.pubkey()), 3)  # not final: on neither side
     poll_solana(warehouse, chain)
     assert said(warehouse) == [("solana", "USDC", "agrees", Decimal(0), "")]
+    open_books(warehouse, "USD")
+    assert position_of(warehouse, "USD")[:2] == ("proved", Decimal(0))
     hidden = chain.transfer(BUYER, str(OURS.pubkey()), 1)
     chain.advance()
 
@@ -88,6 +91,10 @@ def test_solana_agrees_through_payments_payouts_and_forks_and_differs_by_one_uni
 
     poll_solana(warehouse, chain, hide)
     assert said(warehouse) == [("solana", "USDC", "differs", Decimal("0.000001"), "")]
+    state, moved, sides = position_of(warehouse, "USD")
+    assert (state, moved) == ("differs", Decimal("0.000001"))
+    assert sides.startswith(f"solana {NETWORK} {USDC} block ")
+    assert sides.endswith(": differs 0.000001")
     poll_solana(warehouse, chain)  # the overlap finds it
     assert said(warehouse) == [("solana", "USDC", "agrees", Decimal(0), "")]
 
@@ -118,6 +125,8 @@ def test_lightning_agrees_through_payments_payouts_and_forwards_and_differs_by_o
     resolved = [{"status": "SUCCEEDED", "resolve_time_ns": str(lnd.now_s * 10**9)}]
     lnd.payments[1].update(status="SUCCEEDED", fee_msat="1", htlcs=resolved)
     assert poll() == [("lightning", "BTC", "agrees", Decimal(0), "")]
+    open_books(warehouse, "BTC")
+    assert position_of(warehouse, "BTC")[:2] == ("proved", Decimal(0))
     pay("hidden", 1_000)
 
     def hide(path: str, _asked: Any, answer: Any) -> Any:
@@ -136,6 +145,7 @@ def test_lightning_agrees_through_payments_payouts_and_forwards_and_differs_by_o
     assert poll() == [("lightning", "BTC", "agrees", Decimal(0), "")]
     lnd.extra_msat = -1
     assert poll() == [("lightning", "BTC", "differs", Decimal("-0.00000000001"), "")]
+    assert position_of(warehouse, "BTC")[:2] == ("differs", Decimal("-0.00000000001"))
 
 
 def test_solana_a_missing_page_and_one_unit_moved_behind_our_back_are_seen(
@@ -262,10 +272,15 @@ def test_base_a_hidden_log_and_one_unit_moved_behind_our_back_are_seen_in_one_ru
     rewound(base, since)
     poll_base(base)
     assert said(base.warehouse) == [("base", "USDC", "agrees", Decimal(0), "")]
+    open_books(base.warehouse, "USD")
+    assert position_of(base.warehouse, "USD")[:2] == ("proved", Decimal(0))
     chain.rpc("anvil_setStorageAt", BASE_USDC, place_of(chain, TREASURY), "0x" + word(1_000_020))
     chain.finalize()
     poll_base(base)
     assert said(base.warehouse) == [("base", "USDC", "differs", Decimal("-0.000001"), "")]
+    state, moved, sides = position_of(base.warehouse, "USD")
+    assert (state, moved) == ("differs", Decimal("-0.000001"))
+    assert f"block {says(base.warehouse).block}: differs" in sides
 
 
 def rewound(polls: Polls, block: int) -> None:

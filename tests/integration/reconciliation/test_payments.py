@@ -309,19 +309,85 @@ def _move_the_money(facts: PaymentFacts) -> None:
 def test_one_day_with_every_class(facts: PaymentFacts, snapshot: SnapshotAssertion) -> None:
     _book_the_day(facts)
     _move_the_money(facts)
+    facts.transfer("comes late", "deposit", "10", 2000, sides=(TREASURY, AGENT))
     facts.read_to(3000)
     compare_payments(facts.warehouse)
     first = _day(facts)
     seen_at = str(facts.warehouse.scalar("SELECT toString(now64(6, 'UTC'))"))
+    known = [_known_at(facts, view, seen_at) for view in _AT_A_TIME]
+    assert all(known)
 
     facts.request("late", 41, of="charge", charged="3")
     facts.settlement("s6", "10", 120, status="failed", failure_reason="reorged_out")
     facts.link("s3", "twice", withdrawn=True)
     facts.link("found money", "frozen")
+    facts.settlement("s12", "10", 2001, of=["comes late"])
     compare_payments(facts.warehouse)
+    second = _day(facts)
+    # After it was final.
+    facts.settlement("s12", "10", 2001, status="failed", failure_reason="reorged_out")
+    compare_payments(facts.warehouse)
+    third = _day(facts)
 
-    assert "\n".join([*first, "", "then", *sorted(set(_day(facts)) - set(first))]) == snapshot
+    told = [*first, "", "then", *_new(second, first), "", "at last", *_new(third, second)]
+    assert "\n".join([*told, "", "its breaks", *_lives(facts, "comes late")]) == snapshot
+    classes = {name for (name,) in facts.warehouse.rows(_CLASSES_EVER)}
+    assert classes == set(CLASSES)
+    # What was known yesterday is what was known.
+    assert [_known_at(facts, view, seen_at) for view in _AT_A_TIME] == known
     assert _day(facts, f"payments_at(as_of = '{seen_at}')") == first
+
+
+_AT_A_TIME = ("payments_at", "breaks_at", "break_history_at", "position_at")
+_CLASSES_EVER = "SELECT DISTINCT arrayJoin(classes) FROM masques_marts.break_history"
+
+
+def _known_at(facts: PaymentFacts, view: str, as_of: str) -> list[tuple[object, ...]]:
+    return sorted(
+        facts.warehouse.rows(f"SELECT * FROM masques_marts.{view}(as_of = '{as_of}')"), key=repr
+    )
+
+
+def _new(now: list[str], before: list[str]) -> list[str]:
+    return sorted(set(now) - set(before))
+
+
+def _lives(facts: PaymentFacts, name: str) -> list[str]:
+    rows = facts.warehouse.rows(
+        "SELECT leg, classes, times, closed_as FROM masques_marts.break_history "
+        f"WHERE item_id = '{item(name)}' ORDER BY opened_at"
+    )
+    return [
+        f"{leg} {classes} number {times}, then {closed or '-'}"
+        for leg, classes, times, closed in rows
+    ]
+
+
+def test_requests_that_are_past_retention_make_no_break(facts: PaymentFacts) -> None:
+    """A call and its request each day of 13 months; then the requests of the first one are gone."""
+    days, day = 395, 1440
+    calls = {f"call {number}": number * day for number in range(days)}
+    facts.calls(calls, "3")
+    facts.requests_of(calls, "3")
+    facts.transfer("paid in", "deposit", "10", 5 * day, sides=(TREASURY, AGENT))
+    facts.settlement("moved", "10", 5 * day, of=["paid in"])
+    facts.read_to(100 * day)
+    compare_payments(facts.warehouse)
+    matched = facts.verdicts()
+    assert set(matched.values()) == {("matched", ""), ("", "matched")}
+
+    facts.warehouse.command("TRUNCATE TABLE masques.api_requests")
+    kept = {name: at for name, at in calls.items() if at >= (days - 365) * day}
+    facts.requests_of(kept, "3")
+    facts.read_to(days * day)
+    # Facts of today about payments of then: the rail is judged, the gate keeps what was said.
+    facts.transfer("refund", "refund", "3", days * day - 10, sides=(AUTHOR, AGENT))
+    facts.refund("refund", "call 3", days * day - 10)
+    facts.settlement("moved", "10", 5 * day, status="failed", failure_reason="reorged_out")
+    compare_payments(facts.warehouse)
+    assert facts.verdicts() == {**matched, "paid in": ("", "settlement_failed")}
+    compare_payments(facts.warehouse, full=True)
+    assert facts.verdicts() == {**matched, "paid in": ("", "settlement_failed")}
 
 
 def _day(facts: PaymentFacts, view: str = "payments") -> list[str]:
