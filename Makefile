@@ -24,7 +24,7 @@ demo: $(VENV)/.ready ## Build the ClickHouse copy from a made world and show it
 # itself, the slowest few would run alone at the end. A failure is shown when it happens.
 # TEST_PATIENCE=5 makes every time limit five times as long.
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --instafail -q
-test: $(VENV)/.ready-dev $(VENV)/.ready-anvil ## Run all tests (about 20 minutes on two cores)
+test: $(VENV)/.ready-dev $(VENV)/.ready-anvil $(VENV)/.ready-node ## Run all tests (about 20 minutes on two cores)
 	@echo "All tests: about 20 minutes on two cores; make quick takes less than one."
 	$(PYTEST) $(ARGS)
 
@@ -126,3 +126,10 @@ $(VENV)/.ready-anvil: $(EVM)/package.json $(VENV)/.ready-dev
 	@PATH="$$PATH:$(abspath $(BIN))" npm install --prefix $(EVM) --ignore-scripts --no-audit \
 	    --no-fund --no-package-lock --loglevel=error && touch $@ || \
 	    echo "WARNING: anvil could not be installed; the tests of the rail Base will be SKIPPED"
+
+# ClickHouse's client for Node, which one test asks through `masques serve`; else it is skipped.
+NODE := tests/support/node
+$(VENV)/.ready-node: $(NODE)/package.json $(VENV)/.ready-dev
+	@PATH="$$PATH:$(abspath $(BIN))" npm install --prefix $(NODE) --ignore-scripts --no-audit \
+	    --no-fund --no-package-lock --loglevel=error && touch $@ || \
+	    echo "WARNING: Node's client could not be installed; the test that uses it will be SKIPPED"

@@ -35,6 +35,7 @@ OWN_COMMANDS: Final = {
     "restore": "Make the warehouse as a backup holds it.",
     "runbook": "Say what a red check or an alert means, and what to do.",
     "sandbox": "Make a world that agrees with itself, and move its clock.",
+    "serve": "Serve the embedded warehouse on loopback: many ask while runs write.",
     "sql": "Run a query and show its result.",
     "status": "Say in some lines whether the copy is right, stuck or stale.",
     "trace": "Show the spans of a trace.",

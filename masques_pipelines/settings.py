@@ -6,6 +6,7 @@ The environment is read when a run or a command asks, never at import, and again
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from urllib.parse import quote
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import httpx2
 
 _PREFIX: Final = "MASQUES_"
+_LIMIT_PARTS: Final = 4
 _PACKAGE_DIRECTORY: Final = Path(__file__).resolve().parent
 
 # USDC as its issuer lists it; settlements of other tokens are not read.
@@ -68,6 +70,23 @@ class RailSettings:
 
 
 @dataclass(frozen=True)
+class BreakLimit:
+    """Up to where breaks of a class that nobody has written a note of are no alert.
+
+    Attributes:
+        break_class: The class, as docs/reconciliation.md has it.
+        breaks: How many.
+        usd: What they may be worth together.
+        hours: How long the oldest may be open.
+    """
+
+    break_class: str
+    breaks: int
+    usd: Decimal
+    hours: int
+
+
+@dataclass(frozen=True)
 class Settings:
     """The settings as values, with defaults filled in; `Variables` says what each means.
 
@@ -92,6 +111,8 @@ class Settings:
     lightning: RailSettings
     reputation_model: Path | None = None
     alerts_file: Path | None = None
+    break_limits: tuple[BreakLimit, ...] = ()
+    clickhouse_password_file: Path | None = None
     sandbox: bool | None = None
     sandbox_folder: Path | None = None
     given: frozenset[str] = frozenset()
@@ -139,9 +160,44 @@ def _cluster_name(name: str) -> str:
     return name
 
 
+def _certificate(path: Path) -> Path:
+    import ssl  # noqa: PLC0415 - most commands ask no node
+
+    try:
+        ssl.create_default_context(cafile=str(path))
+    except (OSError, ssl.SSLError) as error:
+        raise ValueError(
+            f"{path} cannot be read as a certificate ({type(error).__name__}): give a PEM file of "
+            "the server's certificate, or of the authority that signed it"
+        ) from error
+    return path
+
+
 _Folder = Annotated[Path, AfterValidator(_absolute)]
 _File = Annotated[Path, AfterValidator(_absolute), AfterValidator(_readable)]
+_Certificate = Annotated[
+    Path, AfterValidator(_absolute), AfterValidator(_readable), AfterValidator(_certificate)
+]
 _List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+def _are_limits(given: tuple[str, ...]) -> tuple[str, ...]:
+    for each in given:
+        _limit(each)
+    return given
+
+
+def _limit(text: str) -> BreakLimit:
+    parts = text.split(":")
+    numbers = [part for part in parts[1:] if part.isascii() and part.replace(".", "", 1).isdigit()]
+    if len(parts) != _LIMIT_PARTS or len(numbers) != _LIMIT_PARTS - 1 or "." in parts[1] + parts[3]:
+        raise ValueError(
+            f"{text!r} is not class:breaks:usd:hours: give, for example, "
+            "served_not_paid:20:50.00:72"
+        )
+    return BreakLimit(parts[0], int(parts[1]), Decimal(parts[2]), int(parts[3]))
+
+
 _Height = Annotated[int, Field(ge=0)]
 
 
@@ -168,6 +224,9 @@ class Variables(BaseSettings):
         None,
         description="chdb:///abs/folder (embedded) or http(s)://user:password@host:port; embedded "
         "in $MASQUES_HOME/warehouse when unset.",
+    )
+    clickhouse_password_file: _File | None = Field(
+        None, description="File of the server's password, in the place of one in the URL."
     )
     clickhouse_cluster: Annotated[str, AfterValidator(_cluster_name)] | None = Field(
         None, description="Name of the ClickHouse cluster: migrations run their cluster form."
@@ -204,9 +263,20 @@ class Variables(BaseSettings):
     alerts_file: _File | None = Field(
         None, description="YAML file: who is told of what is wrong; nobody when unset."
     )
+    break_limits: Annotated[_List, AfterValidator(_are_limits)] = Field(
+        (),
+        description="Breaks that are no alert yet, as class:breaks:usd:hours of each class, for "
+        "example served_not_paid:20:50:72; none of any class when unset.",
+    )
 
     base_rpc_url: str | None = Field(None, description="JSON-RPC node; unset: the rail is off.")
+    base_rpc_url_file: _File | None = Field(
+        None, description="File of the node's URL, when the URL holds a key."
+    )
     base_bearer_file: _File | None = Field(None, description="File of the node's bearer token.")
+    base_tls_cert_file: _Certificate | None = Field(
+        None, description="The node's certificate, or its authority's, when it is not a public one."
+    )
     base_network: str = Field("eip155:8453", description="CAIP-2 id of the chain.")
     base_treasury: _List = Field((), description="Our addresses, separated by commas.")
     base_assets: _List = Field(
@@ -218,7 +288,13 @@ class Variables(BaseSettings):
     )
 
     solana_rpc_url: str | None = Field(None, description="JSON-RPC node; unset: the rail is off.")
+    solana_rpc_url_file: _File | None = Field(
+        None, description="File of the node's URL, when the URL holds a key."
+    )
     solana_bearer_file: _File | None = Field(None, description="File of the node's bearer token.")
+    solana_tls_cert_file: _Certificate | None = Field(
+        None, description="The node's certificate, or its authority's, when it is not a public one."
+    )
     solana_network: str = Field(
         "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", description="CAIP-2 id of the chain."
     )
@@ -235,7 +311,7 @@ class Variables(BaseSettings):
 
     lnd_url: str | None = Field(None, description="LND's REST address; unset: the rail is off.")
     lnd_macaroon_file: _File | None = Field(None, description="A read-only macaroon.")
-    lnd_tls_cert_file: _File | None = Field(None, description="The node's own certificate.")
+    lnd_tls_cert_file: _Certificate | None = Field(None, description="The node's own certificate.")
     lnd_network: Literal["mainnet", "testnet", "signet", "regtest"] = Field(
         "mainnet", description="The node's network."
     )
@@ -310,10 +386,16 @@ def _line(error: ErrorDetails) -> str:
 
 
 def _settings(read: Variables) -> Settings:
+    base_url = _url(read.base_rpc_url, read.base_rpc_url_file, "BASE_RPC_URL")
+    solana_url = _url(read.solana_rpc_url, read.solana_rpc_url_file, "SOLANA_RPC_URL")
+    given = {f"{_PREFIX}{name.upper()}" for name in read.model_fields_set}
+    # A file in the place of a value is the value.
+    given |= {name.removesuffix("_FILE") for name in given if name.endswith("_URL_FILE")}
     return Settings(
         home=read.home,
         clickhouse_url=read.clickhouse_url or f"chdb://{quote(str(read.home / 'warehouse'))}",
         clickhouse_cluster=read.clickhouse_cluster,
+        clickhouse_password_file=read.clickhouse_password_file,
         ledger_url=read.ledger_url,
         ledger_chart=read.ledger_chart,
         landing_url=read.landing_url or str(read.home / "landing"),
@@ -321,22 +403,23 @@ def _settings(read: Variables) -> Settings:
         landing_channels=read.landing_channels,
         landing_recent_days=read.landing_recent_days,
         base=RailSettings(
-            url=read.base_rpc_url,
+            url=base_url,
             network=read.base_network,
-            treasury=_treasury(read.base_rpc_url, read.base_treasury, "BASE"),
+            treasury=_treasury(base_url, read.base_treasury, "BASE"),
             assets=_assets(
-                read.base_rpc_url, read.base_assets, _BASE_USDC, read.base_network, "BASE_ASSETS"
+                base_url, read.base_assets, _BASE_USDC, read.base_network, "BASE_ASSETS"
             ),
             finality=read.base_finality,
             start=read.base_start_block,
             credential_file=read.base_bearer_file,
+            tls_cert_file=read.base_tls_cert_file,
         ),
         solana=RailSettings(
-            url=read.solana_rpc_url,
+            url=solana_url,
             network=read.solana_network,
-            treasury=_treasury(read.solana_rpc_url, read.solana_treasury, "SOLANA"),
+            treasury=_treasury(solana_url, read.solana_treasury, "SOLANA"),
             assets=_assets(
-                read.solana_rpc_url,
+                solana_url,
                 read.solana_mints,
                 _SOLANA_USDC,
                 read.solana_network,
@@ -345,6 +428,7 @@ def _settings(read: Variables) -> Settings:
             finality=read.solana_finality,
             start=read.solana_start_slot,
             credential_file=read.solana_bearer_file,
+            tls_cert_file=read.solana_tls_cert_file,
         ),
         lightning=RailSettings(
             url=read.lnd_url,
@@ -354,9 +438,36 @@ def _settings(read: Variables) -> Settings:
         ),
         reputation_model=read.reputation_model,
         alerts_file=read.alerts_file,
+        break_limits=tuple(_limit(each) for each in read.break_limits),
         sandbox=None if read.sandbox is None else read.sandbox == "1",
-        given=frozenset(f"{_PREFIX}{name.upper()}" for name in read.model_fields_set),
+        given=frozenset(given),
     )
+
+
+def _url(url: str | None, file: Path | None, variable: str) -> str | None:
+    """Returns a URL from its variable or from the file in its place."""
+    if file is None:
+        return url
+    name = f"{_PREFIX}{variable}_FILE"
+    if url is not None:
+        raise SettingError(f"{name}: {_PREFIX}{variable} is set as well: unset one of them")
+    return secret_text(file, name)
+
+
+def secret_text(file: Path, variable: str) -> str:
+    """Returns the text of a file that holds a secret, without blanks around it.
+
+    Raises:
+        SettingError: It cannot be read, is empty, or is not text.
+    """
+    try:
+        text = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise SettingError(f"{variable}: {file} cannot be read ({reason})") from None
+    if not text:
+        raise SettingError(f"{variable}: {file} is empty")
+    return text
 
 
 def _treasury(url: str | None, treasury: tuple[str, ...], chain: str) -> tuple[str, ...]:

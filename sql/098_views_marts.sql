@@ -650,6 +650,58 @@ INNER ANY JOIN
 ) AS latest ON latest.settlement_id = s.settlement_id AND latest.revision = s.revision
 COMMENT 'Each settlement as it stands: its latest revision, exact before any merge. Sum this view.';
 
+-- Announcements whose transaction the chain records as another settlement: one by Permit2, one of
+-- `upto`, a payout. The money is the same: the same transaction, asset, receiver and direction, the same
+-- payer where both know it, and not more than was announced; exactly as much when we paid it out. Where
+-- two settlements of the transaction fit, neither is taken, except of payouts that are alike: as many
+-- lines as transfers of one amount to one receiver belong together in their order.
+CREATE OR REPLACE VIEW masques_ops.announcements_recorded
+(
+    announced_id UUID COMMENT 'the settlement that a line announced',
+    settlement_id UUID COMMENT 'the settlement of the chain that records its money'
+)
+AS
+WITH
+    announced AS
+    (
+        SELECT *
+        FROM masques_marts.settlements_current
+        WHERE finality = '' AND tx_hash != '' AND status IN ('pending', 'unknown')
+    ),
+    -- Announcements that are alike, and the transfers that fit them.
+    alike AS
+    (
+        SELECT
+            a.direction AS direction,
+            arraySort(groupUniqArray(a.settlement_id)) AS lines,
+            arraySort(groupUniqArray(c.settlement_id)) AS transfers
+        FROM announced AS a
+        INNER JOIN
+        (
+            SELECT *
+            FROM masques_marts.settlements_current
+            WHERE finality != '' AND status = 'confirmed'
+                AND tx_hash IN (SELECT tx_hash FROM announced)
+        ) AS c ON c.tx_hash = a.tx_hash AND c.rail = a.rail AND c.network = a.network
+            AND c.asset = a.asset AND c.direction = a.direction
+        WHERE c.to_address = a.to_address
+            AND (c.amount = a.amount OR (c.amount < a.amount AND a.direction = 'in'))
+            AND (a.payer = '' OR c.payer = '' OR a.payer = c.payer)
+            AND c.settlement_id != a.settlement_id
+        GROUP BY
+            a.rail, a.network, a.tx_hash, a.asset, a.to_address, a.payer, a.amount, direction
+        HAVING length(transfers) = 1 OR (direction = 'out' AND length(transfers) = length(lines))
+    )
+SELECT pair.1 AS announced_id, pair.2 AS settlement_id
+FROM
+(
+    SELECT arrayJoin(arrayMap(
+        (line, place) -> (line, transfers[if(length(transfers) = 1, 1, place)]),
+        lines, arrayEnumerate(lines))) AS pair
+    FROM alike
+)
+COMMENT 'Announcements whose money the chain records as another settlement.';
+
 -- The settlements that any revision of which had this transaction hash or payment reference.
 CREATE OR REPLACE VIEW masques_marts.settlement_of
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
@@ -1091,6 +1143,30 @@ FROM
 )
 COMMENT 'What each class of break means: severity, owner, hours until it should be closed, and what to do.';
 
+-- What was said of payments that ever were a break, once per payment, run and content. Of a run that did not
+-- end nothing is said yet, and what it copied is copied again.
+CREATE OR REPLACE VIEW masques_ops.breaks_said_at
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+WITH
+    (
+        SELECT (maxIf(began_at, is_full = 1), maxIf(began_at, ended_at <= {as_of:DateTime64(6, 'UTC')}))
+        FROM masques_ops.reconciliation_runs WHERE ended_at > toDateTime64(0, 6, 'UTC')
+    ) AS run
+SELECT
+    item_id, known_from, content, any(b.net) AS net, any(b.at) AS at, any(b.gate) AS gate, any(b.rail) AS rail,
+    any(b.gate_risk) AS gate_risk, any(b.rail_risk) AS rail_risk, any(b.reason) AS reason,
+    any(b.currency) AS currency, any(b.rail_currency) AS rail_currency, any(b.payer) AS payer,
+    any(b.payee) AS payee, any(b.request_id) AS request_id, any(b.session_id) AS session_id,
+    any(b.settlement_id) AS settlement_id, any(b.rail_name) AS rail_name
+FROM masques_ops.breaks_log AS b
+WHERE b.generation = run.1 AND b.known_from <= run.2 AND b.run IN
+(
+    SELECT began_at FROM masques_ops.reconciliation_runs WHERE ended_at > toDateTime64(0, 6, 'UTC')
+)
+GROUP BY item_id, known_from, content
+COMMENT 'What was said, by run, of each payment that ever was a break, as known at a time. Parameters: as_of - the time. Columns: item_id .. rail_name - as in masques_ops.breaks_log.';
+
 -- Each time that a leg of a payment was a break. A word that changes from one class to another is one
 -- break still; matched in between makes two.
 CREATE OR REPLACE VIEW masques_marts.break_history_at
@@ -1098,23 +1174,6 @@ DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS
 WITH
     ['', 'matched', 'expected', 'released', 'refunded'] AS sound,
-    (
-        SELECT max(began_at) FROM masques_ops.reconciliation_runs
-        WHERE ended_at > toDateTime64(0, 6, 'UTC') AND ended_at <= {as_of:DateTime64(6, 'UTC')}
-    ) AS newest,
-    broken AS
-    (
-        SELECT item_order, item_id FROM masques_ops.payments_log WHERE gate NOT IN sound OR rail NOT IN sound
-    ),
-    rows AS
-    (
-        SELECT item_id, known_from, content, any(p.gate) AS gate, any(p.rail) AS rail, sum(p.sign) AS net
-        FROM masques_ops.payments_log AS p
-        WHERE p.known_from <= newest
-            AND p.item_order IN (SELECT item_order FROM broken) AND p.item_id IN (SELECT item_id FROM broken)
-        GROUP BY item_id, known_from, content
-        HAVING net != 0
-    ),
     words AS
     (
         -- What a run said is what it wrote with sign 1. One that only took back said that there is nothing,
@@ -1122,7 +1181,7 @@ WITH
         SELECT
             item_id, known_from, anyIf(gate, net > 0) AS gate_word, anyIf(rail, net > 0) AS rail_word,
             countIf(net > 0) AS said, sum(sum(net)) OVER (PARTITION BY item_id ORDER BY known_from) AS left
-        FROM rows
+        FROM masques_ops.breaks_said_at(as_of = {as_of:DateTime64(6, 'UTC')})
         GROUP BY item_id, known_from
     ),
     legs AS
@@ -1172,65 +1231,74 @@ SELECT item_id, leg, class, opened_at, closed_at, closed_as, classes, times
 FROM masques_marts.break_history_at(as_of = now64(6, 'UTC'))
 COMMENT 'Each time that a leg of a payment was a break: one row from its finding to its end.';
 
--- The breaks that are open. A note holds for the break that it was written of: not for another class, for
--- more money, or for one that was found again after it was closed.
-CREATE OR REPLACE VIEW masques_marts.breaks_at
+-- The legs that are a break: what runs said that was not taken back.
+CREATE OR REPLACE VIEW masques_ops.broken_legs_at
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+SELECT
+    p.item_id AS item_id, word.1 AS leg, word.2 AS class, word.3 AS at_risk, p.at AS at,
+    p.reason AS reason, p.payer AS payer, p.payee AS payee, p.request_id AS request_id,
+    p.session_id AS session_id, p.settlement_id AS settlement_id, p.rail_name AS rail_name,
+    if(word.2 = 'unbooked_settlement' OR p.currency = '', p.rail_currency, p.currency) AS currency
+FROM
+(
+    SELECT
+        item_id, any(s.at) AS at, any(s.gate) AS gate, any(s.rail) AS rail, any(s.gate_risk) AS gate_risk,
+        any(s.rail_risk) AS rail_risk, any(s.reason) AS reason, any(s.currency) AS currency,
+        any(s.rail_currency) AS rail_currency, any(s.payer) AS payer, any(s.payee) AS payee,
+        any(s.request_id) AS request_id, any(s.session_id) AS session_id,
+        any(s.settlement_id) AS settlement_id, any(s.rail_name) AS rail_name
+    FROM masques_ops.breaks_said_at(as_of = {as_of:DateTime64(6, 'UTC')}) AS s
+    GROUP BY item_id, content
+    HAVING sum(s.net) > 0
+) AS p
+ARRAY JOIN [('gate', p.gate, p.gate_risk), ('rail', p.rail, p.rail_risk)] AS word
+WHERE word.2 NOT IN ('', 'matched', 'expected', 'released', 'refunded')
+COMMENT 'Legs of payments that were a break at a time. Parameters: as_of - the time. Columns: item_id .. currency - as in masques_marts.breaks.';
+
+-- The breaks that are open, with what people said of them. A note holds for the break that it was written of:
+-- not for another class, for more money, or for one that was found again after it was closed.
+CREATE OR REPLACE VIEW masques_ops.breaks_open_at
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS
 WITH
-    {as_of:DateTime64(6, 'UTC')} AS as_of,
-    (
-        SELECT argMax(read_to['ledger'], began_at) FROM masques_ops.reconciliation_runs
-        WHERE ended_at > toDateTime64(0, 6, 'UTC') AND ended_at <= as_of
-    ) AS read_to,
-    sound AS (SELECT arrayJoin(['', 'matched', 'expected', 'released', 'refunded']) AS word),
-    broken AS
-    (
-        SELECT item_order, item_id FROM masques_ops.payments_log WHERE gate NOT IN sound OR rail NOT IN sound
-    ),
-    -- As masques_marts.payments_at, but only of what ever was a break.
-    payments AS
-    (
-        SELECT
-            item_id, any(p.at) AS at, any(p.gate) AS gate, any(p.rail) AS rail, any(p.gate_risk) AS gate_risk,
-            any(p.rail_risk) AS rail_risk, any(p.reason) AS reason, any(p.currency) AS currency,
-            any(p.rail_currency) AS rail_currency, any(p.payer) AS payer, any(p.payee) AS payee,
-            any(p.request_id) AS request_id, any(p.session_id) AS session_id,
-            any(p.settlement_id) AS settlement_id, any(p.rail_name) AS rail_name
-        FROM masques_ops.payments_log AS p
-        WHERE p.known_from <=
-        (
-            SELECT max(began_at) FROM masques_ops.reconciliation_runs
-            WHERE ended_at > toDateTime64(0, 6, 'UTC') AND ended_at <= as_of
-        )
-            AND p.item_order IN (SELECT item_order FROM broken) AND p.item_id IN (SELECT item_id FROM broken)
-        GROUP BY item_id, content
-        HAVING sum(p.sign) > 0
-    ),
-    legs AS
-    (
-        SELECT
-            p.item_id AS item_id, word.1 AS leg, word.2 AS class, word.3 AS at_risk, p.at AS at,
-            p.reason AS reason, p.payer AS payer, p.payee AS payee, p.request_id AS request_id,
-            p.session_id AS session_id, p.settlement_id AS settlement_id, p.rail_name AS rail_name,
-            if(word.2 = 'unbooked_settlement' OR p.currency = '', p.rail_currency, p.currency) AS currency
-        FROM payments AS p
-        ARRAY JOIN [('gate', p.gate, p.gate_risk), ('rail', p.rail, p.rail_risk)] AS word
-        WHERE word.2 NOT IN sound
-    ),
-    open AS
-    (
-        SELECT item_id, leg, opened_at, times
-        FROM masques_marts.break_history_at(as_of = {as_of:DateTime64(6, 'UTC')})
-        WHERE closed_at IS NULL
-    ),
     notes AS
     (
         SELECT item_id, leg,
             argMax((toString(n.state), toString(n.class), n.at_risk, n.note, n.said_by, n.said_at), n.said_at) AS said
         FROM masques_ops.break_notes AS n
-        WHERE n.said_at <= as_of
+        WHERE n.said_at <= {as_of:DateTime64(6, 'UTC')}
         GROUP BY item_id, leg
+    )
+SELECT
+    l.item_id AS item_id, l.leg AS leg, l.class AS class,
+    if(n.said.6 >= o.opened_at AND n.said.2 = l.class AND n.said.3 >= l.at_risk, n.said.1, 'open') AS state,
+    if(state = 'open', '', n.said.4) AS note,
+    if(state = 'open', '', n.said.5) AS said_by,
+    l.at AS at, o.opened_at AS opened_at, o.times AS times, l.at_risk AS at_risk, l.currency AS currency,
+    l.reason AS reason, l.payer AS payer, l.payee AS payee, l.request_id AS request_id,
+    l.session_id AS session_id, l.settlement_id AS settlement_id, l.rail_name AS rail_name
+FROM masques_ops.broken_legs_at(as_of = {as_of:DateTime64(6, 'UTC')}) AS l
+LEFT JOIN
+(
+    SELECT item_id, leg, opened_at, times
+    FROM masques_marts.break_history_at(as_of = {as_of:DateTime64(6, 'UTC')})
+    WHERE closed_at IS NULL
+) AS o ON o.item_id = l.item_id AND o.leg = l.leg
+LEFT JOIN notes AS n ON n.item_id = l.item_id AND n.leg = l.leg
+COMMENT 'Breaks that were open at a time, with the notes that hold for them. Parameters: as_of - the time. Columns: item_id .. rail_name - as in masques_marts.breaks.';
+
+-- What an asset is worth in USD: by the chart an asset of a rail is the ledger's own, then by the newest rate.
+CREATE OR REPLACE VIEW masques_ops.usd_rates_at
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+WITH
+    rates AS
+    (
+        SELECT currency, argMax(r.usd, (r.quoted_at, r.ingested_at)) AS usd
+        FROM masques_ops.exchange_rates AS r
+        WHERE r.quoted_at <= {as_of:DateTime64(6, 'UTC')} AND r.ingested_at <= {as_of:DateTime64(6, 'UTC')}
+        GROUP BY currency
     ),
     assets AS
     (
@@ -1240,52 +1308,63 @@ WITH
             SELECT arrayJoin(rail_assets) AS name, asset AS ledger_asset, 0 AS is_own FROM masques_ops.chart_ledgers
             UNION ALL
             SELECT asset, asset, 1 FROM masques_ops.chart_ledgers
+            UNION ALL
+            SELECT toString(currency), toString(currency), -1 FROM rates
+            UNION ALL
+            SELECT 'USD', 'USD', -1
         ) AS a
         GROUP BY name
-    ),
-    rates AS
+    )
+SELECT
+    s.asset AS asset,
+    multiIf(s.ledger_asset = 'USD' OR s.asset = 'USD', CAST(1, 'Nullable(Decimal(76, 18))'), r.currency = '', NULL,
+        CAST(r.usd, 'Nullable(Decimal(76, 18))')) AS usd
+FROM assets AS s
+LEFT JOIN rates AS r ON r.currency = s.ledger_asset
+COMMENT 'USD per whole unit of each asset, as known at a time. Parameters: as_of - the time. Columns: asset - the asset; usd - its rate, NULL when there is none.';
+
+CREATE OR REPLACE VIEW masques_marts.breaks_at
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+WITH
+    {as_of:DateTime64(6, 'UTC')} AS as_of,
     (
-        SELECT currency, argMax(r.usd, (r.quoted_at, r.ingested_at)) AS usd
-        FROM masques_ops.exchange_rates AS r
-        WHERE r.quoted_at <= as_of AND r.ingested_at <= as_of
-        GROUP BY currency
-    ),
+        SELECT argMax(read_to['ledger'], began_at) FROM masques_ops.reconciliation_runs
+        WHERE ended_at > toDateTime64(0, 6, 'UTC') AND ended_at <= as_of
+    ) AS read_to,
     -- What may belong together: money that nothing is booked for and a booking that lacks its money, or
     -- a charge without request and a request without charge; of one amount, within ten minutes.
-    timed AS (SELECT item_id, leg, class, at, at_risk, intDiv(toUnixTimestamp(at), 600) AS slot FROM legs),
+    timed AS
+    (
+        SELECT item_id, leg, class, at, at_risk, intDiv(toUnixTimestamp(at), 600) AS slot
+        FROM masques_ops.broken_legs_at(as_of = {as_of:DateTime64(6, 'UTC')})
+        WHERE class IN ('unbooked_settlement', 'unsettled_transfer', 'unexplained_charge', 'unbooked_request')
+            AND at_risk > toDecimal256(0, 18)
+    ),
     pairs AS
     (
         SELECT x.item_id AS item_id, x.leg AS leg, min((abs(dateDiff('second', x.at, y.at)), y.item_id)).2 AS other
         FROM (SELECT item_id, leg, class, at, at_risk, slot + arrayJoin([-1, 0, 1]) AS near FROM timed) AS x
         INNER JOIN timed AS y ON y.leg = x.leg AND y.at_risk = x.at_risk AND y.slot = x.near
-        WHERE (x.class, y.class) IN (
-                ('unbooked_settlement', 'unsettled_transfer'), ('unsettled_transfer', 'unbooked_settlement'),
-                ('unexplained_charge', 'unbooked_request'), ('unbooked_request', 'unexplained_charge'))
-            AND x.at_risk > toDecimal256(0, 18) AND abs(dateDiff('second', x.at, y.at)) <= 600
+        WHERE x.class != y.class AND abs(dateDiff('second', x.at, y.at)) <= 600
         GROUP BY item_id, leg
     )
 SELECT
     l.item_id AS item_id, l.leg AS leg, l.class AS class, c.severity AS severity, c.owner AS owner,
-    if(n.said.6 >= o.opened_at AND n.said.2 = l.class AND n.said.3 >= l.at_risk, n.said.1, 'open') AS state,
-    if(state = 'open', '', n.said.4) AS note,
-    if(state = 'open', '', n.said.5) AS said_by,
-    l.at AS at, o.opened_at AS opened_at, o.times AS times,
-    o.opened_at + toIntervalHour(c.hours) AS deadline,
+    l.state AS state, l.note AS note, l.said_by AS said_by, l.at AS at, l.opened_at AS opened_at,
+    l.times AS times, l.opened_at + toIntervalHour(c.hours) AS deadline,
     toUInt64(greatest(ifNull(dateDiff('second', l.at, read_to), 0), 0)) AS age_s,
     l.at_risk AS at_risk, l.currency AS currency,
-    if(ifNull(s.ledger_asset, '') = 'USD' OR l.currency = 'USD', l.at_risk,
-        if(r.currency = '', NULL, multiplyDecimal(l.at_risk, r.usd, 18))) AS at_risk_usd,
+    multiplyDecimal(l.at_risk, r.usd, 18) AS at_risk_usd,
     l.reason AS reason, c.what_to_do AS what_to_do,
     if(x.other = toUUID('00000000-0000-0000-0000-000000000000'), '',
         concat('perhaps with ', toString(x.other), ': same amount within ten minutes')) AS suggestion,
     l.payer AS payer, l.payee AS payee, l.request_id AS request_id, l.session_id AS session_id,
     l.settlement_id AS settlement_id, l.rail_name AS rail_name
-FROM legs AS l
-LEFT JOIN open AS o ON o.item_id = l.item_id AND o.leg = l.leg
-LEFT JOIN notes AS n ON n.item_id = l.item_id AND n.leg = l.leg
+FROM masques_ops.breaks_open_at(as_of = {as_of:DateTime64(6, 'UTC')}) AS l
 LEFT JOIN masques_marts.break_classes AS c ON c.class = l.class
-LEFT JOIN assets AS s ON s.asset = l.currency
-LEFT JOIN rates AS r ON r.currency = if(ifNull(s.ledger_asset, '') = '', l.currency, s.ledger_asset)
+LEFT JOIN (SELECT asset, usd FROM masques_ops.usd_rates_at(as_of = {as_of:DateTime64(6, 'UTC')})) AS r
+    ON r.asset = l.currency
 LEFT JOIN pairs AS x ON x.item_id = l.item_id AND x.leg = l.leg
 COMMENT 'Breaks that were open at a time. Parameters: as_of - the time. Columns: item_id .. rail_name - as in masques_marts.breaks.';
 
@@ -1374,22 +1453,56 @@ WITH
         LEFT JOIN masques_ops.chart_account_codes AS c ON c.code = a.code
         GROUP BY name
     ),
-    rails AS
+    (SELECT max(counted_to) FROM masques_ops.settled_sums) AS counted_to,
+    -- What was counted, and of settlements with rows since then what they are now, less what they were.
+    moved AS
     (
-        SELECT
-            s.ledger_asset AS name,
-            sumIf(if(n.v.4 = 'in', n.v.3, -n.v.3), n.v.2 = 'confirmed') AS settled,
-            sumIf(n.v.3, n.v.2 IN ('off_chain', 'claimable') AND n.v.4 = 'in') AS vouchers,
-            minIf(n.v.5, n.v.2 IN ('off_chain', 'claimable') AND n.v.5 > 0) AS until_s
+        SELECT toString(currency) AS other, settled FROM masques_ops.settled_sums FINAL
+        WHERE counted_to = (SELECT max(counted_to) FROM masques_ops.settled_sums)
+        UNION ALL
+        SELECT n.side.1, if(n.side.2 = 'confirmed', if(n.side.4 = 'in', n.side.3, -n.side.3) * n.side.5, zero)
+        FROM
+        (
+            SELECT
+                e.settlement_id AS settlement_id,
+                argMax((toString(e.currency), toString(e.status), e.amount, toString(e.direction), 1),
+                    (e.revision, e.recorded_at)) AS new,
+                argMaxIf((toString(e.currency), toString(e.status), e.amount, toString(e.direction), -1),
+                    (e.revision, e.recorded_at), e.ingested_at < counted_to) AS old,
+                arrayJoin([new, old]) AS side
+            FROM masques.settlements AS e
+            WHERE e.settlement_id IN
+                (SELECT settlement_id FROM masques.settlements WHERE ingested_at >= counted_to)
+            GROUP BY e.settlement_id
+        ) AS n
+    ),
+    vouchers AS
+    (
+        SELECT n.v.1 AS other, n.v.3 AS amount, n.v.5 AS until_s
         FROM
         (
             SELECT e.settlement_id AS settlement_id, argMax(
                 (toString(e.currency), toString(e.status), e.amount, toString(e.direction),
                     toUInt32OrZero(e.attributes['deadline_s'])), (e.revision, e.recorded_at)) AS v
             FROM masques.settlements AS e
+            WHERE e.settlement_id IN
+                (SELECT settlement_id FROM masques.settlements WHERE status IN ('off_chain', 'claimable'))
             GROUP BY e.settlement_id
         ) AS n
-        INNER JOIN assets AS s ON s.other = n.v.1
+        WHERE n.v.2 IN ('off_chain', 'claimable') AND n.v.4 = 'in'
+    ),
+    rails AS
+    (
+        SELECT
+            s.ledger_asset AS name, sum(m.settled) AS settled, sum(m.amount) AS vouchers,
+            minIf(m.until_s, m.until_s > 0) AS until_s
+        FROM
+        (
+            SELECT other, settled, zero AS amount, toUInt32(0) AS until_s FROM moved
+            UNION ALL
+            SELECT other, zero, amount, until_s FROM vouchers
+        ) AS m
+        INNER JOIN assets AS s ON s.other = m.other
         GROUP BY name
     ),
     chain AS
@@ -1407,17 +1520,41 @@ WITH
         INNER JOIN assets AS s ON s.other = toString(b.currency)
         GROUP BY name
     ),
+    -- The run that writes the position down has not ended yet.
+    (SELECT max(began_at) FROM masques_ops.reconciliation_runs) AS newest,
+    (
+        SELECT maxIf(began_at, is_full = 1) FROM masques_ops.reconciliation_runs
+        WHERE ended_at > toDateTime64(0, 6, 'UTC') OR began_at = newest
+    ) AS newest_generation,
     -- What payments that do not match yet, or not at all, add to settlements and to the treasury.
     odd AS
     (
         SELECT
-            p.settlement_id AS settlement_id, any(toString(p.currency)) AS currency,
-            any(toString(p.rail_currency)) AS rail_currency, p.rail IN ('expected', 'refunded') AS is_in_time,
-            sum(multiIf(p.funding = 'rail_in', p.posted, p.funding = 'rail_out', -p.posted, zero) * p.sign) AS booked,
-            sum(p.settled * p.sign) AS paid
-        FROM masques_ops.payments_log AS p
-        WHERE p.rail NOT IN ('', 'matched', 'released')
-        GROUP BY p.settlement_id, is_in_time, toString(p.currency), toString(p.rail_currency)
+            p.settlement_id AS settlement_id, p.currency AS currency, p.rail_currency AS rail_currency,
+            p.is_in_time AS is_in_time,
+            sum(multiIf(p.funding = 'rail_in', p.posted, p.funding = 'rail_out', -p.posted, zero) * p.net) AS booked,
+            sum(p.settled * p.net) AS paid
+        FROM
+        (
+            SELECT
+                settlement_id, toString(currency) AS currency, toString(rail_currency) AS rail_currency,
+                1 AS is_in_time, toString(funding) AS funding, posted, settled, toInt64(sign) AS net
+            FROM masques_ops.payments_log
+            WHERE rail IN ('expected', 'refunded')
+            UNION ALL
+            SELECT
+                any(b.settlement_id), toString(any(b.currency)), toString(any(b.rail_currency)), 0,
+                toString(any(b.funding)), any(b.posted), any(b.settled), any(b.net)
+            FROM masques_ops.breaks_log AS b
+            WHERE b.generation = newest_generation AND b.rail NOT IN ('', 'matched', 'released', 'expected', 'refunded')
+                AND b.run IN
+                (
+                    SELECT began_at FROM masques_ops.reconciliation_runs
+                    WHERE ended_at > toDateTime64(0, 6, 'UTC') OR began_at = newest
+                )
+            GROUP BY b.item_id, b.known_from, b.content
+        ) AS p
+        GROUP BY settlement_id, is_in_time, currency, rail_currency
         HAVING booked != zero OR paid != zero
     ),
     gaps AS

@@ -1,26 +1,27 @@
 """Remembers which faults are open and who was told, so that each is told once, and once when over.
 
-The book is one file beside Dagster's history. It is written after each message that was sent, so a
-process that is killed between the two sends one message again, and never loses one.
+The book is one file beside Dagster's history, with the messages that wait for their receivers. It
+is written before the first is sent and after each that was sent: a process that is killed between
+the sending and the writing sends one message again, and never loses one.
 """
 
+import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from masques_pipelines.alerts.fault import Fault
-from masques_pipelines.alerts.message import Message, over, together, told
-from masques_pipelines.alerts.rules import Rules
+from masques_pipelines.alerts.fault import Fault, Severity
+from masques_pipelines.alerts.message import Message, Since, over, together, told
+from masques_pipelines.alerts.outbox import Outbox, Post, Waiting, deliver, put
+from masques_pipelines.alerts.rules import Receiver, Rules
 from masques_pipelines.whole_file import whole_file
 
 NAME: Final = "alerts.json"
 logger = logging.getLogger(__name__)
-# Sends a message to those who want one of these faults; returns whether it went to all of them.
-Send = Callable[[Message, tuple[Fault, ...]], bool]
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,18 @@ class Open:
     Attributes:
         fault: As it was last found.
         first_seen: When it was first found.
-        is_told: Whether somebody was told.
+        told: Which receivers were told, by key, and as what.
     """
 
     fault: Fault
     first_seen: datetime
-    is_told: bool = False
+    told: Mapping[str, Severity] = field(default_factory=dict)
+
+    def is_news(self, key: str, receiver: Receiver) -> bool:
+        """Returns whether a receiver wants it and does not know: not at all, or as a warning."""
+        known = self.told.get(key)
+        is_worse = (known, self.fault.severity) == ("warning", "error")
+        return (known is None or is_worse) and receiver.wants(self.fault)
 
 
 @dataclass
@@ -45,14 +52,29 @@ class Book:
     Attributes:
         open: The open faults, by id.
         ended: Warnings that ended before they were told, and when they began.
+        outbox: Messages that wait for their receivers.
         warned_at: When warnings were last told.
         looked_at: When the last look ended.
     """
 
     open: dict[str, Open] = field(default_factory=dict)
-    ended: list[tuple[Fault, datetime]] = field(default_factory=list)
+    ended: list[Since] = field(default_factory=list)
+    outbox: Outbox = field(default_factory=dict)
     warned_at: datetime | None = None
     looked_at: datetime | None = None
+
+
+def receivers_of(rules: Rules) -> dict[str, Receiver]:
+    """Returns the receivers by a key that stays the same while what is said of them does.
+
+    A short hash: an address holds a password.
+    """
+    return {
+        hashlib.sha256(
+            f"{each.url} {each.url_file} {each.severity} {each.owner}".encode()
+        ).hexdigest()[:8]: each
+        for each in rules.to
+    }
 
 
 def read_book(folder: Path) -> Book:
@@ -64,13 +86,16 @@ def read_book(folder: Path) -> Book:
                 each["fault"]["id"]: Open(
                     Fault(**each["fault"]),
                     datetime.fromisoformat(each["first_seen"]),
-                    bool(each["is_told"]),
+                    dict(each["told"]),
                 )
                 for each in kept["open"]
             },
             ended=[
                 (Fault(**fault), datetime.fromisoformat(since)) for fault, since in kept["ended"]
             ],
+            outbox={
+                key: [_waiting(each) for each in queue] for key, queue in kept["outbox"].items()
+            },
             warned_at=_moment(kept["warned_at"]),
             looked_at=_moment(kept["looked_at"]),
         )
@@ -85,77 +110,115 @@ def read_book(folder: Path) -> Book:
 def write_book(folder: Path, book: Book) -> None:
     """Writes the book, whole or not at all."""
     content = {
-        "open": [
-            {**asdict(each), "first_seen": each.first_seen.isoformat()}
-            for each in book.open.values()
-        ],
-        "ended": [(asdict(fault), since.isoformat()) for fault, since in book.ended],
-        "warned_at": book.warned_at and book.warned_at.isoformat(),
-        "looked_at": book.looked_at and book.looked_at.isoformat(),
+        "open": [asdict(each) for each in book.open.values()],
+        "ended": [(asdict(fault), since) for fault, since in book.ended],
+        "outbox": {
+            key: [asdict(each) for each in queue] for key, queue in book.outbox.items() if queue
+        },
+        "warned_at": book.warned_at,
+        "looked_at": book.looked_at,
     }
     with whole_file(folder / NAME) as file:
-        file.write(json.dumps(content).encode())
+        file.write(json.dumps(content, default=datetime.isoformat).encode())
 
 
-def look(folder: Path, found: Iterable[Fault], rules: Rules, send: Send, now: datetime) -> Book:
+def look(folder: Path, found: Iterable[Fault], rules: Rules, post: Post, now: datetime) -> Book:
     """Compares what is wrong now with the book, and tells what is new and what is over.
 
-    What could not be sent is tried again by the next look.
+    What could not be sent waits for one of the next looks.
 
     Args:
         folder: Where the book is.
         found: All faults of now.
         rules: Who is told, and when.
-        send: Sends one message.
+        post: Sends one message to one receiver.
         now: The time.
     """
     book = read_book(folder)
-    ui = str(rules.ui or "")
+    receivers = receivers_of(rules)
     there = {fault.id: fault for fault in found}
-    for id_, known in list(book.open.items()):
-        if id_ not in there:
-            _end(book, known, send, now)
-            write_book(folder, book)
+    _end(book, there.keys(), now)
     book.ended = [each for each in book.ended if each[0].id not in there]
     for fault in there.values():
-        known = book.open.get(fault.id, Open(fault, now))
-        # What was a warning and is an error now is told again.
-        is_told = known.is_told and (known.fault.severity, fault.severity) != ("warning", "error")
-        book.open[fault.id] = replace(known, fault=fault, is_told=is_told)
-        if not is_told and fault.severity == "error":
-            sent = send(told(fault, known.first_seen, ui), (fault,))
-            book.open[fault.id] = replace(book.open[fault.id], is_told=sent)
-            write_book(folder, book)
-    _warn(book, rules, send, now)
+        book.open[fault.id] = replace(book.open.get(fault.id, Open(fault, now)), fault=fault)
+    for key, receiver in receivers.items():
+        _tell_errors(book, key, receiver, rules, now)
+    _warn(book, receivers, rules, now)
     book.looked_at = now
+    write_book(folder, book)
+    deliver(book.outbox, receivers, post, now, keep=lambda: write_book(folder, book))
     write_book(folder, book)
     return book
 
 
-def _end(book: Book, known: Open, send: Send, now: datetime) -> None:
-    if not known.is_told:
-        book.ended.append((known.fault, known.first_seen))
-        del book.open[known.fault.id]
-    elif send(over(known.fault, known.first_seen, now), (known.fault,)):
-        del book.open[known.fault.id]
+def _end(book: Book, there: Container[str], now: datetime) -> None:
+    """Closes what is over, and writes that to those who were told of it."""
+    gone = [book.open.pop(id_) for id_ in list(book.open) if id_ not in there]
+    book.ended += [(each.fault, each.first_seen) for each in gone if not each.told]
+    for key in sorted({key for each in gone for key in each.told}):
+        for group in _by_cause(each for each in gone if key in each.told):
+            message = over([_since(each) for each in group], now)
+            put(book.outbox, key, Waiting(message, _ids(group), now, now))
 
 
-def _warn(book: Book, rules: Rules, send: Send, now: datetime) -> None:
-    """Tells the warnings together, when they are due."""
-    waiting = [
-        each for each in book.open.values() if not each.is_told and each.fault.severity == "warning"
+def _tell_errors(book: Book, key: str, receiver: Receiver, rules: Rules, now: datetime) -> None:
+    news = [
+        each
+        for each in book.open.values()
+        if each.fault.severity == "error" and each.is_news(key, receiver)
     ]
+    for group in _by_cause(news):
+        message = told([_since(each) for each in group], str(rules.ui or ""))
+        put(book.outbox, key, Waiting(message, _ids(group), now, now))
+        _mark_told(book, key, group)
+
+
+def _warn(book: Book, receivers: Mapping[str, Receiver], rules: Rules, now: datetime) -> None:
+    """Writes the warnings, together, when they are due."""
     every = timedelta(minutes=rules.warnings_every_minutes)
     is_due = book.warned_at is None or now - book.warned_at >= every
-    if not (waiting or book.ended) or not is_due or rules.are_quiet(now):
+    if not is_due or rules.are_quiet(now):
         return
-    begun = [(each.fault, each.first_seen) for each in waiting]
-    faults = tuple(fault for fault, _ in (*begun, *book.ended))
-    if send(together(begun, book.ended, str(rules.ui or ""), now), faults):
-        for each in waiting:
-            book.open[each.fault.id] = replace(each, is_told=True)
-        book.ended.clear()
-        book.warned_at = now
+    for key, receiver in receivers.items():
+        news = [
+            each
+            for each in book.open.values()
+            if each.fault.severity == "warning" and each.is_news(key, receiver)
+        ]
+        ended = [each for each in book.ended if receiver.wants(each[0])]
+        if news or ended:
+            begun = [_since(each) for each in news]
+            message = together(begun, ended, str(rules.ui or ""), now)
+            ids = _ids(news) + tuple(fault.id for fault, _ in ended)
+            put(book.outbox, key, Waiting(message, ids, now, now))
+            _mark_told(book, key, news)
+            book.warned_at = now
+    book.ended.clear()
+
+
+def _mark_told(book: Book, key: str, news: Iterable[Open]) -> None:
+    for each in news:
+        book.open[each.fault.id] = replace(each, told={**each.told, key: each.fault.severity})
+
+
+def _by_cause(faults: Iterable[Open]) -> Iterator[list[Open]]:
+    groups: dict[str, list[Open]] = {}
+    for each in faults:
+        groups.setdefault(each.fault.cause or f"only {each.fault.id}", []).append(each)
+    yield from groups.values()
+
+
+def _since(known: Open) -> Since:
+    return known.fault, known.first_seen
+
+
+def _ids(faults: Iterable[Open]) -> tuple[str, ...]:
+    return tuple(each.fault.id for each in faults)
+
+
+def _waiting(kept: dict[str, Any]) -> Waiting:
+    moments = {name: datetime.fromisoformat(kept[name]) for name in ("made_at", "next_at")}
+    return Waiting(Message(**kept["message"]), tuple(kept["ids"]), tries=kept["tries"], **moments)
 
 
 def _moment(text: str | None) -> datetime | None:

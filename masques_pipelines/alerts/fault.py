@@ -18,6 +18,7 @@ class Fault:
         owner: Who looks after it.
         entry: Name of its entry in the runbook.
         page: Where the UI shows it, below the UI's address.
+        cause: Faults that begin together and have the same are told in one message.
     """
 
     id: str
@@ -27,3 +28,4 @@ class Fault:
     owner: str
     entry: str
     page: str
+    cause: str = ""

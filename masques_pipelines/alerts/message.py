@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
+from masques_pipelines.ages import duration
 from masques_pipelines.alerts.fault import Fault, Severity
 from masques_pipelines.alerts.runbook import runbook
 
 # Receivers cut what is long, and the page has all of it.
 _DETAIL_CHARS: Final = 700
+# A title is one line of a phone.
+_TITLES_MAX: Final = 3
 
 
 @dataclass(frozen=True)
@@ -26,27 +29,30 @@ class Message:
     severity: Severity | None
 
 
-def told(fault: Fault, first_seen: datetime, ui: str) -> Message:
-    """Returns the message about a fault that begins."""
-    return Message(f"Masques: {fault.title}", _lines(fault, first_seen, ui), fault.severity)
+Since = tuple[Fault, datetime]
 
 
-def over(fault: Fault, first_seen: datetime, now: datetime) -> Message:
-    """Returns the message about a fault that ended."""
-    body = f"It lasted {_duration(now - first_seen)}, since {_time(first_seen)}.\nid: {fault.id}"
-    return Message(f"Masques: over: {fault.title}", body, None)
+def told(begun: Sequence[Since], ui: str) -> Message:
+    """Returns the message about faults that begin, of one cause."""
+    gravest: Severity = "error" if any(each.severity == "error" for each, _ in begun) else "warning"
+    return Message(f"Masques: {_titles(begun)}", _text(begun, ui), gravest)
 
 
-def together(
-    begun: Sequence[tuple[Fault, datetime]],
-    ended: Sequence[tuple[Fault, datetime]],
-    ui: str,
-    now: datetime,
-) -> Message:
+def over(ended: Sequence[Since], now: datetime) -> Message:
+    """Returns the message about faults that ended, of one cause."""
+    lines = [
+        f"{fault.title + ': it' if len(ended) > 1 else 'It'} lasted {duration(now - since)}, "
+        f"since {_time(since)}.\nid: {fault.id}"
+        for fault, since in ended
+    ]
+    return Message(f"Masques: over: {_titles(ended)}", "\n".join(lines), None)
+
+
+def together(begun: Sequence[Since], ended: Sequence[Since], ui: str, now: datetime) -> Message:
     """Returns one message about several warnings, with the ones that are over again."""
-    parts = [f"{fault.title}\n{_lines(fault, since, ui)}" for fault, since in begun]
+    parts = [_text(begun, ui)] if begun else []
     parts += [
-        f"over again: {fault.title}, after {_duration(now - since)} (id: {fault.id})"
+        f"over again: {fault.title}, after {duration(now - since)} (id: {fault.id})"
         for fault, since in ended
     ]
     count = len(begun)
@@ -54,6 +60,19 @@ def together(
     if not count:
         title = f"{len(ended)} warnings that are over again"
     return Message(f"Masques: {title}", "\n\n".join(parts), "warning" if begun else None)
+
+
+def _titles(faults: Sequence[Since]) -> str:
+    shown = "; ".join(fault.title for fault, _ in faults[:_TITLES_MAX])
+    more = len(faults) - _TITLES_MAX
+    return f"{shown}; and {more} more" if more > 0 else shown
+
+
+def _text(begun: Sequence[Since], ui: str) -> str:
+    if len(begun) == 1:
+        ((fault, since),) = begun
+        return _lines(fault, since, ui)
+    return "\n\n".join(f"{fault.title}\n{_lines(fault, since, ui)}" for fault, since in begun)
 
 
 def _lines(fault: Fault, first_seen: datetime, ui: str) -> str:
@@ -79,11 +98,3 @@ def _lines(fault: Fault, first_seen: datetime, ui: str) -> str:
 
 def _time(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-
-
-def _duration(length: timedelta) -> str:
-    seconds = int(length.total_seconds())
-    for unit, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * unit:
-            return f"{seconds // unit} {name}"
-    return f"{seconds} s"

@@ -2,13 +2,14 @@
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from masques_pipelines.alerts.fault import Fault, Severity
-from masques_pipelines.alerts.message import Message
+from masques_pipelines.alerts.fault import Severity
+from masques_pipelines.alerts.outbox import Waiting
 from masques_pipelines.alerts.rules import Receiver, Rules
 from masques_pipelines.errors import SettingError
 
@@ -38,25 +39,19 @@ def opened(receiver: Receiver) -> tuple[str, Callable[..., Any]]:
     return shown, known.notify
 
 
+@dataclass(frozen=True)
 class Sender:
-    """Sends by the rules; the log of it lies beside the book.
+    """Sends a message to a receiver, and writes down whether it took it.
 
-    A receiver that fails is tried with the next look again, and so are those beside it: a message
-    twice is better than none.
+    Attributes:
+        folder: Where the log is.
     """
 
-    def __init__(self, rules: Rules, folder: Path) -> None:
-        """Args: rules: Who is told. folder: Where the log is."""
-        self._rules = rules
-        self._folder = folder
+    folder: Path
 
-    def __call__(self, message: Message, faults: tuple[Fault, ...]) -> bool:
-        """Sends a message to all who want one of its faults; returns whether all have it."""
-        wanting = [each for each in self._rules.to if any(map(each.wants, faults))]
-        sent = [self._sent(receiver, message, faults) for receiver in wanting]
-        return all(sent)
-
-    def _sent(self, receiver: Receiver, message: Message, faults: Sequence[Fault]) -> bool:
+    def __call__(self, receiver: Receiver, waiting: Waiting) -> str:
+        """Returns why the receiver did not take a message, or ''."""
+        message = waiting.message
         shown, problem = "a receiver", ""
         try:
             shown, notify = opened(receiver)
@@ -72,12 +67,12 @@ class Sender:
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "to": shown,
             "title": message.title,
-            "ids": [fault.id for fault in faults],
+            "ids": waiting.ids,
             "problem": problem,
         }
-        with (self._folder / LOG_NAME).open("a", encoding="utf-8") as log:
+        with (self.folder / LOG_NAME).open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
-        return not problem
+        return problem
 
 
 def ping(rules: Rules) -> str:

@@ -1,21 +1,12 @@
 """`masques backup`: writes the whole warehouse to a new place."""
 
-from typing import Final
-
 import click
 
 from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
-from masques_pipelines.intake.run import LEASE as INTAKE
-from masques_pipelines.ledger.transactions import LEASE as LEDGER
-from masques_pipelines.rails.run import LEASE as RAILS
-from masques_pipelines.reputation.facts import LEASE as REPUTATION
-from masques_pipelines.reputation.signals import LEASE as SIGNALS
 from masques_pipelines.schema.declared import DATABASES
+from masques_pipelines.verification.writers import WRITERS
 from masques_pipelines.warehouse.backup import back_up
-
-# In the order in which a run takes them, if it takes several.
-WRITERS: Final = (LEDGER, INTAKE, RAILS, SIGNALS, REPUTATION)
 
 
 @click.command(short_help="Write the whole warehouse to a new folder.")

@@ -19,7 +19,10 @@ from masques_pipelines.commands.dagster_home import (
 )
 from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.sandbox.stand_ins import prepare_sources
-from masques_pipelines.settings import project_root
+from masques_pipelines.settings import Settings, project_root
+from masques_pipelines.warehouse.connect import embedded_folder
+from masques_pipelines.warehouse.embedded import side_folder
+from masques_pipelines.warehouse.serve.address import find_server
 
 MODULE: Final = "masques_pipelines.definitions"
 _PROCESS: Final = "masques_pipelines.commands.dagster_process"
@@ -134,6 +137,16 @@ def _let_live(every: str | None) -> None:
     subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 - this interpreter
 
 
+def _serve(settings: Settings) -> None:
+    """Starts what serves the embedded warehouse as long as this process lives."""
+    folder = embedded_folder(settings)
+    if folder is None or find_server(side_folder(folder)) is not None:
+        return
+    command = [sys.executable, "-m", "masques_pipelines", "serve", "--with-parent"]
+    # Not in this process group: Ctrl-C ends the runs first, and they still write then.
+    subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+
+
 def handed_over(name: str, help_text: str) -> click.Command:
     """Returns a command that runs Dagster's command of the same name, whatever its arguments."""
 
@@ -149,11 +162,13 @@ def handed_over(name: str, help_text: str) -> click.Command:
         if not _HELP_OPTIONS & set(arguments):
             settings = command_settings()
             every = _taken(rest, _EVERY) if name == "dev" else None
+            if every is not None and not settings.sandbox_folder:
+                raise click.UsageError(f"{_EVERY} is for the sandbox, and this is production")
             if name == "dev" and settings.sandbox_folder:
                 prepare_sources(settings)
                 _let_live(every)
-            elif every is not None:
-                raise click.UsageError(f"{_EVERY} is for the sandbox, and this is production")
+            if name == "dev":
+                _serve(settings)
         _hand_over([name, *rest])
 
     return run

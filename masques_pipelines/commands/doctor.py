@@ -1,6 +1,7 @@
 """`masques doctor`: looks at everything that a run needs, and says what to do."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +17,6 @@ from masques_pipelines.doctor.finding import Finding
 from masques_pipelines.doctor.inside import look_inside, read_lags, read_sizes, read_stuck
 from masques_pipelines.doctor.textfile import write_textfile
 from masques_pipelines.sandbox.stand_ins import prepare_sources
-from masques_pipelines.schema.migrations import schema_problem
 from masques_pipelines.settings import Settings, environment
 
 
@@ -53,8 +53,12 @@ def doctor(context: click.Context, *, as_json: bool, textfile: Path | None) -> N
 
 def _inside(settings: Settings, numbers: dict[str, Any]) -> Iterator[Finding]:
     with opened_warehouse(settings, "doctor", needs_schema=False) as warehouse:
-        yield from look_inside(warehouse)
-        if not schema_problem(warehouse):
+        is_there = False
+        free = None if warehouse.is_server else shutil.disk_usage(settings.home).free
+        for finding in look_inside(warehouse, free_bytes=free):
+            is_there |= finding.name == "schema" and finding.level == "good"
+            yield finding
+        if is_there:
             numbers.update(
                 lags_s=read_lags(warehouse),
                 sizes=read_sizes(warehouse),

@@ -11,22 +11,12 @@ import click
 
 from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
-from masques_pipelines.inventory.acceptance import accept_restored
-from masques_pipelines.inventory.detached import drop_detached
-from masques_pipelines.ledger.accounts import rebuild_accounts
 from masques_pipelines.ledger.capture.writer import write_capture
 from masques_pipelines.ledger.chart import read_chart
 from masques_pipelines.ledger.connect import open_ledger
 from masques_pipelines.ledger.month import Month
-from masques_pipelines.ledger.proofs.completeness import COMPLETENESS
-from masques_pipelines.ledger.proofs.integrity import INTEGRITY
-from masques_pipelines.ledger.proofs.last_reading import LAST_READING
-from masques_pipelines.ledger.proofs.proof import Proof
-from masques_pipelines.ledger.proofs.scope import read_scope
-from masques_pipelines.ledger.proofs.suite import make_proof
-from masques_pipelines.ledger.rebuild import rebuild_transactions
+from masques_pipelines.ledger.restore import restore_accounts, restore_transactions
 from masques_pipelines.sandbox.stand_ins import ledger_url, prepare_sources
-from masques_pipelines.warehouse.client import Warehouse
 
 
 @click.group()
@@ -70,23 +60,6 @@ def _month(_context: click.Context, _parameter: click.Parameter, text: str | Non
     return Month(int(match[1]), int(match[2]))
 
 
-def _accept(warehouse: Warehouse, table: str, *proofs: Proof) -> tuple[str, ...]:
-    """Accepts statements that changed rows, and drops parts that were put aside.
-
-    Only of a table that is what the ledger sent again.
-    """
-
-    def is_restored() -> bool:
-        scope = read_scope(warehouse, from_beginning=True)
-        return all(make_proof(proof, scope).holds for proof in proofs)
-
-    name = f"masques.{table}"
-    accepted = accept_restored(
-        warehouse, name, by="masques ledger rebuild", is_restored=is_restored
-    )
-    return accepted + drop_detached(warehouse, name, is_restored=is_restored)
-
-
 def _show(put_right: tuple[str, ...]) -> None:
     for line in put_right:
         click.echo(f"put right, and no longer a finding: {line}")
@@ -111,12 +84,13 @@ def rebuild(ledger_number: int | None, month: Month | None, *, accounts: bool) -
     ):
         chart = read_chart(settings.ledger_chart)
         if accounts:
-            count = rebuild_accounts(warehouse, source, chart)
+            count, accepted = restore_accounts(warehouse, source, chart)
             click.echo(f"{count:,} accounts swapped in; now run: masques verify --full")
-            _show(_accept(warehouse, "accounts", LAST_READING))
+            _show(accepted)
             return
-        done = rebuild_transactions(warehouse, source, chart, ledger=ledger_number, month=month)
-        accepted = _accept(warehouse, "transactions", INTEGRITY, COMPLETENESS)
+        done, accepted = restore_transactions(
+            warehouse, source, chart, ledger=ledger_number, month=month
+        )
     for each, what in done.items():
         click.echo(f"{each}: {what}")
     rows = sum(what.rows for what in done.values())

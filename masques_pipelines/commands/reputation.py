@@ -12,13 +12,8 @@ import click
 
 from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
-from masques_pipelines.inventory.acceptance import accept_restored
-from masques_pipelines.inventory.compare import differing
-from masques_pipelines.inventory.detached import drop_detached
-from masques_pipelines.inventory.proofs import prove_scores
-from masques_pipelines.inventory.tables import EVENTS
-from masques_pipelines.reputation.aggregation import aggregate
 from masques_pipelines.reputation.explain import Explanation, explain, parse_moment
+from masques_pipelines.reputation.recompute import recompute
 
 _MORE = "… and {count} more with a total effect of {effect:+.4f} (--all shows them)"
 
@@ -61,22 +56,8 @@ def recompute_command() -> None:
     """
     settings = command_settings()
     with opened_warehouse(settings, "reputation recompute", writes=True) as warehouse:
-        done = aggregate(warehouse, settings, full=True)
-        lines = accept_restored(
-            warehouse,
-            "masques.reputation_scores",
-            by="masques reputation recompute",
-            is_restored=lambda: prove_scores(warehouse).outcome == "holds",
-        )
-
-        def is_whole() -> bool:
-            return not differing(warehouse, EVENTS)
-
-        lines += accept_restored(
-            warehouse, EVENTS.name, by="masques reputation recompute", is_restored=is_whole
-        )
-        lines += drop_detached(warehouse, EVENTS.name, is_restored=is_whole)
-    click.echo(f"{done.refresh.identities} identities scored")
+        scored, lines = recompute(warehouse, settings)
+    click.echo(f"{scored} identities scored")
     for line in lines:
         click.echo(f"put right, and no longer a finding: {line}")
 

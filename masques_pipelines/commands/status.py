@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 import click
 
+from masques_pipelines.ages import age, duration
 from masques_pipelines.alerts.book import Book, read_book
 from masques_pipelines.commands.dagster_home import dagster_home
 from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.commands.warehouse import opened_warehouse
 from masques_pipelines.doctor.around import utc_now
 from masques_pipelines.doctor.inside import read_lags, read_stuck
-from masques_pipelines.rails.status import age
 from masques_pipelines.settings import environment
 from masques_pipelines.verification.passes import read_passes
 from masques_pipelines.warehouse.client import Warehouse
@@ -81,7 +81,7 @@ def _stuck(warehouse: Warehouse) -> Iterator[str]:
 def _stale(warehouse: Warehouse) -> Iterator[str]:
     read = read_lags(warehouse)
     parts = [
-        f"{source} {'never' if lag_s is None else f'{lag_s / 60:,.0f} min'}"
+        f"{source} {'never' if lag_s is None else duration(lag_s)}"
         for source, lag_s in read.items()
     ]
     yield f"stale?   {', '.join(parts[:5])}"

@@ -34,8 +34,8 @@ def alerts_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     if context.repository_def is None:
         raise RuntimeError("a sensor of a code location has its repository")
     faults = find_faults(context.instance, watched(context.repository_def), now)
-    book = look(folder, faults, rules, Sender(rules, folder), now)
-    untold = sum(not each.is_told for each in book.open.values())
+    book = look(folder, faults, rules, Sender(folder), now)
+    waiting = sum(len(queue) for queue in book.outbox.values())
     problem = ping(rules)
-    said = f"{len(book.open)} faults are open, {untold} of them not told"
+    said = f"{len(book.open)} faults are open, {waiting} messages wait for their receivers"
     return dg.SkipReason(f"{said}; {problem}" if problem else said)

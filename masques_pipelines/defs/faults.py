@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -23,8 +23,9 @@ from dagster._core.storage.asset_check_execution_record import (
     AssetCheckExecutionRecordStatus,
 )
 
+from masques_pipelines.ages import duration
 from masques_pipelines.alerts.fault import Fault
-from masques_pipelines.defs.table_asset import OWNERS
+from masques_pipelines.defs.table_asset import MAY_BE_SILENT, OWNERS
 
 # Skips in a row after which a schedule is at fault: one is usual while a run is unfinished.
 SKIPS_MAX: Final = 3
@@ -45,11 +46,13 @@ class Watched:
         jobs: Names of the jobs.
         assets: Keys of the tables that a job fills, and the jobs that fill each.
         checks: Keys of the checks.
+        may_be_silent: Keys of those that may have no result: of what is switched off.
     """
 
     jobs: tuple[str, ...]
     assets: Mapping[dg.AssetKey, frozenset[str]]
     checks: tuple[dg.AssetCheckKey, ...]
+    may_be_silent: frozenset[dg.AssetCheckKey] = frozenset()
 
 
 def watched(repository: dg.RepositoryDefinition) -> Watched:
@@ -61,10 +64,12 @@ def watched(repository: dg.RepositoryDefinition) -> Watched:
         for key in repository.get_job(name).asset_layer.executable_asset_keys:
             if key in by_asset:
                 by_asset[key].add(name)
+    checks = tuple(graph.asset_check_keys)
     return Watched(
         jobs,
         {key: frozenset(names) for key, names in by_asset.items()},
-        tuple(graph.asset_check_keys),
+        checks,
+        frozenset(key for key in checks if MAY_BE_SILENT in graph.get_check_spec(key).metadata),
     )
 
 
@@ -80,7 +85,11 @@ def find_faults(instance: dg.DagsterInstance, what: Watched, now: datetime) -> l
     runs, failed_jobs, failed_runs = _runs(instance, what.jobs, red_runs)
     at_fault = failed_jobs | _jobs_of(instance, red_runs)
     # A run that failed made no check: that is told already.
-    missing = [fault for run_id, fault in silent if run_id not in failed_runs]
+    missing = [
+        _check_fault(key, "check_did_not_run", "")
+        for run_id, key in silent
+        if run_id not in failed_runs and key not in what.may_be_silent
+    ]
     return [
         *runs,
         *checks,
@@ -168,17 +177,17 @@ def _jobs_of(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> set[str]:
 
 def _checks(
     instance: dg.DagsterInstance, keys: tuple[dg.AssetCheckKey, ...]
-) -> tuple[list[Fault], set[str], list[tuple[str, Fault]]]:
+) -> tuple[list[Fault], set[str], list[tuple[str, dg.AssetCheckKey]]]:
     """Returns red checks, the runs that made them, and checks that their runs did not make."""
     found = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     faults, red_runs = [], set()
-    silent: list[tuple[str, Fault]] = []
+    silent: list[tuple[str, dg.AssetCheckKey]] = []
     for key, newest in found.items():
         record: AssetCheckExecutionRecord | None = newest
         if newest.status == AssetCheckExecutionRecordStatus.PLANNED:
             run = instance.get_run_by_id(newest.run_id)
             if run is not None and run.status in _ENDED:
-                silent.append((newest.run_id, _check_fault(key, "check_did_not_run", "")))
+                silent.append((newest.run_id, key))
             # What was red stays red until a result says otherwise, also while a run works.
             record = next(iter(_results(instance, key)), None)
         if record is not None and record.status == AssetCheckExecutionRecordStatus.FAILED:
@@ -200,7 +209,11 @@ def _red(key: dg.AssetCheckKey, record: AssetCheckExecutionRecord) -> Fault:
     event = record.event.dagster_event if record.event else None
     evaluation = event.asset_check_evaluation_data if event else None
     is_warning = evaluation is not None and evaluation.severity == dg.AssetCheckSeverity.WARN
-    return _check_fault(key, key.name, _detail(evaluation), is_warning=is_warning)
+    # What one run found red has one cause more often than several.
+    return replace(
+        _check_fault(key, key.name, _detail(evaluation), is_warning=is_warning),
+        cause=f"run {record.run_id}",
+    )
 
 
 def _detail(evaluation: AssetCheckEvaluation | None) -> str:
@@ -292,7 +305,7 @@ def _daemons(instance: dg.DagsterInstance, now: datetime) -> Iterator[Fault]:
                 id=f"daemon {name}",
                 severity="error",
                 title=f"the daemon's {name.lower()} is not heard of",
-                detail=f"for {int(silence.total_seconds()) // 60} min",
+                detail=f"for {duration(silence)}",
                 owner=_OWNER,
                 entry="daemon_is_gone",
                 page="health",

@@ -11,6 +11,7 @@ from masques_pipelines.defs.dead_runs import close_dead_runs
 from masques_pipelines.defs.housekeeping import prune_history
 from masques_pipelines.defs.inventory import ROTATION
 from masques_pipelines.defs.lineage import LANDING_FILES, intake_key
+from masques_pipelines.defs.operations import JOBS as OPERATIONS
 from masques_pipelines.defs.reconciliation.breaks import break_note_job
 from masques_pipelines.defs.table_asset import OWNERS, SCHEMA_MIGRATIONS, table_key
 from masques_pipelines.defs.verification import EVERYTHING_IS_PROVED
@@ -210,6 +211,7 @@ JOBS: Final = (
     inventory_job,
     verification_job,
     break_note_job,
+    *OPERATIONS,
 )
 SCHEDULES: Final = (
     housekeeping_schedule,

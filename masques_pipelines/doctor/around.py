@@ -3,27 +3,27 @@
 import importlib.metadata
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from masques_pipelines.alerts.book import Book, read_book
+from masques_pipelines.ages import age
+from masques_pipelines.alerts.book import Book, read_book, receivers_of
 from masques_pipelines.alerts.rules import Rules, read_rules
 from masques_pipelines.alerts.runbook import runbook
 from masques_pipelines.alerts.sending import opened
+from masques_pipelines.doctor.clocks import ledger_clock
 from masques_pipelines.doctor.finding import Finding
 from masques_pipelines.errors import MasquesError, SettingError
 from masques_pipelines.landing.zone import open_landing
-from masques_pipelines.ledger.connect import open_ledger
+from masques_pipelines.ledger.connect import is_live, open_ledger
 from masques_pipelines.rails.status import check_lines
 from masques_pipelines.sandbox.stand_ins import ledger_url, mode_text
 from masques_pipelines.settings import Settings
 
 DISK_SHARE_MIN: Final = 0.1
-CLOCK_SKEW_MAX_S: Final = 5.0
 # The sensor of the alerts looks each minute.
 LOOK_AGE_MAX: Final = timedelta(minutes=5)
 _HISTORY_BYTES_MAX: Final = 5 * 10**9
@@ -69,20 +69,6 @@ def guarded(name: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Findin
         yield Finding(name, "bad", str(error))
 
 
-def clock_finding(name: str, theirs: float, ours: float) -> Finding:
-    """Returns whether somebody's clock agrees with this machine's, both in seconds since 1970."""
-    skew_s = theirs - ours
-    if abs(skew_s) <= CLOCK_SKEW_MAX_S:
-        return Finding(name, "good", f"its clock differs by {abs(skew_s):.1f} s")
-    where = "ahead of" if skew_s > 0 else "behind"
-    return Finding(
-        name,
-        "warning",
-        f"its clock is {abs(skew_s):,.1f} s {where} this machine's",
-        "set both by NTP: ages and deadlines are wrong by that much",
-    )
-
-
 def _versions() -> str:
     names = ("masques-pipelines", "dagster", "clickhouse-connect", "chdb", "tigerbeetle")
     known = [f"{name} {importlib.metadata.version(name)}" for name in names]
@@ -101,15 +87,13 @@ def _disk(at: Surroundings) -> Iterator[Finding]:
 
 def _ledger(at: Surroundings) -> Iterator[Finding]:
     with open_ledger(ledger_url(at.settings)) as source:
-        before_s = time.time()
-        page = source.change_events(2**63 - 2)
         yield Finding(
             "ledger",
             "good",
             f"cluster {source.cluster_id}, release {source.release}, {source.description}",
         )
-        if at.settings.ledger_url and at.settings.ledger_url.startswith("tigerbeetle:"):
-            yield clock_finding("ledger clock", page.ledger_time_ns / 1e9, before_s)
+        if is_live(at.settings.ledger_url):
+            yield ledger_clock(source)
 
 
 def _rails(at: Surroundings) -> Iterator[Finding]:
@@ -138,16 +122,25 @@ def _alerts(at: Surroundings) -> Iterator[Finding]:
             "name receivers in MASQUES_ALERTS_FILE (docs/operating.md)",
         )
         return
-    yield from _receivers(rules)
+    yield from _receivers(rules, read_book(at.dagster_home), at.now)
 
 
-def _receivers(rules: Rules) -> Iterator[Finding]:
-    for number, receiver in enumerate(rules.to, start=1):
+def _receivers(rules: Rules, book: Book, now: datetime) -> Iterator[Finding]:
+    for number, (key, receiver) in enumerate(receivers_of(rules).items(), start=1):
         name = f"receiver {number}"
+        waiting = [each for each in book.outbox.get(key, ()) if each.tries]
         try:
-            yield Finding(name, "good", opened(receiver)[0])
+            shown = opened(receiver)[0]
         except SettingError as error:
             yield Finding(name, "bad", str(error), "correct it in MASQUES_ALERTS_FILE")
+            continue
+        if waiting:
+            since = age(min(each.made_at for each in waiting), now)
+            text = f"{shown} refuses {len(waiting):,} messages, the first of {since}"
+            advice = "alerts.ndjson has its answers; a message is given up after a day"
+            yield Finding(name, "bad", text, advice)
+        else:
+            yield Finding(name, "good", shown)
 
 
 def _dagster(at: Surroundings) -> Iterator[Finding]:
@@ -174,9 +167,8 @@ def _daemon(at: Surroundings, book: Book) -> Finding:
     advice = "start it: masques dev, or the service of dagster-daemon"
     if book.looked_at is None:
         return Finding("daemon", "warning", "it never looked for faults in this home", advice)
-    age = at.now - book.looked_at
-    text = f"it looked for faults {int(age.total_seconds())} s ago"
-    if age > LOOK_AGE_MAX:
+    text = f"it looked for faults {age(book.looked_at, at.now)}"
+    if at.now - book.looked_at > LOOK_AGE_MAX:
         return Finding("daemon", "bad", text, advice)
     return Finding("daemon", "good", text)
 

@@ -1,11 +1,12 @@
 """Looks into the warehouse: its version, clock, schema, rights, parts, growth and lags."""
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from masques_pipelines.doctor.around import clock_finding, guarded
+from masques_pipelines.ages import duration
+from masques_pipelines.doctor.around import guarded
+from masques_pipelines.doctor.clocks import block_clocks, warehouse_clock
 from masques_pipelines.doctor.finding import Finding
 from masques_pipelines.inventory.proofs import TableProof, prove_nothing_changed, prove_parts
 from masques_pipelines.schema.migrations import make_plan
@@ -16,15 +17,24 @@ from masques_pipelines.warehouse.sql import sql, sql_directory
 _WRITER: Final = re.compile(r"^GRANT (.+) TO masques_writer;$", re.MULTILINE)
 # A run every five to fifteen minutes, an hour for scores; six intervals are too many.
 LAG_MAX_S: Final = {"ledger": 1_800, "rail": 3_600, "scores": 6 * 3_600}
+# Its files, behind the ledger: a gate that is quiet books nothing either.
+_REQUESTS: Final = "gate api_requests"
+GATE_MAX_S: Final = 2 * 3_600
 _LARGEST: Final = 3
+# Time for a larger disk.
+DAYS_MIN: Final = 30
 
 
-def look_inside(warehouse: Warehouse) -> Iterator[Finding]:
-    """Yields findings about a warehouse; what needs the schema only where it is there."""
-    before_s = time.time()
-    version, now_s = warehouse.row("SELECT version(), toUnixTimestamp64Milli(now64(3)) / 1000")
+def look_inside(warehouse: Warehouse, *, free_bytes: int | None = None) -> Iterator[Finding]:
+    """Yields findings about a warehouse; what needs the schema only where it is there.
+
+    Args:
+        warehouse: In any state.
+        free_bytes: Of its disk, where that is known.
+    """
+    version = warehouse.scalar("SELECT version()")
     yield Finding("warehouse", "good", f"{warehouse.description}, engine {version}")
-    yield clock_finding("warehouse clock", float(now_s), before_s)
+    yield warehouse_clock(warehouse)
     plan = make_plan(warehouse)
     if not plan.is_clean:
         due = [file.name for file in plan.due]
@@ -34,13 +44,14 @@ def look_inside(warehouse: Warehouse) -> Iterator[Finding]:
         return
     yield Finding("schema", "good", "as the files of sql/ make it")
     looks: tuple[tuple[str, Callable[[Warehouse], Iterator[Finding]]], ...] = (
+        ("clocks", block_clocks),
         ("rights", _rights),
         ("parts", lambda opened: _proved("parts", prove_parts(opened))),
         ("statements", lambda opened: _proved("statements", prove_nothing_changed(opened))),
         ("whole pass", _passes),
         ("lag", _lags),
         ("quarantine", _stuck),
-        ("growth", _sizes),
+        ("growth", lambda opened: _sizes(opened, free_bytes)),
     )
     for name, each in looks:
         yield from guarded(name, lambda each=each: each(warehouse))  # type: ignore[misc]
@@ -88,15 +99,22 @@ def read_lags(warehouse: Warehouse) -> dict[str, float | None]:
 
 
 def _lags(warehouse: Warehouse) -> Iterator[Finding]:
-    for source, lag_s in read_lags(warehouse).items():
-        limit_s = LAG_MAX_S.get(source.split(" ", 1)[0])
+    lags = read_lags(warehouse)
+    ledger_s = lags.get("ledger")
+    for source, lag_s in lags.items():
+        kind = source.split(" ", 1)[0]
+        limit_s = LAG_MAX_S.get(kind)
         if lag_s is None:
             yield Finding(f"lag {source}", "off", "nothing was read yet")
+        elif source == _REQUESTS and ledger_s is not None and lag_s - ledger_s > GATE_MAX_S:
+            text = f"its files end {duration(lag_s - ledger_s)} before the ledger"
+            advice = "see who delivers them: masques intake load shows what is there"
+            yield Finding(f"lag {source}", "bad", text, advice)
         elif limit_s is not None and lag_s > limit_s:
             advice = "see whether its schedule is on and its runs succeed"
-            yield Finding(f"lag {source}", "warning", f"{_minutes(lag_s)} behind", advice)
+            yield Finding(f"lag {source}", "warning", f"{duration(lag_s)} behind", advice)
         else:
-            yield Finding(f"lag {source}", "good", f"{_minutes(lag_s)} behind")
+            yield Finding(f"lag {source}", "good", f"{duration(lag_s)} behind")
 
 
 def read_stuck(warehouse: Warehouse) -> dict[str, int]:
@@ -120,18 +138,16 @@ def read_sizes(warehouse: Warehouse) -> dict[str, tuple[int, int]]:
     return {str(table): (int(rows), int(size)) for table, rows, size in found}
 
 
-def _sizes(warehouse: Warehouse) -> Iterator[Finding]:
+def _sizes(warehouse: Warehouse, free_bytes: int | None) -> Iterator[Finding]:
     sizes = read_sizes(warehouse)
     total = sum(size for _, size in sizes.values())
     largest = [
         f"{table} {size / 10**6:,.1f} MB" for table, (_, size) in list(sizes.items())[:_LARGEST]
     ]
-    yield Finding("growth", "good", f"{total / 10**6:,.1f} MB; {', '.join(largest)}")
-
-
-def _minutes(seconds: float) -> str:
-    if abs(seconds) < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7_200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3_600:,.1f} h"
+    daily = int(warehouse.scalar(sql("doctor/growth")))
+    text = f"{total / 10**6:,.1f} MB; {', '.join(largest)}; {daily / 10**6:,.1f} MB a day lately"
+    if free_bytes is not None and free_bytes < DAYS_MIN * daily:
+        advice = f"the disk is full in {free_bytes // daily} days: make room, or shorten retention"
+        yield Finding("growth", "warning", text, advice)
+    else:
+        yield Finding("growth", "good", text)

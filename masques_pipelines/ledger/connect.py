@@ -20,6 +20,11 @@ KINDS: Final[dict[str, Kind]] = {
 }
 
 
+def is_live(url: str | None) -> bool:
+    """Returns whether a URL names a server, whose clock runs."""
+    return bool(url) and str(url).partition("://")[0] == "tigerbeetle"
+
+
 def open_ledger(url: str) -> LedgerSource:
     """Opens a ledger for reading; close it, or use it as a context manager.
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from masques_pipelines.rails.protocol import UNATTRIBUTED
+from masques_pipelines.rails.protocol import ADDED_TO_CHAIN, ANSWERS, UNATTRIBUTED
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 
@@ -30,6 +30,8 @@ def link_settlements(warehouse: Warehouse) -> int:
     due = _due(warehouse)
     now = {"recorded_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")}
     if due["announced"]:
+        said = {"answers": list(ANSWERS), "names": sorted(ADDED_TO_CHAIN)}
+        warehouse.command(sql("rails/carry_announcements"), {**said, **now})
         warehouse.command(sql("rails/fold_announcements"), now)
     if due["claims"]:
         warehouse.command(sql("rails/write_claim_findings"), now)

@@ -52,6 +52,14 @@ DEADLINE: Final = "deadline_s"
 JOURNAL_AT: Final = "journal_at"
 FACILITATOR_SAID: Final = "facilitator_said"
 ANSWER: Final = "answer"
+# What was signed or asked for at most, where less was charged.
+AMOUNT_MAX: Final = "amount_max"
+# Extensions of x402: the client's own id of a payment, the digests of the signed offer and receipt,
+# and when the receipt was signed.
+PAYMENT_IDENTIFIER: Final = "payment_identifier"
+OFFER: Final = "offer_sha256"
+RECEIPT: Final = "receipt_sha256"
+RECEIPT_AT: Final = "receipt_at"
 # Why nobody looks at an unknown settlement any more; a later observation opens it again.
 CLOSED: Final = "closed"
 # Id of the settlement that records the money of a superseded one.
@@ -59,11 +67,13 @@ SUPERSEDED_BY: Final = "superseded_by"
 # What an intent may add to a settlement: anything else of a line never becomes an attribute.
 INTENT_ATTRIBUTES: Final = frozenset(
     {
-        ANSWER, DEADLINE, FACILITATOR_SAID, JOURNAL_AT, "amount_max", "channel_id", "event",
-        "facilitator_transaction", "memo", "payment_identifier", "payout_id", "proof", "resource",
-        "scheme",
+        AMOUNT_MAX, ANSWER, DEADLINE, FACILITATOR_SAID, JOURNAL_AT, OFFER, PAYMENT_IDENTIFIER,
+        RECEIPT, RECEIPT_AT, "channel_id", "event", "facilitator_transaction", "memo", "payout_id",
+        "proof", "resource", "scheme",
     }
 )  # fmt: skip
+# Of an intent, on a settlement that the chain knows: its memo is the chain's own.
+ADDED_TO_CHAIN: Final = INTENT_ATTRIBUTES - {"memo"}
 # Open settlements that a fetch gets at most.
 OPEN_MAX: Final = 1_000
 

@@ -22,6 +22,7 @@ from typing import Any, Final
 from masques_pipelines.money import amount_text
 from masques_pipelines.quarantine import Entry, put
 from masques_pipelines.rails.protocol import (
+    ADDED_TO_CHAIN,
     ANSWER,
     CLOSED,
     DEADLINE,
@@ -52,8 +53,6 @@ _CLAIM_COLUMNS: Final = ("settlement_id", "tx_hash", "asset", "to_address", "amo
 # A payer may sign any validBefore up to 2**256.
 _DEADLINE_DIGITS_MAX: Final = 78
 _FINAL_STATUSES: Final = ("confirmed", "failed", "superseded")
-# Of an intent, on a settlement that the chain knows: its memo is the chain's own.
-_ADDED_TO_CHAIN: Final = INTENT_ATTRIBUTES - {"memo"}
 # These cannot change for one payment; they are fields of Observation.
 _FACTS: Final = ("asset", "to_address", "amount")
 # A change of these alone makes no revision: they depend on the time of reading.
@@ -197,10 +196,10 @@ def _with_intent(before: Revision, seen: Observation) -> tuple[Revision | None, 
     if not known.finality:  # only the journal has reported it so far
         merged = _announced(known, seen)
         return (None if merged == known else replace(before, seen=merged)), []
-    if JOURNAL_AT in known.attributes and not _proves_more(seen, known, _ADDED_TO_CHAIN):
+    if JOURNAL_AT in known.attributes and not _proves_more(seen, known, ADDED_TO_CHAIN):
         return None, []  # the same line again, or one that proves less
-    kept = {k: v for k, v in known.attributes.items() if k not in _ADDED_TO_CHAIN}
-    added = {k: v for k, v in seen.attributes.items() if k in _ADDED_TO_CHAIN}
+    kept = {k: v for k, v in known.attributes.items() if k not in ADDED_TO_CHAIN}
+    added = {k: v for k, v in seen.attributes.items() if k in ADDED_TO_CHAIN}
     merged = replace(known, protocol=known.protocol or seen.protocol, attributes={**kept, **added})
     return replace(before, seen=merged), _disagreement(seen, known, exact=_is_exact(known))
 

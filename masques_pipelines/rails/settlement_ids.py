@@ -33,6 +33,11 @@ def base_authorization(network: str, asset: str, authorizer: str, nonce: str) ->
     return settlement_id("base", network, asset.lower(), authorizer.lower(), nonce.lower())
 
 
+def permit(network: str, owner: str, nonce: int) -> uuid.UUID:
+    """Identifies the announcement of a Permit2 payment; the chain's own row does not show it."""
+    return settlement_id("permit2", network, owner.lower(), str(nonce))
+
+
 def base_transfer(network: str, tx_hash: str, ordinal: int) -> uuid.UUID:
     """Identifies any other transfer by its index among the logs of its own transaction."""
     return settlement_id("base", network, tx_hash.lower(), str(ordinal))

@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
+from masques_pipelines.ages import age
 from masques_pipelines.errors import MasquesError
 from masques_pipelines.rails import catalog
 from masques_pipelines.rails.descriptor import RailDescriptor
@@ -15,8 +16,6 @@ from masques_pipelines.rails.run import unexpected
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
-
-_UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
 def status_lines(warehouse: Warehouse, settings: Settings, now: datetime) -> Iterator[str]:
@@ -52,17 +51,6 @@ def _rail_lines(rail: RailDescriptor, row: dict[str, Any], now: datetime) -> Ite
         yield f"open: {row['open_count']:,}, the oldest {age(row['oldest_open'], now)}"
     if row["failure"]:
         yield f"last error, {age(row['failed_at'], now)}: {row['failure']}"
-
-
-def age(then: datetime, now: datetime) -> str:
-    """Returns how long ago something was, in words."""
-    passed = now - (then if then.tzinfo else then.replace(tzinfo=UTC))
-    if passed < timedelta(0):
-        return "in the future"
-    for unit_s, name in _UNITS:
-        if passed.total_seconds() >= unit_s:
-            return f"{passed.total_seconds() / unit_s:,.0f} {name} ago"
-    return f"{passed.total_seconds():.0f} s ago"
 
 
 def check_lines(settings: Settings) -> Iterator[tuple[str, bool]]:

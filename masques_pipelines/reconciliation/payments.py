@@ -9,7 +9,7 @@ Facts that vanished are not new, so every FULL_EVERY_S a run compares everything
 than requests are kept (KEPT_DAYS) keep what was said of them at the gate.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from masques_pipelines.warehouse.client import Warehouse
@@ -38,26 +38,26 @@ SELECT toString(if(max(watermark_ns) = 0, toDateTime64(0, 6, 'UTC'), toDateTime6
     6, 'UTC')))
 FROM masques_ops.ledger_syncs
 """
-_NEW_ROWS: Final = """
-SELECT
-    (SELECT count() FROM masques.transactions WHERE ingested_at >= {since:DateTime64(6, 'UTC')})
-    + (SELECT count() FROM masques.api_requests WHERE ingested_at >= {since:DateTime64(6, 'UTC')})
-    + (SELECT count() FROM masques.settlements WHERE ingested_at >= {since:DateTime64(6, 'UTC')})
+# Transfers from before this run that settlements name: they may have a chain that is not known yet.
+_NAMED_BEFORE: Final = """
+SELECT count() FROM masques_ops.settlement_links
+WHERE transaction_id IN
+(
+    SELECT item_id FROM masques_ops.payments_touched
+    WHERE item_id NOT IN (
+        SELECT transaction_id FROM masques.transactions
+        WHERE ingested_at >= {since:DateTime64(6, 'UTC')})
+)
+SETTINGS use_skip_indexes = 0
 """
-# What is owed or there may be another than the last run found, or that was not explained.
-_POSITION_MOVED: Final = """
-SELECT
-    (SELECT count() FROM masques.accounts WHERE ingested_at >= {since:DateTime64(6, 'UTC')})
-    + (SELECT count() FROM masques.settlements WHERE ingested_at >= {since:DateTime64(6, 'UTC')})
-    + (SELECT count() FROM masques_ops.rail_balances
-        WHERE recorded_at >= {since:DateTime64(6, 'UTC')})
-    + (SELECT count() FROM masques_ops.payments_log
-        WHERE known_from = {began_at:DateTime64(6, 'UTC')})
-    + (SELECT countIf(unexplained != toDecimal256(0, 18)) FROM masques_marts.position)
-"""
+_BEFORE_ALL: Final = "1970-01-01 00:00:00.000000"
 _TOUCHED: Final = "SELECT count() FROM masques_ops.payments_touched"
 _SIBLINGS: Final = "SELECT count() FROM masques_ops.payments_touched WHERE is_compared = 0"
-_UNSAID: Final = "SELECT count() FROM masques_ops.payments_unsaid"
+# Contents are hashes of the payment too.
+_WRONG: Final = """
+SELECT count() FROM masques_ops.payments_unsaid
+WHERE content NOT IN (SELECT content FROM masques_ops.payments_said)
+"""
 _SHARED: Final = "SELECT count() FROM masques_ops.payments_links WHERE payments > 1"
 _STAGED_IN_PARTS: Final = (
     "payments_touched",
@@ -68,6 +68,21 @@ _STAGED_IN_PARTS: Final = (
     "payments_unsaid",
 )
 _STAGED: Final = ("payments_touched_hours", "payments_links", *_STAGED_IN_PARTS)
+_OLD_GENERATIONS: Final = """
+SELECT DISTINCT partition_id FROM system.parts
+WHERE database = 'masques_ops' AND table = 'breaks_log' AND active
+    AND partition != toString({began_at:DateTime64(6, 'UTC')})
+"""
+_LATER: Final = """
+SELECT toString(greatest(
+    now64(6, 'UTC'), {began_at:DateTime64(6, 'UTC')} + toIntervalMicrosecond(1)))
+"""
+# What has new rows since then may differ: the run before did not see them.
+_CORRECTED: Final = """
+SELECT count() FROM masques_ops.payments_log
+WHERE known_from = {began_at:DateTime64(6, 'UTC')}
+    AND item_id NOT IN (SELECT item_id FROM masques_ops.payments_touched)
+"""
 _WRITTEN: Final = """
 SELECT count() FROM masques_ops.payments_log WHERE known_from = {began_at:DateTime64(6, 'UTC')}
 """
@@ -104,40 +119,89 @@ def compare_payments(warehouse: Warehouse, *, full: bool = False) -> Comparison:
 
 
 @dataclass(frozen=True)
+class _Everything:
+    """What comparing everything needs to know: why, how many rows there are, and since when."""
+
+    reason: str
+    rows: int
+    since: str
+    counted_to: str
+
+
+@dataclass(frozen=True)
 class _Run:
     warehouse: Warehouse
     lease: Lease
 
     def compare(self, *, full: bool) -> Comparison:
         overlap_ms = OVERLAP_SERVER_MS if self.warehouse.is_server else OVERLAP_EMBEDDED_MS
-        began_at, since, is_due, chart_version, facts = self.warehouse.row(
+        began_at, since, due, chart_version, rows, counted_to = self.warehouse.row(
             sql("reconciliation/runs"), {"overlap_ms": overlap_ms, "full_every_s": FULL_EVERY_S}
         )
+        facts, others, moved = self._counts("count_new", since=since)
         # New rows are compared in one piece, everything in parts.
-        is_full = bool(full or is_due or self._count(_NEW_ROWS, since=since) > NEW_ROWS_MOST)
-        kept_from = self.warehouse.scalar(_KEPT_FROM, {"days": KEPT_DAYS})
-        run = {"began_at": str(began_at), "kept_from": str(kept_from)}
+        reason = str(due) or ("many" if facts > NEW_ROWS_MOST else "asked" if full else "")
+        began = {"began_at": str(began_at)}
+        everything = _Everything(reason, int(rows), str(since), str(counted_to))
+        # What is new first, so that what comparing everything finds besides was missed before.
+        is_checked = reason in ("daily", "asked") and facts <= NEW_ROWS_MOST
         self._run_step(
             "begin_run",
-            began_at=run["began_at"],
-            is_full=int(is_full),
+            **began,
+            reason="" if is_checked else reason,
             chart_version=int(chart_version or 0),
         )
-        if is_full:
-            self._compare_all(run, parts=1 + int(facts) // PART_ROWS)
-        else:
-            self._compare_new(run, since)
-        if is_full or self._count(_POSITION_MOVED, since=since, began_at=run["began_at"]):
-            self._run_step("write_position", began_at=run["began_at"])
-        self._run_step("end_run", began_at=run["began_at"])
-        return Comparison(run["began_at"], is_full, self._count(_WRITTEN, began_at=run["began_at"]))
+        if reason and not is_checked:
+            return self._compare_everything(began, everything, is_checked=False)
+        new = self._compare_what_is_new(began, str(since), has_news=facts + others, moved=moved)
+        if not is_checked:
+            return new
+        again = {"began_at": str(self.warehouse.scalar(_LATER, began))}
+        self._run_step("begin_again", **again, before=began["began_at"], reason=reason)
+        found = self._compare_everything(again, everything, is_checked=True)
+        return replace(found, rows_written=new.rows_written + found.rows_written)
+
+    def _compare_what_is_new(
+        self, began: dict[str, str], since: str, *, has_news: int, moved: int
+    ) -> Comparison:
+        due, left = self._counts("count_due", **began)
+        if has_news or due or left:
+            self._compare_new(self._run_of(began), since)
+        written = self._count(_WRITTEN, **began)
+        if left or written:
+            self._run_step("copy_breaks", **began, is_full=0)
+        if moved or left or written:
+            self._run_step("write_position", **began)
+        self._run_step("end_run", **began, is_full=0, corrected=None)
+        return Comparison(began["began_at"], is_full=False, rows_written=written)
+
+    def _compare_everything(
+        self, began: dict[str, str], everything: _Everything, *, is_checked: bool
+    ) -> Comparison:
+        self._compare_all(self._run_of(began), parts=1 + everything.rows // PART_ROWS)
+        self._run_step("sum_settled", counted_to=everything.counted_to)
+        written = self._count(_WRITTEN, **began)
+        corrected = None
+        if is_checked:
+            self._run_step("touch_new", **began, since=everything.since)
+            corrected = self._count(_CORRECTED, **began)
+            self._empty("payments_touched")
+        self._run_step("copy_breaks", **began, is_full=1)
+        self._run_step("write_position", **began)
+        self._run_step("end_run", **began, is_full=1, corrected=corrected)
+        self._drop_old_generations(began["began_at"])
+        return Comparison(began["began_at"], is_full=True, rows_written=written)
+
+    def _run_of(self, began: dict[str, str]) -> dict[str, str]:
+        return {**began, "kept_from": str(self.warehouse.scalar(_KEPT_FROM, {"days": KEPT_DAYS}))}
 
     def _compare_new(self, run: dict[str, str], since: Any) -> None:
         self._empty(*_STAGED)
         self._run_step("touch_new", began_at=run["began_at"], since=since)
         if not self._count(_TOUCHED):
             return
-        self._run_step("write_chains", is_full=0, most=CHAIN_MOST)
+        named_since = _BEFORE_ALL if self._count(_NAMED_BEFORE, since=since) else since
+        self._run_step("write_chains", is_full=0, most=CHAIN_MOST, since=named_since)
         self._run_step("touch_chains")
         self._run_step("stage_links", is_full=0)
         if self._count(_SHARED):
@@ -146,6 +210,8 @@ class _Run:
             self._run_step("stage_links", is_full=0)
         self._run_step("touch_siblings", is_compared=0)
         self._run_step("touch_hours", since=since)
+        if self._count(sql("reconciliation/count_unknown"), since=since):
+            self._run_step("touch_old_hours")
         everything = {"is_full": 0, "part": 0, "parts": 1}
         self._run_step("stage_gate", **everything)
         self._run_step("stage_booked", **everything)
@@ -153,7 +219,7 @@ class _Run:
 
     def _compare_all(self, run: dict[str, str], *, parts: int) -> None:
         self._empty(*_STAGED)
-        self._run_step("write_chains", is_full=1, most=CHAIN_MOST)
+        self._run_step("write_chains", is_full=1, most=CHAIN_MOST, since=_BEFORE_ALL)
         self._run_step("touch_all_hours")
         self._run_step("stage_links", is_full=1)
         for part in range(parts):
@@ -173,8 +239,14 @@ class _Run:
         self._run_step("say_payments", **run)
         self._run_step("read_said")
         self._run_step("write_payments")
-        if self._count(_UNSAID):
+        if self._count(_WRONG):
             self._run_step("take_back", began_at=run["began_at"])
+
+    def _drop_old_generations(self, began_at: str) -> None:
+        for (partition,) in self.warehouse.rows(_OLD_GENERATIONS, {"began_at": began_at}):
+            self.warehouse.command(
+                f"ALTER TABLE masques_ops.breaks_log DROP PARTITION ID '{partition}'"
+            )
 
     def _empty(self, *tables: str) -> None:
         for table in tables:
@@ -183,6 +255,11 @@ class _Run:
     def _run_step(self, name: str, **parameters: Any) -> None:
         self.lease.hold()
         self.warehouse.command(sql(f"reconciliation/{name}"), parameters)
+
+    def _counts(self, name: str, **parameters: Any) -> tuple[int, ...]:
+        return tuple(
+            int(each) for each in self.warehouse.row(sql(f"reconciliation/{name}"), parameters)
+        )
 
     def _count(self, statement: str, **parameters: Any) -> int:
         return int(self.warehouse.scalar(statement, parameters))

@@ -81,7 +81,7 @@ def back_up(
         )
     what = "BACKUP " + ", ".join(f"DATABASE {name}" for name in databases)
     with _all_leases(warehouse, writers) as leases:
-        if warehouse.is_server:
+        if not warehouse.is_embedded:
             done = _run(warehouse, f"{what} TO {_on_disk(place)}{_WHOLE}", leases)
             return Backup(place, *done)
         folder = _new_folder(place)
@@ -101,7 +101,7 @@ def check_empty(warehouse: Warehouse, databases: tuple[str, ...]) -> None:
     if taken:
         room = (
             f"drop {', '.join(f'DATABASE {name}' for name in taken)}"
-            if warehouse.is_server
+            if not warehouse.is_embedded
             else "move its folder away"
         )
         raise BackupError(
@@ -130,7 +130,7 @@ def restore_databases(
         BackupError: A database is there already, or the place holds no backup.
     """
     check_empty(warehouse, databases)
-    source = _on_disk(place) if warehouse.is_server else _in_folder(_backup_folder(place))
+    source = _on_disk(place) if not warehouse.is_embedded else _in_folder(_backup_folder(place))
     owner = view.name.split(".", 1)[0]
     # The tables that are left out go last: a comma after them would be taken for one more.
     listed = "".join(f"DATABASE {name}, " for name in databases if name != owner)

@@ -80,8 +80,9 @@ class Warehouse:
         origin: Who asks.
         insert_scope: Entered around each insert (for the insert files of the embedded engine).
         is_server: Whether other processes may write to it at the same time (see lease.py).
-        inserts_folder: Where the embedded engine reads what `insert_select` sends; None for a
-            server, which takes it as the body of the request.
+        inserts_folder: Where the embedded engine reads what `insert_select` sends, in this process
+            or in the one that serves it; None for a server of another kind, which takes it as the
+            body of the request.
         reopen: Opens one more client of the same warehouse.
         calls: Makes each call of the client. The embedded engine's are made so that a signal ends
             them; a call to a server is a socket's, which a signal ends by itself.
@@ -101,6 +102,11 @@ class Warehouse:
     )
 
     calls: Callable[[Callable[[], Any]], Any] = field(default=_directly, repr=False)
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the engine is the embedded one, in this process or served by another."""
+        return self.inserts_folder is not None
 
     def for_origin(self, origin: Origin) -> "Warehouse":
         """Returns a copy that tags its queries with a different origin."""

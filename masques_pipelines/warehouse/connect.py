@@ -2,7 +2,9 @@
 
 import contextlib
 import functools
-from collections.abc import Iterator
+import ssl
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -12,10 +14,10 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from masques_pipelines.errors import SettingError
-from masques_pipelines.settings import Settings
-from masques_pipelines.warehouse import embedded
+from masques_pipelines.settings import Settings, secret_text
+from masques_pipelines.warehouse import embedded, served
 from masques_pipelines.warehouse.client import CLIENT_SETTINGS, Origin, Warehouse
-from masques_pipelines.warehouse.errors import translate
+from masques_pipelines.warehouse.errors import WarehouseServedError, one_line, translate
 from masques_pipelines.warehouse.retry import with_retries
 
 CONNECT_TIMEOUT_S: Final = 10
@@ -23,6 +25,7 @@ CONNECT_TIMEOUT_S: Final = 10
 SEND_RECEIVE_TIMEOUT_S: Final = 600
 
 _VARIABLE: Final = "MASQUES_CLICKHOUSE_URL"
+_BY_FILE: Final = "MASQUES_CLICKHOUSE_PASSWORD_FILE"
 _FORMS: Final = "chdb:///absolute/folder, or http(s)://user:password@host:port"
 # What a server's URL may ask of the driver beyond host and user.
 _FILE_OPTIONS: Final = ("ca_cert", "client_cert", "client_cert_key")
@@ -56,19 +59,10 @@ def open_warehouse(
                 "MASQUES_CLICKHOUSE_CLUSTER: the embedded warehouse is not a cluster: "
                 f"unset it, or give {_VARIABLE} a server of the cluster"
             )
-        with embedded.open_embedded(folder, lock_timeout_s=lock_timeout_s) as engine:
-            inserts = embedded.inserts_folder(folder)
-            yield Warehouse(
-                client=engine.client,
-                calls=engine.calls,
-                description=f"chdb://{folder}",
-                origin=origin,
-                insert_scope=functools.partial(embedded.temporary_files_in, inserts),
-                inserts_folder=inserts,
-                reopen=functools.partial(_second_client, folder, lock_timeout_s=lock_timeout_s),
-            )
+        with contextlib.ExitStack() as stack:
+            yield _open_embedded(stack, folder, origin=origin, lock_timeout_s=lock_timeout_s)
         return
-    client, description = _connect(settings.clickhouse_url)
+    client, description = _connect(settings)
     with contextlib.closing(client):
         yield Warehouse(
             client=client,
@@ -76,7 +70,7 @@ def open_warehouse(
             cluster=settings.clickhouse_cluster,
             origin=origin,
             is_server=True,
-            reopen=lambda: contextlib.closing(_connect(settings.clickhouse_url)[0]),
+            reopen=lambda: contextlib.closing(_connect(settings)[0]),
         )
 
 
@@ -88,6 +82,47 @@ def embedded_folder(settings: Settings) -> Path | None:
     """
     url = settings.clickhouse_url
     return _embedded_folder(url) if urlsplit(url).scheme == "chdb" else None
+
+
+def _open_embedded(
+    stack: contextlib.ExitStack, folder: Path, *, origin: Origin, lock_timeout_s: float
+) -> Warehouse:
+    """Opens the engine in this process, or asks the process that serves it."""
+    inserts = embedded.inserts_folder(folder)
+    description = f"chdb://{folder}"
+    until_s = time.monotonic() + lock_timeout_s
+    while True:
+        client = served.connect(folder)
+        if client is not None:
+            stack.callback(client.close)
+            return Warehouse(
+                client=client,
+                calls=served.ServedCalls(folder),
+                description=description,
+                origin=origin,
+                is_server=True,
+                inserts_folder=inserts,
+                reopen=functools.partial(served.second_client, folder),
+            )
+        try:
+            engine = stack.enter_context(
+                embedded.open_embedded(
+                    folder,
+                    lock_timeout_s=max(0.0, until_s - time.monotonic()),
+                    is_served=functools.partial(served.is_served, folder),
+                )
+            )
+        except WarehouseServedError:
+            continue
+        return Warehouse(
+            client=engine.client,
+            calls=engine.calls,
+            description=description,
+            origin=origin,
+            insert_scope=functools.partial(embedded.temporary_files_in, inserts),
+            inserts_folder=inserts,
+            reopen=functools.partial(_second_client, folder, lock_timeout_s=lock_timeout_s),
+        )
 
 
 @contextlib.contextmanager
@@ -109,8 +144,8 @@ def _embedded_folder(url: str) -> Path:
     return folder
 
 
-def _connect(url: str) -> tuple[Client, str]:
-    parts = urlsplit(url)
+def _connect(settings: Settings) -> tuple[Client, str]:
+    parts = urlsplit(settings.clickhouse_url)
     try:
         port = parts.port
     except ValueError as error:
@@ -129,11 +164,8 @@ def _connect(url: str) -> tuple[Client, str]:
         raise SettingError(
             f"{_VARIABLE}: unknown option {unknown[0]!r}; known are {', '.join(_SERVER_OPTIONS)}"
         )
-    for name in _FILE_OPTIONS:
-        if name in options and not Path(options[name]).is_file():
-            raise SettingError(
-                f"{_VARIABLE}: {name} names no file ({options[name]}): give the path of one"
-            )
+    _check_files(options)
+    password = _password(settings, parts.password)
     secure = parts.scheme == "https"
     port = port or (8443 if secure else 8123)
     description = f"{parts.scheme}://{parts.hostname}:{port}"
@@ -145,7 +177,7 @@ def _connect(url: str) -> tuple[Client, str]:
                 port=port,
                 secure=secure,
                 username=unquote(parts.username or "default"),
-                password=unquote(parts.password or ""),
+                password=password,
                 connect_timeout=CONNECT_TIMEOUT_S,
                 send_receive_timeout=SEND_RECEIVE_TIMEOUT_S,
                 client_name="masques-pipelines",
@@ -160,3 +192,43 @@ def _connect(url: str) -> tuple[Client, str]:
             ) from error
 
     return with_retries(connect), description
+
+
+def _check_files(options: Mapping[str, str]) -> None:
+    """Refuses files of TLS that the driver could not use: it would name none of them."""
+    for name in _FILE_OPTIONS:
+        if name in options and not Path(options[name]).is_file():
+            raise SettingError(
+                f"{_VARIABLE}: {name} names no file ({options[name]}): give the path of one"
+            )
+    if "client_cert_key" in options and "client_cert" not in options:
+        raise SettingError(f"{_VARIABLE}: client_cert_key is of no use without client_cert")
+    context = ssl.create_default_context()
+    for name, load in (
+        ("ca_cert", context.load_verify_locations),
+        ("client_cert", functools.partial(_load_pair, context, options.get("client_cert_key"))),
+    ):
+        try:
+            if name in options:
+                load(options[name])
+        except (OSError, ssl.SSLError) as error:
+            raise SettingError(
+                f"{_VARIABLE}: {name} ({options[name]}) cannot be used ({one_line(str(error))}): "
+                "give a PEM file"
+            ) from error
+
+
+def _load_pair(context: ssl.SSLContext, key: str | None, certificate: str) -> None:
+    context.load_cert_chain(certificate, key)
+
+
+def _password(settings: Settings, in_url: str | None) -> str:
+    """Returns the password of the server's user, from the URL or from a file."""
+    file = settings.clickhouse_password_file
+    if file is None:
+        return unquote(in_url or "")
+    if in_url:
+        raise SettingError(
+            f"{_BY_FILE}: {_VARIABLE} holds a password as well: take it out of the URL"
+        )
+    return secret_text(file, _BY_FILE)

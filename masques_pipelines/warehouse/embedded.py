@@ -12,6 +12,7 @@ import fcntl
 import functools
 import importlib
 import logging
+import math
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NoReturn
@@ -34,10 +35,12 @@ from masques_pipelines.warehouse.client import CLIENT_SETTINGS
 from masques_pipelines.warehouse.errors import (
     WarehouseBusyError,
     WarehousePermanentError,
+    WarehouseServedError,
     one_line,
     unwritable,
 )
 from masques_pipelines.warehouse.interrupts import EngineCalls
+from masques_pipelines.warehouse.spool import is_held_spool
 
 LOCK_TIMEOUT_S: Final = 600.0
 LOCK_POLL_S: Final = 0.1
@@ -131,21 +134,25 @@ class Engine:
 
 
 @contextlib.contextmanager
-def open_embedded(folder: Path, *, lock_timeout_s: float) -> Iterator[Engine]:
+def open_embedded(
+    folder: Path, *, lock_timeout_s: float, is_served: Callable[[], bool] = lambda: False
+) -> Iterator[Engine]:
     """Opens the engine on a folder, waiting for another process to release it.
 
     Args:
         folder: The engine's data; created when it does not exist.
         lock_timeout_s: Longest wait for another process, 0 to not wait at all.
+        is_served: Asked while it waits: whether the other process answers for the engine by now.
 
     Raises:
+        WarehouseServedError: It does, so there is nothing to wait for.
         WarehouseBusyError: Another process still holds the folder; the text names it.
         WarehousePermanentError: The engine cannot open the folder.
     """
     folder = Path(os.path.realpath(folder))
     side = side_folder(folder)
     _make_folders(folder, side)
-    with _held(folder, lock_timeout_s=lock_timeout_s):
+    with _held(folder, lock_timeout_s=lock_timeout_s, is_served=is_served):
         _write_configuration(side)
         calls = EngineCalls(functools.partial(_cancel_queries, folder, side))
         client = _connect(folder, side)
@@ -159,8 +166,30 @@ def open_embedded(folder: Path, *, lock_timeout_s: float) -> Iterator[Engine]:
                 client.close()
 
 
+@contextlib.contextmanager
+def owned(folder: Path, options: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
+    """Holds the folder for a process that serves it; it waits for others as long as they need.
+
+    Args:
+        folder: The engine's data; created when it does not exist.
+        options: Of the engine, over those of a process that opens it for itself.
+
+    Yields:
+        The engine's address with all options, and the folder beside it.
+    """
+    folder = Path(os.path.realpath(folder))
+    side = side_folder(folder)
+    _make_folders(folder, side)
+    with _held(folder, lock_timeout_s=math.inf):
+        _write_configuration(side)
+        _load_engine()
+        asked = {**ENGINE_OPTIONS, **options, "config-file": str(side / "config.xml")}
+        yield f"file:{folder}?{urlencode(asked, quote_via=quote)}", side
+
+
 def side_folder(folder: Path) -> Path:
     """Returns the folder beside the engine's data: lock, configuration, insert files."""
+    folder = Path(os.path.realpath(folder))
     return folder.with_name(folder.name + ".engine")
 
 
@@ -257,12 +286,14 @@ def _close_to_others(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _held(folder: Path, *, lock_timeout_s: float) -> Iterator[None]:
+def _held(
+    folder: Path, *, lock_timeout_s: float, is_served: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
     """Holds the lock of the folder for this process; further clients of it share the hold."""
     with _HOLDS.guard:
         hold = _HOLDS.by_folder.get(folder)
         if hold is None:
-            descriptor = _lock(folder, lock_timeout_s=lock_timeout_s)
+            descriptor = _lock(folder, lock_timeout_s=lock_timeout_s, is_served=is_served)
             hold = _HOLDS.by_folder[folder] = _Hold(descriptor)
             _sweep(inserts_folder(folder))
         hold.users += 1
@@ -276,7 +307,7 @@ def _held(folder: Path, *, lock_timeout_s: float) -> Iterator[None]:
                 os.close(hold.descriptor)
 
 
-def _lock(folder: Path, *, lock_timeout_s: float) -> int:
+def _lock(folder: Path, *, lock_timeout_s: float, is_served: Callable[[], bool]) -> int:
     path = side_folder(folder) / "lock"
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -285,6 +316,8 @@ def _lock(folder: Path, *, lock_timeout_s: float) -> int:
     try:
         started_s = logged_s = time.monotonic()
         while not _try_lock(descriptor):
+            if is_served():
+                _refuse_served(folder)
             now_s = time.monotonic()
             holder = os.pread(descriptor, 400, 0).decode("utf-8", "replace") or "another process"
             if now_s - started_s >= lock_timeout_s:
@@ -319,6 +352,10 @@ def _refuse(folder: Path, holder: str) -> NoReturn:
     )
 
 
+def _refuse_served(folder: Path) -> NoReturn:
+    raise WarehouseServedError(f"{folder}: another process answers for it: run this again")
+
+
 def _this_process() -> str:
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]
     since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
@@ -326,9 +363,14 @@ def _this_process() -> str:
 
 
 def _sweep(folder: Path) -> None:
-    """Removes files of killed inserts. Safe under the lock: no other process is inserting."""
+    """Removes files of killed inserts.
+
+    Under the lock no other process has the engine open. One that asks a process which serves it
+    keeps its rows here meanwhile, and holds a lock on each such file.
+    """
     for leftover in folder.iterdir():
-        leftover.unlink(missing_ok=True)
+        if not is_held_spool(leftover):
+            leftover.unlink(missing_ok=True)
 
 
 def _write_configuration(side: Path) -> None:

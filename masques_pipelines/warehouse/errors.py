@@ -77,6 +77,10 @@ class WarehouseBusyError(TransientError):
     """Another process holds the embedded warehouse."""
 
 
+class WarehouseServedError(TransientError):
+    """Another process holds the embedded warehouse and answers for it."""
+
+
 def translate(error: ClickHouseError, *, what: str) -> MasquesError:
     """Returns the transient or permanent error, with one line of what failed and why.
 

@@ -19,6 +19,7 @@ CANCEL_AGAIN_S: Final = 0.5
 # nobody: Python sees it at the next look. One Ctrl-C in some thousands was lost for good.
 LOOK_AGAIN_S: Final = 0.2
 
+Given = TypeVar("Given")
 Result = TypeVar("Result")
 
 
@@ -41,13 +42,22 @@ class EngineCalls:
         """
         if threading.current_thread() is not threading.main_thread():
             return call()
-        outcome: Future[Result] = Future()
+        return self.beside(call, _result_of)
+
+    def beside(
+        self, call: Callable[[], Given], meanwhile: "Callable[[Future[Given]], Result]"
+    ) -> Result:
+        """Makes the call beside this thread; whatever this thread raises cancels it.
+
+        Args:
+            call: Of the engine.
+            meanwhile: Given what the call will have returned; what it returns is returned.
+        """
+        outcome: Future[Given] = Future()
         thread = threading.Thread(target=_fulfil, args=(outcome, call), daemon=True)
         try:
             thread.start()
-            while not wait([outcome], timeout=LOOK_AGAIN_S).done:
-                pass
-            return outcome.result()
+            return meanwhile(outcome)
         except BaseException:
             self._end(outcome)
             self.is_abandoned = not outcome.done() and thread.is_alive()
@@ -61,6 +71,12 @@ class EngineCalls:
             with contextlib.suppress(Exception):  # the interrupt says more than a failed cancel
                 self._cancel()
             wait([outcome], timeout=CANCEL_AGAIN_S)
+
+
+def _result_of(outcome: Future[Result]) -> Result:
+    while not wait([outcome], timeout=LOOK_AGAIN_S).done:
+        pass
+    return outcome.result()
 
 
 def _fulfil(outcome: Future[Result], call: Callable[[], Result]) -> None:

@@ -114,7 +114,7 @@ def stopped(warehouse: Warehouse, view: RefreshableView) -> Iterator[None]:
             )
         yield
     finally:
-        if warehouse.is_server:
+        if not warehouse.is_embedded:
             warehouse.command(f"SYSTEM START {replicated}VIEW {view.name}")
 
 

@@ -1,13 +1,30 @@
 """Keeps rows in a temporary file until they are sent: many rows need no memory meanwhile."""
 
 import contextlib
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from masques_pipelines.warehouse.errors import unwritable
+
+_SUFFIX: Final = ".rows"
+
+
+def is_held_spool(path: Path) -> bool:
+    """Says whether a living process keeps rows in that file."""
+    if not path.name.endswith(_SUFFIX):
+        return False
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # gone meanwhile
+        return False
+    return False
 
 
 class Spool:
@@ -30,10 +47,12 @@ class Spool:
         self.size = 0
         try:
             self._file: IO[bytes] = (
-                tempfile.NamedTemporaryFile(dir=folder, suffix=".rows")  # noqa: SIM115 - closed by close()
+                tempfile.NamedTemporaryFile(dir=folder, suffix=_SUFFIX)  # noqa: SIM115 - closed by close()
                 if folder
                 else tempfile.TemporaryFile()  # noqa: SIM115
             )
+            # Until it is closed or the process ends: a file whose lock is free is left over.
+            fcntl.flock(self._file.fileno(), fcntl.LOCK_EX)
         except OSError as error:
             raise unwritable(self._folder, error) from error
 

@@ -4,7 +4,7 @@
 -- the least of the channels that deliver it, and a rail up to the least of its networks; a rail whose
 -- newest run says that it is off does not count. The journal, which has no blocks, was read up to its newest
 -- line when a run reached its end; a line whose clock is ahead of the ledger's does not count.
-INSERT INTO masques_ops.reconciliation_runs (began_at, is_full, chart_version, read_to, ended_at)
+INSERT INTO masques_ops.reconciliation_runs (began_at, is_full, reason, chart_version, read_to, ended_at)
 WITH
     toDateTime64(0, 9, 'UTC') AS never,
     (
@@ -50,7 +50,8 @@ WITH
     if(mapContains(by_rail, 'rail:journal'), by_rail['rail:journal'], never) AS journal
 SELECT
     {began_at:DateTime64(6, 'UTC')},
-    {is_full:UInt8},
+    {reason:String} != '',
+    {reason:String},
     {chart_version:UInt64},
     CAST(mapConcat(
         map(

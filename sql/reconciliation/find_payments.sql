@@ -3,6 +3,7 @@ WITH
     {key:String} AS key,
     toUUIDOrZero(key) AS id,
     toUUID('00000000-0000-0000-0000-000000000000') AS none,
+    match(key, '^[0-9a-f]{32}$') AS is_trace,
     settled AS
     (
         SELECT DISTINCT settlement_id FROM masques.settlements
@@ -12,15 +13,15 @@ SELECT DISTINCT toString(f.item_id) AS found_id FROM
 (
     SELECT assumeNotNull(ifNull(pending_id, transaction_id)) AS item_id
     FROM masques.transactions
-    WHERE transaction_id = id OR pending_id = id OR (trace_id = key AND key != '')
+    WHERE transaction_id = id OR pending_id = id OR (is_trace AND trace_id = key)
     UNION ALL
     SELECT assumeNotNull(ifNull(transaction_id, request_id)) AS item_id
     FROM masques.api_requests
-    WHERE request_id = id OR session_id = id OR transaction_id = id OR (trace_id = key AND key != '')
+    WHERE request_id = id OR session_id = id OR transaction_id = id OR (is_trace AND trace_id = key)
     UNION ALL
     SELECT assumeNotNull(transaction_id) AS item_id
     FROM masques.masque_sessions
-    WHERE transaction_id IS NOT NULL AND (session_id = id OR (trace_id = key AND key != ''))
+    WHERE transaction_id IS NOT NULL AND (session_id = id OR (is_trace AND trace_id = key))
     UNION ALL
     SELECT item_id
     FROM masques_ops.payment_settlements WHERE settlement_id IN settled

@@ -1,4 +1,5 @@
--- Everything that is known of one payment, in the order in which it happened.
+-- Everything that is known of one payment, in the order in which it happened. The log knows between which
+-- times all of its facts lie, but for those that came since the last run: the rest is not read.
 WITH
     {item_id:UUID} AS item,
     toUUID('00000000-0000-0000-0000-000000000000') AS none,
@@ -6,6 +7,24 @@ WITH
     (
         SELECT settlement_id FROM masques_ops.payment_settlements WHERE item_id = item OR named_id = item
         UNION ALL SELECT item
+    ),
+    (
+        SELECT (count(), min(first_at), max(last_at)) FROM masques_ops.payments_log
+        WHERE item_order = toUInt64(bitShiftRight(toUInt128(item), 64)) AND item_id = item
+    ) AS log,
+    if(log.1 = 0, toDateTime64(0, 9, 'UTC'), toDateTime64(log.2, 9, 'UTC')) AS since,
+    if(log.1 = 0, toDateTime64('2262-01-01', 9, 'UTC'), toDateTime64(log.3, 9, 'UTC') + INTERVAL 1 SECOND) AS until,
+    (
+        SELECT max(began_at) - INTERVAL 15 MINUTE FROM masques_ops.reconciliation_runs
+        WHERE ended_at > toDateTime64(0, 6, 'UTC')
+    ) AS newest,
+    events AS
+    (
+        SELECT * FROM masques.transactions WHERE timestamp BETWEEN since AND until
+        UNION ALL
+        SELECT * FROM masques.transactions
+        PREWHERE ingested_at >= newest
+        WHERE NOT timestamp BETWEEN since AND until
     ),
     refunding AS (SELECT transaction_id FROM masques_ops.payment_links WHERE refund_of = item)
 SELECT toString(at) AS at, source, what, id, amount, currency, detail FROM
@@ -18,7 +37,15 @@ SELECT toString(at) AS at, source, what, id, amount, currency, detail FROM
     SELECT timestamp, 'gate', 'request', toString(request_id),
         ifNull(toString(charged), ''), toString(charged_currency),
         concat(payment_status, ', status ', toString(status_code), ', ', method, ' ', endpoint)
-    FROM masques.api_requests WHERE transaction_id = item OR request_id = item
+    FROM
+    (
+        SELECT * FROM masques.api_requests WHERE timestamp BETWEEN since AND until
+        UNION ALL
+        SELECT * FROM masques.api_requests
+        PREWHERE ingested_at >= newest
+        WHERE NOT timestamp BETWEEN since AND until
+    )
+    WHERE transaction_id = item OR request_id = item
     UNION ALL
     SELECT if(report = 'doff', ifNull(doffed_at, donned_at), donned_at), 'gate', concat('session ', report),
         toString(session_id), ifNull(toString(charged), ''), toString(charged_currency),
@@ -32,9 +59,9 @@ SELECT toString(at) AS at, source, what, id, amount, currency, detail FROM
             ', seal ', toString((
                 SELECT count() FROM (SELECT DISTINCT sequence FROM masques_ops.ledger_seals
                 WHERE to_ns < toUnixTimestamp64Nano((
-                    SELECT max(timestamp) FROM masques.transactions
+                    SELECT max(timestamp) FROM events
                     WHERE transaction_id = item OR pending_id = item)))) + 1))
-    FROM masques.transactions AS t
+    FROM events AS t
     WHERE transaction_id = item OR pending_id = item OR transaction_id IN refunding
     UNION ALL
     SELECT timestamp, concat('rail ', rail), concat('settlement ', status), toString(settlement_id),

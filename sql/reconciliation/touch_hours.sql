@@ -1,5 +1,5 @@
 -- The hours in which all facts of the touched items lie: those of new rows, those that the log knows of
--- an item, and those of transfers and settlements that the log does not know.
+-- an item, and those of settlements that the log does not know. Of transfers: touch_old_hours.sql.
 INSERT INTO masques_ops.payments_touched_hours (hour)
 WITH
     {since:DateTime64(6, 'UTC')} AS since,
@@ -31,20 +31,6 @@ SELECT DISTINCT hour FROM
     SELECT toDateTime(arrayJoin(range(
         toUInt32(toStartOfHour(first_at)), toUInt32(last_at) + 1, 3600)), 'UTC') AS hour
     FROM known
-    UNION ALL
-    SELECT toStartOfHour(toDateTime(timestamp, 'UTC')) AS hour
-    FROM masques.transactions
-    WHERE transaction_id IN
-    (
-        SELECT item_id FROM masques_ops.payments_touched WHERE item_id NOT IN (SELECT item_id FROM known)
-    )
-    UNION ALL
-    SELECT toStartOfHour(toDateTime(timestamp, 'UTC')) AS hour
-    FROM masques.transactions
-    WHERE pending_id IN
-    (
-        SELECT item_id FROM masques_ops.payments_touched WHERE item_id NOT IN (SELECT item_id FROM known)
-    )
     UNION ALL
     SELECT toStartOfHour(toDateTime(timestamp, 'UTC')) AS hour
     FROM masques.settlements

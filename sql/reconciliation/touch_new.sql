@@ -41,6 +41,7 @@ SELECT DISTINCT item_id, 1 FROM
     UNION ALL
     SELECT item_id
     FROM masques_ops.payments_log
+    PREWHERE gate_waits_for != '' OR rail_waits_for != ''
     WHERE (gate_waits_for != '' AND read_to[gate_waits_for] >= gate_due_at)
         OR (rail_waits_for != '' AND read_to[rail_waits_for] >= rail_due_at)
     GROUP BY item_id, content HAVING sum(sign) > 0

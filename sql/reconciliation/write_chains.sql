@@ -1,5 +1,5 @@
 -- Finds, for transfers that settlements name and that have no rail side, the transfer of the same linked
--- chain that has one. The ledger stamps a chain one nanosecond apart; all but its last are flagged linked.
+-- chain that has one. Of transfers that came before `since` none is looked for. The ledger stamps a chain one nanosecond apart; all but its last are flagged linked.
 INSERT INTO masques_ops.payment_chains (transaction_id, rail_transaction_id)
 WITH
     toUUID('00000000-0000-0000-0000-000000000000') AS none,
@@ -18,6 +18,7 @@ WITH
             WHERE {is_full:UInt8} OR transaction_id IN (SELECT item_id FROM masques_ops.payments_touched)
         )
             AND event_type != 'two_phase_expired'
+            AND ingested_at >= {since:DateTime64(6, 'UTC')}
             AND debit_account_id NOT IN rail_accounts AND credit_account_id NOT IN rail_accounts
     ),
     near AS

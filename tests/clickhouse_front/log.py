@@ -1,6 +1,7 @@
 """The log of what was sent to the server: a file, so that it can be read after a kill too."""
 
 import json
+import uuid
 from pathlib import Path
 from typing import TypedDict
 
@@ -23,6 +24,25 @@ class LoggedRequest(TypedDict):
     code: int  # ClickHouse error code, 0 when there was none
     status: int  # HTTP status of the answer, 0 when no answer was sent
     finished: bool  # False: it was in flight when the server was killed, or still is
+
+
+def new_entry(body: bytes, database: str, query_id: str) -> LoggedRequest:
+    """Returns the entry of a request of which nothing is known yet."""
+    return LoggedRequest(
+        id=str(uuid.uuid4()),
+        sql="",
+        settings={},
+        params={},
+        database=database or "default",
+        query_id=query_id or str(uuid.uuid4()),
+        body_bytes=len(body),
+        fault="",
+        executed=False,
+        rows_written=0,
+        code=0,
+        status=0,
+        finished=False,
+    )
 
 
 def front_dir(path: Path) -> Path:

@@ -1,7 +1,6 @@
 """One cause is one fault, and it is gone when its cause is: by what Dagster knows of runs."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,8 @@ from dagster._daemon.types import DaemonHeartbeat
 from dagster_shared.error import SerializableErrorInfo
 
 from masques_pipelines.alerts.book import look, read_book
-from masques_pipelines.alerts.rules import Rules
+from masques_pipelines.alerts.outbox import Waiting
+from masques_pipelines.alerts.rules import read_rules
 from masques_pipelines.alerts.runbook import runbook
 from masques_pipelines.defs.alerts import alerts_sensor
 from masques_pipelines.defs.faults import SKIPS_MAX, Watched, find_faults, watched
@@ -90,24 +90,6 @@ class Pipeline:
 @pytest.fixture
 def pipeline() -> Pipeline:
     return Pipeline()
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """With ticks and heartbeats; the events are kept in memory: on disk each costs 20 ms."""
-    overrides = {
-        "event_log_storage": {
-            "module": "dagster._core.storage.event_log.in_memory",
-            "class": "InMemoryEventLogStorage",
-        },
-        "compute_logs": {
-            "module": "dagster._core.storage.noop_compute_log_manager",
-            "class": "NoOpComputeLogManager",
-        },
-        "telemetry": {"enabled": False},
-    }
-    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as made:
-        yield made
 
 
 def test_jobs_that_fail_for_one_reason_are_one_fault(
@@ -277,7 +259,7 @@ def test_the_sensor_tells_what_it_finds_and_keeps_it(
     with context:
         skip = alerts_sensor(context)
     assert isinstance(skip, dg.SkipReason)
-    assert skip.skip_message == "1 faults are open, 1 of them not told"
+    assert skip.skip_message == "1 faults are open, 1 messages wait for their receivers"
     ((_, known),) = read_book(tmp_path).open.items()
     assert known.fault.title == "ledger_sync_job failed"
     assert known.fault.detail.startswith("/nowhere: there is no such folder")
@@ -285,12 +267,13 @@ def test_the_sensor_tells_what_it_finds_and_keeps_it(
     assert [line["problem"] for line in log] == ["its URL is none that apprise knows"]
     told: list[str] = []
 
-    def send(message: Any, _faults: object) -> bool:
-        told.append(message.title)
-        return True
+    def post(_receiver: object, waiting: Waiting) -> str:
+        told.append(waiting.message.title)
+        return ""
 
-    look(tmp_path, [known.fault], Rules(), send, NOW)
-    look(tmp_path, [], Rules(), send, NOW)
+    now = datetime.now(UTC)
+    for found in ([known.fault], []):
+        look(tmp_path, found, read_rules(rules), post, now + timedelta(minutes=3))
     assert told == ["Masques: ledger_sync_job failed", "Masques: over: ledger_sync_job failed"]
 
 

@@ -94,7 +94,7 @@ def test_the_job_proves_what_it_did_and_a_table_can_be_made_alone(
     environment: Path, warehouse: Warehouse
 ) -> None:
     every = checks(run())
-    assert len(every) == 12
+    assert len(every) == 13
     assert all(every.values())
 
     implicit = defs.resolve_implicit_global_asset_job_def()

@@ -77,9 +77,13 @@ class Anvil:
         self.rpc("evm_increaseTime", hex(seconds))
         self.mine()
 
-    def place_token(self, address: str = USDC, symbol: str = "USDC") -> None:
-        compiled = json.loads((SUPPORT / "evm" / "TestUSDC.json").read_text())
+    def place(self, contract: str, address: str) -> None:
+        """Puts a compiled contract of tests/support/evm at an address."""
+        compiled = json.loads((SUPPORT / "evm" / f"{contract}.json").read_text())
         self.rpc("anvil_setCode", address, compiled["runtime"])
+
+    def place_token(self, address: str = USDC, symbol: str = "USDC") -> None:
+        self.place("TestUSDC", address)
         texts = ("USD Coin", symbol, "2")
         data = "0xa6487c53" + word(96) + word(160) + word(224)
         data += "".join(word(len(t)) + t.encode().hex().ljust(64, "0") for t in texts)

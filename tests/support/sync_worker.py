@@ -28,8 +28,8 @@ from tests.support.captures import tiled
 from tests.support.memory_ledger import MemoryLedger
 
 # Small, so that a kill has many places to hit.
-PAGE_EVENTS = 40
-BATCH_EVENTS = 80
+PAGE_EVENTS = 80
+BATCH_EVENTS = 160
 # Stretches between the capture's expiries are short too.
 STRETCH_EVENTS = 10
 

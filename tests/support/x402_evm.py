@@ -87,13 +87,27 @@ class Payments:
         return payload
 
     def settle(
-        self, payload: "PaymentPayload", *, note: bool = True, transaction_id: str | None = None
+        self,
+        payload: "PaymentPayload",
+        *,
+        note: bool = True,
+        transaction_id: str | None = None,
+        charged: int | None = None,
     ) -> dict[str, Any]:
-        """Settles through the SDK's facilitator and writes what it said to the journal."""
+        """Settles through the SDK's facilitator and writes what it said to the journal.
+
+        Args:
+            payload: What the buyer signed.
+            note: Whether the journal has a line of it.
+            transaction_id: The ledger transfer that the line names.
+            charged: What the gate charges of a payment of `upto`; all of it without.
+        """
         asked = payload.accepted
+        if charged is not None:
+            asked = asked.model_copy(update={"amount": str(charged)})
         answer = self.facilitator.settle(payload, asked).model_dump(by_alias=True, mode="json")
         if note:
-            self.note("settle", payload, answer, transaction_id=transaction_id)
+            self.note("settle", payload, answer, asked=asked, transaction_id=transaction_id)
         return dict(answer)
 
     def send(self, payload: "PaymentPayload", **more: Any) -> str:
@@ -135,16 +149,18 @@ class Payments:
         payload: "PaymentPayload",
         answer: dict[str, Any] | None,
         *,
+        asked: "PaymentRequirements | None" = None,
         transaction_id: str | None = None,
     ) -> dict[str, Any]:
         """Writes one line of the gate's journal."""
+        required = asked or payload.accepted
         line = {
             "recorded_at": datetime.now(UTC).isoformat(),
             "event": event,
             "request": {
                 "x402Version": 2,
                 "paymentPayload": payload.model_dump(by_alias=True, mode="json"),
-                "paymentRequirements": payload.accepted.model_dump(by_alias=True, mode="json"),
+                "paymentRequirements": required.model_dump(by_alias=True, mode="json"),
             },
             "response": answer,
             "transaction_id": transaction_id,

@@ -2,12 +2,19 @@
 
 import re
 import traceback
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from masques_pipelines.errors import SettingError
-from masques_pipelines.settings import VARIABLES, Variables, project_root, read_settings
+from masques_pipelines.settings import (
+    VARIABLES,
+    BreakLimit,
+    Variables,
+    project_root,
+    read_settings,
+)
 
 
 def test_defaults_lie_in_the_checkout() -> None:
@@ -87,6 +94,18 @@ def test_a_rail_is_off_until_its_endpoint_is_set_and_knows_the_usdc_of_its_netwo
         ),
         ({"MASQUES_BASE_NETWORK": "eip155:1"}, "MASQUES_BASE_ASSETS: no token of eip155:1 is"),
         ({"MASQUES_BASE_BEARER_FILE": "/nowhere"}, "MASQUES_BASE_BEARER_FILE: /nowhere is not"),
+        (
+            {"MASQUES_BASE_TLS_CERT_FILE": str(project_root() / "README.md")},
+            f"MASQUES_BASE_TLS_CERT_FILE: {project_root()}/README.md cannot be read as a cert",
+        ),
+        (
+            {"MASQUES_LND_TLS_CERT_FILE": str(project_root() / "README.md")},
+            f"MASQUES_LND_TLS_CERT_FILE: {project_root()}/README.md cannot be read as a cert",
+        ),
+        (
+            {"MASQUES_BASE_RPC_URL_FILE": str(project_root() / "README.md")},
+            "MASQUES_BASE_RPC_URL_FILE: MASQUES_BASE_RPC_URL is set as well: unset one",
+        ),
         ({"MASQUES_LND_NETWORK": "moon"}, "MASQUES_LND_NETWORK: 'moon' is not valid: it should be"),
     ],
 )
@@ -94,6 +113,21 @@ def test_a_bad_setting_of_a_rail_is_one_line(change: dict[str, str], message: st
     with pytest.raises(SettingError) as raised:
         read_settings({**BASE, **change})
     assert str(raised.value).startswith(message)
+
+
+@pytest.mark.parametrize("rail", ["BASE", "SOLANA"])
+def test_a_url_with_a_key_may_stand_in_a_file(tmp_path: Path, rail: str) -> None:
+    file = tmp_path / "url"
+    file.write_text("https://node.test/v2/hidden-key\n")
+    environ = {f"MASQUES_{rail}_RPC_URL_FILE": str(file), f"MASQUES_{rail}_TREASURY": "a"}
+    settings = read_settings(environ)
+    rails = {"BASE": settings.base, "SOLANA": settings.solana}
+    assert rails[rail].url == "https://node.test/v2/hidden-key"
+    assert f"MASQUES_{rail}_RPC_URL" in settings.given
+    assert "hidden-key" not in repr(settings)
+    file.write_text(" ")
+    with pytest.raises(SettingError, match=f"MASQUES_{rail}_RPC_URL_FILE: {file} is empty"):
+        read_settings(environ)
 
 
 def test_every_variable_is_documented_once_where_people_look() -> None:
@@ -127,6 +161,17 @@ def test_each_bad_value_has_a_line_and_none_shows_a_secret() -> None:
     ]
     assert lines[0] == "MASQUES_SANDBOX: 'yes' is not valid: it should be '0' or '1'"
     assert "me:secret" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_limits_of_breaks_are_exact() -> None:
+    given = "served_not_paid:20:50.01:72, stale_hold:0:0:24"
+    assert read_settings({"MASQUES_BREAK_LIMITS": given}).break_limits == (
+        BreakLimit("served_not_paid", 20, Decimal("50.01"), 72),
+        BreakLimit("stale_hold", 0, Decimal(0), 24),
+    )
+    for bad in ("a", "a:1:2", "a:-1:2:3", "a:1.5:2:3", "a:1:1e3:3", "a:1:2:3:4"):
+        with pytest.raises(SettingError, match=r"MASQUES_BREAK_LIMITS: .* is not class:breaks:usd"):
+            read_settings({"MASQUES_BREAK_LIMITS": bad})
 
 
 def test_env_is_read_where_the_environment_is_silent_and_a_blank_hides_it(

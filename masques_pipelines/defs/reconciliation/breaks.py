@@ -9,7 +9,7 @@ import dagster as dg
 from masques_pipelines.defs.cadence import RECONCILIATION
 from masques_pipelines.defs.failures import explained
 from masques_pipelines.defs.reconciliation.payments_log import KEY as PAYMENTS_LOG
-from masques_pipelines.defs.resources import WarehouseResource
+from masques_pipelines.defs.resources import WarehouseResource, run_settings
 from masques_pipelines.defs.table_asset import OWNERS, records_metadata, table_asset, table_key
 from masques_pipelines.errors import PermanentError
 from masques_pipelines.reconciliation import checks
@@ -19,22 +19,32 @@ MARTS: Final = "masques_marts"
 BREAKS: Final = table_key("breaks", MARTS)
 POSITION: Final = table_key("position", MARTS)
 _CHECKED: Final = {
-    checks.NO_CRITICAL: BREAKS,
-    checks.NO_OTHER: BREAKS,
+    **dict.fromkeys(checks.CLASSES, BREAKS),
     checks.IN_TIME: BREAKS,
     checks.ALL_READ: PAYMENTS_LOG,
+    checks.LOG_AGREES: PAYMENTS_LOG,
     checks.MONEY_IS_THERE: POSITION,
 }
+_OF_CLASS: Final = (
+    "No {severity} break of this class is open without a note, or no more and no older ones, and "
+    "no more money at risk, than MASQUES_BREAK_LIMITS allows.{warning}"
+)
 _DESCRIPTIONS: Final = {
-    checks.NO_CRITICAL: (
-        "No money is missing, unbooked or paid twice, but for breaks that somebody looks after. "
-        "See `masques breaks list`."
-    ),
-    checks.NO_OTHER: "Gate, ledger and rails say the same of every payment. A warning.",
+    **{
+        name: _OF_CLASS.format(
+            severity=severity, warning="" if severity == "critical" else " A warning."
+        )
+        for name, severity in checks.CLASSES.items()
+    },
     checks.IN_TIME: "No break is open for longer than its class allows, noted or not. A warning.",
     checks.ALL_READ: (
         f"Every side was read to within {checks.UNREAD_MOST_S // 3600} hours of the ledger. A "
         "warning: what is unread makes no break, so breaks may be missing."
+    ),
+    checks.LOG_AGREES: (
+        "The daily comparison of everything found nothing that the runs before it had not written, "
+        "and the log is what the last run left. A warning: it is made good by then. When it is "
+        "inconclusive, it says so."
     ),
     checks.MONEY_IS_THERE: (
         "No money moved on a rail without a settlement, no more is owed than is there, and what "
@@ -89,8 +99,9 @@ def position(
 def payments_checks(
     context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
 ) -> Iterator[dg.AssetCheckResult]:
-    """Breaks without a note, breaks past their deadline, unread sides, and the position."""
-    for finding in checks.check_payments(warehouse.open(context)):
+    """Breaks without a note, breaks past their deadline, unread sides, the log, the position."""
+    limits = run_settings().break_limits
+    for finding in checks.check_payments(warehouse.open(context), limits):
         yield dg.AssetCheckResult(
             check_name=finding.name,
             asset_key=_CHECKED[finding.name],
@@ -98,6 +109,7 @@ def payments_checks(
             severity=(
                 dg.AssetCheckSeverity.WARN if finding.is_warning else dg.AssetCheckSeverity.ERROR
             ),
+            description=finding.text or None,
             metadata={"findings": len(finding.rows), "first": records_metadata(finding.rows)},
         )
 

@@ -109,7 +109,14 @@ _SIGNED: Final = _object(
                 "nonce": _text("0x[0-9a-fA-F]{64}"),
             }
         ),
-        "permit2Authorization": _object({"from": _text(_ADDRESS), "deadline": _UNITS}),
+        "permit2Authorization": _object(
+            {
+                "from": _text(_ADDRESS),
+                "deadline": _UNITS,
+                "nonce": _UNITS,
+                "permitted": _object({"amount": _UNITS}),
+            }
+        ),
         "channelConfig": _object({"payer": _text(_ADDRESS), "withdrawDelay": _integer}),
     }
 )

@@ -188,11 +188,19 @@ class Authorization(Message):
     nonce: Hex32
 
 
+class Permitted(Message):
+    """What a Permit2 signature allows at most."""
+
+    amount: MaybeUnits = None
+
+
 class Permit(Message):
     """A signed Permit2 transfer, or the one inside a deposit to a channel."""
 
     from_: Annotated[EvmAddress | None, _Optional] = Field(default=None, alias="from")
     deadline: MaybeUnits = None
+    nonce: MaybeUnits = None
+    permitted: Annotated[Permitted | None, _Optional] = None
 
 
 class Channel(Message):
@@ -214,6 +222,7 @@ class Answer(Message):
     transaction: Text = None
     payer: Text = None
     amount: MaybeUnits = None
+    extensions: Tree = None
     extra: Tree = None
 
     @property

@@ -18,6 +18,8 @@ from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from masques_pipelines.money import is_representable, whole_units
+from masques_pipelines.rails.journal import extensions
 from masques_pipelines.rails.journal import headers as header
 from masques_pipelines.rails.journal.amounts import amount_of, journal_at, nanoseconds
 from masques_pipelines.rails.journal.facts import (
@@ -45,6 +47,7 @@ from masques_pipelines.rails.journal.reading import UnreadableError, read_header
 from masques_pipelines.rails.journal.reasons import known_reason
 from masques_pipelines.rails.journal.schemes import known_network, known_scheme
 from masques_pipelines.rails.protocol import (
+    AMOUNT_MAX,
     ANSWER,
     DEADLINE,
     FACILITATOR_SAID,
@@ -59,6 +62,7 @@ from masques_pipelines.rails.settlement_ids import (
     base_authorization,
     caip2,
     payload_hash,
+    permit,
     solana_transfer,
 )
 from masques_pipelines.rails.solana.addresses import associated_token_account
@@ -75,7 +79,6 @@ _RESOURCE_CHARACTERS: Final = 500
 # No URL has these; a dictionary that was printed, a sentence or a header has.
 _NO_URL: Final = re.compile(r"[\s\"'{}<>\\^`|]")
 _MEMO_CHARACTERS: Final = 256
-_IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -254,7 +257,9 @@ def _common(case: _Case, event: str, rail: str, network: str, asset: Asset | Non
         ANSWER: case.facts.outcome,
         "scheme": case.facts.scheme,
         "resource": _resource(case),
-        "payment_identifier": _identifier(case.payment),
+        **extensions.attributes_of(
+            mapping(case.payment.extensions), mapping(answer.extensions), required
+        ),
         "memo": _memo(required),
         FACILITATOR_SAID: _said(case, event),
     }
@@ -315,20 +320,32 @@ def _by_permit(case: _Case, event: str, intent: Observation) -> Observation | No
     if event == "verify":
         case.facts.rule = "names_no_payment"
         return None
-    permit = parsed(Permit, case.signed.get("permit2Authorization") or {})
-    if case.scheme == "upto" and case.answer.success and case.answer.amount == 0:
+    signed = parsed(Permit, case.signed.get("permit2Authorization") or {})
+    if _charged_nothing(case, intent):
         case.facts.rule = "nothing_charged"
         return None
-    deadline = intent.attributes[DEADLINE] if permit.deadline is None else str(permit.deadline)
-    return _charged(
-        case,
-        replace(
-            intent,
-            settlement_id=_attempt(case, intent.rail),
-            payer=permit.from_ or intent.payer,
-            attributes={**intent.attributes, DEADLINE: deadline},
-        ),
+    payer, found = signed.from_ or intent.payer, _attempt(case, intent.rail)
+    if signed.nonce is not None and payer:
+        # In whichever form the payload comes: a header leaves out what a body has as null.
+        found = permit(intent.network, payer, signed.nonce)
+        case.facts.reference = case.facts.reference or str(signed.nonce)
+    deadline = intent.attributes[DEADLINE] if signed.deadline is None else str(signed.deadline)
+    announcement = replace(
+        intent,
+        settlement_id=found,
+        payer=payer,
+        payment_ref="" if signed.nonce is None else str(signed.nonce),
+        attributes={**intent.attributes, DEADLINE: deadline},
     )
+    return _charged(case, announcement, signed.permitted.amount if signed.permitted else None)
+
+
+def _charged_nothing(case: _Case, intent: Observation) -> bool:
+    """Returns whether a payment of `upto` was settled without money: then on no chain."""
+    if case.scheme != "upto" or not case.answer.success or case.answer.transaction:
+        return False
+    charged = case.answer.charged
+    return intent.amount == 0 if charged is None else charged == 0
 
 
 def _on_solana(case: _Case, event: str, intent: Observation) -> Observation | None:
@@ -389,16 +406,19 @@ def _elsewhere(case: _Case) -> Observation:
     return _untracked(case, intent, accepted="not_followed")
 
 
-def _charged(case: _Case, intent: Observation) -> Observation:
-    """Records what was charged rather than what was asked for at most."""
+def _charged(case: _Case, intent: Observation, most: int | None = None) -> Observation:
+    """Records what was charged rather than what was asked for, or signed, at most."""
+    if not intent.currency:
+        return intent
     charged = case.answer.charged
-    if charged is None or not intent.currency:
+    amount = intent.amount if charged is None else amount_of(charged, case.decimals)
+    signed = whole_units(most or 0, case.decimals)
+    # A wallet may sign more than any column holds.
+    ceiling = max(intent.amount, signed if is_representable(signed) else amount)
+    if amount == ceiling:
         return intent
-    amount = amount_of(charged, case.decimals)
-    if amount == intent.amount:
-        return intent
-    most = {"amount_max": f"{intent.amount:f}"}
-    return replace(intent, amount=amount, attributes={**intent.attributes, **most})
+    attributes = {**intent.attributes, AMOUNT_MAX: f"{ceiling:f}"}
+    return replace(intent, amount=amount, attributes=attributes)
 
 
 def _attempt(case: _Case, rail: str) -> uuid.UUID:
@@ -454,12 +474,6 @@ def resource_path(url: Any) -> str:
     host = parts.netloc.rpartition("@")[2]
     text = f"{parts.scheme}://{host}{parts.path}" if host else parts.path
     return text[:_RESOURCE_CHARACTERS]
-
-
-def _identifier(payment: Payment) -> str:
-    extension = mapping(mapping(payment.extensions).get("payment-identifier"))
-    found = mapping(extension.get("info")).get("id")
-    return found if isinstance(found, str) and _IDENTIFIER.fullmatch(found) else ""
 
 
 def _memo(required: Requirements) -> str:

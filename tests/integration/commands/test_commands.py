@@ -186,7 +186,7 @@ def test_migrate_plans_applies_and_checks(invoked: Callable[..., Result]) -> Non
     check = invoked("migrate", "--check")
     assert (check.exit_code, check.stdout[:27]) == (0, "the schema is up to date (0")
 
-    invoked("sql", "ALTER TABLE masques.accounts DROP COLUMN flags")
+    invoked("sql", "--write", "ALTER TABLE masques.accounts DROP COLUMN flags")
     check = invoked("migrate", "--check")
     assert check.exit_code == 1
     assert check.stdout == "drift    masques.accounts: column flags is missing\n"

@@ -15,7 +15,7 @@ from masques_pipelines.alerts.book import Book, Open, write_book
 from masques_pipelines.alerts.fault import Fault
 from masques_pipelines.cli import masques
 from masques_pipelines.doctor import around
-from masques_pipelines.doctor.around import clock_finding
+from masques_pipelines.doctor.clocks import clock_finding
 from masques_pipelines.ledger.capture.source import CaptureSource
 from masques_pipelines.ledger.chart import read_chart
 from masques_pipelines.ledger.transactions import sync_transactions
@@ -118,7 +118,7 @@ def test_numbers_are_written_for_prometheus(home: Path) -> None:
         (1_000.0, "good", "its clock differs by 0.0 s"),
         (1_004.0, "good", "its clock differs by 4.0 s"),
         (1_060.0, "warning", "its clock is 60.0 s ahead of this machine's"),
-        (400.0, "warning", "its clock is 600.0 s behind this machine's"),
+        (400.0, "bad", "its clock is 600.0 s behind this machine's"),
     ],
 )
 def test_a_clock_that_is_wrong_is_told(theirs: float, level: str, said: str) -> None:
@@ -143,7 +143,7 @@ def test_the_morning_is_some_lines_and_its_status_tells_of_errors(
     assert [line.split(" ", 1)[0] for line in lines[1:5]] == [
         *("proved?", "at", "stuck?", "stale?")
     ]
-    assert re.search(r"stale\?   ledger [0-9,]+ min, rail base 10 min, scores never", result.stdout)
+    assert re.search(r"stale\?   ledger [0-9,]+ d, rail base 10 min, scores never", result.stdout)
     found, _ = findings()
     assert found["lag rail base"]["text"] == "10 min behind"
     assert found["lag ledger"]["level"] == "warning"  # the capture is old

@@ -67,6 +67,8 @@ WITHOUT = {
     "sandbox live",
     "sandbox new",
     "sandbox trouble",
+    # Those who ask it are told.
+    "serve",
     # It reads what a Collector wrote.
     "trace",
 }

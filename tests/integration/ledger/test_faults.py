@@ -38,7 +38,7 @@ EMBEDDED_KILLS = rounds(3)
 SERVER_KILLS = rounds(4)
 BACKFILL_KILLS = rounds(2)
 EVENTS = 2120
-BACKFILL_EVENTS = 3 * EVENTS
+BACKFILL_EVENTS = 2 * EVENTS
 
 
 @pytest.fixture(scope="module")
@@ -299,7 +299,7 @@ def test_a_full_disk_leaves_no_trace(
     ]
     reasons = [line for line in done.stderr.splitlines() if "TransientError: " in line]
     assert "engine/inserts: cannot be written (No space left on device): free" in reasons[0]
-    assert "INSERT INTO masques.transactions" in reasons[-1]
+    assert "INSERT INTO masques" in reasons[-1]
     assert reasons[-1].endswith(
         "(NOT_ENOUGH_SPACE): free some space on the disk that holds the warehouse, then run again"
     )

@@ -39,7 +39,7 @@ def test_verify_and_rebuild_from_the_command_line(home: Path) -> None:
     good, lost, bad, rebuilt, renewed = commands(
         settings(home),
         ("verify", "--full"),
-        ("sql", LOST),
+        ("sql", "--write", LOST),
         ("verify", "--full", "--seal", "0" * 64),
         ("ledger", "rebuild"),
         ("verify", "--full", "--renew"),

@@ -14,7 +14,7 @@ import pytest
 from tests.campaigns.journal_lines import accepted, encoded, gateway, permitted, sample, voucher
 from tests.integration.rails.conftest import Polls
 from tests.support.anvil import TREASURY, USDC, Anvil, word
-from tests.support.x402_evm import Payments
+from tests.support.x402_evm import RESOURCE, Payments
 
 PAYER, ESCROW, PROXY = "0xab" + "0" * 38, "0xe5" + "c" * 38, "0x4d" + "e" * 38
 V = "01a0c585-9507-834d-92e8-2f4abd4609b6"
@@ -45,7 +45,10 @@ def note(
         {
             "recorded_at": chain.time_s,
             "event": event,
-            "request": {"paymentPayload": payload, "paymentRequirements": payload["accepted"]},
+            "request": {
+                "paymentPayload": {**payload, "resource": {"url": RESOURCE}},
+                "paymentRequirements": payload["accepted"],
+            },
             "response": answer,
             "transaction_id": V,
         }
@@ -144,6 +147,16 @@ CASES: dict[str, tuple[Case, Ends]] = {
 }  # fmt: skip
 
 
+def carried(polls: Polls) -> dict[int, tuple[str, ...]]:
+    """What the chain's own rows have of the lines that announced them, by their units."""
+    rows = polls.warehouse.rows(
+        "SELECT amount, protocol, attributes['scheme'], attributes['answer'], "
+        "attributes['amount_max'], attributes['resource'] FROM masques_marts.settlements_current "
+        "WHERE status = 'confirmed' AND protocol != ''"
+    )
+    return {int(amount.scaleb(6)): tuple(said) for amount, *said in rows}
+
+
 def test_payments_that_are_not_followed_are_never_wrong(
     polls: Polls, payments: Payments, chain: Anvil
 ) -> None:
@@ -165,6 +178,10 @@ def test_payments_that_are_not_followed_are_never_wrong(
     linked = "SELECT count() FROM masques_ops.settlement_links FINAL"
     assert polls.warehouse.scalar(linked) == sum(links for _, (_, links) in CASES.values())
     assert polls.findings() == []
+    assert carried(polls) == {
+        20_000: ("x402", "exact", "success", "", RESOURCE),
+        1_858: ("x402", "upto", "success", "0.02", RESOURCE),
+    }
     # Never, and not in what reputation reads: there is no payment that it would take for undone.
     for table in ("masques.settlements", "masques_ops.settlements_newest"):
         assert polls.warehouse.scalar(f"SELECT countIf(status = 'failed') FROM {table}") == 0

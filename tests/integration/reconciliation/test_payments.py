@@ -1,12 +1,22 @@
 """What is said of payments: hand-made facts, one run after the other."""
 
+from decimal import Decimal
+
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from masques_pipelines.errors import SettingError
 from masques_pipelines.reconciliation.breaks import BreakError, open_breaks, write_note
-from masques_pipelines.reconciliation.checks import MONEY_IS_THERE, check_payments
+from masques_pipelines.reconciliation.checks import (
+    CLASSES,
+    LOG_AGREES,
+    MONEY_IS_THERE,
+    Finding,
+    check_payments,
+)
 from masques_pipelines.reconciliation.dossier import PaymentError, dossiers
 from masques_pipelines.reconciliation.payments import compare_payments
+from masques_pipelines.settings import BreakLimit
 from masques_pipelines.warehouse.client import Warehouse
 from tests.campaigns.reconciliation import Campaign
 from tests.support.payment_facts import (
@@ -123,8 +133,15 @@ def test_a_note_quiets_one_break_and_no_other(facts: PaymentFacts) -> None:
     facts.transfer("call", "api_call", "3", 0, trace_id="ab" * 16)
     facts.read_to(90)
     compare_payments(facts.warehouse)
+    assert not _unexplained(facts).passed
+    assert not _unexplained(facts, BreakLimit("unexplained_charge", 1, Decimal("2.99"), 9)).passed
+    assert _unexplained(facts, BreakLimit("unexplained_charge", 1, Decimal(3), 9)).passed
+    with pytest.raises(SettingError, match="MASQUES_BREAK_LIMITS: 'odd' is not a class"):
+        _unexplained(facts, BreakLimit("odd", 1, Decimal(3), 9))
     call = item("call")
     assert write_note(facts.warehouse, call, state="explained", note="a test", by="me") == "gate"
+    classes = facts.warehouse.rows("SELECT class, severity FROM masques_marts.break_classes")
+    assert dict(classes) == CLASSES
     [explained] = open_breaks(facts.warehouse)
     assert (explained["state"], explained["note"], explained["said_by"]) == (
         "explained",
@@ -132,6 +149,7 @@ def test_a_note_quiets_one_break_and_no_other(facts: PaymentFacts) -> None:
         "me",
     )
     assert explained["at_risk_usd"] == "3"
+    assert _unexplained(facts).passed
 
     facts.request("asked", 1, of="call", charged="2")
     compare_payments(facts.warehouse)
@@ -152,6 +170,50 @@ def test_a_note_quiets_one_break_and_no_other(facts: PaymentFacts) -> None:
         dossiers(facts.warehouse, "nothing")
     with pytest.raises(BreakError, match="has no open break"):
         write_note(facts.warehouse, item("other"), state="explained", note="why", by="me")
+
+
+def _unexplained(facts: PaymentFacts, *limits: BreakLimit) -> Finding:
+    found = check_payments(facts.warehouse, limits)
+    return next(each for each in found if each.name == "unexplained_charge")
+
+
+def test_a_comparison_of_everything_says_what_was_missed(facts: PaymentFacts) -> None:
+    assert not _log_agrees(facts).passed  # nothing was compared yet
+    facts.transfer("call", "api_call", "3", 0)
+    facts.request("asked", 1, of="call", charged="3")
+    facts.read_to(90)
+    compare_payments(facts.warehouse)
+    first = _log_agrees(facts)
+    assert first.passed
+    assert first.text.startswith("inconclusive: ")
+    # A row that vanishes is not new.
+    facts.warehouse.command("TRUNCATE TABLE masques.api_requests")
+    facts.transfer("other", "api_call", "3", 80)
+    compare_payments(facts.warehouse)
+    assert facts.verdicts()["call"] == ("matched", "")
+    compare_payments(facts.warehouse, full=True)
+    assert facts.verdicts()["call"] == ("unexplained_charge", "")
+    missed = _log_agrees(facts)
+    assert [(row["item_id"], row["gate"], row["net"]) for row in missed.rows] == [
+        (str(item("call")), "matched", -1),
+        (str(item("call")), "unexplained_charge", 1),
+    ]
+    assert facts.warehouse.scalar("SELECT uniqExact(generation) FROM masques_ops.breaks_log") == 1
+
+    compare_payments(facts.warehouse, full=True)
+    agrees = _log_agrees(facts)
+    assert agrees.passed
+    assert agrees.text.endswith("(asked): 0 rows corrected")
+    facts.warehouse.command("TRUNCATE TABLE masques_ops.payments_log")
+    compare_payments(facts.warehouse)
+    assert _breaks(facts) == [("call", "gate", "unexplained_charge", 1, "")]
+    [damaged] = _log_agrees(facts).rows
+    assert damaged["problem"].startswith("the log was not what the last run had left")
+
+
+def _log_agrees(facts: PaymentFacts) -> Finding:
+    [found] = [each for each in check_payments(facts.warehouse) if each.name == LOG_AGREES]
+    return found
 
 
 def test_money_that_moved_unseen_is_named_by_the_next_run(facts: PaymentFacts) -> None:

@@ -32,9 +32,9 @@ from clickhouse_connect.driver.exceptions import (
 from lz4 import frame as lz4_frame  # type: ignore[import-untyped]  # ships no type information
 
 from masques_pipelines import zstd
+from masques_pipelines.warehouse.statements import ServerError, read_statement
 from tests.clickhouse_front.faults import FaultKind
 from tests.clickhouse_front.front import Front, http_front
-from tests.clickhouse_front.statements import ServerError, read_statement
 from tests.support.paths import ROOT
 from tests.support.patience import process_limit_s, until
 

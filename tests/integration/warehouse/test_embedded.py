@@ -166,6 +166,10 @@ def test_a_scalar_of_no_row_is_an_error_of_ours(warehouse: Warehouse) -> None:
         ("http://", "it names no host"),
         ("http://h/masques", "remove the path '/masques'"),
         ("http://h?compress=1", "unknown option 'compress'"),
+        ("https://h?ca_cert=/nope", "ca_cert names no file (/nope)"),
+        ("https://h?ca_cert=/etc/hostname", "ca_cert (/etc/hostname) cannot be used"),
+        ("https://h?client_cert=/etc/hostname", "client_cert (/etc/hostname) cannot be used"),
+        ("https://h?client_cert_key=/etc/hostname", "client_cert_key is of no use without"),
     ],
 )
 def test_a_bad_url_is_one_line_that_names_the_setting(url: str, message: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from masques_pipelines.errors import SettingError
 from masques_pipelines.ledger.accounts import sync_accounts
 from masques_pipelines.ledger.capture.source import CaptureSource
 from masques_pipelines.ledger.chart import read_chart
@@ -179,3 +180,25 @@ def test_a_second_writer_of_settlements_waits_for_the_lease(
         writer_lease(server, LEASE, wait_s=0),
     ):
         pass
+
+
+def test_the_password_may_stand_in_a_file(front: Front, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("p@ss/word\n")
+    url = f"http://masques@127.0.0.1:{front.port}"
+    asked = {"MASQUES_CLICKHOUSE_URL": url, "MASQUES_CLICKHOUSE_PASSWORD_FILE": str(file)}
+    with open_warehouse(read_settings(asked), origin=Origin()) as warehouse:
+        assert warehouse.scalar("SELECT 1") == 1
+    both = read_settings({**asked, "MASQUES_CLICKHOUSE_URL": front.url})
+    with (
+        pytest.raises(SettingError, match="MASQUES_CLICKHOUSE_PASSWORD_FILE: MASQUES_CLICKHOUSE"),
+        open_warehouse(both, origin=Origin()),
+    ):
+        pass
+    file.write_text("wrong")
+    with (
+        pytest.raises(WarehousePermanentError) as refused,
+        open_warehouse(read_settings(asked), origin=Origin()),
+    ):
+        pass
+    assert "wrong" not in str(refused.value)

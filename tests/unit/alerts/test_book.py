@@ -1,10 +1,10 @@
-"""Each fault is told once, and once when it is over, whatever fails on the way."""
+"""Each fault is told once, and once when over, to each receiver, whatever fails on the way."""
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,30 +12,44 @@ from hypothesis import strategies as st
 from masques_pipelines.alerts.book import NAME, look, read_book
 from masques_pipelines.alerts.fault import Fault, Severity
 from masques_pipelines.alerts.message import Message
-from masques_pipelines.alerts.rules import Quiet, Rules
+from masques_pipelines.alerts.outbox import AGE_MAX, Waiting
+from masques_pipelines.alerts.rules import Quiet, Receiver, Rules
 from masques_pipelines.alerts.runbook import runbook
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-HOURLY = Rules(warnings_every_minutes=60)
 
 
-def fault(name: str, severity: Severity = "error") -> Fault:
-    return Fault(name, severity, f"{name} is red", "why", "payments", "freshness", f"runs/{name}")
+def rules(*urls: str, **more: Any) -> Rules:
+    to = [{"url": f"json://{each}"} for each in urls or ("a",)]
+    return Rules.model_validate({"to": to, "warnings_every_minutes": 60, **more})
 
 
-class Receiver:
-    """Keeps what it is sent; fails when it is told to."""
+HOURLY = rules()
+
+
+def fault(name: str, severity: Severity = "error", cause: str = "") -> Fault:
+    title, page = f"{name} is red", f"runs/{name}"
+    return Fault(name, severity, title, "why", "payments", "freshness", page, cause)
+
+
+class Receivers:
+    """Keeps what each is sent; those that are down take nothing."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
-        self.is_down = False
+        self.taken: dict[str, list[Waiting]] = {}
+        self.down: set[str] = set()
+        self.asked = 0
 
-    def __call__(self, message: Message, faults: tuple[Fault, ...]) -> bool:
-        del faults
-        if not self.is_down:
-            self.messages.append(message)
-        return not self.is_down
+    def __call__(self, receiver: Receiver, waiting: Waiting) -> str:
+        self.asked += 1
+        name = str(receiver.url).removeprefix("json://")
+        if name in self.down:
+            return "it is down"
+        self.messages.append(waiting.message)
+        self.taken.setdefault(name, []).append(waiting)
+        return ""
 
     def titles(self) -> list[str]:
         titles = [each.title.removeprefix("Masques: ") for each in self.messages]
@@ -44,7 +58,7 @@ class Receiver:
 
 
 def test_an_error_is_told_once_and_its_end_once(tmp_path: Path) -> None:
-    told = Receiver()
+    told = Receivers()
     for minute in range(5):
         look(tmp_path, [fault("a")], HOURLY, told, NOW + minute * MINUTE)
     (message,) = told.messages
@@ -61,32 +75,30 @@ def test_an_error_is_told_once_and_its_end_once(tmp_path: Path) -> None:
 
 
 def test_warnings_are_told_together_and_not_in_quiet_hours(tmp_path: Path) -> None:
-    rules = Rules(
-        warnings_every_minutes=60,
-        quiet=Quiet.model_validate({"from": "22:00", "to": "07:00", "timezone": "Europe/Berlin"}),
-    )
-    told = Receiver()
-    look(tmp_path, [fault("a", "warning")], rules, told, NOW)
+    quiet = Quiet.model_validate({"from": "22:00", "to": "07:00", "timezone": "Europe/Berlin"})
+    by = rules(quiet=quiet)
+    told = Receivers()
+    look(tmp_path, [fault("a", "warning")], by, told, NOW)
     assert told.titles() == ["a is red"]
     both = [fault("a", "warning"), fault("b", "warning"), fault("c", "warning")]
-    look(tmp_path, both, rules, told, NOW + 10 * MINUTE)
-    look(tmp_path, both[:2], rules, told, NOW + 59 * MINUTE)
+    look(tmp_path, both, by, told, NOW + 10 * MINUTE)
+    look(tmp_path, both[:2], by, told, NOW + 59 * MINUTE)
     assert told.titles() == []
-    look(tmp_path, both[:2], rules, told, NOW + 61 * MINUTE)
+    look(tmp_path, both[:2], by, told, NOW + 61 * MINUTE)
     (message,) = told.messages
     assert message.title == "Masques: b is red"
     assert "over again: c is red, after 51 min (id: c)" in message.body
     told.messages.clear()
     night = datetime(2026, 11, 28, 22, 30, tzinfo=UTC)
-    look(tmp_path, [*both[:2], fault("d", "warning"), fault("e")], rules, told, night)
+    look(tmp_path, [*both[:2], fault("d", "warning"), fault("e")], by, told, night)
     assert told.titles() == ["e is red"]  # an error does not wait
     morning = datetime(2026, 11, 29, 6, 1, tzinfo=UTC)
-    look(tmp_path, [*both[:2], fault("d", "warning"), fault("e")], rules, told, morning)
+    look(tmp_path, [*both[:2], fault("d", "warning"), fault("e")], by, told, morning)
     assert told.titles() == ["d is red"]
 
 
 def test_a_warning_that_becomes_an_error_is_told_again(tmp_path: Path) -> None:
-    told = Receiver()
+    told = Receivers()
     for severity in ("warning", "error", "error", "warning"):
         look(tmp_path, [fault("a", severity)], HOURLY, told, NOW)
     assert [each.severity for each in told.messages] == ["warning", "error"]
@@ -94,53 +106,123 @@ def test_a_warning_that_becomes_an_error_is_told_again(tmp_path: Path) -> None:
 
 def test_a_damaged_book_is_begun_anew(tmp_path: Path) -> None:
     (tmp_path / NAME).write_text('{"open": [{}]}')
-    told = Receiver()
+    told = Receivers()
     look(tmp_path, [fault("a")], HOURLY, told, NOW)
     assert told.titles() == ["a is red"]
     assert list(read_book(tmp_path).open) == ["a"]
 
 
+def test_what_begins_of_one_cause_is_one_message_and_so_is_its_end(tmp_path: Path) -> None:
+    told = Receivers()
+    three = [fault(name, cause="run 1") for name in ("a", "b", "c")]
+    other = fault("d", cause="run 2")
+    look(tmp_path, [*three, other], HOURLY, told, NOW)
+    first, second = told.messages
+    assert first.title == "Masques: a is red; b is red; c is red"
+    assert [f"\nid: {name}" in first.body for name in "abcd"] == [True, True, True, False]
+    assert second.title == "Masques: d is red"
+    told.messages.clear()
+    look(tmp_path, [three[0], other], HOURLY, told, NOW + 5 * MINUTE)
+    assert told.titles() == ["over: b is red; c is red"]
+    look(tmp_path, [fault("a", cause="run 3"), other], HOURLY, told, NOW + 6 * MINUTE)
+    assert told.titles() == []  # a later run says the same
+    look(tmp_path, [], HOURLY, told, NOW + 7 * MINUTE)
+    assert told.titles() == ["over: a is red", "over: d is red"]
+
+
+def test_a_receiver_that_refuses_holds_up_no_other_and_is_asked_less_often(tmp_path: Path) -> None:
+    told, both = Receivers(), rules("a", "b")
+    told.down = {"a"}
+    tried = []
+    for minute in range(130):
+        before = told.asked
+        look(tmp_path, [fault("x")], both, told, NOW + minute * MINUTE)
+        tried += [minute] * (told.asked - before - (minute == 0))
+    assert told.titles() == ["x is red"]  # b, once
+    assert tried == [0, 1, 3, 7, 15, 31, 63, 123]
+    told.down = set()
+    for minute in range(130, 200):
+        look(tmp_path, [], both, told, NOW + minute * MINUTE)
+    assert told.titles() == ["over: x is red", "x is red", "over: x is red"]
+    assert [len(each) for each in told.taken.values()] == [2, 2]
+
+
+def test_what_is_not_taken_for_a_day_is_given_up(tmp_path: Path) -> None:
+    told = Receivers()
+    told.down = {"a"}
+    for hour in range(int(AGE_MAX / timedelta(hours=1)) + 3):
+        look(tmp_path, [fault("x")], HOURLY, told, NOW + hour * 60 * MINUTE)
+    assert read_book(tmp_path).outbox == {}
+    asked = told.asked
+    look(tmp_path, [fault("x")], HOURLY, told, NOW + timedelta(days=3))
+    assert told.asked == asked
+
+
+def test_a_receiver_that_is_new_is_told_of_what_is_open(tmp_path: Path) -> None:
+    told = Receivers()
+    look(tmp_path, [fault("x")], rules(), told, NOW)
+    look(tmp_path, [fault("x")], rules("a", "b"), told, NOW + MINUTE)
+    assert {name: len(each) for name, each in told.taken.items()} == {"a": 1, "b": 1}
+
+
+def test_who_was_told_of_an_error_is_told_that_it_is_over(tmp_path: Path) -> None:
+    """Also one who wants errors only, when it was a warning last."""
+    told = Receivers()
+    errors = Rules.model_validate({"to": [{"url": "json://a", "severity": "error"}]})
+    for severity in ("error", "warning"):
+        look(tmp_path, [fault("x", severity)], errors, told, NOW)
+    look(tmp_path, [], errors, told, NOW)
+    assert told.titles() == ["x is red", "over: x is red"]
+
+
 NAMES = ("a", "b", "c")
-LOOKS = st.lists(
-    st.tuples(
-        st.dictionaries(st.sampled_from(NAMES), st.sampled_from(("error", "warning"))),
-        st.booleans(),
-    ),
-    max_size=12,
+URLS = ("one", "two", "three")
+FOUND = st.dictionaries(
+    st.sampled_from(NAMES),
+    st.tuples(st.sampled_from(("error", "warning")), st.sampled_from(("", "run 1", "run 2"))),
 )
+LOOKS = st.lists(st.tuples(FOUND, st.sets(st.sampled_from(URLS))), max_size=12)
 
 
 @settings(deadline=None)
-@given(LOOKS)
-def test_whatever_fails_what_is_so_is_known_in_the_end(
-    looks: Sequence[tuple[dict[str, Severity], bool]],
+@given(LOOKS, st.integers(0, 40))
+def test_each_receiver_has_each_message_once_and_in_order_whichever_fail(
+    looks: Sequence[tuple[dict[str, tuple[Severity, str]], set[str]]], minutes: int
 ) -> None:
-    told = Receiver()
-    at_once = Rules(warnings_every_minutes=0)
+    """A receiver that never fails says what the others have to have in the end."""
+    told, by = Receivers(), rules("sound", *URLS, warnings_every_minutes=0)
     with TemporaryDirectory() as folder:
-        known: Counter[str] = Counter()
+        at = NOW
+        for found, down in looks:
+            told.down = down
+            faults = [fault(name, *each) for name, each in found.items()]
+            look(Path(folder), faults, by, told, at)
+            at += minutes * MINUTE
+        told.down = set()
+        for _ in range(3 * len(looks) + 2):
+            look(Path(folder), [], by, told, at)
+            at += timedelta(hours=1)
+        kept = read_book(Path(folder))
+        assert (kept.open, kept.outbox) == ({}, {})
+    sound = told.taken.pop("sound", [])
+    assert len({(each.message, each.made_at) for each in sound}) == len(sound) or minutes == 0
+    for taken in (told.taken.get(url, []) for url in URLS):
+        assert sorted(map(text, taken)) == sorted(map(text, sound))
+        for name in NAMES:
+            of_one = [text(each) for each in taken if name in each.ids]
+            assert of_one == [text(each) for each in sound if name in each.ids]
+    for name in NAMES:  # found, over, found, over
+        kinds = ["over" in ended(each, name) for each in sound if name in each.ids]
+        assert not any(kinds[:1])
+        assert kinds[-1:] in ([], [True])
 
-        def at(found: dict[str, Severity], minute: int) -> None:
-            faults = [fault(name, severity) for name, severity in found.items()]
-            look(Path(folder), faults, at_once, told, NOW + minute * MINUTE)
-            for message in told.messages:
-                for name in NAMES:
-                    text = f"{message.title}\n{message.body}"
-                    if f"over: {name} is red" in text or f"over again: {name} is red" in text:
-                        known[name] = 0
-                    elif f"\nid: {name}" in text:
-                        known[name] = 1
-            told.messages.clear()
 
-        for minute, (found, is_down) in enumerate(looks):
-            told.is_down = is_down
-            at(found, minute)
-        told.is_down = False
-        last = looks[-1][0] if looks else {}
-        at(last, 100)
-        assert {name for name in NAMES if known[name]} == set(last)
-        at(last, 101)
-        at({}, 102)
-        assert not any(known.values())
-        at({}, 103)
-        assert read_book(Path(folder)).open == {}
+def text(waiting: Waiting) -> str:
+    return f"{waiting.made_at} {waiting.message.title} {waiting.message.body}"
+
+
+def ended(waiting: Waiting, name: str) -> str:
+    """Returns "over" when a message tells that a fault is over."""
+    whole = f"{waiting.message.title}\n{waiting.message.body}"
+    is_over = waiting.message.severity is None or f"over again: {name} is red" in whole
+    return "over" if is_over else "found"

@@ -1,55 +1,31 @@
 """Messages reach a receiver on loopback through apprise, and the log says so."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from masques_pipelines.alerts.book import look
 from masques_pipelines.alerts.fault import Fault
-from masques_pipelines.alerts.message import Message
-from masques_pipelines.alerts.rules import Rules
+from masques_pipelines.alerts.message import Message, told
+from masques_pipelines.alerts.outbox import Waiting
+from masques_pipelines.alerts.rules import Receiver, Rules
 from masques_pipelines.alerts.sending import LOG_NAME, Sender, ping
+from tests.support.hook import Hook, hook_server
 
 FAULT = Fault("a", "error", "a is red", "why", "payments", "freshness", "runs/1")
 MESSAGE = Message("Masques: a is red", "why\nid: a", "error")
-
-
-class Hook(HTTPServer):
-    """A webhook on loopback that keeps what it is sent."""
-
-    def __init__(self) -> None:
-        self.received: list[tuple[str, Any]] = []
-        self.answer = 200
-        hook = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def _take(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                hook.received.append((self.path, json.loads(body) if body else None))
-                self.send_response(hook.answer)
-                self.end_headers()
-
-            do_POST = _take  # noqa: N815 - the library's name
-            do_GET = _take  # noqa: N815
-
-            def log_message(self, *_args: object) -> None:
-                pass
-
-        super().__init__(("127.0.0.1", 0), Handler)
+NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
+WAITING = Waiting(MESSAGE, ("a",), NOW, NOW)
 
 
 @pytest.fixture
 def hook() -> Iterator[Hook]:
-    with Hook() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
+    with hook_server() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def log_of(folder: Path) -> list[dict[str, Any]]:
@@ -59,12 +35,12 @@ def log_of(folder: Path) -> list[dict[str, Any]]:
 def test_a_message_reaches_who_wants_it_and_the_log(tmp_path: Path, hook: Hook) -> None:
     url = f"json://user:hunter2@127.0.0.1:{hook.server_port}/alerts"
     rules = Rules.model_validate({"to": [{"url": url}, {"url": url, "owner": "risk"}]})
-    assert Sender(rules, tmp_path)(MESSAGE, (FAULT,))
+    assert look(tmp_path, [FAULT], rules, Sender(tmp_path), NOW).outbox == {}
     ((path, body),) = hook.received
     assert path.startswith("/alerts")
     assert (body["title"], body["message"], body["type"]) == (
         MESSAGE.title,
-        MESSAGE.body,
+        told([(FAULT, NOW)], "").body,
         "failure",
     )
     (line,) = log_of(tmp_path)
@@ -76,15 +52,15 @@ def test_a_message_reaches_who_wants_it_and_the_log(tmp_path: Path, hook: Hook) 
 def test_what_a_receiver_does_not_take_is_known(tmp_path: Path, hook: Hook) -> None:
     hook.answer = 500
     urls = (f"json://127.0.0.1:{hook.server_port}/", "nothing://x", "json://127.0.0.1:9/")
-    sender = Sender(Rules.model_validate({"to": [{"url": url} for url in urls]}), tmp_path)
-    assert not sender(MESSAGE, (FAULT,))
-    assert [line["problem"] for line in log_of(tmp_path)] == [
+    sender = Sender(tmp_path)
+    problems = [sender(Receiver(url=url), WAITING) for url in urls]
+    assert problems == [line["problem"] for line in log_of(tmp_path)]
+    assert problems == [
         "it did not take the message",
         "its URL is none that apprise knows",
         "it did not take the message",
     ]
-    missing = Rules.model_validate({"to": [{"url_file": tmp_path / "gone"}]})
-    assert not Sender(missing, tmp_path)(MESSAGE, (FAULT,))
+    assert "cannot be read" in sender(Receiver(url_file=tmp_path / "gone"), WAITING)
 
 
 def test_the_monitor_outside_is_called(hook: Hook) -> None:

@@ -1,4 +1,4 @@
-"""Reads as much of a statement as a server must see before it hands it to the engine."""
+"""Reads as much of a statement as must be known before the engine gets it."""
 
 import re
 from collections.abc import Iterator
@@ -11,6 +11,17 @@ _TOKEN = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 WORD = re.compile(rb"[A-Za-z_]\w*")
+# Of statements that give a result set.
+_FIRST_WORDS = frozenset(
+    {b"SELECT", b"WITH", b"FROM", b"(", b"SHOW", b"DESCRIBE", b"DESC", b"EXPLAIN", b"EXISTS"}
+)
+_CHANGING_WORDS = frozenset(
+    {
+        *(b"INSERT", b"CREATE", b"ALTER", b"DROP", b"TRUNCATE", b"OPTIMIZE", b"RENAME"),
+        *(b"EXCHANGE", b"ATTACH", b"DETACH", b"DELETE", b"UPDATE", b"KILL", b"SYSTEM", b"GRANT"),
+        *(b"REVOKE", b"BACKUP", b"RESTORE", b"MOVE", b"UNDROP", b"REPLACE", b"SET", b"USE"),
+    }
+)
 
 
 class ServerError(Exception):
@@ -37,7 +48,25 @@ class Statement:
 
 
 def tokens(sql: bytes) -> Iterator[re.Match[bytes]]:
+    """Yields the tokens of a statement, without comments and blanks."""
     return (match for match in _TOKEN.finditer(sql) if match["skip"] is None)
+
+
+def is_query(sql: bytes) -> bool:
+    """Says whether a statement gives a result set."""
+    first = next(tokens(sql), None)
+    return first is not None and first.group().upper() in _FIRST_WORDS
+
+
+def changes(sql: bytes) -> bool:
+    """Says whether a statement is of a kind that changes or stops something."""
+    first = next(tokens(sql), None)
+    return first is not None and first.group().upper() in _CHANGING_WORDS
+
+
+def is_quoted(token: bytes) -> bool:
+    """Says whether a token is a name in quotes."""
+    return token[:1] in {b'"', b"`"}
 
 
 def read_statement(sql: bytes) -> Statement:
@@ -96,19 +125,45 @@ def _data_start(sql: bytes, offset: int) -> int:
     return blanks.end() if blanks else offset
 
 
-def _result_format(words: list[bytes]) -> str:
-    """The format of a trailing FORMAT clause; '' without one."""
+def _format_place(words: list[bytes]) -> int | None:
+    """The index of the word FORMAT of a trailing clause; None without one."""
     for index in range(len(words) - 2, 0, -1):
         behind = [word.upper() for word in words[index + 2 : index + 3]]
         if words[index].upper() == b"FORMAT" and behind in ([], [b";"], [b"SETTINGS"]):
-            return words[index + 1].decode()
-    return ""
+            return index
+    return None
+
+
+def _result_format(words: list[bytes]) -> str:
+    place = _format_place(words)
+    return "" if place is None else words[place + 1].decode()
+
+
+def result_format(sql: bytes) -> str:
+    """Returns the format that a query names for its result; '' when it names none."""
+    return _result_format([match.group() for match in tokens(sql)])
+
+
+def into_file(sql: bytes, path: str, default_format: str) -> bytes:
+    """Returns a query that writes its result into a file that is there, a named pipe for one."""
+    found = list(tokens(sql))
+    while found and found[-1].group() == b";":
+        found.pop()
+    clause = f" INTO OUTFILE {quoted(path)} APPEND ".encode()
+    place = _format_place([match.group() for match in found])
+    if place is None:
+        end = found[-1].end()
+        return sql[:end] + clause + f"FORMAT {default_format}".encode()
+    start = found[place].start()
+    return sql[:start] + clause + sql[start : found[-1].end()]
 
 
 def not_implemented(what: str) -> ServerError:
-    return ServerError(48, f"Code: 48. DB::Exception: {what}: not in this front. (NOT_IMPLEMENTED)")
+    """Returns the error of something that only a whole server does."""
+    return ServerError(48, f"Code: 48. DB::Exception: {what}: not served. (NOT_IMPLEMENTED)")
 
 
 def quoted(text: str) -> str:
+    """Returns a text as a literal of SQL."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
