@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import chdb
-
 from masques_pipelines.warehouse.statements import (
     WORD,
     ServerError,
@@ -83,6 +81,8 @@ class Handle:
             folder: Where the data of `input()` is put as a file.
             settings: Of all its statements, unless a statement has others.
         """
+        import chdb  # noqa: PLC0415 - only who serves loads the engine
+
         self._engine: Any = chdb.connect(connection)  # type: ignore[no-untyped-call]
         self._folder = folder
         self._database = "default"
