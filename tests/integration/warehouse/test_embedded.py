@@ -20,8 +20,10 @@ from masques_pipelines.warehouse.connect import open_warehouse
 from masques_pipelines.warehouse.errors import (
     WarehouseBusyError,
     WarehousePermanentError,
+    WarehouseServedError,
     WarehouseTransientError,
 )
+from masques_pipelines.warehouse.spool import Spool
 from tests.support.patience import run_python
 
 HOLD_THE_WAREHOUSE = """
@@ -70,6 +72,23 @@ def test_a_second_process_waits_and_is_told_who_holds_the_warehouse(tmp_path: Pa
     assert "\n" not in text
 
 
+def test_who_waits_for_the_lock_asks_the_process_that_serves_instead(tmp_path: Path) -> None:
+    folder = tmp_path / "warehouse"
+    asked: list[int] = []
+
+    def is_served() -> bool:
+        asked.append(1)
+        return len(asked) == 3
+
+    with (
+        another_process_holds(tmp_path),
+        pytest.raises(WarehouseServedError),
+        embedded.open_embedded(folder, lock_timeout_s=600, is_served=is_served),
+    ):
+        pass
+    assert len(asked) == 3
+
+
 def test_the_lock_of_a_killed_process_is_free_at_once_and_its_leftovers_are_swept(
     tmp_path: Path,
 ) -> None:
@@ -78,8 +97,9 @@ def test_the_lock_of_a_killed_process_is_free_at_once_and_its_leftovers_are_swep
         (inserts / "left-by-a-kill.raw").write_bytes(b"half a page")
         holder.kill()
         holder.wait()
-        with another_process_holds(tmp_path):
-            assert list(inserts.iterdir()) == []
+        # Rows that a living process keeps for one that serves the warehouse are no leftovers.
+        with Spool(inserts) as spool, another_process_holds(tmp_path):
+            assert list(inserts.iterdir()) == [Path(spool.path())]
 
 
 def test_two_clients_of_one_process_share_the_warehouse(
