@@ -153,6 +153,9 @@ class Loader:
                     "event_time": self._table.event_time,
                     "table_name": self._table.name,
                 }
+                if before is not None and self._table.reads_loaded:
+                    yield self._finish(*before)
+                    before = None
                 staging = beside.submit(self._stage, batch)
                 if before is not None:
                     yield self._finish(*before)

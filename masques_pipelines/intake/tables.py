@@ -25,6 +25,8 @@ class IntakeTable:
         identified_by: The columns that tell a row from all others, as `<table>_keys` has them.
         kept_in: The tables that good rows are inserted into, in this order: first the table itself.
             `<table>_keys` reads the last one, so that what a kill leaves out is done again.
+        reads_loaded: Whether a row is judged by what is loaded: then no batch is parsed before the
+            one before it is loaded.
     """
 
     name: str
@@ -32,6 +34,7 @@ class IntakeTable:
     event_time: str
     identified_by: tuple[str, ...]
     kept_in: tuple[tuple[str, str], ...]
+    reads_loaded: bool = False
 
     @property
     def database(self) -> str:
@@ -69,6 +72,7 @@ TABLES: Final = {
             event_time="updated_at",
             identified_by=("identity_id", "updated_at"),
             kept_in=(("masques", "identities"), ("masques_ops", "identity_versions")),
+            reads_loaded=True,
         ),
         IntakeTable(
             name="masque_sessions",

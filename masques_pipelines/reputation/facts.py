@@ -104,18 +104,27 @@ class _FactsRun:
         parts = 1 + int(self.warehouse.scalar(_EVENTS_TOTAL)) // runs.PART_ROWS
         for part in range(parts):
             self._empty(_BATCH)
-            self._step("fill_batch", oldest=self.run.oldest, part=part, parts=parts)
+            self._fill_batch(part=part, parts=parts)
             self._write_batch(everything=1, part=part, parts=parts)
         self._empty(_BATCH)
 
     def _write_new_evidence(self) -> None:
         self._empty(_BATCH)
-        self._step("touch", oldest=self.run.oldest, since=self.run.since)
+        self._fill_batch(sql("reputation/touched"), since=self.run.since)
         if not self.warehouse.scalar(_BATCH_TOTAL):
             return
-        self._step("touch_siblings", oldest=self.run.oldest)
+        self._fill_batch(sql("reputation/siblings"))
         self._write_batch(everything=0, part=0, parts=1)
         self._empty(_BATCH)
+
+    def _fill_batch(self, found: str = "", **which: Any) -> None:
+        """Adds events to the batch: those that a statement finds, or all of a part."""
+        self.lease.hold()
+        only = f"AND event_id IN\n(\n{found})" if found else ""
+        self.warehouse.command(
+            sql("reputation/fill_batch").replace("/*found*/", only),
+            {"part": 0, "parts": 1, "oldest": self.run.oldest, **which},
+        )
 
     def _write_batch(self, **which: int) -> None:
         self._step("write_evidence", oldest=self.run.oldest, **which)

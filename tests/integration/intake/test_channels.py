@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from masques_pipelines.intake import batches
 from masques_pipelines.intake.channels import ONE_CHANNEL, ChannelsError, read_channels
 from masques_pipelines.intake.frames import load_frame
 from masques_pipelines.intake.replay import replay
@@ -196,3 +197,35 @@ def test_when_an_identity_began_is_said_once(warehouse: Warehouse, zone: Zone) -
     assert {row[2] for row in in_quarantine(warehouse)} == {"created_at_changed"}
     names = "SELECT display_name FROM masques.identities FINAL"
     assert warehouse.rows(names) == [("renamed",)]
+
+
+@pytest.mark.parametrize("parts", [1, 2, 4])
+def test_when_an_identity_began_is_said_once_in_one_run(
+    warehouse: Warehouse, zone: Zone, monkeypatch: pytest.MonkeyPatch, parts: int
+) -> None:
+    """In one file, over two files, and over batches, the first good line says it."""
+    if parts > 2:
+        monkeypatch.setattr(batches, "BATCH_CHUNKS", 1)
+    bad = identity(1, created_at="2026-08-01T00:00:00Z", status="asleep")
+    lines = [
+        bad,
+        *(
+            identity(
+                1,
+                created_at=f"2026-{month}-01T00:00:00Z",
+                updated_at=f"2026-11-0{number}T00:00:00Z",
+            )
+            for number, month in enumerate(("10", "11", "10"), start=1)
+        ),
+    ]
+    for part in range(parts):
+        zone.drop(f"identities/{part}.ndjson", ndjson(lines[4 // parts * part :][: 4 // parts]))
+    zone.load(warehouse, "identities")
+    began = "SELECT created_at, updated_at FROM masques_ops.identity_versions ORDER BY updated_at"
+    assert [[f"{at:%m-%d}" for at in row] for row in warehouse.rows(began)] == [
+        ["10-01", "11-01"],
+        ["10-01", "11-03"],
+    ]
+    assert sorted(row[2] for row in in_quarantine(warehouse)) == [
+        *("created_at_changed", "unknown_status"),
+    ]

@@ -1,6 +1,5 @@
 -- New events, and older ones of whose reference or payment something new speaks: the payment itself, a
 -- refund, its settlement, the session or request that leads to it.
-INSERT INTO masques_ops.reputation_batch
 WITH
     assumeNotNull((SELECT m.lists FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m)) AS lists,
     toUUID('00000000-0000-0000-0000-000000000000') AS nobody,
@@ -51,18 +50,8 @@ WITH
         FROM masques.settlements
         WHERE ingested_at >= {since:DateTime64(6, 'UTC')}
     )
-SELECT
-    event_id, timestamp, identity_id, category, event_type, score_delta, confidence, reference_type,
-    reference_id, attributes['counterparty_id'], channel
-FROM masques.reputation_events
-WHERE category IN ('task_quality', 'economic', 'identity_hygiene')
-    AND timestamp > {oldest:DateTime64(9, 'UTC')} AND event_id IN
-(
-    SELECT event_id FROM masques.reputation_events WHERE ingested_at >= {since:DateTime64(6, 'UTC')}
-    UNION ALL
-    SELECT event_id
-    FROM masques_ops.reputation_evidence
-    WHERE payment_id IN (SELECT id FROM payments) OR reference_key IN (SELECT key FROM references)
-)
-ORDER BY timestamp, ingested_at
-LIMIT 1 BY event_id
+SELECT event_id FROM masques.reputation_events WHERE ingested_at >= {since:DateTime64(6, 'UTC')}
+UNION ALL
+SELECT event_id
+FROM masques_ops.reputation_evidence
+WHERE payment_id IN (SELECT id FROM payments) OR reference_key IN (SELECT key FROM references)
