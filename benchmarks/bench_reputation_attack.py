@@ -113,7 +113,8 @@ class Trust:
             half_usd = float(model.half_trusted * (income**2).sum() / income.sum())
             share = income / (income + half_usd)
         trusted = np.maximum(seeded, recent.usd * share[recent.seller])
-        fees = np.maximum(seeded, trusted + recent.usd * model.fee_share * model.weight_fees)
+        own = share[recent.seller] + model.fee_share * model.weight_fees
+        fees = np.maximum(seeded, recent.usd * own)
         pairs = np.unique(recent.buyer * sellers + recent.seller)
         partners = np.maximum(1, np.bincount(pairs // sellers, minlength=buyers))
         credit = np.bincount(recent.buyer, fees, buyers) / partners

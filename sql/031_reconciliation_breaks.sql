@@ -53,7 +53,7 @@ SELECT
     any(p.currency), any(p.rail_currency), any(p.posted), any(p.settled), any(p.payer), any(p.payee),
     any(p.request_id), any(p.session_id), any(p.settlement_id), any(p.rail_name)
 FROM masques_ops.payments_log AS p
-WHERE p.known_from <= newest AND p.item_id IN
+WHERE (SELECT count() FROM masques_ops.breaks_log) = 0 AND p.known_from <= newest AND p.item_id IN
 (
     SELECT item_id FROM masques_ops.payments_log WHERE gate NOT IN sound OR rail NOT IN sound
 )

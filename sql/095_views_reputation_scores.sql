@@ -160,7 +160,8 @@ WITH
     weighed AS
     (
         SELECT
-            e.* EXCEPT weight,
+            e.identity_id, e.category_code, e.voice, e.timestamp, e.reason_code, e.delta, e.usd, e.event_id,
+            e.event_type, e.reference_type, e.reference_id, e.counterparty_id, e.cluster_id,
             (toUnixTimestamp64Nano(as_of) - toUnixTimestamp64Nano(e.timestamp)) / 86400e9 AS age_days,
             e.weight * exp2(-age_days / n['half_life_days']) AS aged_weight,
             if(e.voice > 1, s.standing, 1.0) AS standing,
@@ -177,7 +178,9 @@ WITH
     limited AS
     (
         SELECT
-            w.*,
+            w.identity_id, w.category_code, w.voice, w.timestamp, w.reason_code, w.delta, w.usd, w.event_id,
+            w.event_type, w.reference_type, w.reference_id, w.counterparty_id, w.cluster_id, w.age_days,
+            w.aged_weight, w.standing, w.said, w.voice_share,
             sumIf(voice_share * aged_weight * delta, voice > 1 AND said > 0) OVER (PARTITION BY w.identity_id)
                 AS praise,
             voice_share * if(voice > 1 AND said > 0,

@@ -664,7 +664,7 @@ AS
 WITH
     announced AS
     (
-        SELECT *
+        SELECT settlement_id, rail, network, tx_hash, asset, direction, to_address, payer, amount
         FROM masques_marts.settlements_current
         WHERE finality = '' AND tx_hash != '' AND status IN ('pending', 'unknown')
     ),
@@ -678,7 +678,7 @@ WITH
         FROM announced AS a
         INNER JOIN
         (
-            SELECT *
+            SELECT settlement_id, rail, network, tx_hash, asset, direction, to_address, payer, amount
             FROM masques_marts.settlements_current
             WHERE finality != '' AND status = 'confirmed'
                 AND tx_hash IN (SELECT tx_hash FROM announced)

@@ -266,7 +266,7 @@ def test_a_stopped_view_is_started_again_on_a_server_only(warehouse: Warehouse) 
         assert warehouse.scalar(status) == 1
     assert warehouse.scalar(status) == 1
 
-    with stopped(replace(warehouse, is_server=True), SCORES_VIEW):
+    with stopped(replace(warehouse, is_server=True, inserts_folder=None), SCORES_VIEW):
         assert warehouse.scalar(status) == 1
     assert warehouse.scalar(status) == 0
     warehouse.command("SYSTEM STOP VIEW masques.reputation_scores_mv")
