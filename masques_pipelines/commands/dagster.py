@@ -11,6 +11,7 @@ from typing import Final
 
 import click
 
+from masques_pipelines.commands.beside import start_beside
 from masques_pipelines.commands.dagster_home import (
     WORKSPACE,
     dagster_home,
@@ -134,20 +135,15 @@ def _taken(arguments: list[str], option: str) -> str | None:
 
 def _let_live(every: str | None) -> None:
     """Starts what keeps the clock of the sandbox's world at now, as long as this process lives."""
-    command = [sys.executable, "-m", "masques_pipelines", "sandbox", "live", "--with-parent"]
-    if every is not None:
-        command += [_EVERY, every]
-    subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 - this interpreter
+    start_beside("sandbox", "live", *([_EVERY, every] if every is not None else []))
 
 
 def _serve(settings: Settings) -> None:
     """Starts what serves the embedded warehouse as long as this process lives."""
     folder = embedded_folder(settings)
-    if folder is None or find_server(side_folder(folder)) is not None:
-        return
-    command = [sys.executable, "-m", "masques_pipelines", "serve", "--with-parent"]
-    # Not in this process group: Ctrl-C ends the runs first, and they still write then.
-    subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+    if folder is not None and find_server(side_folder(folder)) is None:
+        # Ctrl-C ends the runs first, and they still write then.
+        start_beside("serve", in_own_group=True)
 
 
 def handed_over(name: str, help_text: str) -> click.Command:

@@ -1,6 +1,5 @@
 """`masques sandbox`: a made world of agents, payments and gates, and its clock."""
 
-import os
 import re
 import time
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Final
 
 import click
 
+from masques_pipelines.commands.beside import WITH_PARENT, parent_is_gone
 from masques_pipelines.commands.settings import announce
 from masques_pipelines.commands.warehouse import COMMAND_LOCK_TIMEOUT_S, opened_warehouse
 from masques_pipelines.errors import SettingError
@@ -107,12 +107,12 @@ def advance(length: int) -> None:
 @click.option("--for", "length", type=Length(), help="How long; without it until Ctrl-C.")
 @click.option("--tick", type=click.IntRange(1, 3_600), default=60, show_default=True)
 @click.option("--every", type=Length(), help="How often something goes wrong; without it never.")
-@click.option("--with-parent", is_flag=True, hidden=True)
+@click.option(WITH_PARENT, is_flag=True, hidden=True)
 def live(*, length: int | None, tick: int, every: int | None, with_parent: bool) -> None:
     """Keep the world's clock at now: traffic arrives while this runs."""
     from masques_pipelines.sandbox.world import store  # noqa: PLC0415 - numpy takes long to load
 
-    root, parent = sandbox_folder(), os.getppid()
+    root, is_over = sandbox_folder(), parent_is_gone(with_parent=with_parent)
     began = time.monotonic()
     end = None if length is None else began + length / _SECOND
     troubles = 0
@@ -124,7 +124,7 @@ def live(*, length: int | None, tick: int, every: int | None, with_parent: bool)
             entry = store.add_next_trouble(root)
             click.echo(f"trouble    {entry['number']} {entry['kind']}: {entry['state']}")
         left = tick if end is None else min(tick, end - time.monotonic())
-        if left <= 0 or (with_parent and os.getppid() != parent):
+        if left <= 0 or is_over():
             return
         time.sleep(left)
 

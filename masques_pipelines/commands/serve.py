@@ -2,6 +2,7 @@
 
 import click
 
+from masques_pipelines.commands.beside import WITH_PARENT, parent_is_gone
 from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.errors import SettingError
 from masques_pipelines.sandbox.stand_ins import prepare
@@ -17,7 +18,7 @@ from masques_pipelines.warehouse.serve.address import READER, Address, find_serv
     default=0,
     help="On 127.0.0.1. Without it the one of before, or any free one.",
 )
-@click.option("--with-parent", is_flag=True, hidden=True)
+@click.option(WITH_PARENT, is_flag=True, hidden=True)
 def serve(*, port: int, with_parent: bool) -> None:
     """Answer ClickHouse's HTTP protocol for the embedded warehouse, until Ctrl-C.
 
@@ -46,9 +47,5 @@ def serve(*, port: int, with_parent: bool) -> None:
         click.echo(f"served     {address.url}")
         click.echo(f"user       {READER}, password in {password_file(side, READER)}")
 
-    is_over = keeper.with_parent() if with_parent else _never
+    is_over = parent_is_gone(with_parent=with_parent)
     keeper.keep_served(folder, port=port, is_over=is_over, ready=ready)
-
-
-def _never() -> bool:
-    return False

@@ -70,14 +70,19 @@ class Asked:
 
 def handed_over(arguments: Sequence[str], *, sleep: Sleep = time.sleep) -> int | None:
     """Returns the exit status of a run that a daemon made, or None: it is to be made here."""
+    try:
+        asked = _asked(arguments)
+    except (click.UsageError, dg.DagsterError, ValueError):
+        return None  # a config that cannot be read: Dagster says why
+    if asked is None:
+        return None
     with dg.DagsterInstance.get() as instance:
         if not _is_alive(instance):
             return None
         try:
-            asked = _asked(arguments)
-            run_id = submit(instance, asked) if asked else None
+            run_id = submit(instance, asked)
         except (click.UsageError, dg.DagsterError, ValueError):
-            return None  # a config that cannot be: Dagster says why
+            return None  # one that is not the job's
         if run_id is None:
             return None
         _say(f"run {run_id}: handed to the daemon's queue; Ctrl-C terminates it")

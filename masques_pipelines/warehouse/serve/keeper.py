@@ -1,7 +1,6 @@
 """Keeps a warehouse served: starts the process that does, again when it is killed, and ends it."""
 
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -96,9 +95,3 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 def _how(status: int) -> str:
     return f"status {status}" if status >= 0 else f"killed by {signal.Signals(-status).name}"
-
-
-def with_parent() -> Callable[[], bool]:
-    """Returns what says whether the process that started this one is gone."""
-    parent = os.getppid()
-    return lambda: os.getppid() != parent
