@@ -18,6 +18,12 @@ from masques_pipelines.warehouse.sql import cluster_form, split_statements, sql_
 FIRST_VIEWS_VERSION: Final = 90
 _FILE_NAME: Final = re.compile(r"^(\d{3})_[a-z0-9_]+\.sql$")
 _FILES: Final = "[0-9][0-9][0-9]_*.sql"
+# What may stand beside others of its kind in one ALTER. A change of rows may not.
+_ADDS_COLUMN: Final = re.compile(
+    r"(?P<head>ALTER\s+TABLE\s+\S+\s+(?:ON\s+CLUSTER\s+\S+\s+)?)"
+    r"(?P<action>(?:ADD|COMMENT)\s+COLUMN\b.*)",
+    re.DOTALL,
+)
 # An earlier text of a file that makes the same on every server on which it can run: where it was
 # applied, nothing is due. 008 failed on clusters whose replica path has no {uuid}.
 EARLIER: Final = {
@@ -55,6 +61,22 @@ class SqlFile:
         """Returns the file's statements, in the form for a single server or for a cluster."""
         text = cluster_form(self.text) if cluster else self.text
         return split_statements(text, name=self.name)
+
+    def commands(self, *, cluster: bool) -> list[str]:
+        """Returns the same as fewer statements: columns of one table are added in one ALTER.
+
+        An ALTER takes 12 ms of a core however little it changes, and the files have 80.
+        """
+        found: list[str] = []
+        before = ""
+        for statement in self.statements(cluster=cluster):
+            match = _ADDS_COLUMN.match(statement)
+            if match is None or match["head"] != before:
+                found.append(statement)
+            else:
+                found[-1] += f", {match['action']}"
+            before = match["head"] if match else ""
+        return found
 
 
 def sql_files(folder: Path | None = None) -> list[SqlFile]:

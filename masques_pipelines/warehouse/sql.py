@@ -23,7 +23,7 @@ _TOKEN: Final = re.compile(
     | (?P<block_comment>/\*)
     | (?P<quoted>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|`(?:[^`\\]|\\.|``)*`)
     | (?P<heredoc>\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
-    | (?P<word>\w[\w$]*)
+    | (?P<plain>(?:\w[\w$]*|[(),.<>=+:{}\[\]])(?:\w[\w$]*|[(),.<>=+:{}\[\]\s])*)
     | (?P<semicolon>;)
     | (?P<other>.)""",
     re.VERBOSE | re.DOTALL,

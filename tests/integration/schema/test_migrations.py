@@ -190,18 +190,32 @@ def test_a_version_of_a_newer_project_is_refused_by_name(warehouse: Warehouse) -
 
 
 def test_a_half_applied_file_is_named_and_applied_again(
-    empty_warehouse: Warehouse, caplog: pytest.LogCaptureFixture
+    warehouse: Warehouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    numbered = [file for file in sql_files() if not file.is_views]
+    views = [file for file in sql_files() if file.is_views]
+    first, broken = SqlFile(80, "080_a.sql", "SELECT 1;"), SqlFile(81, "081_b.sql", "SELECT Oops;")
+    with pytest.raises(MigrationError, match=r"081_b\.sql: statement 1: .*Oops"):
+        migrate(warehouse, files=[*numbered, first, broken, *views])
+
+    corrected = [*numbered, first, replace(broken, text="SELECT 2;"), *views]
+    assert make_plan(warehouse, corrected).half_applied[0].startswith("081_b.sql: was begun at")
+    with caplog.at_level(logging.INFO, logger="masques_pipelines"):
+        assert migrate(warehouse, files=corrected)[0] == "081_b.sql"
+    assert caplog.messages[0].startswith("081_b.sql: was begun at")
+    assert caplog.messages[1] == "applying 081_b.sql"
+    assert make_plan(warehouse, corrected).is_clean
+
+
+def test_a_new_warehouse_whose_migration_failed_is_migrated_from_the_start(
+    empty_warehouse: Warehouse,
 ) -> None:
     files = sql_files()
     broken = replace(files[2], text=files[2].text + "\nCREATE TABLE masques.broken (x Oops);")
     with pytest.raises(MigrationError, match=r"003_ledger\.sql: statement 3: .*Oops"):
         migrate(empty_warehouse, files=[*files[:2], broken, *files[3:]])
 
-    assert make_plan(empty_warehouse).half_applied[0].startswith("003_ledger.sql: was begun at")
-    with caplog.at_level(logging.INFO, logger="masques_pipelines"):
-        assert migrate(empty_warehouse) == [file.name for file in files[2:]]
-    assert caplog.messages[0].startswith("003_ledger.sql: was begun at")
-    assert caplog.messages[1] == "applying 003_ledger.sql"
+    assert migrate(empty_warehouse) == [file.name for file in files]
     assert make_plan(empty_warehouse).is_clean
 
 

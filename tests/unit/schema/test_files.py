@@ -56,6 +56,23 @@ def test_each_object_is_defined_once() -> None:
     assert twice == []
 
 
+def test_columns_of_one_table_are_added_together_and_nothing_changes_its_place() -> None:
+    file = SqlFile(
+        1,
+        "001_x.sql",
+        """ALTER TABLE a.b ADD COLUMN c UInt8 COMMENT ', d'; ALTER TABLE a.b COMMENT COLUMN e 'f';
+        ALTER TABLE a.g ADD COLUMN c UInt8; ALTER TABLE a.b ADD COLUMN h UInt8;
+        ALTER TABLE a.b UPDATE h = 1 WHERE 1; ALTER TABLE a.b ADD COLUMN i UInt8;""",
+    )
+    assert file.commands(cluster=False) == [
+        "ALTER TABLE a.b ADD COLUMN c UInt8 COMMENT ', d', COMMENT COLUMN e 'f'",
+        "ALTER TABLE a.g ADD COLUMN c UInt8",
+        "ALTER TABLE a.b ADD COLUMN h UInt8",
+        "ALTER TABLE a.b UPDATE h = 1 WHERE 1",
+        "ALTER TABLE a.b ADD COLUMN i UInt8",
+    ]
+
+
 @pytest.mark.parametrize("file", sql_files(), ids=lambda file: str(file.name))
 def test_no_view_selects_a_star(file: SqlFile) -> None:
     # A view keeps the columns that a star meant when it was made.
