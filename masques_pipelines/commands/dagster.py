@@ -67,13 +67,23 @@ def dagster_environment(arguments: Sequence[str], home: Path) -> dict[str, str]:
 def _prepared(
     arguments: Sequence[str], variables: Mapping[str, str]
 ) -> tuple[list[str], dict[str, str]]:
-    """Returns the command line and the environment of a command; its home and history are there."""
+    """Returns the command line and the environment of a command, and makes its home."""
     home = dagster_home({**os.environ, **variables})
     environment = {**dagster_environment(arguments, home), **variables}
+    command = dagster_arguments(arguments, home)
     if not _HELP_OPTIONS & set(arguments):
         make_home(home)
-        make_history(home, dagster_arguments(["instance", "info"], home), environment)
-    return dagster_arguments(arguments, home), environment
+        if _PROCESS not in command:  # which makes it by itself, and spares a process of 2 s
+            make_history(home, lambda: _open_history(home, environment))
+    return command, environment
+
+
+def _open_history(home: Path, environment: Mapping[str, str]) -> bool:
+    info = dagster_arguments(["instance", "info"], home)
+    done = subprocess.run(  # noqa: S603 - this interpreter, fixed arguments
+        info, cwd=home, env=environment, capture_output=True, check=False
+    )
+    return done.returncode == 0
 
 
 @contextlib.contextmanager

@@ -8,8 +8,7 @@ installed wheel has none of the files. So each home has its own, whatever the wo
 import contextlib
 import fcntl
 import re
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -43,7 +42,7 @@ def make_home(home: Path) -> None:
     _write(home / WORKSPACE, _WORKSPACE_TEXT)
 
 
-def make_history(home: Path, info: Sequence[str], environment: Mapping[str, str]) -> None:
+def make_history(home: Path, make: Callable[[], bool]) -> None:
     """Lets one command at a time make Dagster's history where there is none.
 
     Commands that are the first at once collide in making its SQLite tables. Of eight homes that
@@ -51,8 +50,7 @@ def make_history(home: Path, info: Sequence[str], environment: Mapping[str, str]
 
     Args:
         home: Dagster's.
-        info: The command that makes it.
-        environment: Of that command.
+        make: Opens the history, which makes it, and returns whether it could.
     """
     made = home / ".made"
     if made.exists():
@@ -62,10 +60,7 @@ def make_history(home: Path, info: Sequence[str], environment: Mapping[str, str]
         fcntl.flock(lock, fcntl.LOCK_EX)
         if made.exists():
             return
-        done = subprocess.run(  # noqa: S603 - this interpreter, fixed arguments
-            info, cwd=home, env=environment, capture_output=True, check=False
-        )
-        if done.returncode == 0:  # else the command itself says what is wrong
+        if make():  # else the command itself says what is wrong
             made.touch()
 
 

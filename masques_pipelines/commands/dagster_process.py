@@ -14,8 +14,10 @@ import os
 import runpy
 import signal
 import sys
+from pathlib import Path
 from typing import Final
 
+from masques_pipelines.commands.dagster_home import make_history
 from masques_pipelines.commands.run_log import RunLogger, last_line
 
 SIGNAL_STATUS: Final = 128
@@ -44,6 +46,9 @@ def main() -> None:
 
 
 def _run() -> int:
+    home = os.environ.get("DAGSTER_HOME")
+    if home and not {"-h", "--help"} & set(sys.argv):
+        make_history(Path(home), _open_history)
     if sys.argv[1:2] == [HERE]:
         del sys.argv[1]
         return _run_dagster()
@@ -56,6 +61,14 @@ def _run() -> int:
     if line:
         print(line, file=sys.stderr)  # noqa: T201 - behind what Dagster prints
     return status
+
+
+def _open_history() -> bool:
+    try:
+        with importlib.import_module("dagster").DagsterInstance.get():
+            return True
+    except Exception:  # noqa: BLE001 - whatever it is, the command meets it again and says it
+        return False
 
 
 def _handed_over() -> int | None:

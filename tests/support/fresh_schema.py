@@ -13,7 +13,6 @@ from masques_pipelines.schema.declared import DATABASES
 from masques_pipelines.schema.migrations import migrate
 from masques_pipelines.warehouse.client import Warehouse
 
-_RECORD = "masques_ops.schema_migrations"
 # The engine knows the second in which an object was changed: within it, a second change has no
 # other version, so there is none to compare yet.
 _OBJECTS_SQL = """
@@ -134,17 +133,17 @@ def _restored(warehouse: Warehouse, fresh: _Fresh) -> bool:
 
 
 def _empty(warehouse: Warehouse, fresh: _Fresh, filled: list[str]) -> None:
-    """Leaves no rows but the seeds, and the record of the migration as it was."""
+    """Leaves no rows but the seeds; tables whose parts are as they were are left alone."""
     parts = _parts(warehouse)
-    for name in fresh.versions:
-        if name == _RECORD and parts.get(name) == fresh.parts[name]:
-            continue
-        seed = fresh.seeds.get(name)
-        if name in filled:
-            warehouse.command(f"TRUNCATE TABLE IF EXISTS {name}")
-        if seed is not None:
-            warehouse.client.raw_insert(name, insert_block=seed, fmt="Native")
-    fresh.parts = _parts(warehouse) if parts.get(_RECORD) != fresh.parts[_RECORD] else fresh.parts
+    touched = [name for name in filled if parts.get(name) != fresh.parts.get(name)]
+    lost = [name for name in fresh.seeds if name not in filled]
+    for name in touched:
+        warehouse.command(f"TRUNCATE TABLE IF EXISTS {name}")
+    seeded = [name for name in (*touched, *lost) if name in fresh.seeds]
+    for name in seeded:
+        warehouse.client.raw_insert(name, insert_block=fresh.seeds[name], fmt="Native")
+    if seeded:
+        fresh.parts = _parts(warehouse)
     # What the engine remembers of parts that are gone would hide rows of those that follow.
     warehouse.command("SYSTEM DROP QUERY CONDITION CACHE")
 
