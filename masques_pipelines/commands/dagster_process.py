@@ -7,7 +7,6 @@ Started by `commands/dagster.py` in place of `python -m dagster`, whose status i
 ends. There is no second process: nothing is left behind when this one is killed.
 """
 
-import contextlib
 import importlib
 import logging
 import os
@@ -19,6 +18,7 @@ from typing import Final
 
 from masques_pipelines.commands.dagster_home import make_history
 from masques_pipelines.commands.run_log import RunLogger, last_line
+from masques_pipelines.warehouse.interrupts import first_signal, watch_signals
 
 SIGNAL_STATUS: Final = 128
 HERE: Final = "--here"
@@ -28,20 +28,16 @@ _QUEUE: Final = "masques_pipelines.defs.queued_runs"
 
 def main() -> None:
     """Runs Dagster with this process's arguments."""
-    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    # Dagster replaces the handlers many times; the number of each signal is written here all the
-    # same.
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    watch_signals()
     status = _run()
-    with contextlib.suppress(BlockingIOError):
-        received = os.read(reader, 1)[0]
-        if status != 0:
-            # The run is closed and so are the resources. What is left is a thread in an engine
-            # call that did not end when it was cancelled; a regular exit would wait for it.
-            logging.shutdown()
-            for stream in (sys.stdout, sys.stderr):
-                stream.flush()
-            os._exit(SIGNAL_STATUS + received)
+    received = first_signal()
+    if received is not None and status != 0:
+        # The run is closed and so are the resources. What is left is a thread in an engine call
+        # that did not end when it was cancelled; a regular exit would wait for it.
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(SIGNAL_STATUS + received)
     sys.exit(status)
 
 

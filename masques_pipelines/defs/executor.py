@@ -4,12 +4,14 @@ One process and one step at a time: the embedded warehouse has one owner, and a 
 this way instead of 3 s in a process of its own.
 """
 
+import threading
 from collections.abc import Iterator
 from typing import Any, Final
 
 import dagster as dg
 
 from masques_pipelines.defs.dead_runs import note_process
+from masques_pipelines.warehouse.interrupts import watch_signals
 
 
 class InterruptibleExecutor(dg.Executor):
@@ -35,6 +37,8 @@ class InterruptibleExecutor(dg.Executor):
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[Any]:
         """Yields the events of the run; on an interrupt marks the run as being canceled."""
         note_process(plan_context.instance, plan_context.run_id)
+        if threading.current_thread() is threading.main_thread():
+            watch_signals()
         try:
             yield from self._in_process.execute(plan_context, execution_plan)
         except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):

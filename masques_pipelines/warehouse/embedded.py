@@ -39,7 +39,7 @@ from masques_pipelines.warehouse.errors import (
     one_line,
     unwritable,
 )
-from masques_pipelines.warehouse.interrupts import EngineCalls
+from masques_pipelines.warehouse.interrupts import EngineCalls, raise_if_lost
 from masques_pipelines.warehouse.spool import is_held_spool
 
 LOCK_TIMEOUT_S: Final = 600.0
@@ -327,6 +327,7 @@ def _lock(folder: Path, *, lock_timeout_s: float, is_served: Callable[[], bool])
                     "waiting for %s: in use by %s (%.0f s)", folder, holder, now_s - started_s
                 )
                 logged_s = now_s
+            raise_if_lost(started_s)
             time.sleep(LOCK_POLL_S)
         os.ftruncate(descriptor, 0)
         with contextlib.suppress(OSError):  # a full disk: the lock holds without a name in it

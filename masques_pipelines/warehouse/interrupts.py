@@ -6,6 +6,8 @@ Dagster's Terminate would wait for its end (a query of 100 s was seen to run to 
 """
 
 import contextlib
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -18,9 +20,78 @@ CANCEL_AGAIN_S: Final = 0.5
 # A signal that comes just before the main thread begins to wait, or reaches another thread, wakes
 # nobody: Python sees it at the next look. One Ctrl-C in some thousands was lost for good.
 LOOK_AGAIN_S: Final = 0.2
+# What a signal handler raises can be dropped on its way: by Python inside a finaliser, or by code
+# that catches everything. Of 60 runs that were interrupted as their first step began, some waited
+# 600 s for the lock. A wait that still lasts this long after a signal raises it again; cleaning up
+# after one takes less.
+LOST_AFTER_S: Final = 5.0
+# A byte in the pipe that no signal writes.
+_NO_SIGNAL: Final = 0
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
+
+
+class _Watch:
+    """The signals that this process received, whatever their handlers made of them."""
+
+    writer: int | None = None
+    numbers: Final[list[int]] = []
+    unanswered_since_s: float | None = None
+    is_read: Final = threading.Event()
+
+
+def watch_signals() -> None:
+    """Notes every SIGINT and SIGTERM from now on; on the main thread. Called again it does nothing.
+
+    Who replaces the handlers, as Dagster does many times, changes nothing in that.
+    """
+    if _Watch.writer is not None:
+        return
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    _Watch.writer = writer
+    threading.Thread(target=_note_signals, args=(reader,), daemon=True).start()
+
+
+def first_signal() -> int | None:
+    """Returns the first signal that was received since `watch_signals`, None without any."""
+    if _Watch.writer is None:
+        return None
+    _Watch.is_read.clear()
+    with contextlib.suppress(BlockingIOError):  # full of signals: some are noted by now
+        os.write(_Watch.writer, bytes([_NO_SIGNAL]))
+    _Watch.is_read.wait(timeout=1)
+    return _Watch.numbers[0] if _Watch.numbers else None
+
+
+def _note_signals(reader: int) -> None:
+    while True:
+        number = os.read(reader, 1)[0]
+        if number in (signal.SIGINT, signal.SIGTERM):
+            _Watch.numbers.append(number)
+            _Watch.unanswered_since_s = time.monotonic()
+        elif number == _NO_SIGNAL:
+            _Watch.is_read.set()
+
+
+def raise_if_lost(waits_since_s: float) -> None:
+    """Raises an interrupt of which nothing came; called now and then by a wait of the main thread.
+
+    Args:
+        waits_since_s: When the wait began, by the monotonic clock. A wait that began after the
+            signal is part of what its handler does, unless it lasts as long by itself.
+
+    Raises:
+        KeyboardInterrupt: Once for each signal.
+    """
+    at_s = _Watch.unanswered_since_s
+    if at_s is None or threading.current_thread() is not threading.main_thread():
+        return
+    if time.monotonic() - max(at_s, waits_since_s) >= LOST_AFTER_S:
+        _Watch.unanswered_since_s = None
+        raise KeyboardInterrupt
 
 
 class EngineCalls:
@@ -74,8 +145,9 @@ class EngineCalls:
 
 
 def _result_of(outcome: Future[Result]) -> Result:
+    since_s = time.monotonic()
     while not wait([outcome], timeout=LOOK_AGAIN_S).done:
-        pass
+        raise_if_lost(since_s)
     return outcome.result()
 
 

@@ -31,6 +31,7 @@ from tests.support.campaign import rounds, seeded
 from tests.support.code_location import defs
 from tests.support.dagster_home import copy_history
 from tests.support.paths import ROOT
+from tests.support.patience import run
 
 # Whole runs of Dagster, which a busy machine makes slow.
 pytestmark = pytest.mark.timeout(600)
@@ -323,3 +324,40 @@ def test_a_call_that_cannot_be_cancelled_is_left_behind_and_said_so(
     assert calls.is_abandoned
     may_end.set()
     sender.join()
+
+
+DROPPED = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from masques_pipelines.warehouse import embedded, interrupts
+
+class Dropping:
+    def __del__(self):  # Python prints and drops what a finaliser raises
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+
+interrupts.LOST_AFTER_S = 0.1
+interrupts.watch_signals()
+Dropping()
+try:
+    if sys.argv[1] == "engine":
+        interrupts.EngineCalls(cancel=lambda: None)(threading.Event().wait)
+    else:
+        embedded._lock(Path(sys.argv[2]), lock_timeout_s=600, is_served=lambda: False)
+except KeyboardInterrupt:
+    print("interrupted by", interrupts.first_signal())
+    sys.stdout.flush()
+    os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("wait", ["engine", "lock"])
+def test_an_interrupt_that_python_dropped_ends_a_wait_all_the_same(
+    home: Path, held_warehouse: Path, wait: str
+) -> None:
+    done = run(
+        [sys.executable, "-c", DROPPED, wait, str(held_warehouse.with_suffix(""))],
+        env=environment(home),
+    )
+    assert "Exception ignored in" in done.stderr
+    assert done.stdout == "interrupted by 2\n", done.stderr
