@@ -159,6 +159,7 @@ def open_embedded(
         try:
             yield Engine(client, calls)
         finally:
+            calls.close()
             if calls.is_abandoned:
                 # Until the process ends, the engine is in use: nobody else may open the folder.
                 _HOLDS.by_folder[folder].users += 1

@@ -7,6 +7,7 @@ Dagster's Terminate would wait for its end (a query of 100 s was seen to run to 
 
 import contextlib
 import os
+import queue
 import signal
 import threading
 import time
@@ -30,6 +31,7 @@ _NO_SIGNAL: Final = 0
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
+_Queue = queue.SimpleQueue["tuple[Future[Any], Callable[[], Any]] | None"]
 
 
 class _Watch:
@@ -104,7 +106,14 @@ class EngineCalls:
 
     def __init__(self, cancel: Callable[[], None]) -> None:
         self._cancel = cancel
+        self._queue: _Queue | None = None
         self.is_abandoned = False
+
+    def close(self) -> None:
+        """Ends the thread."""
+        if self._queue is not None:
+            self._queue.put(None)
+            self._queue = None
 
     def __call__(self, call: Callable[[], Result]) -> Result:
         """Returns what the call returns; an interrupt cancels it and is raised at once.
@@ -125,17 +134,26 @@ class EngineCalls:
             meanwhile: Given what the call will have returned; what it returns is returned.
         """
         outcome: Future[Given] = Future()
-        thread = threading.Thread(target=_fulfil, args=(outcome, call), daemon=True)
         try:
-            thread.start()
+            self._calls().put((outcome, call))
             return meanwhile(outcome)
         except BaseException:
             self._end(outcome)
-            self.is_abandoned = not outcome.done() and thread.is_alive()
+            self.is_abandoned = not outcome.done()
+            self.close()  # the next call must not wait for this one
             raise
+
+    def _calls(self) -> "_Queue":
+        # One thread for all calls: a new one for each took 1.4 ms of a core, SELECT 1 takes 0.8.
+        if self._queue is None:
+            self._queue = queue.SimpleQueue()
+            threading.Thread(target=_make_calls, args=(self._queue,), daemon=True).start()
+        return self._queue
 
     def _end(self, outcome: "Future[Any]") -> None:
         """Cancels what is running until it has ended, or CANCEL_WAIT_S are over."""
+        if outcome.cancel():  # it was not begun, and is not any more
+            return
         until_s = time.monotonic() + CANCEL_WAIT_S
         # Again and again: a query that is about to begin is not cancelled by the first.
         while not outcome.done() and time.monotonic() < until_s:
@@ -146,12 +164,25 @@ class EngineCalls:
 
 def _result_of(outcome: Future[Result]) -> Result:
     since_s = time.monotonic()
-    while not wait([outcome], timeout=LOOK_AGAIN_S).done:
-        raise_if_lost(since_s)
-    return outcome.result()
+    while True:
+        try:
+            outcome.exception(timeout=LOOK_AGAIN_S)
+        except TimeoutError:
+            raise_if_lost(since_s)
+        else:
+            return outcome.result()
 
 
-def _fulfil(outcome: Future[Result], call: Callable[[], Result]) -> None:
+def _make_calls(calls: "_Queue") -> None:
+    while (asked := calls.get()) is not None:
+        outcome, call = asked
+        if outcome.set_running_or_notify_cancel():
+            _fulfil(outcome, call)
+        # What a call returned is not kept until the next one.
+        del asked, outcome, call
+
+
+def _fulfil(outcome: "Future[Any]", call: Callable[[], Any]) -> None:
     try:
         outcome.set_result(call())
     except BaseException as error:  # noqa: BLE001 - raised again where the result is asked for
