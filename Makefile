@@ -31,7 +31,7 @@ test: $(VENV)/.ready-dev $(VENV)/.ready-anvil $(VENV)/.ready-node ## Run all tes
 quick: $(VENV)/.ready-dev ## Run the unit tests (less than a minute)
 	$(PYTEST) tests/unit $(ARGS)
 
-lint: $(VENV)/.ready-dev ## Check style, types, layers, dependencies, and that importing does nothing
+lint: $(VENV)/.ready-dev ## Check style, types, layers and dependencies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/sqruff lint sql
@@ -39,7 +39,6 @@ lint: $(VENV)/.ready-dev ## Check style, types, layers, dependencies, and that i
 	$(BIN)/lint-imports
 	$(BIN)/deptry masques_pipelines
 	$(BIN)/deptry tests benchmarks --ignore DEP002,DEP004
-	$(BIN)/python -m pytest -q tests/definitions/test_code_location.py -k fresh_process
 
 hooks: $(VENV)/.ready-dev ## Check style before each commit of this checkout
 	$(BIN)/pre-commit install
