@@ -20,6 +20,8 @@ LAG_MAX_S: Final = {"ledger": 1_800, "rail": 3_600, "scores": 6 * 3_600}
 # Its files, behind the ledger: a gate that is quiet books nothing either.
 _REQUESTS: Final = "gate api_requests"
 GATE_MAX_S: Final = 2 * 3_600
+_LEDGER_ENDS_S: Final = """
+SELECT toUnixTimestamp(now()) - toUnixTimestamp(max(timestamp)) FROM masques.transactions"""
 _LARGEST: Final = 3
 # Time for a larger disk.
 DAYS_MIN: Final = 30
@@ -100,14 +102,14 @@ def read_lags(warehouse: Warehouse) -> dict[str, float | None]:
 
 def _lags(warehouse: Warehouse) -> Iterator[Finding]:
     lags = read_lags(warehouse)
-    ledger_s = lags.get("ledger")
+    ledger_ends_s = warehouse.scalar(_LEDGER_ENDS_S)
     for source, lag_s in lags.items():
         kind = source.split(" ", 1)[0]
         limit_s = LAG_MAX_S.get(kind)
         if lag_s is None:
             yield Finding(f"lag {source}", "off", "nothing was read yet")
-        elif source == _REQUESTS and ledger_s is not None and lag_s - ledger_s > GATE_MAX_S:
-            text = f"its files end {duration(lag_s - ledger_s)} before the ledger"
+        elif source == _REQUESTS and lag_s - ledger_ends_s > GATE_MAX_S:
+            text = f"its files end {duration(lag_s - ledger_ends_s)} before the ledger"
             advice = "see who delivers them: masques intake load shows what is there"
             yield Finding(f"lag {source}", "bad", text, advice)
         elif limit_s is not None and lag_s > limit_s:

@@ -2,8 +2,9 @@
 SELECT source, lag_s
 FROM
 (
+    -- A sync reads to the ledger's end, and a ledger that rests is not behind.
     SELECT 'ledger' AS source, if(newest = 0, NULL, toUnixTimestamp(now()) - newest) AS lag_s
-    FROM (SELECT toUnixTimestamp(max(timestamp)) AS newest FROM masques.transactions)
+    FROM (SELECT toUnixTimestamp(max(recorded_at)) AS newest FROM masques_ops.ledger_syncs)
     UNION ALL
     SELECT concat('gate ', table_name), toUnixTimestamp(now()) - toUnixTimestamp(min(read_to))
     FROM masques_ops.landing_read_to
