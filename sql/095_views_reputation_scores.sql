@@ -27,14 +27,19 @@ WITH
     (toUnixTimestamp64Nano(as_of) - toUnixTimestamp64Nano(timestamp)) / 86400e9 AS age_days,
     age_days < n['window_days'] AS in_0,
     sign * weight * delta * exp2(-age_days / n['half_life_days']) AS worth,
-    -- What counts of what a voice says: all without money behind it shares one cap, and so do the attested;
-    -- a payer counts by its standing.
+    -- What counts of what a voice says: all without money behind it shares one cap, and so do the attested.
+    -- Praise of a payer counts by its standing, blame by the money at stake alone: the blamed side keeps it.
     (x -> multiIf(
         voice = 0, greatest(-n['cap_free'], least(x, n['cap_free'])),
         voice = 1, greatest(-n['cap_attested'], least(x, n['cap_attested'])),
         x > 0, standing * n['weight_praise'] * least(x, sqrt(x), n['cap_payer']),
-        standing * greatest(n['weight_blame'] * x, -n['cap_blame']))) AS counted,
-    ((praise, whole, most) -> praise * least(1.0, n['limit_per_usd'] * most / greatest(whole, 1e-300))) AS limited,
+        greatest(n['weight_blame'] * x, -n['cap_blame']))) AS counted,
+    -- All praise of an identity is limited by the trade that backs it, and what is left is lost to blame.
+    ((whole, usd) -> least(whole, n['limit_per_usd'] * usd)) AS limited,
+    ((most, blame) -> most * (1 - pow(least(1.0, blame / greatest(n['blame_ruins'] * most, 1e-300)), 3)))
+        AS unspoilt,
+    ((praise, whole, usd, blame) -> praise / greatest(whole, 1e-300) * unspoilt(limited(whole, usd), blame))
+        AS believed,
     n['prior_weight'] AS prior,
     n['prior_score'] AS unknown,
     ((good, bad) -> (good + prior * unknown) / (good + bad + prior) - unknown) AS gain,
@@ -62,26 +67,31 @@ WITH
             sumIf(greatest(0.0, counted(v.said_0)), voice > 1) AS praise_0,
             sumIf(greatest(0.0, counted(v.said_7)), voice > 1) AS praise_7,
             sumIf(greatest(0.0, counted(v.said_30)), voice > 1) AS praise_30,
-            sumIf(greatest(0.0, counted(v.said_0)), voice <= 1) AS other_0,
-            sumIf(greatest(0.0, counted(v.said_7)), voice <= 1) AS other_7,
-            sumIf(greatest(0.0, counted(v.said_30)), voice <= 1) AS other_30,
-            -sum(least(0.0, counted(v.said_0))) AS bad_0,
-            -sum(least(0.0, counted(v.said_7))) AS bad_7,
-            -sum(least(0.0, counted(v.said_30))) AS bad_30
+            sumIf(greatest(0.0, counted(v.said_0)), voice <= 1) AS plus_0,
+            sumIf(greatest(0.0, counted(v.said_7)), voice <= 1) AS plus_7,
+            sumIf(greatest(0.0, counted(v.said_30)), voice <= 1) AS plus_30,
+            -sumIf(least(0.0, counted(v.said_0)), voice > 1) AS blame_0,
+            -sumIf(least(0.0, counted(v.said_0)), voice <= 1) AS minus_0,
+            -sumIf(least(0.0, counted(v.said_7)), voice > 1) AS blame_7,
+            -sumIf(least(0.0, counted(v.said_7)), voice <= 1) AS minus_7,
+            -sumIf(least(0.0, counted(v.said_30)), voice > 1) AS blame_30,
+            -sumIf(least(0.0, counted(v.said_30)), voice <= 1) AS minus_30
         FROM by_voice AS v
         LEFT ANY JOIN masques_ops.reputation_standing_at(known_at = {known_at:DateTime64(9, 'UTC')}) AS s
             ON s.voice = v.voice
         GROUP BY identity_id, category_code
     ),
-    -- All praise of an identity is limited by the trade that backs it.
     backed AS
     (
         SELECT
             b.identity_id AS identity_id, b.category_code AS category_code,
-            b.other_0 + limited(b.praise_0, sum(b.praise_0) OVER same, s.backed_usd) AS good_0,
-            b.other_7 + limited(b.praise_7, sum(b.praise_7) OVER same, s.backed_usd) AS good_7,
-            b.other_30 + limited(b.praise_30, sum(b.praise_30) OVER same, s.backed_usd) AS good_30,
-            b.bad_0 AS bad_0, b.bad_7 AS bad_7, b.bad_30 AS bad_30,
+            b.plus_0 + believed(
+                b.praise_0, sum(b.praise_0) OVER same, s.backed_usd, sum(b.blame_0) OVER same) AS good_0,
+            b.plus_7 + believed(
+                b.praise_7, sum(b.praise_7) OVER same, s.backed_usd, sum(b.blame_7) OVER same) AS good_7,
+            b.plus_30 + believed(
+                b.praise_30, sum(b.praise_30) OVER same, s.backed_usd, sum(b.blame_30) OVER same) AS good_30,
+            b.blame_0 + b.minus_0 AS bad_0, b.blame_7 + b.minus_7 AS bad_7, b.blame_30 + b.minus_30 AS bad_30,
             0 AS events, 0 AS positive, 0 AS negative, 0 AS excluded
         FROM by_category AS b
         LEFT ANY JOIN masques_ops.reputation_standing_at(known_at = {known_at:DateTime64(9, 'UTC')}) AS s
@@ -170,7 +180,7 @@ WITH
                 e.voice = 0, least(1.0, n['cap_free'] / abs(said)),
                 e.voice = 1, least(1.0, n['cap_attested'] / abs(said)),
                 said > 0, standing * n['weight_praise'] * least(said, sqrt(said), n['cap_payer']) / said,
-                standing * least(n['weight_blame'], n['cap_blame'] / -said))) AS voice_share
+                least(n['weight_blame'], n['cap_blame'] / -said))) AS voice_share
         FROM known AS e
         LEFT ANY JOIN masques_ops.reputation_standing_at(known_at = {known_at:DateTime64(9, 'UTC')}) AS s
             ON s.voice = e.voice
@@ -181,13 +191,15 @@ WITH
             w.identity_id, w.category_code, w.voice, w.timestamp, w.reason_code, w.delta, w.usd, w.event_id,
             w.event_type, w.reference_type, w.reference_id, w.counterparty_id, w.cluster_id, w.age_days,
             w.aged_weight, w.standing, w.said, w.voice_share,
-            sumIf(voice_share * aged_weight * delta, voice > 1 AND said > 0) OVER (PARTITION BY w.identity_id)
-                AS praise,
-            voice_share * if(voice > 1 AND said > 0,
-                least(1.0, n['limit_per_usd'] * l.backed_usd / greatest(praise, 1e-300)), 1.0) AS counted_share
+            sumIf(voice_share * aged_weight * delta, voice > 1 AND said > 0) OVER same AS praise,
+            -sumIf(voice_share * aged_weight * delta, voice > 1 AND said < 0) OVER same AS blame,
+            least(praise, n['limit_per_usd'] * l.backed_usd) AS most,
+            voice_share * if(voice > 1 AND said > 0, most / greatest(praise, 1e-300)
+                * (1 - pow(least(1.0, blame / greatest(n['blame_ruins'] * most, 1e-300)), 3)), 1.0) AS counted_share
         FROM weighed AS w
         LEFT ANY JOIN masques_ops.reputation_standing_at(known_at = {known_at:DateTime64(9, 'UTC')}) AS l
             ON l.voice = cityHash64(w.identity_id)
+        WINDOW same AS (PARTITION BY w.identity_id)
     )
 SELECT
     identity_id,
