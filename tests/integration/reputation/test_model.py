@@ -145,7 +145,7 @@ def test_the_sql_equals_plain_python_on_thousands_of_cases(
     now, by_python = sql_scores(warehouse, NOW), python_scores(world, NOW, model)
     assert sum(score.overall != 0.5 for score in now.values()) > 500
     assert_same(now, by_python)
-    # Those of 7 and 30 days ago are the model at that time; and the effects of events add up to them.
+    # Those of 7 and 30 days ago are the model of then, and the effects of events add up to them.
     for days, name in ((0, "overall"), (7, "week_ago"), (30, "month_ago")):
         then = sql_scores(warehouse, ago(days))
         for identity, score in now.items():

@@ -170,7 +170,9 @@ def test_the_command_explains_also_the_past_and_refuses(
 def test_scores_of_a_model_with_another_formula_are_not_explained(warehouse: Warehouse) -> None:
     agent = ident("agent")
     warehouse.insert_rows(
-        "masques.identities", ["identity_id", "created_at"], [[agent, datetime.fromtimestamp(1, UTC)]]
+        "masques.identities",
+        ["identity_id", "created_at"],
+        [[agent, datetime.fromtimestamp(1, UTC)]],
     )
     with pytest.raises(ExplanationError, match="by the model price-2, which has no blame_ruins"):
         explain(warehouse, agent, as_of="1970-01-01 00:00:01.5")
