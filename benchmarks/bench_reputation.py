@@ -32,6 +32,8 @@ from masques_pipelines.warehouse.sql import split_statements
 SIZES = (1_000_000, 5_000_000, 20_000_000)
 # Beside 100,000 events.
 TRANSFERS = (1_000_000, 10_000_000)
+# Written at once: one statement may take 1.5 GB of memory.
+TRANSFERS_EACH = 1_000_000
 IDLE_EVENTS = 100_000
 IDENTITIES = 100_000
 DATA = Path(__file__).parent / "reputation_events.sql"
@@ -61,7 +63,7 @@ SELECT
     reinterpretAsUUID(sipHash128('account', rand64() % {identities:UInt32})),
     reinterpretAsUUID(sipHash128('account', rand64(1) % {identities:UInt32})),
     1, 'USD', 'api_call', 'posted', 'single_phase', 1, 3, at
-FROM numbers({transfers:UInt64})
+FROM numbers({first:UInt64}, {each:UInt64})
 """
 
 
@@ -139,11 +141,17 @@ def measure_idle(transfers: int, home: str) -> tuple[float, float]:
     with open_warehouse(settings, origin=Origin(job="bench")) as warehouse:
         migrate(warehouse)
         fill(warehouse, IDLE_EVENTS)
-        warehouse.command(
-            MORE_TRANSFERS,
-            {"transfers": transfers, "identities": IDENTITIES},
-            max_partitions_per_insert_block=100,
-        )
+        for first in range(0, transfers, TRANSFERS_EACH):
+            warehouse.command(
+                MORE_TRANSFERS,
+                {
+                    "transfers": transfers,
+                    "identities": IDENTITIES,
+                    "first": first,
+                    "each": TRANSFERS_EACH,
+                },
+                max_partitions_per_insert_block=100,
+            )
         print(f"\n{transfers:,} transfers, {IDLE_EVENTS:,} events")
         timed("search, first time", lambda: write_facts(warehouse))
         timed("search, nothing new", lambda: search(warehouse))

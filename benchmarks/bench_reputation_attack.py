@@ -24,7 +24,7 @@ DAYS: Final = 120
 CATEGORIES: Final = 3
 RATED: Final = 0.3
 TARGETS: Final = (("the median", 0.5), ("the top decile", 0.9), ("above all honest", 1.0))
-EXITS: Final = (0.8, 0.9, 0.99)
+EXITS: Final = (0.5, 0.8, 0.9, 0.99, 1.0)
 # How an attacker may spread its evidence over the categories; the last is usual.
 SPLITS: Final = (
     np.array([1, 0, 0]),
@@ -146,10 +146,19 @@ def scores(model: Model, trade: Trade, trust: Trust, sellers: int) -> Floats:
     standing = trust.standing[keys // CATEGORIES // sellers]
     where, size = keys % (sellers * CATEGORIES), sellers * CATEGORIES
     good = np.bincount(where, standing * praise(model, np.maximum(says, 0)), size)
-    bad = np.bincount(where, standing * blame(model, np.maximum(-says, 0)), size)
+    bad = np.bincount(where, blame(model, np.maximum(-says, 0)), size)
     good, bad = good.reshape(sellers, CATEGORIES), bad.reshape(sellers, CATEGORIES)
-    limit = model.limit_per_usd * trust.backed / np.maximum(good.sum(axis=1), 1e-12)
-    return lower(model, good * np.minimum(1, limit)[:, None], bad)
+    whole = good.sum(axis=1)
+    most = np.minimum(whole, model.limit_per_usd * trust.backed)
+    believed = unspoilt(model, most, bad.sum(axis=1)) / np.maximum(whole, 1e-12)
+    return lower(model, good * believed[:, None], bad)
+
+
+def unspoilt(model: Model, good: Floats, bad: Floats) -> Floats:
+    """Returns what is left of good evidence, of all categories, beside so much bad."""
+    lost = np.minimum(1, bad / np.maximum(model.blame_ruins * good, 1e-12)) ** 3
+    found: Floats = good * (1 - lost)
+    return found
 
 
 def praise(model: Model, weight: Floats) -> Floats:
@@ -160,7 +169,7 @@ def praise(model: Model, weight: Floats) -> Floats:
 
 
 def blame(model: Model, weight: Floats) -> Floats:
-    """Returns how much of what a payer says against a seller counts, before its standing."""
+    """Returns how much of what a payer says against a seller counts."""
     found: Floats = np.minimum(model.weight_blame * weight, model.cap_blame)
     return found
 
@@ -251,30 +260,24 @@ class Wallets:
         return best
 
 
-def sinking(model: Model, trust: Trust, good: Floats, target: float) -> tuple[float, int]:
+def sinking(model: Model, good: Floats, target: float) -> tuple[float, int]:
     """Returns what it costs to sink a seller to a score by blame, and how many wallets it takes.
 
-    Every wallet pays the seller, which keeps the money, and buys at honest shops for its standing.
+    Every wallet pays the seller, which keeps the money. Standing gives blame no weight.
     """
-    number, paid, at_honest = (
+    number, paid = (
         axis.ravel()
         for axis in np.meshgrid(
-            np.unique(np.geomspace(1, 1000, 60).round()),
-            np.geomspace(0.01, 3000, 100),
-            np.array([0, 0.03, 0.1, 0.3, 1, 3]),
-            indexing="ij",
+            np.unique(np.geomspace(1, 1000, 60).round()), np.geomspace(0.01, 3000, 600)
         )
     )
-    bought = at_honest * paid
-    share = float(np.quantile(trust.share, 0.9 if not trust.half_usd else 1))
-    credit = (paid + bought) * (share + model.fee_share * model.weight_fees) / (1 + (bought > 0))
-    standing = number * credit / (credit + model.standing_usd)
     best = (float("inf"), 0)
     for split in SPLITS:
-        bad = standing[:, None] * blame(model, paid[:, None] * split / model.usd_per_event)
-        works = lower(model, np.broadcast_to(good, bad.shape), bad) <= target
+        bad = number[:, None] * blame(model, paid[:, None] * split / model.usd_per_event)
+        left = unspoilt(model, np.full(number.size, good.sum()), bad.sum(axis=1)) / good.sum()
+        works = lower(model, good * left[:, None], bad) <= target
         if works.any():
-            lost = number * (paid + bought)
+            lost = number * paid
             place = int(np.argmin(np.where(works, lost, np.inf)))
             best = min(best, (float(lost[place]), int(number[place])))
     return best
@@ -345,12 +348,16 @@ class World:
         typical = SPLITS[-1]
         good = typical * needed_to_lift(model, veteran, typical)
         for target, rank in (("from the top decile to the median", 0.5), ("... below 90 %", 0.1)):
-            usd, number = sinking(model, self.trust, good, float(np.quantile(self.scores, rank)))
+            usd, number = sinking(model, good, float(np.quantile(self.scores, rank)))
             lines.append(Line("bad-mouthing", target, usd, number, self.honest_fees(0.9)))
         return lines
 
     def after_exit(self, rank: float) -> float:
-        """Returns the rank of the seller of a rank after 15 victims of 500 USD."""
+        """Returns the rank of the seller of a rank after 15 victims of 500 USD.
+
+        The higher of two: with what payers and sellers are trusted with of the day before, and of
+        the day after.
+        """
         seller = int(np.argsort(self.scores)[round(rank * (self.sellers - 1))])
         victims = np.arange(15) * (self.buyers // 15)
         scam = Trade(
@@ -361,9 +368,10 @@ class World:
             said=np.full(15, -1),
             category=np.zeros(15, int),
         )
-        # What payers and sellers are trusted with is of the day before.
-        after = scores(self.model, self.trade.plus(scam), self.trust, self.sellers)
-        return self.rank(float(after[seller]))
+        trade = self.trade.plus(scam)
+        later = Trust.of(self.model, trade, self.seeds, self.sellers, self.buyers)
+        found = [scores(self.model, trade, trust, self.sellers) for trust in (self.trust, later)]
+        return max(self.rank(float(after[seller])) for after in found)
 
     def newcomer(self, like: float, days: float) -> float:
         """Returns the rank of who trades for so long as the seller of a rank does."""

@@ -177,6 +177,31 @@ FROM
 GROUP BY party_id
 COMMENT 'The payer cluster and the external ids of each party that has any.';
 
+-- The signals that are due whose keys are known, and the rows that have the id of such a signal. Rows are
+-- found by the time of the key.
+CREATE OR REPLACE VIEW masques_ops.signals_known
+(
+    event_id UUID COMMENT 'of the signal',
+    event_at DateTime64(9, 'UTC') COMMENT 'time of the row that was written under its id'
+)
+AS
+SELECT k.row_key AS event_id, k.event_at AS event_at
+FROM masques_ops.reputation_events_key_times AS k
+WHERE k.row_key IN (SELECT d.event_id FROM masques_ops.signals_due AS d)
+COMMENT 'The signals that are due whose keys are known.';
+
+CREATE OR REPLACE VIEW masques_ops.signals_written
+(
+    event_id UUID COMMENT 'of the signal',
+    channel LowCardinality(String) COMMENT 'who delivered the row'
+)
+AS
+SELECT e.event_id AS event_id, e.channel AS channel
+FROM masques.reputation_events AS e
+WHERE e.event_id IN (SELECT k.event_id FROM masques_ops.signals_known AS k)
+    AND e.timestamp IN (SELECT k.event_at FROM masques_ops.signals_known AS k)
+COMMENT 'Rows that have the id of a signal that is due.';
+
 -- What each event of the batch weighs, in the columns of masques_ops.reputation_evidence. See
 -- docs/reputation.md for the reasons. Judgements of one payment share what it weighs.
 CREATE OR REPLACE VIEW masques_ops.reputation_evidence_current AS

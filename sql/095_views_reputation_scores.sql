@@ -17,8 +17,8 @@ COMMENT 'How much the word of each payer cluster counts, and what trade backs ea
 -- The scores of every identity at as_of, by what was known at known_at: the one computation of scores in
 -- the project. Beta reputation with decay; docs/reputation.md has the formula.
 --
--- The moments 7 and 30 days ago are the same sums over shifted windows: a weight of then is today's
--- weight times 2 ^ (days / half-life), so no event is read thrice.
+-- The moments 7 and 30 days ago (the second and third of each array) are the same sums over shifted
+-- windows: a weight of then is today's weight times 2 ^ (days / half-life), so no event is read thrice.
 CREATE OR REPLACE VIEW masques_ops.reputation_scores_at AS
 WITH
     (SELECT (m.numbers, m.model_version) FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m) AS model,
@@ -27,14 +27,19 @@ WITH
     (toUnixTimestamp64Nano(as_of) - toUnixTimestamp64Nano(timestamp)) / 86400e9 AS age_days,
     age_days < n['window_days'] AS in_0,
     sign * weight * delta * exp2(-age_days / n['half_life_days']) AS worth,
-    -- What counts of what a voice says: all without money behind it shares one cap, and so do the attested;
-    -- a payer counts by its standing.
+    -- What counts of what a voice says: all without money behind it shares one cap, and so do the attested.
+    -- Praise of a payer counts by its standing, blame by the money at stake alone: the blamed side keeps it.
     (x -> multiIf(
         voice = 0, greatest(-n['cap_free'], least(x, n['cap_free'])),
         voice = 1, greatest(-n['cap_attested'], least(x, n['cap_attested'])),
         x > 0, standing * n['weight_praise'] * least(x, sqrt(x), n['cap_payer']),
-        standing * greatest(n['weight_blame'] * x, -n['cap_blame']))) AS counted,
-    ((praise, whole, most) -> praise * least(1.0, n['limit_per_usd'] * most / greatest(whole, 1e-300))) AS limited,
+        greatest(n['weight_blame'] * x, -n['cap_blame']))) AS counted,
+    -- All praise of an identity is limited by the trade that backs it, and what is left is lost to blame.
+    ((whole, usd) -> least(whole, n['limit_per_usd'] * usd)) AS limited,
+    ((most, blame) -> most * (1 - pow(least(1.0, blame / greatest(n['blame_ruins'] * most, 1e-300)), 3)))
+        AS unspoilt,
+    ((praise, whole, usd, blame) -> praise / greatest(whole, 1e-300) * unspoilt(limited(whole, usd), blame))
+        AS believed,
     n['prior_weight'] AS prior,
     n['prior_score'] AS unknown,
     ((good, bad) -> (good + prior * unknown) / (good + bad + prior) - unknown) AS gain,
@@ -44,9 +49,11 @@ WITH
     (
         SELECT
             identity_id, category_code, voice,
-            sumIf(worth, in_0) AS said_0,
-            sumIf(worth, age_days >= 7 AND age_days < n['window_days'] + 7) * exp2(7 / n['half_life_days']) AS said_7,
-            sumIf(worth, age_days >= 30) * exp2(30 / n['half_life_days']) AS said_30
+            [
+                sumIf(worth, in_0),
+                sumIf(worth, age_days >= 7 AND age_days < n['window_days'] + 7) * exp2(7 / n['half_life_days']),
+                sumIf(worth, age_days >= 30) * exp2(30 / n['half_life_days'])
+            ] AS said
         FROM masques_ops.reputation_evidence
         WHERE known_from <= {known_at:DateTime64(9, 'UTC')} AND timestamp <= as_of
             AND timestamp > as_of - toIntervalSecond((n['window_days'] + 30) * 86400)
@@ -57,31 +64,23 @@ WITH
     by_category AS
     (
         SELECT
-            v.identity_id AS identity_id,
-            v.category_code AS category_code,
-            sumIf(greatest(0.0, counted(v.said_0)), voice > 1) AS praise_0,
-            sumIf(greatest(0.0, counted(v.said_7)), voice > 1) AS praise_7,
-            sumIf(greatest(0.0, counted(v.said_30)), voice > 1) AS praise_30,
-            sumIf(greatest(0.0, counted(v.said_0)), voice <= 1) AS other_0,
-            sumIf(greatest(0.0, counted(v.said_7)), voice <= 1) AS other_7,
-            sumIf(greatest(0.0, counted(v.said_30)), voice <= 1) AS other_30,
-            -sum(least(0.0, counted(v.said_0))) AS bad_0,
-            -sum(least(0.0, counted(v.said_7))) AS bad_7,
-            -sum(least(0.0, counted(v.said_30))) AS bad_30
+            v.identity_id AS identity_id, v.category_code AS category_code,
+            sumForEach(arrayMap(x -> (voice > 1) * greatest(0.0, counted(x)), v.said)) AS praise,
+            sumForEach(arrayMap(x -> (voice > 1) * -least(0.0, counted(x)), v.said)) AS blame,
+            sumForEach(arrayMap(x -> (voice <= 1) * greatest(0.0, counted(x)), v.said)) AS plus,
+            sumForEach(arrayMap(x -> (voice <= 1) * -least(0.0, counted(x)), v.said)) AS minus
         FROM by_voice AS v
         LEFT ANY JOIN masques_ops.reputation_standing_at(known_at = {known_at:DateTime64(9, 'UTC')}) AS s
             ON s.voice = v.voice
         GROUP BY identity_id, category_code
     ),
-    -- All praise of an identity is limited by the trade that backs it.
     backed AS
     (
         SELECT
             b.identity_id AS identity_id, b.category_code AS category_code,
-            b.other_0 + limited(b.praise_0, sum(b.praise_0) OVER same, s.backed_usd) AS good_0,
-            b.other_7 + limited(b.praise_7, sum(b.praise_7) OVER same, s.backed_usd) AS good_7,
-            b.other_30 + limited(b.praise_30, sum(b.praise_30) OVER same, s.backed_usd) AS good_30,
-            b.bad_0 AS bad_0, b.bad_7 AS bad_7, b.bad_30 AS bad_30,
+            arrayMap((plus, praise, whole, blame) -> plus + believed(praise, whole, s.backed_usd, blame),
+                b.plus, b.praise, sumForEach(b.praise) OVER same, sumForEach(b.blame) OVER same) AS good,
+            arrayMap((minus, blame) -> minus + blame, b.minus, b.blame) AS bad,
             0 AS events, 0 AS positive, 0 AS negative, 0 AS excluded
         FROM by_category AS b
         LEFT ANY JOIN masques_ops.reputation_standing_at(known_at = {known_at:DateTime64(9, 'UTC')}) AS s
@@ -90,7 +89,7 @@ WITH
         UNION ALL
         -- Apart: in the groups of voices they would take a fifth of the memory.
         SELECT
-            identity_id, 1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0,
+            identity_id, 1, [0.0, 0.0, 0.0], [0.0, 0.0, 0.0],
             sumIf(sign, in_0), sumIf(sign, in_0 AND delta > 0), sumIf(sign, in_0 AND delta < 0),
             sumIf(sign, in_0 AND weight = 0)
         FROM masques_ops.reputation_evidence
@@ -100,29 +99,29 @@ WITH
         HAVING sum(sign) != 0
         UNION ALL
         -- Who has no evidence has the prior.
-        SELECT DISTINCT identity_id, 1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0, 0, 0
+        SELECT DISTINCT identity_id, 1, [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], 0, 0, 0, 0
         FROM masques.identities
         WHERE created_at <= as_of
     )
 SELECT
     identity_id,
     as_of AS computed_at,
-    unknown + sum(shares[category_code] * gain(good_0, bad_0)) AS overall_score,
-    unknown + sumIf(gain(good_0, bad_0), category_code = 1) AS task_quality_score,
-    unknown + sumIf(gain(good_0, bad_0), category_code = 2) AS economic_score,
-    unknown + sumIf(gain(good_0, bad_0), category_code = 3) AS identity_hygiene_score,
+    unknown + sum(shares[category_code] * gain(good[1], bad[1])) AS overall_score,
+    unknown + sumIf(gain(good[1], bad[1]), category_code = 1) AS task_quality_score,
+    unknown + sumIf(gain(good[1], bad[1]), category_code = 2) AS economic_score,
+    unknown + sumIf(gain(good[1], bad[1]), category_code = 3) AS identity_hygiene_score,
     toUInt64(sum(b.events)) AS total_events,
     toUInt64(sum(b.positive)) AS positive_events,
     toUInt64(sum(b.negative)) AS negative_events,
-    sum(shares[category_code] * (good_0 + bad_0) / (good_0 + bad_0 + prior)) AS confidence,
-    unknown + sum(shares[category_code] * gain(good_7, bad_7)) AS score_7d_ago,
-    unknown + sum(shares[category_code] * gain(good_30, bad_30)) AS score_30d_ago,
+    sum(shares[category_code] * (good[1] + bad[1]) / (good[1] + bad[1] + prior)) AS confidence,
+    unknown + sum(shares[category_code] * gain(good[2], bad[2])) AS score_7d_ago,
+    unknown + sum(shares[category_code] * gain(good[3], bad[3])) AS score_30d_ago,
     greatest(0.0, overall_score - n['lower_deviations'] * sqrt(greatest(0.0,
         prior_variance * arraySum(share -> share * share, shares)
         + sum(shares[category_code] * shares[category_code] * (
-            (unknown + gain(good_0, bad_0)) * (1 - unknown - gain(good_0, bad_0))
-                / (good_0 + bad_0 + prior + 1) - prior_variance))))) AS score_lower,
-    sum(good_0 + bad_0) AS effective_events,
+            (unknown + gain(good[1], bad[1])) * (1 - unknown - gain(good[1], bad[1]))
+                / (good[1] + bad[1] + prior + 1) - prior_variance))))) AS score_lower,
+    sum(good[1] + bad[1]) AS effective_events,
     toUInt64(sum(b.excluded)) AS excluded_events,
     model.2 AS model_version
 FROM backed AS b
@@ -170,7 +169,7 @@ WITH
                 e.voice = 0, least(1.0, n['cap_free'] / abs(said)),
                 e.voice = 1, least(1.0, n['cap_attested'] / abs(said)),
                 said > 0, standing * n['weight_praise'] * least(said, sqrt(said), n['cap_payer']) / said,
-                standing * least(n['weight_blame'], n['cap_blame'] / -said))) AS voice_share
+                least(n['weight_blame'], n['cap_blame'] / -said))) AS voice_share
         FROM known AS e
         LEFT ANY JOIN masques_ops.reputation_standing_at(known_at = {known_at:DateTime64(9, 'UTC')}) AS s
             ON s.voice = e.voice
@@ -181,13 +180,15 @@ WITH
             w.identity_id, w.category_code, w.voice, w.timestamp, w.reason_code, w.delta, w.usd, w.event_id,
             w.event_type, w.reference_type, w.reference_id, w.counterparty_id, w.cluster_id, w.age_days,
             w.aged_weight, w.standing, w.said, w.voice_share,
-            sumIf(voice_share * aged_weight * delta, voice > 1 AND said > 0) OVER (PARTITION BY w.identity_id)
-                AS praise,
-            voice_share * if(voice > 1 AND said > 0,
-                least(1.0, n['limit_per_usd'] * l.backed_usd / greatest(praise, 1e-300)), 1.0) AS counted_share
+            sumIf(voice_share * aged_weight * delta, voice > 1 AND said > 0) OVER same AS praise,
+            -sumIf(voice_share * aged_weight * delta, voice > 1 AND said < 0) OVER same AS blame,
+            least(praise, n['limit_per_usd'] * l.backed_usd) AS most,
+            voice_share * if(voice > 1 AND said > 0, most / greatest(praise, 1e-300)
+                * (1 - pow(least(1.0, blame / greatest(n['blame_ruins'] * most, 1e-300)), 3)), 1.0) AS counted_share
         FROM weighed AS w
         LEFT ANY JOIN masques_ops.reputation_standing_at(known_at = {known_at:DateTime64(9, 'UTC')}) AS l
             ON l.voice = cityHash64(w.identity_id)
+        WINDOW same AS (PARTITION BY w.identity_id)
     )
 SELECT
     identity_id,
@@ -219,22 +220,9 @@ COMMENT 'How each event of the window moves the score. For one identity the effe
 -- million; more go by the disk. It swaps the whole table in at once.
 ALTER TABLE masques.reputation_scores_mv MODIFY QUERY
 SELECT
-    identity_id,
-    computed_at,
-    overall_score,
-    task_quality_score,
-    economic_score,
-    identity_hygiene_score,
-    total_events,
-    positive_events,
-    negative_events,
-    confidence,
-    score_7d_ago,
-    score_30d_ago,
-    score_lower,
-    effective_events,
-    excluded_events,
-    model_version
+    identity_id, computed_at, overall_score, task_quality_score, economic_score, identity_hygiene_score,
+    total_events, positive_events, negative_events, confidence, score_7d_ago, score_30d_ago, score_lower,
+    effective_events, excluded_events, model_version
 FROM masques_ops.reputation_scores_as_of(as_of = now64(9, 'UTC'))
 SETTINGS max_bytes_before_external_group_by = 1000000000, max_bytes_ratio_before_external_group_by = 0,
     compile_expressions = 0, compile_aggregate_expressions = 0, compile_sort_description = 0;

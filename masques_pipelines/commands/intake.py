@@ -204,7 +204,7 @@ def _show_restored(restored: Restored) -> None:
         click.echo(f"    {right:,} of {len(restored.days):,} days or buckets restored as written")
     for day in restored.left:
         click.echo(f"    {day}: is not as written, and no file of the landing zone has it so")
-    for line in (*restored.accepted, *restored.dropped):
+    for line in restored.put_right:
         click.echo(f"    put right, and no longer a finding: {line}")
 
 

@@ -47,16 +47,13 @@ class Restored:
     Attributes:
         days: Days, or buckets, that were not as written.
         left: Of these, those that still are not.
-        accepted: Statements that had changed rows, and that no check names any more: the whole
-            table has the content that was written.
-        dropped: Parts that had been put aside, as damaged ones are, and were dropped for the same
-            reason.
+        put_right: Statements that had changed rows, and parts that had been put aside, that no
+            check names any more: the whole table has the content that was written.
     """
 
     days: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
-    accepted: tuple[str, ...] = ()
-    dropped: tuple[str, ...] = ()
+    put_right: tuple[str, ...] = ()
 
 
 def set_aside(warehouse: Warehouse, table: IntakeTable, held: Table) -> tuple[str, ...]:
@@ -97,18 +94,15 @@ def conclude(
     if len(table.kept_in) > 1:
         _renew_current(warehouse, table, held)
     left = differing(warehouse, held)
-    accepted: tuple[str, ...] = ()
-    dropped: tuple[str, ...] = ()
+    put_right: tuple[str, ...] = ()
     for database, name in table.kept_in:
-        if not left:
-            dropped += detached.drop_detached(warehouse, f"{database}.{name}")
-        accepted += accept_restored(
+        put_right += accept_restored(
             warehouse,
             f"{database}.{name}",
             by=f"masques intake reload --table {table.name}",
             is_restored=lambda: not left,
         )
-    return Restored(days, left, accepted, dropped)
+    return Restored(days, left, put_right)
 
 
 def _put_back(

@@ -1,10 +1,12 @@
 """Takes losses and changes that nothing restores for accepted, with who says so and why."""
 
+import functools
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 
 from masques_pipelines.inventory.compare import compare_content, kept_from, mutations
+from masques_pipelines.inventory.detached import drop_detached
 from masques_pipelines.inventory.tables import Table
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
@@ -50,23 +52,26 @@ def accept_changes(warehouse: Warehouse, name: str, *, by: str, reason: str) -> 
 def accept_restored(
     warehouse: Warehouse, name: str, *, by: str, is_restored: Callable[[], bool]
 ) -> tuple[str, ...]:
-    """Takes statements that changed rows for seen once the table is what was written again.
+    """Takes what was wrong with a table for put right once it is what was written again.
+
+    Statements that changed rows are accepted, and parts that were put aside are dropped.
 
     Args:
         warehouse: Where the table is.
         name: The table, as `database.table`.
         by: The command that restored it.
-        is_restored: Compares the whole table with its source; asked only when there is something
-            to accept.
+        is_restored: Compares the whole table with its source; asked once, and only when there is
+            something to put right.
 
     Returns:
-        The statements.
+        The statements, and a line for each part.
     """
-    if not _changes_of(warehouse, name) or not is_restored():
-        return ()
-    return accept_changes(
-        warehouse, name, by=by, reason="restored: the whole table has the content that was written"
-    )
+    is_whole = functools.cache(is_restored)
+    accepted: tuple[str, ...] = ()
+    if _changes_of(warehouse, name) and is_whole():
+        reason = "restored: the whole table has the content that was written"
+        accepted = accept_changes(warehouse, name, by=by, reason=reason)
+    return accepted + drop_detached(warehouse, name, is_restored=is_whole)
 
 
 def _changes_of(warehouse: Warehouse, name: str) -> tuple[str, ...]:

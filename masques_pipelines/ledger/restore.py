@@ -7,7 +7,6 @@ that is what the ledger sent again.
 from typing import Final
 
 from masques_pipelines.inventory.acceptance import accept_restored
-from masques_pipelines.inventory.detached import drop_detached
 from masques_pipelines.ledger.accounts import rebuild_accounts
 from masques_pipelines.ledger.chart import Chart
 from masques_pipelines.ledger.month import Month
@@ -50,5 +49,4 @@ def _accepted(warehouse: Warehouse, name: str, *proofs: Proof) -> tuple[str, ...
         scope = read_scope(warehouse, from_beginning=True)
         return all(make_proof(proof, scope).holds for proof in proofs)
 
-    accepted = accept_restored(warehouse, name, by=_BY, is_restored=is_restored)
-    return accepted + drop_detached(warehouse, name, is_restored=is_restored)
+    return accept_restored(warehouse, name, by=_BY, is_restored=is_restored)

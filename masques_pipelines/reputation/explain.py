@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from masques_pipelines.errors import PermanentError
+from masques_pipelines.reputation.model import read_model
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 
@@ -16,8 +17,8 @@ SELECT
     toString(max(computed_at)) AS computed_at, toString(now64(9, 'UTC')) AS now, count() AS scores
 FROM masques.reputation_scores
 """
-_PRIOR: Final = """
-SELECT m.numbers['prior_score'] AS prior_score
+_MODEL: Final = """
+SELECT m.model_version AS model_version, m.numbers AS numbers
 FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m
 """
 
@@ -58,7 +59,8 @@ def explain(
         with_hindsight: Use what is known today, not only what was known at that moment.
 
     Raises:
-        ExplanationError: There is no such score, or the effects do not add up to it.
+        ExplanationError: There is no such score, its model was computed by another formula, or the
+            effects do not add up to it.
     """
     newest, now, scores = warehouse.row(_NEWEST_MOMENT)
     if as_of is None and not scores:
@@ -77,7 +79,15 @@ def explain(
             f"{identity_id}: no identity or event of that id was known at {moment} UTC: "
             "look for it in masques.identities, or ask --with-hindsight"
         )
-    prior = float(warehouse.row(_PRIOR, parameters)[0])
+    version, numbers = warehouse.row(_MODEL, parameters)
+    missing = sorted(read_model(None).numbers().keys() - numbers.keys())
+    if missing:
+        raise ExplanationError(
+            f"the scores of {moment} UTC were made by the model {version}, which has no "
+            f"{', '.join(missing)}: they cannot be computed again, read them in "
+            "masques_ops.reputation_scores_history, or ask --with-hindsight"
+        )
+    prior = float(numbers["prior_score"])
     contributions = warehouse.records(sql("reputation/contributions_of"), parameters)
     adds_up_to = prior + sum(float(row["effect"]) for row in contributions)
     overall = float(found[0]["overall_score"])

@@ -55,6 +55,7 @@ class Model(BaseModel):
     cap_payer: Positive
     cap_blame: Positive
     limit_per_usd: Positive
+    blame_ruins: Positive
     cap_free: Positive
     cap_attested: Positive
     weight_free: Weight

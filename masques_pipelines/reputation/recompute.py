@@ -4,7 +4,6 @@ from typing import Final
 
 from masques_pipelines.inventory.acceptance import accept_restored
 from masques_pipelines.inventory.compare import differing
-from masques_pipelines.inventory.detached import drop_detached
 from masques_pipelines.inventory.proofs import prove_scores
 from masques_pipelines.inventory.tables import EVENTS
 from masques_pipelines.reputation.aggregation import aggregate
@@ -23,10 +22,7 @@ def recompute(warehouse: Warehouse, settings: Settings) -> tuple[int, tuple[str,
         by=_BY,
         is_restored=lambda: prove_scores(warehouse).outcome == "holds",
     )
-
-    def is_whole() -> bool:
-        return not differing(warehouse, EVENTS)
-
-    lines += accept_restored(warehouse, EVENTS.name, by=_BY, is_restored=is_whole)
-    lines += drop_detached(warehouse, EVENTS.name, is_restored=is_whole)
+    lines += accept_restored(
+        warehouse, EVENTS.name, by=_BY, is_restored=lambda: not differing(warehouse, EVENTS)
+    )
     return done.refresh.identities, lines

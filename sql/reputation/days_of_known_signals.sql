@@ -2,9 +2,4 @@
 -- between key and row.
 SELECT DISTINCT toString(toDate(timestamp))
 FROM masques_ops.signals_due
-WHERE event_id IN
-(
-    SELECT row_key
-    FROM masques_ops.reputation_events_key_times
-    WHERE row_key IN (SELECT event_id FROM masques_ops.signals_due)
-)
+WHERE event_id IN (SELECT event_id FROM masques_ops.signals_known)

@@ -20,22 +20,6 @@ WITH
         FROM masques_ops.account_owners
         WHERE NOT has(model.2['platform_account_types'], account_type)
     ),
-    -- A deposit is paid by who gets the credit.
-    settled AS
-    (
-        SELECT s.settlement_id AS settlement_id, s.timestamp AS timestamp, s.status AS status,
-            if(payer.party_id != nobody, payer.party_id, payee.party_id) AS party_id
-        FROM masques_ops.settlements_newest AS s
-        INNER JOIN masques.transactions AS t ON t.transaction_id = s.transaction_id
-        LEFT ANY JOIN owners AS payer ON payer.account_id = t.debit_account_id
-        LEFT ANY JOIN owners AS payee ON payee.account_id = t.credit_account_id
-        WHERE s.timestamp > oldest AND s.direction = 'in'
-            AND (s.status = 'confirmed'
-                OR (s.status = 'failed' AND s.failure_reason = 'authorization_canceled'))
-            AND s.settlement_id IN (SELECT n.settlement_id FROM masques.settlements AS n
-                WHERE n.ingested_at >= {since:DateTime64(6, 'UTC')})
-        LIMIT 1 BY settlement_id
-    ),
     signals AS
     (
         SELECT 'hold_posted' AS event_type, t.timestamp AS timestamp, payer.party_id AS identity_id,
@@ -46,10 +30,21 @@ WITH
         WHERE t.ingested_at >= {since:DateTime64(6, 'UTC')} AND t.timestamp > oldest
             AND t.event_type = 'two_phase_posted' AND has(model.2['purchase_types'], t.transaction_type)
         UNION ALL
-        SELECT if(status = 'confirmed', 'payment_settled', 'settlement_failed'), timestamp, party_id,
-            if(status = 'confirmed', 0.25, -0.5), 'settlement', toString(settlement_id),
-            toString(settlement_id)
-        FROM settled
+        -- A deposit is paid by who gets the credit.
+        SELECT if(s.status = 'confirmed', 'payment_settled', 'settlement_failed'), s.timestamp,
+            if(payer.party_id != nobody, payer.party_id, payee.party_id),
+            if(s.status = 'confirmed', 0.25, -0.5), 'settlement', toString(s.settlement_id),
+            toString(s.settlement_id)
+        FROM masques_ops.settlements_newest AS s
+        INNER JOIN masques.transactions AS t ON t.transaction_id = s.transaction_id
+        LEFT ANY JOIN owners AS payer ON payer.account_id = t.debit_account_id
+        LEFT ANY JOIN owners AS payee ON payee.account_id = t.credit_account_id
+        WHERE s.timestamp > oldest AND s.direction = 'in'
+            AND (s.status = 'confirmed'
+                OR (s.status = 'failed' AND s.failure_reason = 'authorization_canceled'))
+            AND s.settlement_id IN (SELECT n.settlement_id FROM masques.settlements AS n
+                WHERE n.ingested_at >= {since:DateTime64(6, 'UTC')})
+        LIMIT 1 BY s.settlement_id
         UNION ALL
         -- At most one a month, or turning keys would be a way to climb.
         SELECT 'key_rotated', min(seen_at), identity_id, 0.3, 'attestation', '',
@@ -68,13 +63,11 @@ WITH
     (
         SELECT
             *,
-            lower(hex(substring(SHA1(concat(
-                unhex('cfe9a5677d0051e39947f47f444658dc'), event_type, '|', fact)), 1, 16))) AS digits,
-            toUUID(concat(
-                substring(digits, 1, 8), '-', substring(digits, 9, 4), '-5', substring(digits, 14, 3),
-                '-', substring('89ab', 1 + bitAnd(
-                    position('0123456789abcdef', substring(digits, 17, 1)) - 1, 3), 1),
-                substring(digits, 18, 3), '-', substring(digits, 21, 12))) AS event_id
+            SHA1(concat(unhex('cfe9a5677d0051e39947f47f444658dc'), event_type, '|', fact)) AS hash,
+            bitOr(bitAnd(reinterpretAsUInt8(substring(hash, 7, 1)), 15), 80) AS version,
+            bitOr(bitAnd(reinterpretAsUInt8(substring(hash, 9, 1)), 63), 128) AS variant,
+            toUUID(UUIDNumToString(toFixedString(concat(substring(hash, 1, 6), char(version),
+                substring(hash, 8, 1), char(variant), substring(hash, 10, 7)), 16))) AS event_id
         FROM signals
         WHERE identity_id != nobody
     )

@@ -3,18 +3,7 @@
 INSERT INTO masques_ops.signals_due
 SELECT * REPLACE (generateUUIDv4() AS event_id)
 FROM masques_ops.signals_due AS due
-WHERE due.event_id IN
-    (
-        SELECT event_id
-        FROM masques.reputation_events
-        WHERE channel != 'pipeline' AND event_id IN (SELECT event_id FROM masques_ops.signals_due)
-            AND timestamp IN
-            (
-                SELECT event_at
-                FROM masques_ops.reputation_events_key_times
-                WHERE row_key IN (SELECT event_id FROM masques_ops.signals_due)
-            )
-    )
+WHERE due.event_id IN (SELECT event_id FROM masques_ops.signals_written WHERE channel != 'pipeline')
     AND (due.timestamp, due.identity_id, due.event_type, due.reference_id) NOT IN
     (
         SELECT timestamp, identity_id, event_type, reference_id

@@ -1,5 +1,5 @@
--- Who paid whom in the window, in USD, by payer cluster and by who was paid; refunds subtracted. What trusted payers paid is
--- known by identity: others of their cluster are not trusted with them.
+-- Who paid whom in the window, in USD, by payer cluster and by who was paid; refunds subtracted. What
+-- trusted payers paid is known by identity: others of their cluster are not trusted with them.
 INSERT INTO masques_ops.reputation_trade
 WITH
     assumeNotNull((SELECT (m.numbers, m.lists) FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m))

@@ -84,7 +84,7 @@ def test_the_job_scores_checks_and_shows(
         "facts_compared": "everything",
         "rates_loaded": 1,
         "bad_rate_rows": 1,
-        "model_version": "price-2",
+        "model_version": "price-3",
         "leftovers_removed": 0,
     }
     assert {name: values[name] for name in expected} == expected

@@ -419,6 +419,7 @@ class Reference:
         good: dict[str, float] = defaultdict(float)
         bad: dict[str, float] = defaultdict(float)
         praise: dict[str, float] = defaultdict(float)
+        blame = 0.0
         for (category, voice), said in voices.items():
             if isinstance(voice, tuple):
                 standing = self.standing.get(voice[1], 0.0)
@@ -426,15 +427,19 @@ class Reference:
                     most = min(said, math.sqrt(said), model.cap_payer)
                     praise[category] += standing * model.weight_praise * most
                 else:
-                    bad[category] += standing * min(model.weight_blame * -said, model.cap_blame)
+                    against = min(model.weight_blame * -said, model.cap_blame)
+                    bad[category] += against
+                    blame += against
             else:
                 cap = model.cap_free if voice == FREE else model.cap_attested
                 good[category] += min(cap, max(0.0, said))
                 bad[category] += min(cap, max(0.0, -said))
         whole = sum(praise.values())
         limit = model.limit_per_usd * self.backed.get(name, 0.0)
+        most = min(whole, limit)
+        lost = min(1.0, blame / (model.blame_ruins * most)) ** 3 if most else 1.0
         for category, counted in praise.items():
-            good[category] += counted * min(1.0, limit / whole) if whole else 0.0
+            good[category] += counted / whole * most * (1 - lost) if whole else 0.0
         p, variance, confidence = {}, 0.0, 0.0
         for category, share in zip(CATEGORIES, shares, strict=True):
             n = good[category] + bad[category]

@@ -19,6 +19,12 @@ from tests.support.reputation_world import MODEL, PLATFORM, Event, Score, World,
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 Scores = dict[uuid.UUID, Score]
+EFFECTS = """
+SELECT identity_id, sum(effect)
+FROM masques_ops.reputation_contributions_at(
+    as_of = {as_of:DateTime64(9, 'UTC')}, known_at = now64(9, 'UTC'))
+GROUP BY identity_id
+"""
 
 
 def ago(days: float) -> datetime:
@@ -103,11 +109,12 @@ def test_the_veteran_and_its_exit(scores: Scores) -> None:
     veteran, scammer = scores[ident("veteran")], scores[ident("scammer")]
     # 39 content clients with three payments of 5 dollars each: more than the 600 dollars of its
     # trade allow. One that was not: 45.6 pieces of evidence by the money at stake.
-    assert veteran.evidence == pytest.approx(600 * 0.016 + 0.962 * 0.005 * 45.6, abs=0.002)
-    assert veteran.task_quality == pytest.approx(0.7367, abs=1e-4)
-    # 15 victims of 500 dollars, each with 0.989 of a voice from this one payment, and cap 12.
-    assert scammer.evidence == pytest.approx(39 * 0.9604 * 0.2 * 6.25 + 15 * 0.989 * 12, abs=1.5)
-    assert scammer.task_quality < 0.23
+    assert veteran.evidence == pytest.approx(600 * 0.016 + 0.003 * 45.6, abs=0.002)
+    assert veteran.task_quality == pytest.approx(0.7397, abs=1e-4)
+    # 15 victims of 500 dollars: more than the 57 pieces of praise, so that nothing of it is left.
+    assert scammer.evidence == pytest.approx(15 * 0.003 * 500 / 0.2 + 0.003 * 45.6, abs=0.5)
+    assert scammer.task_quality < 0.05
+    assert (scammer.economic, scammer.identity_hygiene) == (0.5, 0.5)
     assert scammer.lower < scores[ident("nobody yet")].lower
     assert min(scammer.week_ago, veteran.week_ago) > 0.59
 
@@ -138,9 +145,12 @@ def test_the_sql_equals_plain_python_on_thousands_of_cases(
     now, by_python = sql_scores(warehouse, NOW), python_scores(world, NOW, model)
     assert sum(score.overall != 0.5 for score in now.values()) > 500
     assert_same(now, by_python)
-    # The scores of 7 and 30 days ago are the model at that time.
-    for days, name in ((7, "week_ago"), (30, "month_ago")):
+    # Those of 7 and 30 days ago are the model of then, and the effects of events add up to them.
+    for days, name in ((0, "overall"), (7, "week_ago"), (30, "month_ago")):
         then = sql_scores(warehouse, ago(days))
         for identity, score in now.items():
             was = then[identity].overall if identity in then else 0.5
             assert getattr(score, name) == pytest.approx(was, abs=1e-9)
+        effects = dict(warehouse.rows(EFFECTS, {"as_of": f"{ago(days):%Y-%m-%d %H:%M:%S.%f}"}))
+        for identity, score in then.items():
+            assert score.overall == pytest.approx(0.5 + effects.get(identity, 0), abs=1e-9)

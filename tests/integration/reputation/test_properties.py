@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -233,6 +234,51 @@ def test_any_input_gives_scores_from_zero_to_one(warehouse: Warehouse) -> None:
         assert all(value >= 0 for value in parts)
         assert max(score.overall, score.confidence, score.week_ago, score.month_ago) <= 1
         assert score.lower <= score.overall
+
+
+def test_blame_takes_praise_with_it_in_every_category(warehouse: Warehouse) -> None:
+    """A word without money, over a cent, over some of the trade, over more than backs praise."""
+    world = World()
+    stakes = ("free", "0.01", "100", "400", "2000")
+    for stake in stakes:
+        for n, category in itertools.product(range(2), CATEGORIES):
+            payer = ident(f"payer {n}")
+            world.pay(payer, ident("big shop"), ago(3), "500")
+            payment = world.pay(payer, ident(stake), ago(2), "10")
+            world.events.append(
+                Event(
+                    *(ident(stake), ago(2), category),
+                    reference_type="transaction",
+                    reference=payment,
+                )
+            )
+    for stake in stakes[1:]:
+        # All are paid the same by the victim, which blames only some of it.
+        payment = world.pay(ident("victim"), ident(stake), ago(0.5), stake)
+        world.pay(ident("victim"), ident(stake), ago(0.5), str(2000 - Decimal(stake)))
+        world.events.append(
+            Event(
+                *(ident(stake), ago(0.5), "economic", -1.0),
+                reference_type="transaction",
+                reference=payment,
+            )
+        )
+    world.pay(ident("victim"), ident("free"), ago(0.5), "2000")
+    world.events += [Event(ident("free"), ago(0.5), "economic", -1.0) for _ in range(100)]
+    world.load(warehouse)
+    scores = sql_scores(warehouse, NOW)
+    for identity, score in python_scores(world, NOW).items():
+        assert vars(scores[identity]) == pytest.approx(vars(score), rel=0, abs=1e-9)
+    found = [scores[ident(stake)] for stake in stakes]
+    free, *blamed = found
+    # A cent, and what costs nothing, take nothing but themselves.
+    assert free.task_quality == pytest.approx(blamed[0].task_quality, abs=1e-4)
+    assert free.overall == pytest.approx(blamed[0].overall, abs=0.0016)
+    for category in ("task_quality", "identity_hygiene"):
+        parts = [getattr(score, category) for score in blamed]
+        assert parts == sorted(parts, reverse=True)
+        assert parts[0] > parts[1] > parts[2] > parts[3] == 0.5
+        assert parts[2] - 0.5 < 0.9 * (parts[0] - 0.5)
 
 
 def test_stakes_splits_and_circles(warehouse: Warehouse) -> None:

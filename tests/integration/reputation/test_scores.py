@@ -167,6 +167,21 @@ def test_the_command_explains_also_the_past_and_refuses(
     assert said("explain", "somebody")[0] == 2
 
 
+def test_scores_of_a_model_with_another_formula_are_not_explained(warehouse: Warehouse) -> None:
+    agent = ident("agent")
+    warehouse.insert_rows(
+        "masques.identities",
+        ["identity_id", "created_at"],
+        [[agent, datetime.fromtimestamp(1, UTC)]],
+    )
+    with pytest.raises(ExplanationError, match="by the model price-2, which has no blame_ruins"):
+        explain(warehouse, agent, as_of="1970-01-01 00:00:01.5")
+    refresh_scores(warehouse)
+    assert explain(warehouse, agent).score["model_version"] == "price-3"
+    found = explain(warehouse, agent, as_of="1970-01-01 00:00:01.5", with_hindsight=True)
+    assert found.contributions == []
+
+
 def test_a_fresh_name_of_a_suspended_one_has_no_rank(warehouse: Warehouse) -> None:
     """Claims count by when they came in here, in whatever version, and not by created_at."""
     wallet = {"wallet": "0x0123456789abcdef"}
@@ -530,7 +545,7 @@ def test_the_packaged_model_is_the_one_that_the_migration_loads(warehouse: Wareh
 
 def test_a_version_cannot_change_its_meaning(warehouse: Warehouse) -> None:
     changed = MODEL.model_copy(update={"half_life_days": 20.0})
-    with pytest.raises(ModelError, match="price-2: half_life_days differ from what was loaded"):
+    with pytest.raises(ModelError, match="price-3: half_life_days differ from what was loaded"):
         load_model(warehouse, changed)
 
 

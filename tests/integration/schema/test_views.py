@@ -257,7 +257,7 @@ def test_no_refresh_by_the_old_query_runs_while_views_are_applied(
 
     assert seen == [(file.name, False, [("older", 1)]) for file in VIEWS[:7]]
     assert not is_refreshing(warehouse, SCORES_VIEW)
-    assert warehouse.rows(models) == [("price-2", 90)]
+    assert warehouse.rows(models) == [("price-3", 90)]
 
 
 def test_a_stopped_view_is_started_again_on_a_server_only(warehouse: Warehouse) -> None:
