@@ -69,7 +69,8 @@ def announce(warehouse: Warehouse, rail: str, count: int, **more: int) -> None:
 def run(warehouse: Warehouse, world: RailWorld) -> Measured:
     """Brings the table up to the head of a rail, as a run does."""
     before_s, node_s = time.process_time(), world.node.cpu_s
-    done: RailRun = ingest(warehouse, world.rail(partial(open_settlements, warehouse, world.name)))
+    known = partial(open_settlements, warehouse, world.name, world.network)
+    done: RailRun = ingest(warehouse, world.rail(known))
     cpu_s = time.process_time() - before_s - (world.node.cpu_s - node_s)
     return Measured(done.revisions, done.calls, cpu_s)
 

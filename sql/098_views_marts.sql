@@ -585,7 +585,7 @@ CREATE OR REPLACE VIEW masques_marts.settlements_current
 (
     settlement_id UUID COMMENT 'uuid5 of the payment''s own identity on its rail',
     timestamp DateTime64(9, 'UTC') COMMENT 'time of the fact: block, settle, or intent',
-    rail LowCardinality(String) COMMENT 'lightning, solana or base',
+    rail LowCardinality(String) COMMENT 'lightning, solana or base; base means any EVM network: see network',
     protocol LowCardinality(String) COMMENT 'x402, l402, mpp (Machine Payments Protocol), or empty when no line of the journal names the payment',
     amount Decimal(76, 18) COMMENT 'amount paid, in whole units of the currency',
     currency LowCardinality(String) COMMENT 'asset that was paid: USD, BTC, SOL and so on',
@@ -724,7 +724,7 @@ COMMENT 'The settlements of a transaction hash or payment reference, of any of t
 -- Money and counts by rail: what came in, what went out, what is on its way.
 CREATE OR REPLACE VIEW masques_marts.settlements_by_rail
 (
-    rail LowCardinality(String) COMMENT 'lightning, solana or base',
+    rail LowCardinality(String) COMMENT 'lightning, solana or base; base means any EVM network: see network',
     network LowCardinality(String) COMMENT 'CAIP-2 id of the chain, or the Lightning network',
     currency LowCardinality(String) COMMENT 'asset that was paid: USD, BTC, SOL and so on',
     direction LowCardinality(String) COMMENT 'in or out',
@@ -750,10 +750,10 @@ SELECT
     max(timestamp) AS newest
 FROM masques_marts.settlements_current
 GROUP BY rail, network, currency, direction, status
-COMMENT 'Money and number of settlements by rail, currency, direction and status.';
+COMMENT 'Money and number of settlements by rail, network, currency, direction and status.';
 
 -- What the chain says: per rail and asset the opening balance, what the settlements moved since, and what
--- is there. Each address counts from its first reading to its last one, so that one that is added brings
+-- is there. Each node of Lightning is a row of its own. Each address counts from its first reading to its last one, so that one that is added brings
 -- what it has, and one that is dropped takes it away: the check goes on for the others. Other lines of a
 -- node (Lightning) are another address. On a rail with blocks a settlement counts by its block, else by its
 -- time; it is of the address of ours that it names. The fees of what left are ours; a flow is what moved
@@ -761,8 +761,9 @@ COMMENT 'Money and number of settlements by rail, currency, direction and status
 -- the state) is inconclusive; a difference that an earlier one shows stays.
 CREATE OR REPLACE VIEW masques_marts.chain_balances
 (
-    rail LowCardinality(String) COMMENT 'lightning, solana or base',
+    rail LowCardinality(String) COMMENT 'lightning, solana or base; base means any EVM network: see network',
     network LowCardinality(String) COMMENT 'CAIP-2 id of the chain, or the Lightning network',
+    node String COMMENT 'public key of the node on Lightning, whose nodes answer at times of their own; empty otherwise',
     asset String COMMENT 'token contract or mint; empty for the rail''s own coin',
     currency String COMMENT 'asset as settlements.currency has it',
     state String COMMENT 'agrees, differs, inconclusive, or opening while there is one reading only',
@@ -790,36 +791,36 @@ WITH
     parts AS
     (
         SELECT
-            rail, network, asset, block, read_at, address,
+            rail, network, if(b.rail = 'lightning', b.address, '') AS node, asset, block, read_at, address,
             any(b.currency) AS currency,
             sumIf(b.balance, b.is_flow = 0) AS held,
             sumIf(b.balance, b.is_flow = 1) AS flowed,
             cityHash64(arraySort(groupArray(toString(b.line)))) AS lines,
             max(b.problem) AS why
         FROM masques_ops.rail_balances AS b FINAL
-        GROUP BY rail, network, asset, block, read_at, address
+        GROUP BY rail, network, node, asset, block, read_at, address
     ),
     newest AS
     (
-        SELECT rail, network, asset, argMax(reading_why, (block, read_at)) AS newest_why
+        SELECT rail, network, node, asset, argMax(reading_why, (block, read_at)) AS newest_why
         FROM
         (
-            SELECT rail, network, asset, block, read_at, max(why) AS reading_why
+            SELECT rail, network, node, asset, block, read_at, max(why) AS reading_why
             FROM parts
-            GROUP BY rail, network, asset, block, read_at
+            GROUP BY rail, network, node, asset, block, read_at
         )
-        GROUP BY rail, network, asset
+        GROUP BY rail, network, node, asset
     ),
     known AS
     (
         SELECT
-            rail, network, asset, block, read_at, address, currency, held, flowed, lines, why,
-            dense_rank() OVER (PARTITION BY rail, network, asset ORDER BY block, read_at) AS reading
+            rail, network, node, asset, block, read_at, address, currency, held, flowed, lines, why,
+            dense_rank() OVER (PARTITION BY rail, network, node, asset ORDER BY block, read_at) AS reading
         FROM
         (
             SELECT
-                rail, network, asset, block, read_at, address, currency, held, flowed, lines, why,
-                max(why) OVER (PARTITION BY rail, network, asset, block, read_at) AS reading_why
+                rail, network, node, asset, block, read_at, address, currency, held, flowed, lines, why,
+                max(why) OVER (PARTITION BY rail, network, node, asset, block, read_at) AS reading_why
             FROM parts
         )
         WHERE reading_why = ''
@@ -827,7 +828,7 @@ WITH
     spans AS
     (
         SELECT
-            rail, network, asset, address,
+            rail, network, node, asset, address,
             any(currency) AS currency,
             min(reading) AS first_reading,
             max(reading) AS last_reading,
@@ -836,17 +837,17 @@ WITH
         FROM
         (
             SELECT
-                rail, network, asset, block, read_at, address, currency, held, flowed, lines, why, reading,
+                rail, network, node, asset, block, read_at, address, currency, held, flowed, lines, why, reading,
                 reading - row_number() OVER
-                    (PARTITION BY rail, network, asset, address, lines ORDER BY reading) AS span
+                    (PARTITION BY rail, network, node, asset, address, lines ORDER BY reading) AS span
             FROM known
         )
-        GROUP BY rail, network, asset, address, lines, span
+        GROUP BY rail, network, node, asset, address, lines, span
     ),
     moved AS
     (
         SELECT
-            s.rail AS rail, s.network AS network, s.asset AS asset,
+            s.rail AS rail, s.network AS network, p.node AS node, s.asset AS asset,
             sumIf(s.amount, s.direction = 'in') AS sum_in,
             sumIf(s.amount, s.direction = 'out') AS sum_out,
             sumIf(s.network_fee, s.direction = 'out' AND s.fee_currency = s.currency) AS sum_fees
@@ -867,12 +868,12 @@ WITH
         WHERE if(s.block_height IS NOT NULL AND p.last.1 > 0,
             s.block_height > p.first.1 AND s.block_height <= p.last.1,
             s.timestamp > p.first.2 AND s.timestamp <= p.last.2)
-        GROUP BY rail, network, asset
+        GROUP BY rail, network, node, asset
     ),
     sums AS
     (
         SELECT
-            rail, network, asset,
+            rail, network, node, asset,
             argMax(p.currency, last_reading) AS currency,
             argMin((first.1, first.2), first_reading) AS begins,
             argMax((last.1, last.2), last_reading) AS ends,
@@ -888,15 +889,16 @@ WITH
         FROM
         (
             SELECT
-                rail, network, asset, address, currency, first_reading, last_reading, first, last,
-                max(last_reading) OVER (PARTITION BY rail, network, asset) AS newest_reading
+                rail, network, node, asset, address, currency, first_reading, last_reading, first, last,
+                max(last_reading) OVER (PARTITION BY rail, network, node, asset) AS newest_reading
             FROM spans
         ) AS p
-        GROUP BY rail, network, asset
+        GROUP BY rail, network, node, asset
     )
 SELECT
     n.rail AS rail,
     n.network AS network,
+    n.node AS node,
     n.asset AS asset,
     u.currency AS currency,
     multiIf(
@@ -922,9 +924,9 @@ SELECT
     u.dropped_addresses AS dropped_addresses,
     n.newest_why AS problem
 FROM newest AS n
-LEFT JOIN sums AS u ON u.rail = n.rail AND u.network = n.network AND u.asset = n.asset
-LEFT JOIN moved AS m ON m.rail = n.rail AND m.network = n.network AND m.asset = n.asset
-COMMENT 'What the chain says: per rail and asset the opening balance, what settlements moved, and the balance that is there.';
+LEFT JOIN sums AS u ON u.rail = n.rail AND u.network = n.network AND u.node = n.node AND u.asset = n.asset
+LEFT JOIN moved AS m ON m.rail = n.rail AND m.network = n.network AND m.node = n.node AND m.asset = n.asset
+COMMENT 'What the chain says: per rail, network and asset the opening balance, what settlements moved, and the balance that is there.';
 
 -- The scores as people read them: with names, by rank, and with what moved. Suspended and revoked
 -- identities have no rank, and neither has one that claimed an external id after such an identity had:
@@ -1513,7 +1515,7 @@ WITH
             sum(b.opening) AS opening,
             sumIf(b.difference, b.state IN ('agrees', 'differs')) AS difference,
             countIf(b.state NOT IN ('agrees', 'differs') OR b.problem != '') AS unread,
-            arraySort(groupArray(concat(b.rail, ' ', b.network, ' ', b.asset, ' block ',
+            arraySort(groupArray(concat(b.rail, ' ', b.network, ' ', b.asset, b.node, ' block ',
                 toString(b.block), ': ', b.state, ' ', toString(b.difference))))
                 AS sides
         FROM masques_marts.chain_balances AS b

@@ -14,11 +14,10 @@ Event = Literal["challenge", "payment", "verify", "settle", "payout"]
 # verification; none, when no answer came.
 Answer = Literal["success", "failed", "valid", "none"]
 
-_BASE_NETWORK: Final = f"eip155:{base.CHAIN_ID}"
 # A CAIP-2 id of Solana has the first 32 characters of the genesis hash.
 _SOLANA_NETWORK: Final = f"solana:{solana.GENESIS_HASH[:32]}"
 _PLACES: Final[Mapping[str, tuple[str, str]]] = {
-    "base": (_BASE_NETWORK, base.TOKEN),
+    "base": (base.BASE.network, base.BASE.token),
     "solana": (_SOLANA_NETWORK, solana.MINT),
     "lightning": ("lightning", ""),
 }

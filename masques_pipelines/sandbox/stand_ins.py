@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote, urlsplit
 
 from masques_pipelines.errors import PermanentError, SettingError
+from masques_pipelines.rail_settings import RAIL_ENDPOINTS, RAILS_FILE, RailSettings
 from masques_pipelines.sandbox.parties import START, TREASURY
 from masques_pipelines.sandbox.places import (
     LANDING,
@@ -32,9 +33,7 @@ from masques_pipelines.sandbox.places import (
     locked,
 )
 from masques_pipelines.settings import (
-    RAIL_ENDPOINTS,
     VARIABLES,
-    RailSettings,
     Settings,
     read_settings,
 )
@@ -56,6 +55,7 @@ _REAL_SYSTEMS: Final[Mapping[str, str]] = {
     _LEDGER: "ledger",
     _CLICKHOUSE: "ClickHouse",
     _LANDING: "landing zone",
+    RAILS_FILE: "rails",
     **{variable: rail for rail, variable in RAIL_ENDPOINTS.items()},
 }
 # What `masques demo` takes from the settings; the chart only when it belongs to no other ledger.
@@ -291,9 +291,7 @@ def _sandbox(settings: Settings, folder: Path) -> Settings:
         ),
         ledger_url=f"sandbox://{quote(str(folder / LEDGER))}",
         landing_url=str(folder / LANDING),
-        base=_computed(plain.base, folder, "base"),
-        solana=_computed(plain.solana, folder, "solana"),
-        lightning=_computed(plain.lightning, folder, "lightning"),
+        rails=tuple(_computed(each, folder) for each in plain.rails),
         sandbox_folder=folder,
     )
 
@@ -333,11 +331,11 @@ class NodeOf:
         return nodes.open_node(self.root, self.rail)
 
 
-def _computed(plain: RailSettings, folder: Path, rail: str) -> RailSettings:
+def _computed(plain: RailSettings, folder: Path) -> RailSettings:
     return replace(
         plain,
-        url=f"sandbox://{rail}",
-        transport=NodeOf(folder, rail),
-        treasury=TREASURY.get(rail, ()),
-        start=START.get(rail),
+        url=f"sandbox://{plain.name}",
+        transport=NodeOf(folder, plain.name),
+        treasury=TREASURY.get(plain.kind, ()),
+        start=START.get(plain.kind),
     )

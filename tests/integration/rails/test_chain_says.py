@@ -13,7 +13,7 @@ from solders.keypair import Keypair
 
 from masques_pipelines.rails.evidence import CHAIN_SAYS, ChainBalance
 from masques_pipelines.rails.ingest import ingest
-from masques_pipelines.rails.lightning.rail import LightningRail
+from masques_pipelines.rails.lightning.rail import CAIP2, LightningRail
 from masques_pipelines.rails.protocol import Asset
 from masques_pipelines.rails.revisions import open_settlements
 from masques_pipelines.rails.rewind import rewind
@@ -57,7 +57,7 @@ def poll_solana(
         (Asset(USDC, "USDC", 6),),
         start_slot=FIRST_SLOT,
     )
-    known = partial(open_settlements, warehouse, "solana")
+    known = partial(open_settlements, warehouse, "solana", NETWORK)
     ingest(warehouse, SolanaRail(solana_rpc(chain, spoil), config, known))
 
 
@@ -106,7 +106,7 @@ def test_lightning_agrees_through_payments_payouts_and_forwards_and_differs_by_o
 
     def poll(spoil: Spoil = truth) -> Sequence[tuple[Any, ...]]:
         lnd.now_s += 60
-        known = partial(open_settlements, warehouse, "lightning")
+        known = partial(open_settlements, warehouse, "lightning", CAIP2["mainnet"])
         ingest(warehouse, LightningRail(lnd_node(lnd, spoil), "mainnet", known))
         return said(warehouse)
 
@@ -265,7 +265,7 @@ def test_base_a_hidden_log_and_one_unit_moved_behind_our_back_are_seen_in_one_ru
     base.node.client = true_client
     assert said(base.warehouse) == [("base", "USDC", "differs", Decimal("0.000001"), "")]
     text = says(base.warehouse).text
-    assert f"base USDC ({BASE_USDC}): the chain has 0.000001" in text
+    assert f"base eip155:8453 USDC ({BASE_USDC}): the chain has 0.000001" in text
     assert f"at block {says(base.warehouse).block}" in text
     assert f"since block {since}" in text
 

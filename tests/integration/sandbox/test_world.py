@@ -94,7 +94,9 @@ def on_rails(root: Path) -> dict[str, int]:
         return asked(open_node(root, rail), "POST", json=body)["result"]
 
     data = BALANCE_OF + address_topic(BASE_TREASURY)[2:]
-    on_base = int(call("base", "eth_call", {"to": base_node.TOKEN, "data": data}, "latest"), 16)
+    on_base = int(
+        call("base", "eth_call", {"to": base_node.BASE.token, "data": data}, "latest"), 16
+    )
     account = associated_token_account(SOLANA_TREASURY, solana.MINT)
     options = {"encoding": "base64", "commitment": "confirmed"}
     (held,) = call("solana", "getMultipleAccounts", [account], options)["value"]

@@ -43,7 +43,7 @@ from masques_pipelines.sandbox.world.troubles.observed import (
 # Of payments that only a trouble makes: no other has so high a number.
 _NUMBERS: Final = 2**40
 _HIDDEN: Final = 6
-_NETWORK: Final = f"eip155:{base.CHAIN_ID}"
+_NETWORK: Final = base.BASE.network
 _SOLANA: Final = f"solana:{solana.GENESIS_HASH[:32]}"
 # When what a payment became is final on each rail, with the next run.
 _FINAL_S: Final = (base.FINAL_AFTER_S + 60, 60, 60)
@@ -55,7 +55,7 @@ def settlement_of(seen: Observed, payment: Rows) -> str:
     seed, rail = seen.people.shape.seed, int(payment["rail"][0])
     if rail == BASE:
         nonce = base.nonce(seed, fact)
-        return str(base_authorization(_NETWORK, base.TOKEN, fact.sender, nonce))
+        return str(base_authorization(_NETWORK, base.BASE.token, fact.sender, nonce))
     if rail == SOLANA:
         account = associated_token_account(SOLANA_TREASURY, solana.MINT)
         return str(solana_transfer(_SOLANA, solana.signature(seed, fact.number), account))
