@@ -1062,6 +1062,7 @@ SELECT
     any(p.amount_basis) AS amount_basis, any(p.payer) AS payer, any(p.payee) AS payee,
     any(p.requests) AS requests, any(p.request_id) AS request_id, any(p.session_id) AS session_id,
     any(p.settlements) AS settlements, any(p.settlement_id) AS settlement_id, any(p.rail_name) AS rail_name,
+    any(p.rail_network) AS rail_network,
     greatest(any(p.gate_due_at), any(p.rail_due_at)) AS due_at, max(p.known_from) AS known_from
 FROM masques_ops.payments_log AS p
 WHERE p.known_from <=
@@ -1101,6 +1102,7 @@ CREATE OR REPLACE VIEW masques_marts.payments
     settlements UInt32 COMMENT 'settlements that are linked to it',
     settlement_id UUID COMMENT 'one of them; zero for none',
     rail_name String COMMENT 'rail of its settlements; empty for none',
+    rail_network String COMMENT 'network of its settlements, CAIP-2 id; empty for none, and where it was compared before networks were kept',
     due_at DateTime64(9, 'UTC') COMMENT 'when an expected leg becomes a break, once the other side was read up to then; 1970 for none',
     known_from DateTime64(6, 'UTC') COMMENT 'since when that is said'
 )
@@ -1109,7 +1111,8 @@ AS
 SELECT
     item_id, at, transaction_type, funding, state, gate, rail, gate_risk, rail_risk, reason, currency,
     rail_currency, posted, held, charged, refunded, settled, amount_basis, payer, payee, requests,
-    request_id, session_id, settlements, settlement_id, rail_name, due_at, known_from
+    request_id, session_id, settlements, settlement_id, rail_name, rail_network, due_at,
+    known_from
 FROM masques_marts.payments_at(as_of = now64(6, 'UTC'))
 COMMENT 'What is said of each payment: the gate''s word, the ledger''s and the rail''s, compared. One row per payment.';
 
@@ -1160,14 +1163,14 @@ SELECT
     any(b.gate_risk) AS gate_risk, any(b.rail_risk) AS rail_risk, any(b.reason) AS reason,
     any(b.currency) AS currency, any(b.rail_currency) AS rail_currency, any(b.payer) AS payer,
     any(b.payee) AS payee, any(b.request_id) AS request_id, any(b.session_id) AS session_id,
-    any(b.settlement_id) AS settlement_id, any(b.rail_name) AS rail_name
+    any(b.settlement_id) AS settlement_id, any(b.rail_name) AS rail_name, any(b.rail_network) AS rail_network
 FROM masques_ops.breaks_log AS b
 WHERE b.generation = run.1 AND b.known_from <= run.2 AND b.run IN
 (
     SELECT began_at FROM masques_ops.reconciliation_runs WHERE ended_at > toDateTime64(0, 6, 'UTC')
 )
 GROUP BY item_id, known_from, content
-COMMENT 'What was said, by run, of each payment that ever was a break, as known at a time. Parameters: as_of - the time. Columns: item_id .. rail_name - as in masques_ops.breaks_log.';
+COMMENT 'What was said, by run, of each payment that ever was a break, as known at a time. Parameters: as_of - the time. Columns: item_id .. rail_network - as in masques_ops.breaks_log.';
 
 -- Each time that a leg of a payment was a break. A word that changes from one class to another is one
 -- break still; matched in between makes two.
@@ -1240,7 +1243,7 @@ AS
 SELECT
     p.item_id AS item_id, word.1 AS leg, word.2 AS class, word.3 AS at_risk, p.at AS at,
     p.reason AS reason, p.payer AS payer, p.payee AS payee, p.request_id AS request_id,
-    p.session_id AS session_id, p.settlement_id AS settlement_id, p.rail_name AS rail_name,
+    p.session_id AS session_id, p.settlement_id AS settlement_id, p.rail_name AS rail_name, p.rail_network AS rail_network,
     if(word.2 = 'unbooked_settlement' OR p.currency = '', p.rail_currency, p.currency) AS currency
 FROM
 (
@@ -1249,7 +1252,8 @@ FROM
         any(s.rail_risk) AS rail_risk, any(s.reason) AS reason, any(s.currency) AS currency,
         any(s.rail_currency) AS rail_currency, any(s.payer) AS payer, any(s.payee) AS payee,
         any(s.request_id) AS request_id, any(s.session_id) AS session_id,
-        any(s.settlement_id) AS settlement_id, any(s.rail_name) AS rail_name
+        any(s.settlement_id) AS settlement_id, any(s.rail_name) AS rail_name,
+        any(s.rail_network) AS rail_network
     FROM masques_ops.breaks_said_at(as_of = {as_of:DateTime64(6, 'UTC')}) AS s
     GROUP BY item_id, content
     HAVING sum(s.net) > 0
@@ -1279,7 +1283,7 @@ SELECT
     if(state = 'open', '', n.said.5) AS said_by,
     l.at AS at, o.opened_at AS opened_at, o.times AS times, l.at_risk AS at_risk, l.currency AS currency,
     l.reason AS reason, l.payer AS payer, l.payee AS payee, l.request_id AS request_id,
-    l.session_id AS session_id, l.settlement_id AS settlement_id, l.rail_name AS rail_name
+    l.session_id AS session_id, l.settlement_id AS settlement_id, l.rail_name AS rail_name, l.rail_network AS rail_network
 FROM masques_ops.broken_legs_at(as_of = {as_of:DateTime64(6, 'UTC')}) AS l
 LEFT JOIN
 (
@@ -1288,7 +1292,7 @@ LEFT JOIN
     WHERE closed_at IS NULL
 ) AS o ON o.item_id = l.item_id AND o.leg = l.leg
 LEFT JOIN notes AS n ON n.item_id = l.item_id AND n.leg = l.leg
-COMMENT 'Breaks that were open at a time, with the notes that hold for them. Parameters: as_of - the time. Columns: item_id .. rail_name - as in masques_marts.breaks.';
+COMMENT 'Breaks that were open at a time, with the notes that hold for them. Parameters: as_of - the time. Columns: item_id .. rail_network - as in masques_marts.breaks.';
 
 -- What an asset is worth in USD: by the chart an asset of a rail is the ledger's own, then by the newest rate.
 CREATE OR REPLACE VIEW masques_ops.usd_rates_at
@@ -1362,13 +1366,13 @@ SELECT
     if(x.other = toUUID('00000000-0000-0000-0000-000000000000'), '',
         concat('perhaps with ', toString(x.other), ': same amount within ten minutes')) AS suggestion,
     l.payer AS payer, l.payee AS payee, l.request_id AS request_id, l.session_id AS session_id,
-    l.settlement_id AS settlement_id, l.rail_name AS rail_name
+    l.settlement_id AS settlement_id, l.rail_name AS rail_name, l.rail_network AS rail_network
 FROM masques_ops.breaks_open_at(as_of = {as_of:DateTime64(6, 'UTC')}) AS l
 LEFT JOIN masques_marts.break_classes AS c ON c.class = l.class
 LEFT JOIN (SELECT asset, usd FROM masques_ops.usd_rates_at(as_of = {as_of:DateTime64(6, 'UTC')})) AS r
     ON r.asset = l.currency
 LEFT JOIN pairs AS x ON x.item_id = l.item_id AND x.leg = l.leg
-COMMENT 'Breaks that were open at a time. Parameters: as_of - the time. Columns: item_id .. rail_name - as in masques_marts.breaks.';
+COMMENT 'Breaks that were open at a time. Parameters: as_of - the time. Columns: item_id .. rail_network - as in masques_marts.breaks.';
 
 CREATE OR REPLACE VIEW masques_marts.breaks
 (
@@ -1396,13 +1400,14 @@ CREATE OR REPLACE VIEW masques_marts.breaks
     request_id UUID COMMENT 'a request of the payment; zero for none',
     session_id UUID COMMENT 'the session of the payment; zero for none',
     settlement_id UUID COMMENT 'a settlement of the payment; zero for none',
-    rail_name String COMMENT 'rail of its settlements; empty for none'
+    rail_name String COMMENT 'rail of its settlements; empty for none',
+    rail_network String COMMENT 'network of its settlements, CAIP-2 id; empty for none, and where it was compared before networks were kept'
 )
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS
 SELECT item_id, leg, class, severity, owner, state, note, said_by, at, opened_at, times, deadline, age_s,
     at_risk, currency, at_risk_usd, reason, what_to_do, suggestion, payer, payee, request_id, session_id,
-    settlement_id, rail_name
+    settlement_id, rail_name, rail_network
 FROM masques_marts.breaks_at(as_of = now64(6, 'UTC'))
 COMMENT 'The breaks that are open: payments of which gate, ledger and rail say different things. One row per payment and leg.';
 
