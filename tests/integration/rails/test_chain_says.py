@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-from eth_utils.crypto import keccak
 from solders.keypair import Keypair
 
 from masques_pipelines.rails.evidence import CHAIN_SAYS, ChainBalance
@@ -22,7 +21,7 @@ from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 from tests.integration.rails.conftest import Polls
-from tests.support.anvil import TREASURY, Anvil, word
+from tests.support.anvil import TREASURY, Anvil, place_of, word
 from tests.support.anvil import USDC as BASE_USDC
 from tests.support.fake_lnd import FakeLnd
 from tests.support.positions import open_books, position_of
@@ -292,16 +291,6 @@ def rewound(polls: Polls, block: int) -> None:
         }
     )
     rewind(polls.warehouse, settings, "base", block)
-
-
-def place_of(chain: Anvil, address: str) -> str:
-    """Returns where the token keeps the balance of an address."""
-    held = chain.rpc("eth_call", {"to": BASE_USDC, "data": "0x70a08231" + word(address)}, "latest")
-    for slot in range(20):
-        place = "0x" + keccak(bytes.fromhex(word(slot) + word(address))).hex()
-        if chain.rpc("eth_getStorageAt", BASE_USDC, place, "latest") == held:
-            return place
-    raise AssertionError("the token keeps no balances")
 
 
 def test_base_an_address_that_comes_or_goes_does_not_open_the_balance_again(
