@@ -13,7 +13,7 @@ production: its invented rows could not be told from real ones.
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote, urlsplit
 
 from masques_pipelines.errors import PermanentError, SettingError
-from masques_pipelines.rail_settings import RAIL_ENDPOINTS, RAILS_FILE, RailSettings
-from masques_pipelines.sandbox.parties import START, TREASURY
+from masques_pipelines.rail_settings import RAIL_ENDPOINTS, RAILS_FILE, USDC, RailSettings
+from masques_pipelines.sandbox.parties import PLACES, POLYGON, START, TREASURY
 from masques_pipelines.sandbox.places import (
     LANDING,
     LEDGER,
@@ -291,7 +291,7 @@ def _sandbox(settings: Settings, folder: Path) -> Settings:
         ),
         ledger_url=f"sandbox://{quote(str(folder / LEDGER))}",
         landing_url=str(folder / LANDING),
-        rails=tuple(_computed(each, folder) for each in plain.rails),
+        rails=tuple(_computed(each, folder) for each in _places(plain)),
         sandbox_folder=folder,
     )
 
@@ -329,6 +329,17 @@ class NodeOf:
         from masques_pipelines.sandbox.world import nodes  # noqa: PLC0415
 
         return nodes.open_node(self.root, self.rail)
+
+
+def _places(plain: Settings) -> Iterator[RailSettings]:
+    """Yields the networks of a world, with the tokens of the defaults."""
+    by_kind = {each.kind: each for each in plain.rails}
+    for name, kind in PLACES.items():
+        of = by_kind[kind]
+        if name == kind:
+            yield of
+        else:
+            yield replace(of, name=name, network=POLYGON, assets=(USDC[POLYGON],))
 
 
 def _computed(plain: RailSettings, folder: Path) -> RailSettings:

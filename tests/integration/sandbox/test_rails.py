@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from masques_pipelines.errors import PermanentError
+from masques_pipelines.rail_settings import RailSettings
 from masques_pipelines.rails.catalog import place
 from masques_pipelines.rails.evidence import CHAIN_SAYS
 from masques_pipelines.rails.run import ingest_all
@@ -106,13 +107,14 @@ class Story:
         assert [each.error for each in done.outcomes] == ["", "", "", ""]
 
     def settings_at(self, now_s: int, change: Change = lambda fact: fact) -> Settings:
-        def of(rail: str) -> Any:
+        def of(configured: RailSettings) -> RailSettings:
+            rail = configured.name
             payments = [change(each) for each in story_until(self.ends_s).payments[rail]]
-            configured = getattr(self.settings, rail)
             node = partial(story_node, rail, payments, self.ends_s, now_s)
             return replace(configured, transport=node)
 
-        return replace(self.settings, **{rail: of(rail) for rail in RAILS})
+        rails = tuple(of(each) for each in self.settings.rails if each.name in RAILS)
+        return replace(self.settings, rails=rails)
 
     def says(self) -> dict[str, tuple[str, Decimal]]:
         records = self.warehouse.records(sql(CHAIN_SAYS))

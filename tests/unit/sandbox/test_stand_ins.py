@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from masques_pipelines.errors import SettingError
+from masques_pipelines.sandbox.parties import PLACES
 from masques_pipelines.sandbox.stand_ins import (
     MARK_NAME,
     NodeOf,
@@ -178,7 +179,7 @@ def sandbox_in(folder: Path | str) -> dict[str, object]:
         "clickhouse": f"chdb://{folder}/warehouse",
         "ledger": f"sandbox://{folder}/ledger",
         "landing": f"{plain}/landing",
-        **{rail: NodeOf(plain, rail) for rail in ("base", "solana", "lightning")},
+        **{rail: NodeOf(plain, rail) for rail in PLACES},
     }
 
 
