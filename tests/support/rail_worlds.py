@@ -104,23 +104,25 @@ class MovedClock:
         return self.now_s
 
 
-def base_world(payments: int, *, takes_batches: bool = True) -> RailWorld:
+def base_world(
+    payments: int, *, takes_batches: bool = True, of: base.Chain = base.BASE
+) -> RailWorld:
     """Returns a chain with a payment in each fifth block, read from its first block."""
     facts = [
         Payment(n, START_S + 10 * n, 1_000 + n, BASE_BUYER, BASE_TREASURY, "plain")
         for n in range(payments)
     ]
     clock = MovedClock(START_S + 10 * payments + 2 * base.FINAL_AFTER_S)
-    chain = base.BaseNode(facts, clock, _genesis(BASE_TREASURY), range_max=2_000)
+    chain = base.BaseNode(facts, clock, _genesis(BASE_TREASURY), chain=of, range_max=2_000)
     config = BaseConfig(
-        BASE_NETWORK,
+        of.network,
         frozenset({BASE_TREASURY}),
-        (Asset(base.BASE.token, "USDC", 6),),
+        (Asset(of.token, "USDC", 6),),
         start_block=0,
     )
     return RailWorld(
         "base",
-        BASE_NETWORK,
+        of.network,
         TimedNode(chain),
         lambda node, known: BaseRail(JsonRpc(node, takes_batches=takes_batches), config, known),
         clock,
