@@ -169,7 +169,7 @@ CREATE OR REPLACE VIEW masques_ops.rail_runs_now
     rail LowCardinality(String) COMMENT 'lightning, solana, base or journal; base means any EVM network: see network',
     network LowCardinality(String) COMMENT 'CAIP-2 id of the chain; empty for the journal',
     node LowCardinality(String) COMMENT 'what tells several nodes of one network apart; empty for the only one',
-    name LowCardinality(String) COMMENT 'what the settings call the network or node',
+    name String COMMENT 'what the settings call the network or node',
     finished_at DateTime64(6, 'UTC') COMMENT 'when the run ended',
     state LowCardinality(String) COMMENT 'read, behind, failed or off',
     problem String COMMENT 'why it failed or is off; empty otherwise',
@@ -185,7 +185,7 @@ CREATE OR REPLACE VIEW masques_ops.rail_runs_now
 )
 AS
 SELECT
-    rail, network, node, if(name = '', rail, name) AS name, finished_at, state, problem, endpoint,
+    rail, network, node, toString(if(name = '', rail, name)) AS name, finished_at, state, problem, endpoint,
     position, behind, calls, observations, revisions, findings, rejected, duration_s
 FROM masques_ops.rail_runs
 WHERE finished_at = (SELECT max(finished_at) FROM masques_ops.rail_runs)
