@@ -62,7 +62,8 @@ POLYGON: Final = "polygon"
 def is_on_polygon(payments: Rows) -> Column:
     """Returns which payments are on the second EVM network; it follows from their numbers."""
     is_in = (payments["rail"] == BASE) & (payments["out"] == 0)
-    return is_in & (payments["number"] % POLYGON_EVERY == 0)
+    found: Column = is_in & (payments["number"] % POLYGON_EVERY == 0)
+    return found
 
 
 def place_of(rail: int, number: int, *, is_out: bool) -> str:
