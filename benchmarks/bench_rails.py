@@ -20,6 +20,7 @@ from functools import partial
 
 from masques_pipelines.rails.ingest import RailRun, ingest
 from masques_pipelines.rails.revisions import append, changes_of, open_settlements
+from masques_pipelines.sandbox.nodes.base import BASE, POLYGON
 from masques_pipelines.schema.migrations import migrate
 from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.client import Origin, Warehouse
@@ -69,7 +70,8 @@ def announce(warehouse: Warehouse, rail: str, count: int, **more: int) -> None:
 def run(warehouse: Warehouse, world: RailWorld) -> Measured:
     """Brings the table up to the head of a rail, as a run does."""
     before_s, node_s = time.process_time(), world.node.cpu_s
-    done: RailRun = ingest(warehouse, world.rail(partial(open_settlements, warehouse, world.name)))
+    known = partial(open_settlements, warehouse, world.name, world.network)
+    done: RailRun = ingest(warehouse, world.rail(known))
     cpu_s = time.process_time() - before_s - (world.node.cpu_s - node_s)
     return Measured(done.revisions, done.calls, cpu_s)
 
@@ -78,6 +80,24 @@ def back_fill(make: Callable[[int], RailWorld], warehouse: Warehouse, size: int)
     """Reads a whole chain into an empty table."""
     empty(warehouse)
     return run(warehouse, make(size))
+
+
+def two_networks(warehouse: Warehouse, size: int) -> Measured:
+    """Reads two EVM networks into an empty table, one after the other as a run does."""
+    empty(warehouse)
+    done = [run(warehouse, base_world(size, of=chain)) for chain in (BASE, POLYGON)]
+    return Measured(
+        *(sum(getattr(each, name) for each in done) for name in Measured.__annotations__)
+    )
+
+
+def idle_on_one_of_two(warehouse: Warehouse, size: int) -> Measured:
+    """Reads nothing new on one network while so many payments are open on the other."""
+    empty(warehouse)
+    world = base_world(100, of=POLYGON)
+    announce(warehouse, "base", size)
+    run(warehouse, world)
+    return run(warehouse, world)
 
 
 def idle(make: Callable[[int], RailWorld], warehouse: Warehouse, size: int) -> Measured:
@@ -107,6 +127,8 @@ CASES = (
         partial(back_fill, partial(base_world, takes_batches=False)),
     ),
     Case("Base, nothing new, open payments", 1_000, partial(idle, lambda _: base_world(100))),
+    Case("Base and Polygon, back-fill", 2_500, two_networks),
+    Case("Polygon, nothing new, open on Base", 1_000, idle_on_one_of_two),
     Case("Solana, back-fill", 8_000, partial(back_fill, solana_world)),
     Case("Solana, nothing new, open payments", 1_000, partial(idle, lambda _: solana_world(100))),
     Case("LND, expired challenges", 5_000, expired),

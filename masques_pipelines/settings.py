@@ -4,11 +4,11 @@ The environment is read when a run or a command asks, never at import, and again
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
 from dotenv import dotenv_values
@@ -17,56 +17,17 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from masques_pipelines.errors import SettingError
-
-if TYPE_CHECKING:
-    import httpx2
+from masques_pipelines.rail_settings import (
+    ONE_NETWORK,
+    RAILS_FILE,
+    USDC,
+    RailSettings,
+    secret_text,
+)
 
 _PREFIX: Final = "MASQUES_"
 _LIMIT_PARTS: Final = 4
 _PACKAGE_DIRECTORY: Final = Path(__file__).resolve().parent
-
-# USDC as its issuer lists it; settlements of other tokens are not read.
-_BASE_USDC: Final = {
-    "eip155:8453": "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913:USDC:6",
-    "eip155:84532": "0x036cbd53842c5426634e7929541ec2318f3dcf7e:USDC:6",
-}
-_SOLANA_USDC: Final = {
-    "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp": (
-        "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v:USDC:6"
-    ),
-    "solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1": (
-        "4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU:USDC:6"
-    ),
-}
-
-
-@dataclass(frozen=True)
-class RailSettings:
-    """Where a rail is read and which payments on it are ours.
-
-    Attributes:
-        url: The node, or None: the rail is off. Providers' URLs hold keys, so it is left out of
-            the representation.
-        network: CAIP-2 id of the chain; for Lightning mainnet, testnet, signet or regtest.
-        treasury: Our addresses; of Lightning the node is the treasury.
-        assets: `address:symbol:decimals` of each token that counts as money.
-        finality: The rail's own name of the finality that decides.
-        start: First block or slot to read, or None: from now on.
-        credential_file: File of the bearer token, or of the macaroon.
-        tls_cert_file: The node's certificate, when no authority signed it.
-        transport: Opens what answers instead of the network; None: the network. Only the sandbox
-            has one, for its computed nodes.
-    """
-
-    url: str | None = field(repr=False)
-    network: str
-    treasury: tuple[str, ...] = ()
-    assets: tuple[str, ...] = ()
-    finality: str = ""
-    start: int | None = None
-    credential_file: Path | None = None
-    tls_cert_file: Path | None = None
-    transport: "Callable[[], httpx2.BaseTransport] | None" = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +52,8 @@ class Settings:
     """The settings as values, with defaults filled in; `Variables` says what each means.
 
     Attributes:
+        rails: What is read, by network; without MASQUES_RAILS_FILE one network of each kind, on or
+            off.
         sandbox: MASQUES_SANDBOX: True, False, or None when it is not set.
         sandbox_folder: The folder of the sandbox when this is one, else None; it is set by
             sandbox/stand_ins.py, never here.
@@ -106,9 +69,7 @@ class Settings:
     intake_bad_share_max: float
     landing_channels: Path | None
     landing_recent_days: int | None
-    base: RailSettings
-    solana: RailSettings
-    lightning: RailSettings
+    rails: tuple[RailSettings, ...]
     reputation_model: Path | None = None
     alerts_file: Path | None = None
     break_limits: tuple[BreakLimit, ...] = ()
@@ -269,6 +230,11 @@ class Variables(BaseSettings):
         "example served_not_paid:20:50:72; none of any class when unset.",
     )
 
+    rails_file: _File | None = Field(
+        None,
+        description="YAML file: several networks of one kind of rail, by name; then none of the "
+        "variables of one network may be set.",
+    )
     base_rpc_url: str | None = Field(None, description="JSON-RPC node; unset: the rail is off.")
     base_rpc_url_file: _File | None = Field(
         None, description="File of the node's URL, when the URL holds a key."
@@ -325,13 +291,6 @@ class Variables(BaseSettings):
 
 
 VARIABLES: Final = tuple(f"{_PREFIX}{name.upper()}" for name in Variables.model_fields)
-# The variable that switches a rail on, by the rail's name; one that is always on has none. Not in
-# the rails' descriptors, so that settings are understood without loading a rail.
-RAIL_ENDPOINTS: Final = {
-    "base": f"{_PREFIX}BASE_RPC_URL",
-    "solana": f"{_PREFIX}SOLANA_RPC_URL",
-    "lightning": f"{_PREFIX}LND_URL",
-}
 
 
 def environment() -> dict[str, str]:
@@ -386,8 +345,6 @@ def _line(error: ErrorDetails) -> str:
 
 
 def _settings(read: Variables) -> Settings:
-    base_url = _url(read.base_rpc_url, read.base_rpc_url_file, "BASE_RPC_URL")
-    solana_url = _url(read.solana_rpc_url, read.solana_rpc_url_file, "SOLANA_RPC_URL")
     given = {f"{_PREFIX}{name.upper()}" for name in read.model_fields_set}
     # A file in the place of a value is the value.
     given |= {name.removesuffix("_FILE") for name in given if name.endswith("_URL_FILE")}
@@ -402,45 +359,69 @@ def _settings(read: Variables) -> Settings:
         intake_bad_share_max=read.intake_bad_share_max,
         landing_channels=read.landing_channels,
         landing_recent_days=read.landing_recent_days,
-        base=RailSettings(
-            url=base_url,
-            network=read.base_network,
-            treasury=_treasury(base_url, read.base_treasury, "BASE"),
-            assets=_assets(
-                base_url, read.base_assets, _BASE_USDC, read.base_network, "BASE_ASSETS"
-            ),
-            finality=read.base_finality,
-            start=read.base_start_block,
-            credential_file=read.base_bearer_file,
-            tls_cert_file=read.base_tls_cert_file,
-        ),
-        solana=RailSettings(
-            url=solana_url,
-            network=read.solana_network,
-            treasury=_treasury(solana_url, read.solana_treasury, "SOLANA"),
-            assets=_assets(
-                solana_url,
-                read.solana_mints,
-                _SOLANA_USDC,
-                read.solana_network,
-                "SOLANA_MINTS",
-            ),
-            finality=read.solana_finality,
-            start=read.solana_start_slot,
-            credential_file=read.solana_bearer_file,
-            tls_cert_file=read.solana_tls_cert_file,
-        ),
-        lightning=RailSettings(
-            url=read.lnd_url,
-            network=read.lnd_network,
-            credential_file=read.lnd_macaroon_file,
-            tls_cert_file=read.lnd_tls_cert_file,
-        ),
+        rails=_rails(read),
         reputation_model=read.reputation_model,
         alerts_file=read.alerts_file,
         break_limits=tuple(_limit(each) for each in read.break_limits),
         sandbox=None if read.sandbox is None else read.sandbox == "1",
         given=frozenset(given),
+    )
+
+
+def _rails(read: Variables) -> tuple[RailSettings, ...]:
+    """Returns the rails of the file, or those of the one-network form."""
+    if read.rails_file is None:
+        return _one_network_each(read)
+    given = sorted(f"{_PREFIX}{name.upper()}" for name in read.model_fields_set)
+    lines = [
+        f"{name}: {RAILS_FILE} is set as well: unset it, and give the rail in {read.rails_file}"
+        for name in given
+        if name.startswith(ONE_NETWORK)
+    ]
+    if lines:
+        raise SettingError("\n".join(lines))
+    # Most commands have no such file.
+    from masques_pipelines.rails_file import read_rails_file  # noqa: PLC0415
+
+    return read_rails_file(read.rails_file)
+
+
+def _one_network_each(read: Variables) -> tuple[RailSettings, ...]:
+    base_url = _url(read.base_rpc_url, read.base_rpc_url_file, "BASE_RPC_URL")
+    solana_url = _url(read.solana_rpc_url, read.solana_rpc_url_file, "SOLANA_RPC_URL")
+    return (
+        RailSettings(
+            kind="base",
+            name="base",
+            url=base_url,
+            network=read.base_network,
+            treasury=_treasury(base_url, read.base_treasury, "BASE"),
+            assets=_assets(base_url, read.base_assets, read.base_network, "BASE_ASSETS"),
+            finality=read.base_finality,
+            start=read.base_start_block,
+            credential_file=read.base_bearer_file,
+            tls_cert_file=read.base_tls_cert_file,
+        ),
+        RailSettings(
+            kind="solana",
+            name="solana",
+            url=solana_url,
+            network=read.solana_network,
+            treasury=_treasury(solana_url, read.solana_treasury, "SOLANA"),
+            assets=_assets(solana_url, read.solana_mints, read.solana_network, "SOLANA_MINTS"),
+            finality=read.solana_finality,
+            start=read.solana_start_slot,
+            credential_file=read.solana_bearer_file,
+            tls_cert_file=read.solana_tls_cert_file,
+        ),
+        RailSettings(
+            kind="lightning",
+            name="lightning",
+            url=read.lnd_url,
+            network=read.lnd_network,
+            credential_file=read.lnd_macaroon_file,
+            tls_cert_file=read.lnd_tls_cert_file,
+        ),
     )
 
 
@@ -452,22 +433,6 @@ def _url(url: str | None, file: Path | None, variable: str) -> str | None:
     if url is not None:
         raise SettingError(f"{name}: {_PREFIX}{variable} is set as well: unset one of them")
     return secret_text(file, name)
-
-
-def secret_text(file: Path, variable: str) -> str:
-    """Returns the text of a file that holds a secret, without blanks around it.
-
-    Raises:
-        SettingError: It cannot be read, is empty, or is not text.
-    """
-    try:
-        text = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise SettingError(f"{variable}: {file} cannot be read ({reason})") from None
-    if not text:
-        raise SettingError(f"{variable}: {file} is empty")
-    return text
 
 
 def _treasury(url: str | None, treasury: tuple[str, ...], chain: str) -> tuple[str, ...]:
@@ -482,12 +447,11 @@ def _treasury(url: str | None, treasury: tuple[str, ...], chain: str) -> tuple[s
 def _assets(
     url: str | None,
     assets: tuple[str, ...],
-    defaults: Mapping[str, str],
     network: str,
     variable: str,
 ) -> tuple[str, ...]:
     """Returns the tokens that count as money; what a token is, its rail checks."""
-    assets = assets or tuple(filter(None, [defaults.get(network)]))
+    assets = assets or tuple(filter(None, [USDC.get(network)]))
     if url is not None and not assets:
         raise SettingError(
             f"{_PREFIX}{variable}: no token of {network} is known: give address:symbol:decimals of "

@@ -41,7 +41,8 @@ COMMENT 'The latest revision of each settlement, in the columns that reputation 
 CREATE OR REPLACE VIEW masques_ops.settlement_claims_now
 (
     settlement_id UUID COMMENT 'the settlement that the claim is about now',
-    rail String COMMENT 'lightning, solana or base',
+    rail String COMMENT 'lightning, solana or base; base means any EVM network: see network',
+    network String COMMENT 'CAIP-2 id of the chain',
     status String COMMENT 'status of the settlement',
     transaction_ids Array(UUID) COMMENT 'the ledger transfers that are claimed, sorted',
     claimed_hash String COMMENT 'transaction that the answer names',
@@ -74,7 +75,7 @@ WITH
             settlement_id AS target_id,
             argMax(
                 (toString(rail), toString(status), tx_hash, toString(finality), asset, to_address, amount,
-                    toString(direction)),
+                    toString(direction), toString(network)),
                 (revision, recorded_at)) AS newest
         FROM masques.settlements
         WHERE settlement_id IN (SELECT arrayJoin([announced_id, other_id]) FROM announced)
@@ -83,6 +84,7 @@ WITH
 SELECT
     t.target_id AS settlement_id,
     t.newest.1 AS rail,
+    t.newest.9 AS network,
     t.newest.2 AS status,
     c.transaction_ids AS transaction_ids,
     c.tx_hash AS claimed_hash,
@@ -160,3 +162,31 @@ FROM masques_ops.settlement_claims_now AS c
 LEFT JOIN masques_ops.claim_decisions_now AS d ON d.settlement_id = c.settlement_id
 GROUP BY c.settlement_id
 COMMENT 'The links between settlements and ledger transfers that the claims prove now.';
+
+-- A network or node that was taken out of the settings has older runs only.
+CREATE OR REPLACE VIEW masques_ops.rail_runs_now
+(
+    rail LowCardinality(String) COMMENT 'lightning, solana, base or journal; base means any EVM network: see network',
+    network LowCardinality(String) COMMENT 'CAIP-2 id of the chain; empty for the journal',
+    node LowCardinality(String) COMMENT 'what tells several nodes of one network apart; empty for the only one',
+    name String COMMENT 'what the settings call the network or node',
+    finished_at DateTime64(6, 'UTC') COMMENT 'when the run ended',
+    state LowCardinality(String) COMMENT 'read, behind, failed or off',
+    problem String COMMENT 'why it failed or is off; empty otherwise',
+    endpoint String COMMENT 'scheme, host and port of the node, or the folder',
+    position Int64 COMMENT 'block, slot, index or byte that the rail stands at',
+    behind Int64 COMMENT 'distance from there to the rail''s head',
+    calls UInt64 COMMENT 'requests sent',
+    observations UInt64 COMMENT 'observations made, including those that were recorded already',
+    revisions UInt64 COMMENT 'rows of masques.settlements appended',
+    findings UInt64 COMMENT 'contradictions recorded',
+    rejected UInt64 COMMENT 'rows of the quarantine',
+    duration_s Float64 COMMENT 'how long it took, in seconds'
+)
+AS
+SELECT
+    rail, network, node, toString(if(name = '', rail, name)) AS name, finished_at, state, problem, endpoint,
+    position, behind, calls, observations, revisions, findings, rejected, duration_s
+FROM masques_ops.rail_runs
+WHERE finished_at = (SELECT max(finished_at) FROM masques_ops.rail_runs)
+COMMENT 'What the newest run did on each network and node of each rail.';

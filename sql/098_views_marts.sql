@@ -585,7 +585,7 @@ CREATE OR REPLACE VIEW masques_marts.settlements_current
 (
     settlement_id UUID COMMENT 'uuid5 of the payment''s own identity on its rail',
     timestamp DateTime64(9, 'UTC') COMMENT 'time of the fact: block, settle, or intent',
-    rail LowCardinality(String) COMMENT 'lightning, solana or base',
+    rail LowCardinality(String) COMMENT 'lightning, solana or base; base means any EVM network: see network',
     protocol LowCardinality(String) COMMENT 'x402, l402, mpp (Machine Payments Protocol), or empty when no line of the journal names the payment',
     amount Decimal(76, 18) COMMENT 'amount paid, in whole units of the currency',
     currency LowCardinality(String) COMMENT 'asset that was paid: USD, BTC, SOL and so on',
@@ -724,7 +724,7 @@ COMMENT 'The settlements of a transaction hash or payment reference, of any of t
 -- Money and counts by rail: what came in, what went out, what is on its way.
 CREATE OR REPLACE VIEW masques_marts.settlements_by_rail
 (
-    rail LowCardinality(String) COMMENT 'lightning, solana or base',
+    rail LowCardinality(String) COMMENT 'lightning, solana or base; base means any EVM network: see network',
     network LowCardinality(String) COMMENT 'CAIP-2 id of the chain, or the Lightning network',
     currency LowCardinality(String) COMMENT 'asset that was paid: USD, BTC, SOL and so on',
     direction LowCardinality(String) COMMENT 'in or out',
@@ -750,10 +750,10 @@ SELECT
     max(timestamp) AS newest
 FROM masques_marts.settlements_current
 GROUP BY rail, network, currency, direction, status
-COMMENT 'Money and number of settlements by rail, currency, direction and status.';
+COMMENT 'Money and number of settlements by rail, network, currency, direction and status.';
 
 -- What the chain says: per rail and asset the opening balance, what the settlements moved since, and what
--- is there. Each address counts from its first reading to its last one, so that one that is added brings
+-- is there. Each node of Lightning is a row of its own. Each address counts from its first reading to its last one, so that one that is added brings
 -- what it has, and one that is dropped takes it away: the check goes on for the others. Other lines of a
 -- node (Lightning) are another address. On a rail with blocks a settlement counts by its block, else by its
 -- time; it is of the address of ours that it names. The fees of what left are ours; a flow is what moved
@@ -761,8 +761,9 @@ COMMENT 'Money and number of settlements by rail, currency, direction and status
 -- the state) is inconclusive; a difference that an earlier one shows stays.
 CREATE OR REPLACE VIEW masques_marts.chain_balances
 (
-    rail LowCardinality(String) COMMENT 'lightning, solana or base',
+    rail LowCardinality(String) COMMENT 'lightning, solana or base; base means any EVM network: see network',
     network LowCardinality(String) COMMENT 'CAIP-2 id of the chain, or the Lightning network',
+    node String COMMENT 'public key of the node on Lightning, whose nodes answer at times of their own; empty otherwise',
     asset String COMMENT 'token contract or mint; empty for the rail''s own coin',
     currency String COMMENT 'asset as settlements.currency has it',
     state String COMMENT 'agrees, differs, inconclusive, or opening while there is one reading only',
@@ -790,36 +791,36 @@ WITH
     parts AS
     (
         SELECT
-            rail, network, asset, block, read_at, address,
+            rail, network, if(b.rail = 'lightning', b.address, '') AS node, asset, block, read_at, address,
             any(b.currency) AS currency,
             sumIf(b.balance, b.is_flow = 0) AS held,
             sumIf(b.balance, b.is_flow = 1) AS flowed,
             cityHash64(arraySort(groupArray(toString(b.line)))) AS lines,
             max(b.problem) AS why
         FROM masques_ops.rail_balances AS b FINAL
-        GROUP BY rail, network, asset, block, read_at, address
+        GROUP BY rail, network, node, asset, block, read_at, address
     ),
     newest AS
     (
-        SELECT rail, network, asset, argMax(reading_why, (block, read_at)) AS newest_why
+        SELECT rail, network, node, asset, argMax(reading_why, (block, read_at)) AS newest_why
         FROM
         (
-            SELECT rail, network, asset, block, read_at, max(why) AS reading_why
+            SELECT rail, network, node, asset, block, read_at, max(why) AS reading_why
             FROM parts
-            GROUP BY rail, network, asset, block, read_at
+            GROUP BY rail, network, node, asset, block, read_at
         )
-        GROUP BY rail, network, asset
+        GROUP BY rail, network, node, asset
     ),
     known AS
     (
         SELECT
-            rail, network, asset, block, read_at, address, currency, held, flowed, lines, why,
-            dense_rank() OVER (PARTITION BY rail, network, asset ORDER BY block, read_at) AS reading
+            rail, network, node, asset, block, read_at, address, currency, held, flowed, lines, why,
+            dense_rank() OVER (PARTITION BY rail, network, node, asset ORDER BY block, read_at) AS reading
         FROM
         (
             SELECT
-                rail, network, asset, block, read_at, address, currency, held, flowed, lines, why,
-                max(why) OVER (PARTITION BY rail, network, asset, block, read_at) AS reading_why
+                rail, network, node, asset, block, read_at, address, currency, held, flowed, lines, why,
+                max(why) OVER (PARTITION BY rail, network, node, asset, block, read_at) AS reading_why
             FROM parts
         )
         WHERE reading_why = ''
@@ -827,7 +828,7 @@ WITH
     spans AS
     (
         SELECT
-            rail, network, asset, address,
+            rail, network, node, asset, address,
             any(currency) AS currency,
             min(reading) AS first_reading,
             max(reading) AS last_reading,
@@ -836,17 +837,17 @@ WITH
         FROM
         (
             SELECT
-                rail, network, asset, block, read_at, address, currency, held, flowed, lines, why, reading,
+                rail, network, node, asset, block, read_at, address, currency, held, flowed, lines, why, reading,
                 reading - row_number() OVER
-                    (PARTITION BY rail, network, asset, address, lines ORDER BY reading) AS span
+                    (PARTITION BY rail, network, node, asset, address, lines ORDER BY reading) AS span
             FROM known
         )
-        GROUP BY rail, network, asset, address, lines, span
+        GROUP BY rail, network, node, asset, address, lines, span
     ),
     moved AS
     (
         SELECT
-            s.rail AS rail, s.network AS network, s.asset AS asset,
+            s.rail AS rail, s.network AS network, p.node AS node, s.asset AS asset,
             sumIf(s.amount, s.direction = 'in') AS sum_in,
             sumIf(s.amount, s.direction = 'out') AS sum_out,
             sumIf(s.network_fee, s.direction = 'out' AND s.fee_currency = s.currency) AS sum_fees
@@ -867,12 +868,12 @@ WITH
         WHERE if(s.block_height IS NOT NULL AND p.last.1 > 0,
             s.block_height > p.first.1 AND s.block_height <= p.last.1,
             s.timestamp > p.first.2 AND s.timestamp <= p.last.2)
-        GROUP BY rail, network, asset
+        GROUP BY rail, network, node, asset
     ),
     sums AS
     (
         SELECT
-            rail, network, asset,
+            rail, network, node, asset,
             argMax(p.currency, last_reading) AS currency,
             argMin((first.1, first.2), first_reading) AS begins,
             argMax((last.1, last.2), last_reading) AS ends,
@@ -888,15 +889,16 @@ WITH
         FROM
         (
             SELECT
-                rail, network, asset, address, currency, first_reading, last_reading, first, last,
-                max(last_reading) OVER (PARTITION BY rail, network, asset) AS newest_reading
+                rail, network, node, asset, address, currency, first_reading, last_reading, first, last,
+                max(last_reading) OVER (PARTITION BY rail, network, node, asset) AS newest_reading
             FROM spans
         ) AS p
-        GROUP BY rail, network, asset
+        GROUP BY rail, network, node, asset
     )
 SELECT
     n.rail AS rail,
     n.network AS network,
+    n.node AS node,
     n.asset AS asset,
     u.currency AS currency,
     multiIf(
@@ -922,9 +924,9 @@ SELECT
     u.dropped_addresses AS dropped_addresses,
     n.newest_why AS problem
 FROM newest AS n
-LEFT JOIN sums AS u ON u.rail = n.rail AND u.network = n.network AND u.asset = n.asset
-LEFT JOIN moved AS m ON m.rail = n.rail AND m.network = n.network AND m.asset = n.asset
-COMMENT 'What the chain says: per rail and asset the opening balance, what settlements moved, and the balance that is there.';
+LEFT JOIN sums AS u ON u.rail = n.rail AND u.network = n.network AND u.node = n.node AND u.asset = n.asset
+LEFT JOIN moved AS m ON m.rail = n.rail AND m.network = n.network AND m.node = n.node AND m.asset = n.asset
+COMMENT 'What the chain says: per rail, network and asset the opening balance, what settlements moved, and the balance that is there.';
 
 -- The scores as people read them: with names, by rank, and with what moved. Suspended and revoked
 -- identities have no rank, and neither has one that claimed an external id after such an identity had:
@@ -1060,6 +1062,7 @@ SELECT
     any(p.amount_basis) AS amount_basis, any(p.payer) AS payer, any(p.payee) AS payee,
     any(p.requests) AS requests, any(p.request_id) AS request_id, any(p.session_id) AS session_id,
     any(p.settlements) AS settlements, any(p.settlement_id) AS settlement_id, any(p.rail_name) AS rail_name,
+    any(p.rail_network) AS rail_network,
     greatest(any(p.gate_due_at), any(p.rail_due_at)) AS due_at, max(p.known_from) AS known_from
 FROM masques_ops.payments_log AS p
 WHERE p.known_from <=
@@ -1099,6 +1102,7 @@ CREATE OR REPLACE VIEW masques_marts.payments
     settlements UInt32 COMMENT 'settlements that are linked to it',
     settlement_id UUID COMMENT 'one of them; zero for none',
     rail_name String COMMENT 'rail of its settlements; empty for none',
+    rail_network String COMMENT 'network of its settlements, CAIP-2 id; empty for none, and where it was compared before networks were kept',
     due_at DateTime64(9, 'UTC') COMMENT 'when an expected leg becomes a break, once the other side was read up to then; 1970 for none',
     known_from DateTime64(6, 'UTC') COMMENT 'since when that is said'
 )
@@ -1107,7 +1111,8 @@ AS
 SELECT
     item_id, at, transaction_type, funding, state, gate, rail, gate_risk, rail_risk, reason, currency,
     rail_currency, posted, held, charged, refunded, settled, amount_basis, payer, payee, requests,
-    request_id, session_id, settlements, settlement_id, rail_name, due_at, known_from
+    request_id, session_id, settlements, settlement_id, rail_name, rail_network, due_at,
+    known_from
 FROM masques_marts.payments_at(as_of = now64(6, 'UTC'))
 COMMENT 'What is said of each payment: the gate''s word, the ledger''s and the rail''s, compared. One row per payment.';
 
@@ -1158,14 +1163,14 @@ SELECT
     any(b.gate_risk) AS gate_risk, any(b.rail_risk) AS rail_risk, any(b.reason) AS reason,
     any(b.currency) AS currency, any(b.rail_currency) AS rail_currency, any(b.payer) AS payer,
     any(b.payee) AS payee, any(b.request_id) AS request_id, any(b.session_id) AS session_id,
-    any(b.settlement_id) AS settlement_id, any(b.rail_name) AS rail_name
+    any(b.settlement_id) AS settlement_id, any(b.rail_name) AS rail_name, any(b.rail_network) AS rail_network
 FROM masques_ops.breaks_log AS b
 WHERE b.generation = run.1 AND b.known_from <= run.2 AND b.run IN
 (
     SELECT began_at FROM masques_ops.reconciliation_runs WHERE ended_at > toDateTime64(0, 6, 'UTC')
 )
 GROUP BY item_id, known_from, content
-COMMENT 'What was said, by run, of each payment that ever was a break, as known at a time. Parameters: as_of - the time. Columns: item_id .. rail_name - as in masques_ops.breaks_log.';
+COMMENT 'What was said, by run, of each payment that ever was a break, as known at a time. Parameters: as_of - the time. Columns: item_id .. rail_network - as in masques_ops.breaks_log.';
 
 -- Each time that a leg of a payment was a break. A word that changes from one class to another is one
 -- break still; matched in between makes two.
@@ -1238,7 +1243,7 @@ AS
 SELECT
     p.item_id AS item_id, word.1 AS leg, word.2 AS class, word.3 AS at_risk, p.at AS at,
     p.reason AS reason, p.payer AS payer, p.payee AS payee, p.request_id AS request_id,
-    p.session_id AS session_id, p.settlement_id AS settlement_id, p.rail_name AS rail_name,
+    p.session_id AS session_id, p.settlement_id AS settlement_id, p.rail_name AS rail_name, p.rail_network AS rail_network,
     if(word.2 = 'unbooked_settlement' OR p.currency = '', p.rail_currency, p.currency) AS currency
 FROM
 (
@@ -1247,7 +1252,8 @@ FROM
         any(s.rail_risk) AS rail_risk, any(s.reason) AS reason, any(s.currency) AS currency,
         any(s.rail_currency) AS rail_currency, any(s.payer) AS payer, any(s.payee) AS payee,
         any(s.request_id) AS request_id, any(s.session_id) AS session_id,
-        any(s.settlement_id) AS settlement_id, any(s.rail_name) AS rail_name
+        any(s.settlement_id) AS settlement_id, any(s.rail_name) AS rail_name,
+        any(s.rail_network) AS rail_network
     FROM masques_ops.breaks_said_at(as_of = {as_of:DateTime64(6, 'UTC')}) AS s
     GROUP BY item_id, content
     HAVING sum(s.net) > 0
@@ -1277,7 +1283,7 @@ SELECT
     if(state = 'open', '', n.said.5) AS said_by,
     l.at AS at, o.opened_at AS opened_at, o.times AS times, l.at_risk AS at_risk, l.currency AS currency,
     l.reason AS reason, l.payer AS payer, l.payee AS payee, l.request_id AS request_id,
-    l.session_id AS session_id, l.settlement_id AS settlement_id, l.rail_name AS rail_name
+    l.session_id AS session_id, l.settlement_id AS settlement_id, l.rail_name AS rail_name, l.rail_network AS rail_network
 FROM masques_ops.broken_legs_at(as_of = {as_of:DateTime64(6, 'UTC')}) AS l
 LEFT JOIN
 (
@@ -1286,7 +1292,7 @@ LEFT JOIN
     WHERE closed_at IS NULL
 ) AS o ON o.item_id = l.item_id AND o.leg = l.leg
 LEFT JOIN notes AS n ON n.item_id = l.item_id AND n.leg = l.leg
-COMMENT 'Breaks that were open at a time, with the notes that hold for them. Parameters: as_of - the time. Columns: item_id .. rail_name - as in masques_marts.breaks.';
+COMMENT 'Breaks that were open at a time, with the notes that hold for them. Parameters: as_of - the time. Columns: item_id .. rail_network - as in masques_marts.breaks.';
 
 -- What an asset is worth in USD: by the chart an asset of a rail is the ledger's own, then by the newest rate.
 CREATE OR REPLACE VIEW masques_ops.usd_rates_at
@@ -1360,13 +1366,13 @@ SELECT
     if(x.other = toUUID('00000000-0000-0000-0000-000000000000'), '',
         concat('perhaps with ', toString(x.other), ': same amount within ten minutes')) AS suggestion,
     l.payer AS payer, l.payee AS payee, l.request_id AS request_id, l.session_id AS session_id,
-    l.settlement_id AS settlement_id, l.rail_name AS rail_name
+    l.settlement_id AS settlement_id, l.rail_name AS rail_name, l.rail_network AS rail_network
 FROM masques_ops.breaks_open_at(as_of = {as_of:DateTime64(6, 'UTC')}) AS l
 LEFT JOIN masques_marts.break_classes AS c ON c.class = l.class
 LEFT JOIN (SELECT asset, usd FROM masques_ops.usd_rates_at(as_of = {as_of:DateTime64(6, 'UTC')})) AS r
     ON r.asset = l.currency
 LEFT JOIN pairs AS x ON x.item_id = l.item_id AND x.leg = l.leg
-COMMENT 'Breaks that were open at a time. Parameters: as_of - the time. Columns: item_id .. rail_name - as in masques_marts.breaks.';
+COMMENT 'Breaks that were open at a time. Parameters: as_of - the time. Columns: item_id .. rail_network - as in masques_marts.breaks.';
 
 CREATE OR REPLACE VIEW masques_marts.breaks
 (
@@ -1394,13 +1400,14 @@ CREATE OR REPLACE VIEW masques_marts.breaks
     request_id UUID COMMENT 'a request of the payment; zero for none',
     session_id UUID COMMENT 'the session of the payment; zero for none',
     settlement_id UUID COMMENT 'a settlement of the payment; zero for none',
-    rail_name String COMMENT 'rail of its settlements; empty for none'
+    rail_name String COMMENT 'rail of its settlements; empty for none',
+    rail_network String COMMENT 'network of its settlements, CAIP-2 id; empty for none, and where it was compared before networks were kept'
 )
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS
 SELECT item_id, leg, class, severity, owner, state, note, said_by, at, opened_at, times, deadline, age_s,
     at_risk, currency, at_risk_usd, reason, what_to_do, suggestion, payer, payee, request_id, session_id,
-    settlement_id, rail_name
+    settlement_id, rail_name, rail_network
 FROM masques_marts.breaks_at(as_of = now64(6, 'UTC'))
 COMMENT 'The breaks that are open: payments of which gate, ledger and rail say different things. One row per payment and leg.';
 
@@ -1513,7 +1520,7 @@ WITH
             sum(b.opening) AS opening,
             sumIf(b.difference, b.state IN ('agrees', 'differs')) AS difference,
             countIf(b.state NOT IN ('agrees', 'differs') OR b.problem != '') AS unread,
-            arraySort(groupArray(concat(b.rail, ' ', b.network, ' ', b.asset, ' block ',
+            arraySort(groupArray(concat(b.rail, ' ', b.network, ' ', b.asset, b.node, ' block ',
                 toString(b.block), ': ', b.state, ' ', toString(b.difference))))
                 AS sides
         FROM masques_marts.chain_balances AS b

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 import click
@@ -10,14 +11,17 @@ import click
 from masques_pipelines.commands.settings import command_settings
 from masques_pipelines.commands.user import user_name
 from masques_pipelines.commands.warehouse import opened_warehouse
+from masques_pipelines.errors import SettingError
 from masques_pipelines.rails import catalog
 from masques_pipelines.rails.claims import ClaimedSettlement, Decision, claimed_settlements, decide
+from masques_pipelines.rails.descriptor import RailPlace
 from masques_pipelines.rails.payer_addresses import Payer
 from masques_pipelines.rails.payer_addresses import register as register_payer
 from masques_pipelines.rails.replay import replay as replay_rails
 from masques_pipelines.rails.rewind import rewind as rewind_rail
-from masques_pipelines.rails.status import check_lines, status_lines
+from masques_pipelines.rails.status import check_lines, file_lines, status_lines
 from masques_pipelines.sandbox.stand_ins import prepare_sources
+from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.sql import sql
 
 _FOREVER: Final = datetime(2200, 1, 1, tzinfo=UTC)
@@ -34,6 +38,14 @@ def _with(capability: str) -> Callable[[click.Context, click.Parameter, str], st
         return value
 
     return check
+
+
+def _place(settings: Settings, name: str) -> RailPlace:
+    """Returns the network or node of a name."""
+    try:
+        return catalog.place(settings, name)
+    except SettingError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 @click.group()
@@ -58,12 +70,20 @@ def status() -> None:
 
 
 @rails.command()
+@click.argument(
+    "file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
 @click.pass_context
-def check(context: click.Context) -> None:
+def check(context: click.Context, file: Path | None) -> None:
     """Read each rail's endpoint once, without a warehouse, and say what is wrong with it.
 
-    Nothing that is read is stored. The exit code is 1 when a rail that is on cannot be read.
+    With FILE only that file is checked, for MASQUES_RAILS_FILE: no endpoint is read. Nothing that
+    is read is stored. The exit code is 1 when a rail that is on cannot be read.
     """
+    if file is not None:
+        for line in file_lines(file):
+            click.echo(line)
+        return
     settings = command_settings()
     prepare_sources(settings)
     results = list(check_lines(settings))
@@ -73,16 +93,18 @@ def check(context: click.Context) -> None:
 
 
 @rails.command()
-@click.argument("rail", callback=_with("rewind"))
+@click.argument("rail")
 @click.argument("position", type=click.IntRange(min=0))
 def rewind(rail: str, position: int) -> None:
     """Read RAIL again from POSITION: a block, a slot, or an invoice index.
+
+    RAIL is what the settings call it, as `masques rails status` lists it.
 
     What is read again unchanged appends nothing. Damaged parts of masques.settlements are put
     aside first, so that what they held is written again.
     """
     settings = command_settings()
-    unit = catalog.by_name(rail).unit
+    unit = _place(settings, rail).kind.unit
     with opened_warehouse(settings, "rails rewind", writes=True) as warehouse:
         done = rewind_rail(warehouse, settings, rail, position)
     click.echo(
@@ -97,7 +119,7 @@ def rewind(rail: str, position: int) -> None:
 
 
 @rails.command()
-@click.option("--rail", default="", callback=_with("open"), help="Only this rail.")
+@click.option("--rail", default="", help="Only this network or node, as status lists it.")
 @click.option("--reason", default="", help="Only this reason, or this kind of reasons.")
 @click.pass_context
 def replay(context: click.Context, rail: str, reason: str) -> None:
@@ -107,6 +129,8 @@ def replay(context: click.Context, rail: str, reason: str) -> None:
     --table settlements` shows the entries. The exit code is 1 when a rail cannot be read.
     """
     settings = command_settings()
+    if rail:
+        _place(settings, rail)
     with opened_warehouse(settings, "rails replay", writes=True) as warehouse:
         done = replay_rails(warehouse, settings, rail=rail, reason=reason)
         for each in done:
@@ -166,7 +190,7 @@ def resolve(  # noqa: PLR0913 - one argument per option
 
 def _show_claims(each: ClaimedSettlement) -> None:
     click.echo(
-        f"{each.settlement_id}  {each.rail} {each.status} {each.direction} "
+        f"{each.settlement_id}  {each.rail} {each.network} {each.status} {each.direction} "
         f"{each.amount.normalize():f} {each.currency}, transaction {each.tx_hash or 'none'}"
     )
     for said_at, ids, places in each.claims:

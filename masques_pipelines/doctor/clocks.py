@@ -38,8 +38,8 @@ def ledger_clock(source: LedgerSource) -> Finding:
 def block_clocks(warehouse: Warehouse) -> Iterator[Finding]:
     """Looks for blocks that are later than now; the others may have been read at any time."""
     ours = time_s()
-    for rail, newest in warehouse.rows(sql("doctor/newest_blocks")):
-        yield clock_finding(f"{rail} clock", max(float(newest), ours), ours)
+    for place, newest in warehouse.rows(sql("doctor/newest_blocks")):
+        yield clock_finding(f"{place} clock", max(float(newest), ours), ours)
 
 
 def clock_finding(name: str, theirs: float, ours: float) -> Finding:

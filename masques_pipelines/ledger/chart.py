@@ -6,7 +6,6 @@ becomes a new version as one insert, so that the views change from one row to th
 
 import importlib.resources
 import time
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
@@ -15,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from masques_pipelines.errors import PermanentError
 from masques_pipelines.money import SCALE_MAX
+from masques_pipelines.strict_yaml import load_yaml
 from masques_pipelines.warehouse.client import Warehouse
 
 # What an entry says, as columns of masques_ops.chart_entries. 020_ledger_chart.sql has the defaults
@@ -207,21 +207,6 @@ def placeholder(kind: str, number: int) -> str:
     return f"{_PLACEHOLDERS[kind]}_{number}"
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that is there twice; plain YAML silently takes the later one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 - the base class's signature
-        seen: set[Hashable] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"{key} is there twice", problem_mark=key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
 def read_chart(path: Path | None) -> Chart:
     """Reads and validates a chart.
 
@@ -234,7 +219,7 @@ def read_chart(path: Path | None) -> Chart:
     source = path or importlib.resources.files("masques_pipelines.ledger") / "chart.yaml"
     try:
         text = source.read_text(encoding="utf-8")
-        content = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader's subclass
+        content = load_yaml(text)
     except (OSError, UnicodeDecodeError) as error:
         raise ChartError(f"{source}: the chart cannot be read: {error}") from error
     except yaml.MarkedYAMLError as error:

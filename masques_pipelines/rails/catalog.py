@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from masques_pipelines.errors import SettingError
+from masques_pipelines.rail_settings import RailSettings
 from masques_pipelines.rails.base import rail as base
-from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
+from masques_pipelines.rails.descriptor import RailContext, RailDescriptor, RailPlace
 from masques_pipelines.rails.journal import rail as journal
 from masques_pipelines.rails.lightning import rail as lightning
 from masques_pipelines.rails.protocol import (
@@ -36,9 +37,30 @@ def by_name(name: str) -> RailDescriptor:
     return {each.name: each for each in RAILS}[name]
 
 
-def disabled_reason(settings: Settings, name: str) -> str | None:
-    """Returns why a rail is off, None when it is on."""
-    return by_name(name).disabled_reason(settings)
+def places(settings: Settings) -> tuple[RailPlace, ...]:
+    """Returns the networks and nodes of all rails, switched on or not, in the order of a run.
+
+    A kind without settings of its own is read with none; where it needs an endpoint, it is off.
+    """
+    found: list[RailPlace] = []
+    for kind in RAILS:
+        own = [each for each in settings.rails if each.kind == kind.name]
+        file = next((each.file for each in settings.rails), None)
+        none = RailSettings(kind=kind.name, name=kind.name, url=None, network="", file=file)
+        found += [RailPlace(kind, each) for each in own or [none]]
+    return tuple(found)
+
+
+def place(settings: Settings, name: str) -> RailPlace:
+    """Returns the network or node of a name.
+
+    Raises:
+        SettingError: There is none of that name.
+    """
+    known = {each.name: each for each in places(settings)}
+    if name not in known:
+        raise SettingError(f"{name!r} is not one of {', '.join(known)}")
+    return known[name]
 
 
 def allow_list(settings: Settings) -> AssetAllowList:
@@ -47,36 +69,38 @@ def allow_list(settings: Settings) -> AssetAllowList:
     Raises:
         SettingError: A token of the settings is not address:symbol:decimals.
     """
-    networks = {each.name: each.network(settings) for each in RAILS}
+    read = [each for each in places(settings) if each.key.network]
     return AssetAllowList(
-        assets={key: asset for each in RAILS for key, asset in each.assets(settings).items()},
-        networks={name: network for name, network in networks.items() if network},
+        assets={
+            key: asset for each in read for key, asset in each.kind.assets(each.configured).items()
+        },
+        networks={each.key.network: each.kind.name for each in read},
     )
 
 
 @contextlib.contextmanager
 def open_rail(
     settings: Settings,
-    name: str,
+    at: RailPlace,
     open_settlements: OpenSettlements,
     recorded: RecordedSettlements = nothing_recorded,
 ) -> Iterator[Rail]:
-    """Opens one rail; its connections are closed with the context.
+    """Opens one network or node of a rail; its connections are closed with the context.
 
     Args:
-        settings: Where the rail is, and what of it is ours.
-        name: Name of the rail.
-        open_settlements: Called in each fetch: the rail's settlements that are still open.
-        recorded: Called for blocks that are read again: the rail's settlements confirmed in them.
+        settings: All settings.
+        at: The network or node.
+        open_settlements: Called in each fetch: its settlements that are still open.
+        recorded: Called for blocks that are read again: its settlements confirmed in them.
 
     Raises:
         SettingError: The rail is off, or one of its settings cannot be used.
         RailRefusedError: Its endpoint or credentials cannot be used.
     """
-    descriptor = by_name(name)
-    reason = descriptor.disabled_reason(settings)
+    reason = at.disabled_reason
     if reason is not None:
-        raise SettingError(f"{reason}: the rail {name} is off; set it to read the rail")
-    context = RailContext(settings, allow_list(settings), open_settlements, recorded)
-    with descriptor.open(context) as rail:
+        raise SettingError(f"{reason}: the rail {at.name} is off; set it to read the rail")
+    at.kind.check(at.configured)
+    context = RailContext(settings, at.configured, allow_list(settings), open_settlements, recorded)
+    with at.kind.open(context) as rail:
         yield rail

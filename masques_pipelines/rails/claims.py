@@ -36,6 +36,7 @@ class ClaimedSettlement:
     Attributes:
         settlement_id: The settlement.
         rail: Name of the rail.
+        network: CAIP-2 id of the chain.
         status: Its latest status.
         direction: "in" or "out".
         amount: In whole units of the currency.
@@ -53,6 +54,7 @@ class ClaimedSettlement:
 
     settlement_id: uuid.UUID
     rail: str
+    network: str
     status: str
     direction: str
     amount: Decimal

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from masques_pipelines.errors import SettingError
+from masques_pipelines.rail_settings import RailSettings
 from masques_pipelines.rails.node import HttpNode, open_node
 from masques_pipelines.rails.protocol import Asset
 from masques_pipelines.rails.redaction import Redactor, secrets_of
-from masques_pipelines.settings import RailSettings, Settings
+from masques_pipelines.settings import Settings
 
 DECIMALS_MAX: Final = 18
 _CREDENTIAL_BYTES_MAX: Final = 64 * 1024
@@ -76,7 +77,7 @@ def own_secrets(settings: Settings) -> Redactor:
     A credential that cannot be read is in no text; that is said where it is needed.
     """
     secrets = secrets_of(settings.landing_url, {})
-    for configured in (settings.base, settings.solana, settings.lightning):
+    for configured in settings.rails:
         headers = {}
         with contextlib.suppress(OSError):
             if configured.credential_file is not None:

@@ -16,6 +16,8 @@ from masques_pipelines.warehouse.client import Warehouse
 
 # The statement whose records are ChainBalance.
 CHAIN_SAYS: Final = "rails/chain_says"
+# Of a public key, enough to tell two nodes apart.
+NODE_SHOWN: Final = 10
 _BALANCE_COLUMNS: Final = (
     "rail",
     "network",
@@ -115,10 +117,11 @@ def write_events(warehouse: Warehouse, events: Sequence[JournalEvent], *, now: d
 
 @dataclass(frozen=True)
 class ChainBalance:
-    """A row of masques_marts.chain_balances: what the chain says about one asset of a rail."""
+    """A row of masques_marts.chain_balances: what the chain says about one asset of a network."""
 
     rail: str
     network: str
+    node: str
     asset: str
     currency: str
     state: str
@@ -141,8 +144,9 @@ class ChainBalance:
 
     @property
     def key(self) -> str:
-        """Rail and asset, for people."""
-        return f"{self.rail} {self.currency or self.asset}"
+        """Rail, network, node and asset, for people."""
+        node = f" {self.node[:NODE_SHOWN]}…" if self.node else ""
+        return f"{self.rail} {self.network}{node} {self.currency or self.asset}"
 
     @property
     def text(self) -> str:
@@ -157,7 +161,7 @@ class ChainBalance:
         if self.state == "differs":
             direction = "less" if self.difference < 0 else "more"
             return (
-                f"{self.key} ({self.asset or self.network}): the chain has "
+                f"{self.key} ({self.asset or self.node or self.network}): the chain has "
                 f"{amount_text(abs(self.difference))} {direction} at {at} than the settlements "
                 f"say: {amount_text(self.balance)} instead of {amount_text(self.expected)} since "
                 f"block {self.opening_block}"

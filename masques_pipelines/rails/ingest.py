@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from masques_pipelines.rails import evidence, revisions
+from masques_pipelines.rails.descriptor import RailKey
 from masques_pipelines.rails.protocol import (
     Cursor,
     FetchResult,
@@ -26,14 +27,11 @@ from masques_pipelines.warehouse.client import Warehouse
 # A run with more to do than this leaves the time to the other rails and continues at the next tick.
 FETCHES_MAX: Final = 1_000
 LOG_EVERY_S: Final = 5.0
-_READ_CURSOR: Final = """
-SELECT cursor FROM masques_ops.rail_cursors FINAL
+# The cursor of each node of a network, the newest first.
+_READ_CURSORS: Final = """
+SELECT node, cursor, position, toUnixTimestamp64Nano(read_to) FROM masques_ops.rail_cursors FINAL
 WHERE rail = {rail:String} AND network = {network:String}
-"""
-
-_READ_TO: Final = """
-SELECT toUnixTimestamp64Nano(read_to) FROM masques_ops.rail_cursors FINAL
-WHERE rail = {rail:String} AND network = {network:String}
+ORDER BY saved_at DESC
 """
 
 logger = logging.getLogger(__name__)
@@ -91,10 +89,12 @@ class Place:
     read_to_ns: int | None
 
 
-def ingest(
+def ingest(  # noqa: PLR0913 - what a run of one rail is opened with, by name
     warehouse: Warehouse,
     rail: Rail,
     *,
+    node: str = "",
+    owns: Callable[[Cursor], bool] | None = None,
     before_write: Callable[[], None] = lambda: None,
     fetches_max: int = FETCHES_MAX,
     redact: Callable[[str], str] = str,
@@ -104,6 +104,9 @@ def ingest(
     Args:
         warehouse: The target; nothing else may write settlements meanwhile.
         rail: The source.
+        node: What tells it apart from other nodes of its network.
+        owns: Whether the rail reads what a cursor was saved for: a node that has no cursor under
+            its own name continues from one that is its own.
         before_write: Called before the recorded revisions are read and added to: renews the lease.
         fetches_max: Fetches after which the run stops, caught up or not.
         redact: Takes our own secrets out of what goes to quarantine and into findings.
@@ -114,8 +117,10 @@ def ingest(
     """
     started_s = logged_s = time.monotonic()
     done = RailRun(rail=rail.name, endpoint=rail.description)
-    cursor = read_cursor(warehouse, rail.name, rail.network)
-    read_to_ns = done.read_to_ns = read_until(warehouse, rail.name, rail.network)
+    key = RailKey(rail.name, rail.network, node)
+    at = read_place(warehouse, key, owns)
+    cursor = at.cursor if at else None
+    read_to_ns = done.read_to_ns = at.read_to_ns if at else None
     while done.fetches < fetches_max and not done.is_caught_up:
         fetched = redacted(rail.fetch(cursor), redact)
         before_write()
@@ -124,8 +129,7 @@ def ingest(
             done.read_to_ns = max(fetched.read_to_ns, done.read_to_ns or 0)
         if fetched.cursor != cursor or done.read_to_ns != read_to_ns:
             read_to_ns = done.read_to_ns
-            at = Place(fetched.cursor, fetched.position, read_to_ns)
-            write_cursor(warehouse, (rail.name, rail.network), at)
+            write_cursor(warehouse, key, Place(fetched.cursor, fetched.position, read_to_ns))
         cursor = fetched.cursor
         done.fetches += 1
         done.position, done.behind = fetched.position, fetched.behind
@@ -146,7 +150,7 @@ def ingest(
 def _write(warehouse: Warehouse, rail: Rail, fetched: FetchResult, done: RailRun) -> None:
     """Writes all that a fetch found; the cursor comes after it."""
     now = datetime.now(UTC)
-    written = write_found(warehouse, fetched, now=now)
+    written = write_found(warehouse, fetched, rail.network, now=now)
     # After the settlements: a balance that is there without its settlements would be a difference.
     evidence.write_balances(warehouse, (rail.name, rail.network), fetched.balances, now=now)
     done.observations += written.observations
@@ -172,12 +176,13 @@ class Written:
     rejected: Sequence[Rejected]
 
 
-def write_found(warehouse: Warehouse, found: Found, *, now: datetime) -> Written:
-    """Writes what a rail found, in a fetch or in a replay; writing it again changes nothing."""
+def write_found(warehouse: Warehouse, found: Found, network: str, *, now: datetime) -> Written:
+    """Writes what a rail found on a network, in a fetch or a replay; again it changes nothing."""
     seen, untimed = _timed(found.observations)
     current = revisions.current_revisions(warehouse, (each.settlement_id for each in seen))
     changes = revisions.changes_of(seen, current)
-    changes = replace(changes, findings=[*changes.findings, *found.findings])
+    own = [replace(each, network=each.network or network) for each in found.findings]
+    changes = replace(changes, findings=[*changes.findings, *own])
     rejected = [*found.rejected, *untimed]
     revisions.quarantine(warehouse, rejected)
     revisions.append(warehouse, changes, now=now)
@@ -227,23 +232,33 @@ def _timed(observations: Sequence[Observation]) -> tuple[list[Observation], list
     return seen, untimed
 
 
-def read_cursor(warehouse: Warehouse, rail: str, network: str) -> Cursor | None:
+def read_place(
+    warehouse: Warehouse, key: RailKey, owns: Callable[[Cursor], bool] | None = None
+) -> Place | None:
+    """Returns where a rail continues, None before its first run.
+
+    A node that was read under another name, or alone before the network had several, has no cursor
+    under its own name: it continues from the one that `owns` says is its own.
+    """
+    rows = warehouse.rows(_READ_CURSORS, {"rail": key.rail, "network": key.network})
+    places = [(node, Place(dict(json.loads(cursor)), *rest)) for node, cursor, *rest in rows]
+    own = next((place for node, place in places if node == key.node), None)
+    if own is None and owns is not None:
+        own = next((place for _, place in places if owns(place.cursor)), None)
+    return own
+
+
+def read_cursor(warehouse: Warehouse, rail: str, network: str, node: str = "") -> Cursor | None:
     """Returns the cursor that a rail continues from, None before its first run."""
-    rows = warehouse.rows(_READ_CURSOR, {"rail": rail, "network": network})
-    return dict(json.loads(rows[0][0])) if rows else None
+    at = read_place(warehouse, RailKey(rail, network, node))
+    return at.cursor if at else None
 
 
-def read_until(warehouse: Warehouse, rail: str, network: str) -> int | None:
-    """Returns until when a rail was read to its finality, None when it is not known."""
-    rows = warehouse.rows(_READ_TO, {"rail": rail, "network": network})
-    return int(rows[0][0]) if rows and rows[0][0] is not None else None
-
-
-def write_cursor(warehouse: Warehouse, key: tuple[str, str], at: Place) -> None:
-    """Writes where a rail, (name, network), continues; the latest row wins."""
+def write_cursor(warehouse: Warehouse, key: RailKey, at: Place) -> None:
+    """Writes where a rail continues; the latest row wins."""
     text = json.dumps(at.cursor, sort_keys=True)
     warehouse.insert_rows(
         "masques_ops.rail_cursors",
-        ("rail", "network", "cursor", "position", "read_to", "saved_at"),
+        ("rail", "network", "node", "cursor", "position", "read_to", "saved_at"),
         [(*key, text, at.position, at.read_to_ns, datetime.now(UTC))],
     )

@@ -114,7 +114,7 @@ class AssetAllowList:
 
     Attributes:
         assets: Allowed tokens by (CAIP-2 network, address); EVM addresses in lower case.
-        networks: The CAIP-2 network of each rail, by the rail's name.
+        networks: The rail that reads each network, by the network's CAIP-2 id.
     """
 
     assets: Mapping[tuple[str, str], Asset]
@@ -122,7 +122,11 @@ class AssetAllowList:
 
     def rail_of(self, network: str) -> str | None:
         """Returns the name of the rail that reads a network, None when no rail does."""
-        return next((name for name, each in self.networks.items() if each == network), None)
+        return self.networks.get(network)
+
+    def network_of(self, rail: str) -> str | None:
+        """Returns the first network that a rail reads, None when it reads none."""
+        return next((network for network, each in self.networks.items() if each == rail), None)
 
 
 @dataclass(frozen=True)
@@ -278,6 +282,7 @@ class Finding:
             claims_disagree, claim_disagrees, or a kind of a rail's own.
         detail: What was recorded and what is observed now, without secrets.
         rail: Rail of the payment.
+        network: CAIP-2 id of its chain; '' for that of the rail that found it.
         revision: The revision that was written because of it, 0 when none was.
     """
 
@@ -286,6 +291,7 @@ class Finding:
     detail: str
     rail: str
     revision: int = 0
+    network: str = ""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from masques_pipelines.inventory.writes import counted
 from masques_pipelines.quarantine import Selection
 from masques_pipelines.rails import catalog
 from masques_pipelines.rails.attribution import link_settlements
-from masques_pipelines.rails.descriptor import RailDescriptor
+from masques_pipelines.rails.descriptor import RailKey, RailPlace
 from masques_pipelines.rails.endpoint import own_secrets
 from masques_pipelines.rails.ingest import read_cursor, redacted, write_found
 from masques_pipelines.rails.protocol import Rail, Rejected
@@ -39,7 +39,7 @@ class RailReplay:
     """What a replay did on one rail.
 
     Attributes:
-        rail: Name of the rail.
+        rail: What the settings call the network or node.
         tried: Entries that were read again.
         closed: Entries that are no longer open.
         revisions: Rows of masques.settlements appended.
@@ -61,7 +61,7 @@ def replay(
     Args:
         warehouse: The target.
         settings: Where the rails are.
-        rail: Only of this rail; '' for all.
+        rail: Only of the network or node of this name; '' for all.
         reason: Only this reason, or this kind of reasons; '' for all.
 
     Raises:
@@ -74,7 +74,7 @@ def replay(
         writer_lease(warehouse, LEASE, duration_s=LEASE_S, wait_s=LEASE_S + 10) as lease,
         counted(warehouse, SETTLEMENTS),
     ):
-        wanted = [each for each in catalog.RAILS if rail in ("", each.name)]
+        wanted = [each for each in catalog.places(settings) if rail in ("", each.name)]
         done = [_replay(warehouse, settings, each, reason, lease, redact) for each in wanted]
         lease.hold()
         link_settlements(warehouse)
@@ -84,22 +84,24 @@ def replay(
 def _replay(  # noqa: PLR0913, PLR0917 - what a replay was opened with
     warehouse: Warehouse,
     settings: Settings,
-    descriptor: RailDescriptor,
+    place: RailPlace,
     reason: str,
     lease: Lease,
     redact: Redactor,
 ) -> RailReplay:
-    done = RailReplay(descriptor.name)
+    done, key = RailReplay(place.name), place.key
     try:
-        prefix = (descriptor.rejected_from or descriptor.network)(settings)
-        selection = Selection(QUARANTINED, reason, source_prefix=prefix)
+        # A rail without a network that is off has rejected nothing.
+        if not place.rejected_from:
+            return done
+        selection = Selection(QUARANTINED, reason, source_prefix=place.rejected_from)
         if quarantine.count(warehouse, selection) == 0:
             return done
-        open_now = partial(open_settlements, warehouse, descriptor.name)
-        with catalog.open_rail(settings, descriptor.name, open_now) as opened:
+        open_now = partial(open_settlements, warehouse, key.rail, key.network)
+        with catalog.open_rail(settings, place, open_now) as opened:
             for page in _pages(warehouse, selection):
                 lease.hold()
-                _replay_page(warehouse, opened, page, redact, done)
+                _replay_page(warehouse, opened, key, page, redact, done)
     except Exception as error:  # noqa: BLE001 - whatever it is, the other rails are read
         done.problem = problem_of(error, redact)
     return done
@@ -126,16 +128,17 @@ def _pages(warehouse: Warehouse, selection: Selection) -> Iterator[list[Rejected
         ]
 
 
-def _replay_page(
+def _replay_page(  # noqa: PLR0913, PLR0917 - what a replay was opened with
     warehouse: Warehouse,
     opened: Rail,
+    key: RailKey,
     page: list[Rejected],
     redact: Redactor,
     done: RailReplay,
 ) -> None:
-    cursor = read_cursor(warehouse, opened.name, opened.network)
+    cursor = read_cursor(warehouse, *key)
     found = redacted(opened.replay(page, cursor), redact)
-    written = write_found(warehouse, found, now=datetime.now(UTC))
+    written = write_found(warehouse, found, key.network, now=datetime.now(UTC))
     still = {each.key for each in written.rejected}
     settled = [each.key for each in page if each.key not in still]
     quarantine.close_entries(warehouse, QUARANTINED, settled)

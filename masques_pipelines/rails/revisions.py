@@ -324,7 +324,7 @@ def _contradiction(seen: Observation) -> list[Finding]:
 
 
 def _finding(seen: Observation, kind: str, detail: str) -> Finding:
-    return Finding(seen.settlement_id, kind, detail, seen.rail, revision=0)
+    return Finding(seen.settlement_id, kind, detail, seen.rail, network=seen.network)
 
 
 def _outcome(seen: Observation) -> str:
@@ -358,20 +358,21 @@ def current_revisions(warehouse: Warehouse, ids: Iterable[uuid.UUID]) -> dict[uu
 
 
 def open_settlements(
-    warehouse: Warehouse, rail: str, *, after: str = "", limit: int = OPEN_MAX
+    warehouse: Warehouse, rail: str, network: str, *, after: str = "", limit: int = OPEN_MAX
 ) -> list[OpenSettlement]:
-    """Returns open settlements of a rail by id, from the one after `after` around the circle."""
-    parameters = {"rail": rail, "after": after, "limit": limit}
+    """Returns open settlements of a network by id, from the one after `after` in a circle."""
+    parameters = {"rail": rail, "network": network, "after": after, "limit": limit}
     records = warehouse.records(sql("rails/open_settlements"), parameters)
     return [open_of(_revision_of(record).seen) for record in records]
 
 
 def recorded_settlements(
-    warehouse: Warehouse, rail: str, first: int, last: int
+    warehouse: Warehouse, rail: str, network: str, first: int, last: int
 ) -> list[OpenSettlement]:
-    """Returns the settlements of a rail that are recorded as confirmed in blocks first…last."""
+    """Returns a network's settlements that are recorded as confirmed in blocks first…last."""
     records = warehouse.records(
-        sql("rails/recorded_settlements"), {"rail": rail, "first": first, "last": last}
+        sql("rails/recorded_settlements"),
+        {"rail": rail, "network": network, "first": first, "last": last},
     )
     return [open_of(_revision_of(record).seen) for record in records]
 
@@ -396,8 +397,11 @@ def append(warehouse: Warehouse, changes: Changes, *, now: datetime) -> None:
     )
     warehouse.insert_rows(
         "masques_ops.settlement_findings",
-        ("settlement_id", "kind", "detail", "rail", "revision", "found_at"),
-        [(f.settlement_id, f.kind, f.detail, f.rail, f.revision, now) for f in changes.findings],
+        ("settlement_id", "kind", "detail", "rail", "network", "revision", "found_at"),
+        [
+            (f.settlement_id, f.kind, f.detail, f.rail, f.network, f.revision, now)
+            for f in changes.findings
+        ],
     )
     for start in range(0, len(changes.revisions), IDS_PER_QUERY):
         chunk = changes.revisions[start : start + IDS_PER_QUERY]

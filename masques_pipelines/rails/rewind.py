@@ -33,26 +33,27 @@ class Rewound:
 
 
 def rewind(warehouse: Warehouse, settings: Settings, name: str, position: int) -> Rewound:
-    """Moves a rail's cursor back.
+    """Moves the cursor of a network or node of a rail back.
 
     Args:
         warehouse: Holds the cursor.
-        settings: Name the rail's network.
-        name: Name of the rail.
+        settings: Name the networks of the rails.
+        name: What the settings call it; the rail's name where there is one network of it.
         position: Block, slot or invoice index to read from.
 
     Raises:
         RewindError: The rail was never read, is before that position, or keeps no position that it
             could be read again from.
+        SettingError: The settings have no such name.
     """
-    rail = catalog.by_name(name)
+    place = catalog.place(settings, name)
+    rail, key = place.kind, place.key
     if rail.rewind is None:
         raise RewindError(f"{name}: its cursor cannot be moved back")
-    network = rail.network(settings)
-    cursor = read_cursor(warehouse, name, network)
+    cursor = read_cursor(warehouse, *key)
     if cursor is None:
         raise RewindError(
-            f"{name}: it was never read on {network}: set its start instead, see .env.example"
+            f"{name}: it was never read on {key.network}: set its start instead, see .env.example"
         )
     before = rail.position(cursor)
     if position > before:
@@ -62,5 +63,5 @@ def rewind(warehouse: Warehouse, settings: Settings, name: str, position: int) -
         )
     earlier = rail.rewind(cursor, position)
     # What is read again is not read to its finality: until when is not known before it is.
-    write_cursor(warehouse, (name, network), Place(earlier, position, read_to_ns=None))
+    write_cursor(warehouse, key, Place(earlier, position, read_to_ns=None))
     return Rewound(before, detach_broken(warehouse, SETTLEMENTS.name))

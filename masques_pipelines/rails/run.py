@@ -17,6 +17,7 @@ from masques_pipelines.inventory.tables import SETTLEMENTS
 from masques_pipelines.inventory.writes import counted
 from masques_pipelines.rails import catalog
 from masques_pipelines.rails.attribution import link_settlements
+from masques_pipelines.rails.descriptor import RailKey, RailPlace
 from masques_pipelines.rails.endpoint import own_secrets
 from masques_pipelines.rails.ingest import RailRun, ingest
 from masques_pipelines.rails.protocol import RailRefusedError, RailUnavailableError
@@ -39,6 +40,8 @@ _PACKAGE: Final = "masques_pipelines"
 _RUN_COLUMNS: Final = (
     "rail",
     "network",
+    "node",
+    "name",
     "finished_at",
     "state",
     "problem",
@@ -58,12 +61,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RailOutcome:
-    """The outcome of one rail in one run.
+    """The outcome of one network or node of a rail in one run.
 
     Attributes:
         rail: Name of the rail.
         run: What was done; None when the rail is off or failed.
         network: CAIP-2 id of the chain, '' for what has none.
+        node: What tells several nodes of one network apart.
+        name: What people call it; the rail's name when it is not given.
         disabled_reason: Why the rail is off, '' when it is on.
         error: Why it failed, '' when it did not.
     """
@@ -71,8 +76,15 @@ class RailOutcome:
     rail: str
     run: RailRun | None = None
     network: str = ""
+    node: str = ""
+    name: str = ""
     disabled_reason: str = ""
     error: str = ""
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return self.name or self.rail
 
 
 @dataclass(frozen=True)
@@ -80,7 +92,7 @@ class SettlementsRun:
     """What one run over all rails did.
 
     Attributes:
-        outcomes: One for each rail, in the order of the catalog.
+        outcomes: One for each network or node of each rail, in the order of the run.
         attributed: Settlements whose account became known.
         closed: Announcements that nobody settled until their deadline.
         rows_written: Revisions appended.
@@ -114,7 +126,7 @@ def ingest_all(warehouse: Warehouse, settings: Settings) -> SettlementsRun:
         before = _total(warehouse)
         redact = own_secrets(settings)
         outcomes = tuple(
-            _run(warehouse, settings, rail.name, lease, redact) for rail in catalog.RAILS
+            _run(warehouse, settings, place, lease, redact) for place in catalog.places(settings)
         )
         record_runs(warehouse, outcomes)
         lease.hold()
@@ -125,33 +137,39 @@ def ingest_all(warehouse: Warehouse, settings: Settings) -> SettlementsRun:
 
 
 def _run(
-    warehouse: Warehouse, settings: Settings, name: str, lease: Lease, redact: Redactor
+    warehouse: Warehouse, settings: Settings, place: RailPlace, lease: Lease, redact: Redactor
 ) -> RailOutcome:
-    network = ""
+    name, key = place.name, place.key
     try:
-        network = catalog.by_name(name).network(settings)
-        reason = catalog.disabled_reason(settings, name)
+        reason = place.disabled_reason
         if reason is not None:
             logger.info("%s is off: %s", name, reason)
-            return RailOutcome(name, network=network, disabled_reason=reason)
-        open_now = partial(open_settlements, warehouse, name)
-        recorded = partial(recorded_settlements, warehouse, name)
-        with catalog.open_rail(settings, name, open_now, recorded) as rail:
-            run = ingest(warehouse, rail, before_write=lease.hold, redact=redact)
+            return RailOutcome(**key._asdict(), name=name, disabled_reason=reason)
+        open_now = partial(open_settlements, warehouse, key.rail, key.network)
+        recorded = partial(recorded_settlements, warehouse, key.rail, key.network)
+        with catalog.open_rail(settings, place, open_now, recorded) as rail:
+            owns = partial(place.kind.owns, rail) if place.kind.owns else None
+            run = ingest(
+                *(warehouse, rail),
+                node=key.node,
+                owns=owns,
+                before_write=lease.hold,
+                redact=redact,
+            )
     except Exception as error:  # noqa: BLE001 - whatever it is, the other rails are read
-        return _failed(name, network, problem_of(error, redact))
+        return _failed(name, key, problem_of(error, redact))
     logger.info(
         "%s: %d revisions from %d observations, at %s (%s behind), %d calls in %.1f s",
         *(name, run.revisions, run.observations, f"{run.position:,}", f"{run.behind:,}"),
         *(run.calls, run.duration_s),
     )
-    return RailOutcome(name, run=run, network=network)
+    return RailOutcome(**key._asdict(), name=name, run=run)
 
 
-def _failed(name: str, network: str, problem: str) -> RailOutcome:
+def _failed(name: str, key: RailKey, problem: str) -> RailOutcome:
     # The reason at ERROR, where a filter of the log finds it.
     logger.error("%s failed: %s", name, problem)
-    return RailOutcome(name, network=network, error=problem)
+    return RailOutcome(**key._asdict(), name=name, error=problem)
 
 
 def problem_of(error: Exception, redact: Redactor) -> str:
@@ -184,7 +202,7 @@ def unexpected(error: Exception) -> str:
 
 
 def record_runs(warehouse: Warehouse, outcomes: Sequence[RailOutcome]) -> None:
-    """Writes what a run did on each rail, for `masques rails status` and the checks."""
+    """Writes what a run did on each network, for `masques rails status` and the checks."""
     now = datetime.now(UTC)
     warehouse.insert_rows(
         "masques_ops.rail_runs", _RUN_COLUMNS, [_run_row(each, now) for each in outcomes]
@@ -199,7 +217,8 @@ def _run_row(outcome: RailOutcome, now: datetime) -> tuple[Any, ...]:
     problem = outcome.error or outcome.disabled_reason
     counts = (run.position, run.behind, run.calls, run.observations, run.revisions)
     return (
-        *(outcome.rail, outcome.network, now, state, problem, run.endpoint),
+        *(outcome.rail, outcome.network, outcome.node, outcome.label),
+        *(now, state, problem, run.endpoint),
         *(*counts, run.findings, run.rejected, run.duration_s),
     )
 

@@ -14,11 +14,11 @@ Event = Literal["challenge", "payment", "verify", "settle", "payout"]
 # verification; none, when no answer came.
 Answer = Literal["success", "failed", "valid", "none"]
 
-_BASE_NETWORK: Final = f"eip155:{base.CHAIN_ID}"
 # A CAIP-2 id of Solana has the first 32 characters of the genesis hash.
 _SOLANA_NETWORK: Final = f"solana:{solana.GENESIS_HASH[:32]}"
 _PLACES: Final[Mapping[str, tuple[str, str]]] = {
-    "base": (_BASE_NETWORK, base.TOKEN),
+    "base": (base.BASE.network, base.BASE.token),
+    "polygon": (base.POLYGON.network, base.POLYGON.token),
     "solana": (_SOLANA_NETWORK, solana.MINT),
     "lightning": ("lightning", ""),
 }
@@ -30,7 +30,7 @@ class Announcement:
     """One line of the journal.
 
     Attributes:
-        rail: The payment's rail.
+        rail: Name of the payment's network, as the settings of the sandbox have it.
         payment: What the line is about.
         event: What the gate did: challenge and payment are of L402, verify and settle of x402; a
             payout is said by the payout service.
@@ -105,7 +105,8 @@ class _Kind(NamedTuple):
 def _template(kind: _Kind, seed: int) -> str:
     """Returns a line with names of facts, as the operator % takes them, where lines differ."""
     lines: Mapping[str, Callable[[Answer, int], dict[str, Any]]] = {
-        "base": _on_base,
+        "base": functools.partial(_on_base, "base"),
+        "polygon": functools.partial(_on_base, "polygon"),
         "solana": _on_solana,
         "lightning": _on_lightning,
     }
@@ -159,6 +160,7 @@ def _lightning_facts(payment: Payment, seed: int) -> dict[str, str]:
 
 _FACTS: Final[Mapping[str, Callable[[Payment, int], dict[str, str]]]] = {
     "base": _base_facts,
+    "polygon": _base_facts,
     "solana": _solana_facts,
     "lightning": _lightning_facts,
 }
@@ -177,7 +179,7 @@ def _payout(rail: str, answer: Answer) -> dict[str, Any]:
     }
 
 
-def _on_base(answer: Answer, _seed: int) -> dict[str, Any]:
+def _on_base(place: str, answer: Answer, _seed: int) -> dict[str, Any]:
     signed = {
         "from": _text("sender"),
         "to": _text("receiver"),
@@ -187,7 +189,7 @@ def _on_base(answer: Answer, _seed: int) -> dict[str, Any]:
         "nonce": _text("nonce"),
     }
     extra = {"name": "USD Coin", "version": "2"}
-    return _exchange("base", answer, {"authorization": signed}, extra)
+    return _exchange(place, answer, {"authorization": signed}, extra)
 
 
 def _on_solana(answer: Answer, seed: int) -> dict[str, Any]:

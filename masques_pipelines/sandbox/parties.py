@@ -18,5 +18,14 @@ TREASURY: Final[Mapping[str, tuple[str, ...]]] = {
     "base": (BASE_TREASURY,),
     "solana": (SOLANA_TREASURY,),
 }
+# Where the world's rails are read, in the order of a run, and of which kind each is.
+PLACES: Final[Mapping[str, str]] = {
+    "base": "base",
+    "polygon": "base",
+    "solana": "solana",
+    "lightning": "lightning",
+}
+# The second EVM network.
+POLYGON: Final = "eip155:137"
 # First block, and first slot.
 START: Final[Mapping[str, int]] = {"base": 0, "solana": 300_000_000}

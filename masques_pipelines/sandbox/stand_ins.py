@@ -13,7 +13,7 @@ production: its invented rows could not be told from real ones.
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote, urlsplit
 
 from masques_pipelines.errors import PermanentError, SettingError
-from masques_pipelines.sandbox.parties import START, TREASURY
+from masques_pipelines.rail_settings import RAIL_ENDPOINTS, RAILS_FILE, USDC, RailSettings
+from masques_pipelines.sandbox.parties import PLACES, POLYGON, START, TREASURY
 from masques_pipelines.sandbox.places import (
     LANDING,
     LEDGER,
@@ -32,9 +33,7 @@ from masques_pipelines.sandbox.places import (
     locked,
 )
 from masques_pipelines.settings import (
-    RAIL_ENDPOINTS,
     VARIABLES,
-    RailSettings,
     Settings,
     read_settings,
 )
@@ -56,6 +55,7 @@ _REAL_SYSTEMS: Final[Mapping[str, str]] = {
     _LEDGER: "ledger",
     _CLICKHOUSE: "ClickHouse",
     _LANDING: "landing zone",
+    RAILS_FILE: "rails",
     **{variable: rail for rail, variable in RAIL_ENDPOINTS.items()},
 }
 # What `masques demo` takes from the settings; the chart only when it belongs to no other ledger.
@@ -291,9 +291,7 @@ def _sandbox(settings: Settings, folder: Path) -> Settings:
         ),
         ledger_url=f"sandbox://{quote(str(folder / LEDGER))}",
         landing_url=str(folder / LANDING),
-        base=_computed(plain.base, folder, "base"),
-        solana=_computed(plain.solana, folder, "solana"),
-        lightning=_computed(plain.lightning, folder, "lightning"),
+        rails=tuple(_computed(each, folder) for each in _places(plain)),
         sandbox_folder=folder,
     )
 
@@ -333,11 +331,22 @@ class NodeOf:
         return nodes.open_node(self.root, self.rail)
 
 
-def _computed(plain: RailSettings, folder: Path, rail: str) -> RailSettings:
+def _places(plain: Settings) -> Iterator[RailSettings]:
+    """Yields the networks of a world, with the tokens of the defaults."""
+    by_kind = {each.kind: each for each in plain.rails}
+    for name, kind in PLACES.items():
+        of = by_kind[kind]
+        if name == kind:
+            yield of
+        else:
+            yield replace(of, name=name, network=POLYGON, assets=(USDC[POLYGON],))
+
+
+def _computed(plain: RailSettings, folder: Path) -> RailSettings:
     return replace(
         plain,
-        url=f"sandbox://{rail}",
-        transport=NodeOf(folder, rail),
-        treasury=TREASURY.get(rail, ()),
-        start=START.get(rail),
+        url=f"sandbox://{plain.name}",
+        transport=NodeOf(folder, plain.name),
+        treasury=TREASURY.get(plain.kind, ()),
+        start=START.get(plain.kind),
     )

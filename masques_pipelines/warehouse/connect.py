@@ -14,7 +14,8 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from masques_pipelines.errors import SettingError
-from masques_pipelines.settings import Settings, secret_text
+from masques_pipelines.rail_settings import secret_text
+from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse import embedded, served
 from masques_pipelines.warehouse.client import CLIENT_SETTINGS, Origin, Warehouse
 from masques_pipelines.warehouse.errors import WarehouseServedError, one_line, translate

@@ -11,10 +11,12 @@ FROM
     WHERE is_current AND isNotNull(read_to)
     GROUP BY table_name
     UNION ALL
-    SELECT concat('rail ', rail), toUnixTimestamp(now()) - toUnixTimestamp(argMaxIf(finished_at, finished_at, state IN ('read', 'behind')))
+    SELECT concat('rail ', if(any(name) = '', rail, any(name))), toUnixTimestamp(now()) - toUnixTimestamp(argMaxIf(finished_at, finished_at, state IN ('read', 'behind')))
     FROM masques_ops.rail_runs
-    GROUP BY rail
-    HAVING argMax(state, finished_at) != 'off' AND countIf(state IN ('read', 'behind')) > 0
+    GROUP BY rail, network, node
+    -- Of a network that is not in the settings any more there is no newest run.
+    HAVING max(finished_at) = (SELECT max(finished_at) FROM masques_ops.rail_runs)
+        AND argMax(state, finished_at) != 'off' AND countIf(state IN ('read', 'behind')) > 0
     UNION ALL
     SELECT 'scores', if(newest = 0, NULL, toUnixTimestamp(now()) - newest)
     FROM (SELECT toUnixTimestamp(max(computed_at)) AS newest FROM masques.reputation_scores)

@@ -31,6 +31,7 @@ WITH
 SELECT
     s.settlement_id AS settlement_id,
     toString(s.rail) AS rail,
+    toString(s.network) AS network,
     toString(s.status) AS status,
     toString(s.direction) AS direction,
     s.amount AS amount,

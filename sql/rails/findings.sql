@@ -1,4 +1,4 @@
 -- Contradictions between the chain and other reports of one payment.
-SELECT rail, kind, detail, settlement_id
+SELECT rail, network, kind, detail, settlement_id
 FROM masques_ops.settlement_findings FINAL
-ORDER BY rail, kind, detail
+ORDER BY rail, network, kind, detail

@@ -1,5 +1,5 @@
--- The latest revision of settlements of a rail that are open: pending, or unknown and not closed. By id,
--- from the one after `after` around the circle, so that those that stay open keep nobody waiting.
+-- The latest revision of settlements of a network that are open: pending, or unknown and not closed. By
+-- id, from the one after `after` around the circle, so that those that stay open keep nobody waiting.
 -- Without skip indexes: see current_by_id.sql.
 SELECT *, toUnixTimestamp64Nano(timestamp) AS timestamp_ns
 FROM
@@ -10,7 +10,7 @@ FROM
     (
         SELECT settlement_id
         FROM masques.settlements
-        WHERE rail = {rail:String}
+        WHERE rail = {rail:String} AND network = {network:String}
         GROUP BY settlement_id
         HAVING (argMax((toString(status), attributes['closed'] != ''), revision) AS latest).1 = 'pending'
             OR (latest.1 = 'unknown' AND NOT latest.2)

@@ -1,5 +1,5 @@
--- The latest revision of settlements of a rail that are confirmed in a range of blocks: for a rail that
--- reads them again.
+-- The latest revision of settlements of a network that are confirmed in a range of blocks: for a rail
+-- that reads them again. Two networks have the same heights.
 -- Without skip indexes: see current_by_id.sql.
 SELECT *, toUnixTimestamp64Nano(timestamp) AS timestamp_ns
 FROM
@@ -10,7 +10,8 @@ FROM
     (
         SELECT settlement_id
         FROM masques.settlements
-        WHERE rail = {rail:String} AND block_height BETWEEN {first:UInt64} AND {last:UInt64}
+        WHERE rail = {rail:String} AND network = {network:String}
+            AND block_height BETWEEN {first:UInt64} AND {last:UInt64}
     )
     ORDER BY settlement_id, revision DESC
     LIMIT 1 BY settlement_id

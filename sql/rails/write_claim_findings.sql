@@ -1,11 +1,12 @@
 -- Findings of claims that contradict each other, or the chain after it decided. Each is written once.
-INSERT INTO masques_ops.settlement_findings (settlement_id, kind, detail, rail, revision, found_at)
-SELECT settlement_id, finding.1 AS kind, finding.2 AS detail, rail, 0, toDateTime64({recorded_at:String}, 6, 'UTC')
+INSERT INTO masques_ops.settlement_findings (settlement_id, kind, detail, rail, network, revision, found_at)
+SELECT settlement_id, finding.1 AS kind, finding.2 AS detail, rail, network, 0, toDateTime64({recorded_at:String}, 6, 'UTC')
 FROM
 (
     SELECT
         c.settlement_id AS settlement_id,
         any(c.rail) AS rail,
+        any(c.network) AS network,
         groupUniqArrayIf(c.transaction_ids, c.is_proved) AS proved,
         arrayJoin(arrayConcat(
             -- What was known when it was decided is said already.

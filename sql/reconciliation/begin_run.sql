@@ -1,8 +1,8 @@
 -- Writes down a run that begins: the chart that it judges by, and up to when each side was read.
 --
 -- A side that was not read past a deadline makes nothing a break. So a table of the intake is read up to
--- the least of the channels that deliver it, and a rail up to the least of its networks; a rail whose
--- newest run says that it is off does not count. The journal, which has no blocks, was read up to its newest
+-- the least of the channels that deliver it, and a rail up to the least of its networks and nodes; one
+-- that is off, or that the newest run did not read, does not count. The journal, which has no blocks, was read up to its newest
 -- line when a run reached its end; a line whose clock is ahead of the ledger's does not count.
 INSERT INTO masques_ops.reconciliation_runs (began_at, is_full, reason, chart_version, read_to, ended_at)
 WITH
@@ -38,11 +38,13 @@ WITH
                     greatest(ifNull(c.read_to, toDateTime64(0, 9, 'UTC')),
                         assumeNotNull(journal_before), assumeNotNull(journal_read)),
                     ifNull(c.read_to, toDateTime64(0, 9, 'UTC')))) AS read_to
-            FROM (SELECT rail, network, read_to FROM masques_ops.rail_cursors FINAL) AS c
-            WHERE (rail, network) NOT IN
+            FROM (SELECT rail, network, node, read_to FROM masques_ops.rail_cursors FINAL) AS c
+            WHERE (rail, network, node) NOT IN
             (
-                SELECT rail, network FROM masques_ops.rail_runs
-                GROUP BY rail, network HAVING argMax(state, finished_at) = 'off'
+                SELECT rail, network, node FROM masques_ops.rail_runs
+                GROUP BY rail, network, node
+                HAVING argMax(state, finished_at) = 'off'
+                    OR max(finished_at) < (SELECT max(finished_at) FROM masques_ops.rail_runs)
             )
             GROUP BY rail
         )

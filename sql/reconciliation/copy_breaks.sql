@@ -3,7 +3,7 @@
 INSERT INTO masques_ops.breaks_log
     (generation, run, item_id, known_from, content, net, at, funding, gate, rail, gate_risk, rail_risk,
     reason, currency, rail_currency, posted, settled, payer, payee, request_id, session_id, settlement_id,
-    rail_name)
+    rail_name, rail_network)
 WITH
     {began_at:DateTime64(6, 'UTC')} AS began_at,
     {is_full:UInt8} AS is_full,
@@ -28,7 +28,8 @@ SELECT
     if(is_full, began_at, last.2), began_at, item_id, known_from, content, sum(p.sign) AS net,
     any(p.at), any(p.funding), any(p.gate), any(p.rail), any(p.gate_risk), any(p.rail_risk), any(p.reason),
     any(p.currency), any(p.rail_currency), any(p.posted), any(p.settled), any(p.payer), any(p.payee),
-    any(p.request_id), any(p.session_id), any(p.settlement_id), any(p.rail_name)
+    any(p.request_id), any(p.session_id), any(p.settlement_id), any(p.rail_name),
+    any(p.rail_network)
 FROM
 (
     SELECT * FROM masques_ops.payments_log

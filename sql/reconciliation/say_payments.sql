@@ -10,8 +10,8 @@ INSERT INTO masques_ops.payments_said
     (item_id, content, sign, known_from,
     at, transaction_type, funding, state, gate, rail, gate_risk, rail_risk, reason, currency,
     rail_currency, posted, held, charged, refunded, settled, amount_basis, payer, payee, requests,
-    request_id, session_id, settlements, settlement_id, rail_name, gate_due_at, gate_waits_for,
-    rail_due_at, rail_waits_for, first_at, last_at)
+    request_id, session_id, settlements, settlement_id, rail_name, rail_network, gate_due_at,
+    gate_waits_for, rail_due_at, rail_waits_for, first_at, last_at)
 WITH
     toUUID('00000000-0000-0000-0000-000000000000') AS none,
     toDateTime64(0, 9, 'UTC') AS never,
@@ -83,6 +83,7 @@ WITH
             r.settled AS r_settled, r.waited_for AS r_waiting_for, r.assets AS r_assets,
             toString(r.asset) AS r_cur, r.directions AS r_directions, r.payers AS r_from,
             r.deadline_s AS r_deadline_s, toString(r.reason) AS r_reason, toString(r.rail) AS r_rail,
+            toString(r.network) AS r_network,
             r.at AS r_at, r.first_at AS r_first, r.last_at AS r_last, r.settlements AS r_n,
             r.settlement_id AS r_id
         FROM compared AS c
@@ -254,6 +255,7 @@ WITH
             toUInt32(r_n) AS settlements,
             r_id AS settlement_id,
             r_rail AS rail_name,
+            r_network AS rail_network,
             if(is_kept, k_due_at, multiIf(
                 gate != 'expected', never,
                 gate_waits = 'ledger', request_due,
@@ -295,8 +297,8 @@ SELECT
     1, {began_at:DateTime64(6, 'UTC')},
     at, transaction_type, funding, state, gate, rail, gate_risk, rail_risk, reason, currency,
     rail_currency, posted, held, charged, refunded, settled, amount_basis, payer, payee,
-    requests, request_id, session_id, settlements, settlement_id, rail_name, gate_due_at,
-    gate_waits_for, rail_due_at, rail_waits_for, first_at, last_at
+    requests, request_id, session_id, settlements, settlement_id, rail_name, rail_network,
+    gate_due_at, gate_waits_for, rail_due_at, rail_waits_for, first_at, last_at
 FROM said
 SETTINGS use_skip_indexes = 0, max_block_size = 32768, max_joined_block_size_rows = 32768,
     short_circuit_function_evaluation = 'disable'

@@ -2,7 +2,7 @@
 -- amount; the first of them takes the difference.
 INSERT INTO masques_ops.payments_rail
     (item_id, settlements, confirmed, failed, waiting, open, settled, waited_for, assets, asset, directions,
-    payers, deadline_s, reason, rail, settlement_id, at, first_at, last_at)
+    payers, deadline_s, reason, rail, network, settlement_id, at, first_at, last_at)
 WITH
     toUUID('00000000-0000-0000-0000-000000000000') AS none,
     hours AS (SELECT hour FROM masques_ops.payments_touched_hours),
@@ -35,7 +35,9 @@ SELECT
     groupUniqArrayIf(w.v.8, w.v.2 = 'confirmed' AND w.v.6 = 'in' AND w.v.8 != none) AS payers,
     maxIf(w.v.9, w.v.2 NOT IN ('confirmed', 'failed')) AS deadline_s,
     max(w.v.7) AS reason,
-    max(w.v.5) AS rail,
+    -- Of the same settlement.
+    max((w.v.5, w.v.11)).1 AS rail,
+    max((w.v.5, w.v.11)).2 AS network,
     max(w.settlement_id) AS settlement_id,
     max(w.v.4) AS at,
     min(w.first_at) AS first_at,
@@ -52,7 +54,7 @@ FROM
             s.settlement_id AS settlement_id,
             argMax((toString(s.currency), toString(s.status), s.amount, s.timestamp, toString(s.rail),
                 toString(s.direction), s.failure_reason, s.from_account_id,
-                toUInt32OrZero(s.attributes['deadline_s']), s.attributes['closed'] != ''),
+                toUInt32OrZero(s.attributes['deadline_s']), s.attributes['closed'] != '', toString(s.network)),
                 (s.revision, s.recorded_at)) AS v,
             min(s.timestamp) AS first_at, max(s.timestamp) AS last_at
         FROM masques.settlements AS s

@@ -64,7 +64,7 @@ SELECT toString(at) AS at, source, what, id, amount, currency, detail FROM
     FROM events AS t
     WHERE transaction_id = item OR pending_id = item OR transaction_id IN refunding
     UNION ALL
-    SELECT timestamp, concat('rail ', rail), concat('settlement ', status), toString(settlement_id),
+    SELECT timestamp, concatWithSeparator(' ', 'rail', rail, network), concat('settlement ', status), toString(settlement_id),
         toString(s.amount), toString(s.currency),
         concat('revision ', toString(revision), if(tx_hash = '', '', concat(', transaction ', tx_hash)),
             if(block_height IS NULL, '', concat(', block ', toString(block_height))),

@@ -3,14 +3,14 @@ INSERT INTO masques_ops.payments_log
     (item_id, content, sign, known_from,
     at, transaction_type, funding, state, gate, rail, gate_risk, rail_risk, reason, currency,
     rail_currency, posted, held, charged, refunded, settled, amount_basis, payer, payee, requests,
-    request_id, session_id, settlements, settlement_id, rail_name, gate_due_at, gate_waits_for,
-    rail_due_at, rail_waits_for, first_at, last_at)
+    request_id, session_id, settlements, settlement_id, rail_name, rail_network, gate_due_at,
+    gate_waits_for, rail_due_at, rail_waits_for, first_at, last_at)
 SELECT
     s.item_id, s.content, 1 - u.net, s.known_from,
     at, transaction_type, funding, state, gate, rail, gate_risk, rail_risk, reason, currency,
     rail_currency, posted, held, charged, refunded, settled, amount_basis, payer, payee, requests,
-    request_id, session_id, settlements, settlement_id, rail_name, gate_due_at, gate_waits_for,
-    rail_due_at, rail_waits_for, first_at, last_at
+    request_id, session_id, settlements, settlement_id, rail_name, rail_network, gate_due_at,
+    gate_waits_for, rail_due_at, rail_waits_for, first_at, last_at
 FROM masques_ops.payments_said AS s
 LEFT JOIN masques_ops.payments_unsaid AS u ON u.item_id = s.item_id AND u.content = s.content
 WHERE u.net != 1

@@ -19,7 +19,7 @@ MINT = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
 LIGHTNING = "bip122:000000000019d6689c085ae165831e93"
 KNOWN = AssetAllowList(
     {(BASE, USDC): Asset(USDC, "USDC", 6), (SOLANA, MINT): Asset(MINT, "USDC", 6)},
-    {"base": BASE, "solana": SOLANA, "lightning": LIGHTNING},
+    {BASE: "base", SOLANA: "solana", LIGHTNING: "lightning"},
 )
 AT_S = 1_795_168_800
 TREASURY = "0x976ea74026e726554db657fa54763abd0c3a0aa9"

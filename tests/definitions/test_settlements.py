@@ -75,7 +75,7 @@ def test_rails_that_are_off_say_so_and_the_others_are_read(lnd: FakeLnd) -> None
     }
     shown = result.asset_materializations_for_node("masques__settlements")[0].metadata
     assert shown["base"].value == "off: MASQUES_BASE_RPC_URL is not set"
-    assert shown["lightning"].value == "read"
+    assert shown["lightning"].value == "bip122:000000000019d6689c085ae165831e93: read"
     read = {k: v.value for k, v in checks["lightning_is_read"].metadata.items()}
     assert {name: read[name] for name in ("state", "position", "revisions", "observations")} == {
         "state": "read",
@@ -102,7 +102,10 @@ def test_a_dead_node_fails_its_own_check_and_the_run_after_the_others_are_done(
     failed = {name for name, check in checks.items() if not check.passed}
     assert failed == {"solana_is_read"}
     text = checks["solana_is_read"].description
-    assert text.startswith("http://127.0.0.1:9: no answer (ConnectError) at each of 4 attempts")
+    assert text.startswith(
+        "solana (solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp): http://127.0.0.1:9: no answer "
+        "(ConnectError) at each of 4 attempts"
+    )
     # The data checks ran, and passed; the run's last failure has the reason.
     assert {"none_is_overdue", "final_stays_final", "amounts_are_sound", "chain_agrees"} <= set(
         checks
@@ -112,6 +115,40 @@ def test_a_dead_node_fails_its_own_check_and_the_run_after_the_others_are_done(
     assert failures[0].step_failure_data.error_display_string.count(text) >= 1
     assert "a-secret-key" not in json.dumps([str(event) for event in result.all_events])
     # Lightning comes after Solana and was read all the same.
+    assert warehouse.scalar("SELECT count() FROM masques_marts.settlements_current") == 1
+
+
+@pytest.mark.usefixtures("_environment")
+def test_of_several_nodes_the_check_says_which_failed(
+    lnd: FakeLnd, warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("masques_pipelines.rails.node.PAUSE_FIRST_S", 0.001)
+    for name in ("URL", "MACAROON_FILE"):
+        monkeypatch.setenv(f"MASQUES_LND_{name}", "")
+    rails = tmp_path / "rails.yaml"
+    rails.write_text(
+        "rails:\n"
+        f"  alice: {{kind: lightning, endpoint: '{lnd.url}', credential_file: readonly.macaroon}}\n"
+        "  bob: {kind: lightning, endpoint: 'http://127.0.0.1:9'}\n"
+    )
+    monkeypatch.setenv("MASQUES_RAILS_FILE", str(rails))
+    lnd.add("a", 1000)
+    lnd.hold("a", 1000)
+    lnd.settle("a")
+    result, checks = run()
+    assert not result.success
+    check = checks["lightning_is_read"]
+    assert not check.passed
+    mainnet = "bip122:000000000019d6689c085ae165831e93"
+    assert check.description.startswith(f"bob ({mainnet}): http://127.0.0.1:9: no answer")
+    assert "alice" not in check.description
+    said = {name: each.value for name, each in check.metadata.items()}
+    assert (said["alice state"], said["bob state"], said["alice network"]) == (
+        *("read", "failed", mainnet),
+    )
+    shown = result.asset_materializations_for_node("masques__settlements")[0].metadata
+    assert shown["alice"].value == f"{mainnet}: read"
+    assert shown["base"].value == "off: MASQUES_RAILS_FILE has no entry of the kind base"
     assert warehouse.scalar("SELECT count() FROM masques_marts.settlements_current") == 1
 
 

@@ -20,6 +20,7 @@ import pytest
 from tests.support.patience import moment_s
 
 SUPPORT = Path(__file__).parent
+BASE_ID = 8453
 USDC = "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913"
 TREASURY = "0x976ea74026e726554db657fa54763abd0c3a0aa9"
 # anvil's well-known accounts (test mnemonic): they hold ether and are worth nothing.
@@ -118,11 +119,25 @@ class Anvil:
         return str(self.rpc("eth_getBlockByNumber", hex(number), False)["hash"])
 
 
+def place_of(chain: Anvil, address: str, token: str = USDC) -> str:
+    """Returns where the token keeps the balance of an address."""
+    from eth_utils.crypto import keccak  # noqa: PLC0415 - only some tests need it
+
+    held = chain.rpc("eth_call", {"to": token, "data": "0x70a08231" + word(address)}, "latest")
+    for slot in range(20):
+        place = "0x" + keccak(bytes.fromhex(word(slot) + word(address))).hex()
+        if chain.rpc("eth_getStorageAt", token, place, "latest") == held:
+            return place
+    raise AssertionError("the token keeps no balances")
+
+
 @contextlib.contextmanager
-def running_anvil(*more: str) -> Iterator[Anvil]:
-    """Starts a chain with the id of Base and the token in place; ends it with the context.
+def running_anvil(*more: str, chain_id: int = BASE_ID, token: str = USDC) -> Iterator[Anvil]:
+    """Starts a chain with the token in place; ends it with the context.
 
     Args:
+        chain_id: That of Base, or another.
+        token: Where the token is.
         more: Further arguments of anvil.
     """
     binary = anvil_binary()
@@ -131,7 +146,8 @@ def running_anvil(*more: str) -> Iterator[Anvil]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    arguments = ["--chain-id", "8453", "--network", "optimism", "--slots-in-an-epoch", "4"]
+    arguments = ["--chain-id", str(chain_id), "--slots-in-an-epoch", "4"]
+    arguments += ["--network", "optimism"] if chain_id == BASE_ID else []
     process = subprocess.Popen(
         [str(binary), "--host", "127.0.0.1", "--port", str(port), *arguments, *more, "--silent"],
         stdout=subprocess.DEVNULL,
@@ -141,7 +157,7 @@ def running_anvil(*more: str) -> Iterator[Anvil]:
         with httpx2.Client(timeout=moment_s()) as client:
             chain = Anvil(f"http://127.0.0.1:{port}", client)
             _wait_for(chain, process)
-            chain.place_token()
+            chain.place_token(token)
             yield chain
     finally:
         process.terminate()

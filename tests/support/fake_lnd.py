@@ -40,6 +40,7 @@ class FakeLnd:
 
     now_s: int
     network: str = "mainnet"
+    pubkey: str = PUBKEY
     invoices: dict[int, dict[str, Any]] = field(default_factory=dict)
     payments: dict[int, dict[str, Any]] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
@@ -200,7 +201,7 @@ class FakeLnd:
     def answer(self, path: str, query: dict[str, str]) -> tuple[int, Any]:
         if path == "/v1/getinfo":
             return 200, {
-                "identity_pubkey": PUBKEY,
+                "identity_pubkey": self.pubkey,
                 "chains": [{"chain": "bitcoin", "network": self.network}],
                 "best_header_timestamp": str(self.now_s),
             }

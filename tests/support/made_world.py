@@ -102,7 +102,7 @@ def rail_of(rail: str, node: httpx2.BaseTransport, *, batches: bool = True) -> R
         return LightningRail(opened, "mainnet", _nothing_open)
     rpc = JsonRpc(opened, takes_batches=batches)
     if rail == "base":
-        token = Asset(base.TOKEN, "USDC", 6)
+        token = Asset(base.BASE.token, "USDC", 6)
         config = BaseConfig("eip155:8453", frozenset({BASE_TREASURY}), (token,), start_block=0)
         return BaseRail(rpc, config, _nothing_open)
     network = f"solana:{solana.GENESIS_HASH[:32]}"

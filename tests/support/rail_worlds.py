@@ -74,6 +74,7 @@ class RailWorld:
 
     Attributes:
         name: Name of the rail.
+        network: CAIP-2 id.
         node: The node.
         make: Makes the rail.
         clock: The node's time; a caller moves it.
@@ -81,6 +82,7 @@ class RailWorld:
     """
 
     name: str
+    network: str
     node: TimedNode
     make: Callable[[HttpNode, OpenSettlements], Rail]
     clock: "MovedClock"
@@ -102,19 +104,25 @@ class MovedClock:
         return self.now_s
 
 
-def base_world(payments: int, *, takes_batches: bool = True) -> RailWorld:
+def base_world(
+    payments: int, *, takes_batches: bool = True, of: base.Chain = base.BASE
+) -> RailWorld:
     """Returns a chain with a payment in each fifth block, read from its first block."""
     facts = [
         Payment(n, START_S + 10 * n, 1_000 + n, BASE_BUYER, BASE_TREASURY, "plain")
         for n in range(payments)
     ]
     clock = MovedClock(START_S + 10 * payments + 2 * base.FINAL_AFTER_S)
-    chain = base.BaseNode(facts, clock, _genesis(BASE_TREASURY), range_max=2_000)
+    chain = base.BaseNode(facts, clock, _genesis(BASE_TREASURY), chain=of, range_max=2_000)
     config = BaseConfig(
-        BASE_NETWORK, frozenset({BASE_TREASURY}), (Asset(base.TOKEN, "USDC", 6),), start_block=0
+        of.network,
+        frozenset({BASE_TREASURY}),
+        (Asset(of.token, "USDC", 6),),
+        start_block=0,
     )
     return RailWorld(
         "base",
+        of.network,
         TimedNode(chain),
         lambda node, known: BaseRail(JsonRpc(node, takes_batches=takes_batches), config, known),
         clock,
@@ -136,6 +144,7 @@ def solana_world(payments: int) -> RailWorld:
     )
     return RailWorld(
         "solana",
+        SOLANA_NETWORK,
         TimedNode(cluster),
         lambda node, known: SolanaRail(JsonRpc(node), config, known),
         clock,
@@ -152,6 +161,7 @@ def lightning_world(invoices: int, *, kind: Any = "unpaid", valid_s: int = 600) 
     node = lightning.LndNode(facts, clock, _genesis(LND_PUBKEY), pubkey=LND_PUBKEY)
     return RailWorld(
         "lightning",
+        LIGHTNING_NETWORK,
         TimedNode(node),
         lambda http, known: LightningRail(http, "mainnet", known),
         clock,
@@ -193,10 +203,10 @@ def _open_on_base(number: int, deadline_s: int) -> Observation:
     return _open(
         number,
         deadline_s,
-        base_authorization(BASE_NETWORK, base.TOKEN, BASE_BUYER, nonce),
+        base_authorization(BASE_NETWORK, base.BASE.token, BASE_BUYER, nonce),
         rail="base",
         network=BASE_NETWORK,
-        asset=base.TOKEN,
+        asset=base.BASE.token,
         to_address=BASE_TREASURY,
         payer=BASE_BUYER,
         payment_ref=nonce,

@@ -45,6 +45,12 @@ def solana_rpc(chain: Solana, spoil: Spoil = truth) -> JsonRpc:
 
 
 def lnd_node(lnd: FakeLnd, spoil: Spoil = truth) -> HttpNode:
+    return _node(lnd_answers(lnd, spoil))
+
+
+def lnd_answers(lnd: FakeLnd, spoil: Spoil = truth) -> Callable[[httpx2.Request], httpx2.Response]:
+    """Returns what answers as a node, in this process."""
+
     def answer(request: httpx2.Request) -> httpx2.Response:
         query = dict(request.url.params)
         if request.content:
@@ -55,7 +61,7 @@ def lnd_node(lnd: FakeLnd, spoil: Spoil = truth) -> HttpNode:
         content = json.dumps(spoil(path, query, found))
         return httpx2.Response(status, content=content, headers={"Date": lnd.date})
 
-    return _node(answer)
+    return answer
 
 
 def _node(answer: Callable[[httpx2.Request], httpx2.Response]) -> HttpNode:

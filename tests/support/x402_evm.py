@@ -36,6 +36,8 @@ class Payments:
 
     chain: Anvil
     journal: Path
+    network: str = NETWORK
+    token: str = USDC
     settle_timeout_s: float = 5.0
     lines: list[dict[str, Any]] = field(default_factory=list)
 
@@ -71,7 +73,7 @@ class Payments:
         )
         self._signers.append(signer)
         facilitator = x402FacilitatorSync()
-        register_exact_evm_facilitator(facilitator, signer, networks=NETWORK)
+        register_exact_evm_facilitator(facilitator, signer, networks=self.network)
         return facilitator
 
     def sign(self, units: int, *, valid_s: int = 60, pay_to: str = TREASURY) -> "PaymentPayload":
@@ -80,7 +82,7 @@ class Payments:
         required = PaymentRequired(
             x402_version=2,
             resource=ResourceInfo(url=RESOURCE, mime_type="application/json"),
-            accepts=[requirements(units, valid_s, pay_to)],
+            accepts=[requirements(units, valid_s, pay_to, at=(self.network, self.token))],
         )
         payload = self._client.create_payment_payload(required)
         assert isinstance(payload, PaymentPayload)
@@ -118,7 +120,7 @@ class Payments:
         data += "".join(word(int(signed[n])) for n in ("value", "validAfter", "validBefore"))
         data += signed["nonce"].removeprefix("0x")
         data += word(int(signature[128:], 16)) + signature[:128]
-        return self.chain.send(FACILITATOR, USDC, data, **more)
+        return self.chain.send(FACILITATOR, self.token, data, **more)
 
     def cancel(self, payload: "PaymentPayload") -> str:
         """Cancels an authorization in the buyer's name (EIP-3009 cancelAuthorization)."""
@@ -141,7 +143,7 @@ class Payments:
         signed = Account.sign_typed_data(BUYER_KEY, domain, types, message)
         data = "0x5a049a70" + word(BUYER) + nonce.removeprefix("0x")
         data += word(signed.v) + f"{signed.r:064x}{signed.s:064x}"
-        return self.chain.send(FACILITATOR, USDC, data)
+        return self.chain.send(FACILITATOR, self.token, data)
 
     def note(
         self,
@@ -176,14 +178,20 @@ class Payments:
         time.sleep(0.001)  # two lines never have the same time
 
 
-def requirements(units: int, valid_s: int = 60, pay_to: str = TREASURY) -> "PaymentRequirements":
+def requirements(
+    units: int,
+    valid_s: int = 60,
+    pay_to: str = TREASURY,
+    at: tuple[str, str] = (NETWORK, USDC),
+) -> "PaymentRequirements":
+    """Returns what a gate asks for; `at` is the network and the token."""
     from eth_utils.address import to_checksum_address
     from x402.schemas import PaymentRequirements
 
     return PaymentRequirements(
         scheme="exact",
-        network=NETWORK,
-        asset="0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913",
+        network=at[0],
+        asset=to_checksum_address(at[1]),
         amount=str(units),
         pay_to=to_checksum_address(pay_to),
         max_timeout_seconds=valid_s,

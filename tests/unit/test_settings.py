@@ -8,13 +8,19 @@ from pathlib import Path
 import pytest
 
 from masques_pipelines.errors import SettingError
+from masques_pipelines.rail_settings import RailSettings
 from masques_pipelines.settings import (
     VARIABLES,
     BreakLimit,
+    Settings,
     Variables,
     project_root,
     read_settings,
 )
+
+
+def rail_named(settings: Settings, name: str) -> RailSettings:
+    return {each.name: each for each in settings.rails}[name]
 
 
 def test_defaults_lie_in_the_checkout() -> None:
@@ -72,9 +78,15 @@ BASE = {"MASQUES_BASE_RPC_URL": "https://a.test/v2/key", "MASQUES_BASE_TREASURY"
 
 def test_a_rail_is_off_until_its_endpoint_is_set_and_knows_the_usdc_of_its_network() -> None:
     settings = read_settings({})
-    assert (settings.base.url, settings.solana.url, settings.lightning.url) == (None, None, None)
-    assert settings.base.assets == ("0x833589fcd6edb6e08f4c7c32d4f71b54bda02913:USDC:6",)
-    sepolia = read_settings({**BASE, "MASQUES_BASE_NETWORK": "eip155:84532"}).base
+    assert (
+        rail_named(settings, "base").url,
+        rail_named(settings, "solana").url,
+        rail_named(settings, "lightning").url,
+    ) == (None, None, None)
+    assert rail_named(settings, "base").assets == (
+        "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913:USDC:6",
+    )
+    sepolia = read_settings({**BASE, "MASQUES_BASE_NETWORK": "eip155:84532"}).rails[0]
     assert sepolia.assets == ("0x036cbd53842c5426634e7929541ec2318f3dcf7e:USDC:6",)
     assert (sepolia.finality, sepolia.start) == ("finalized", None)
     assert "key" not in repr(sepolia)
@@ -121,7 +133,7 @@ def test_a_url_with_a_key_may_stand_in_a_file(tmp_path: Path, rail: str) -> None
     file.write_text("https://node.test/v2/hidden-key\n")
     environ = {f"MASQUES_{rail}_RPC_URL_FILE": str(file), f"MASQUES_{rail}_TREASURY": "a"}
     settings = read_settings(environ)
-    rails = {"BASE": settings.base, "SOLANA": settings.solana}
+    rails = {"BASE": rail_named(settings, "base"), "SOLANA": rail_named(settings, "solana")}
     assert rails[rail].url == "https://node.test/v2/hidden-key"
     assert f"MASQUES_{rail}_RPC_URL" in settings.given
     assert "hidden-key" not in repr(settings)
@@ -184,7 +196,10 @@ def test_env_is_read_where_the_environment_is_silent_and_a_blank_hides_it(
     monkeypatch.delenv("MASQUES_HOME")
     monkeypatch.setenv("MASQUES_LND_NETWORK", "regtest")
     settings = read_settings()
-    assert (settings.home, settings.lightning.network) == (tmp_path / "data", "regtest")
+    assert (settings.home, rail_named(settings, "lightning").network) == (
+        tmp_path / "data",
+        "regtest",
+    )
     assert settings.ledger_url is None  # the tests' environment has it blank
     assert settings.given == {"MASQUES_HOME", "MASQUES_LND_NETWORK"}
     (tmp_path / ".env").write_text("MASQUES_OOPS=1\n")

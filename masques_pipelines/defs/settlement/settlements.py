@@ -5,7 +5,7 @@ and the checks of the data run. The run ends failed, with the reasons in its las
 is off has no check result: the asset's metadata say that it is off.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -59,9 +59,9 @@ def settlements(
             **row_metadata(rows_written=done.rows_written, rows_total=done.rows_total),
             "attributed": done.attributed,
             "closed": done.closed,
-            **{each.rail: _state_of(each) for each in done.outcomes},
+            **{each.label: _state_of(each) for each in done.outcomes},
             **{
-                f"{each.rail}_{name}": value
+                f"{each.label}_{name}": value
                 for each in done.outcomes
                 if each.run
                 for name, value in _of_run(each.run).items()
@@ -81,7 +81,8 @@ def _state_of(outcome: RailOutcome) -> str:
     if outcome.error:
         return f"failed: {outcome.error}"
     is_caught_up = outcome.run is not None and outcome.run.is_caught_up
-    return "read" if is_caught_up else "not caught up yet; the next run continues"
+    where = f"{outcome.network}: " if outcome.network else ""
+    return f"{where}{'read' if is_caught_up else 'not caught up yet; the next run continues'}"
 
 
 @dg.multi_asset_check(
@@ -91,8 +92,9 @@ def _state_of(outcome: RailOutcome) -> str:
             f"{rail.name}_is_read",
             asset=KEY,
             description=(
-                f"The rail {rail.name} was read up to its head in the newest run. A failure says "
-                "why it could not be read; the other rails were read. No result while it is off."
+                f"The rail {rail.name} was read up to its head on each of its networks in the "
+                "newest run. A failure says which could not be read, and why; the others were "
+                "read. No result while it is off."
             ),
             metadata={MAY_BE_SILENT: True},
         )
@@ -111,20 +113,21 @@ def rails_are_read(
     selected = {key.name for key in context.selected_asset_check_keys}
     newest = warehouse.open(context).records(sql("rails/newest_runs"))
     failures = []
-    for run in newest:
-        name = f"{run['rail']}_is_read"
-        if name not in selected or run["state"] == "off":
+    for rail in RAILS:
+        name = f"{rail.name}_is_read"
+        runs = [each for each in newest if each["rail"] == rail.name and each["state"] != "off"]
+        if name not in selected or not runs:
             continue
-        is_failed = run["state"] == "failed"
-        if is_failed:
-            failures.append(f"{run['rail']}: {run['problem']}")
-            context.log.error("%s failed: %s", run["rail"], run["problem"])
+        failed = [_problem_of(each) for each in runs if each["state"] == "failed"]
+        failures += failed
+        for each in failed:
+            context.log.error("%s", each)
         yield dg.AssetCheckResult(
             check_name=name,
-            passed=not is_failed,
+            passed=not failed,
             severity=dg.AssetCheckSeverity.ERROR,
-            description=run["problem"] or None,
-            metadata=_run_metadata(run),
+            description="; ".join(failed) or None,
+            metadata=_runs_metadata(runs),
         )
     if failures:
         raise dg.Failure(
@@ -134,14 +137,26 @@ def rails_are_read(
         )
 
 
-def _run_metadata(run: Mapping[str, Any]) -> dict[str, Any]:
+def _problem_of(run: Mapping[str, Any]) -> str:
+    where = f" ({run['network']})" if run["network"] else ""
+    return f"{run['name']}{where}: {run['problem']}"
+
+
+def _runs_metadata(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns what a run did on each network; of the only one without its name."""
     numbers = ("position", "behind", "calls", "observations", "revisions", "findings", "rejected")
-    return {
-        "state": str(run["state"]),
-        "endpoint": str(run["endpoint"]),
-        **{name: int(run[name]) for name in numbers},
-        "duration_s": round(float(run["duration_s"]), 3),
-    }
+    found: dict[str, Any] = {}
+    for run in runs:
+        facts = {
+            "network": str(run["network"]),
+            "state": str(run["state"]),
+            "endpoint": str(run["endpoint"]),
+            **{name: int(run[name]) for name in numbers},
+            "duration_s": round(float(run["duration_s"]), 3),
+        }
+        prefix = f"{run['name']} " if len(runs) > 1 else ""
+        found |= {f"{prefix}{name}": value for name, value in facts.items()}
+    return found
 
 
 def _checked(
@@ -212,9 +227,9 @@ def amounts_are_sound(
 @dg.asset_check(
     asset=KEY,
     description=(
-        "What the chain says: per rail and asset the opening balance, with what came in and went "
-        "out since, is the balance at the newest final block. A balance that the node could not "
-        "give is said to be inconclusive."
+        "What the chain says: per network and asset the opening balance, with what came in and "
+        "went out since, is the balance at the newest final block. A balance that the node could "
+        "not give is said to be inconclusive."
     ),
 )
 @explained

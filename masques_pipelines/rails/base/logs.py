@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from masques_pipelines.rails.answers import item_or_none, nonsense
 from masques_pipelines.rails.base.messages import SERVER, FoundLog, Header
+from masques_pipelines.rails.base.window import SETTING
 from masques_pipelines.rails.node import (
     ATTEMPTS_MAX,
     ATTEMPTS_WIDE,
@@ -64,6 +65,7 @@ class LogReader:
     """
 
     rpc: JsonRpc
+    setting: str = SETTING("url")
     size: int = RANGE_START
     ceiling: int = RANGE_MAX
     refusals: int = field(default=0)
@@ -157,7 +159,7 @@ class LogReader:
                 raise error
             raise RailUnavailableError(
                 f"{error}: the node refuses even one block: ask the provider for a plan whose "
-                "limits allow it, or give MASQUES_BASE_RPC_URL another node"
+                f"limits allow it, or give {self.setting} another node"
             ) from error
         if not message:  # no answer, or nonsense: nothing is learned for the next run
             self.size = max(1, asked // UNAVAILABLE_DIVISOR)

@@ -418,7 +418,8 @@ class OpenSettlementResolver:
                     settlement_id=latest.settlement_id,
                     kind="paid_outside_treasury",
                     detail=f"{receipt.transaction_hash} paid {latest.to_address}, which is not in "
-                    "MASQUES_BASE_TREASURY: add it and rewind, or correct the gate's payTo",
+                    f"{self._config.setting('treasury')}: add it and rewind, or correct the gate's "
+                    "payTo",
                     rail=latest.rail,
                 )
             )

@@ -28,6 +28,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from masques_pipelines.errors import SettingError
+from masques_pipelines.rail_settings import RailSettings
 from masques_pipelines.rails.answers import nonsense, read_answer
 from masques_pipelines.rails.base.balances import read_balances
 from masques_pipelines.rails.base.logs import LogReader
@@ -53,7 +54,6 @@ from masques_pipelines.rails.protocol import (
     Rejected,
     nothing_recorded,
 )
-from masques_pipelines.settings import RailSettings, Settings
 
 CURSOR_VERSION: Final = 1
 # One fetch is one insert: some thousands of blocks keep it small and a restart cheap.
@@ -82,7 +82,7 @@ class BaseRail:
         self._config = config
         self._open_settlements = open_settlements
         self._recorded = recorded
-        self._logs = LogReader(rpc)
+        self._logs = LogReader(rpc, config.setting("url"))
         self._scanner = Scanner(rpc, config, self._logs)
         self._is_checked = False
 
@@ -104,7 +104,9 @@ class BaseRail:
         self._recall_limit(start)
         refused_before = self._logs.refusals
         first = start["next"]
-        last = min(window.head, first + BLOCKS_PER_FETCH - 1)
+        # Blocks above the final one move no cursor: a portion of them would be read for ever.
+        last = first + BLOCKS_PER_FETCH - 1
+        last = window.head if last >= window.final_number else last
         is_caught_up = last == window.head
         open_now = self._open_settlements(after=start.get("looked", ""))
         self._scanner.scan(window, first, last, open_now, _waiting_of(start))
@@ -222,8 +224,9 @@ class BaseRail:
     def _check_chain(self, answered: int) -> None:
         if str(answered) != self._config.network.removeprefix("eip155:"):
             raise RailRefusedError(
-                f"{self.description}: it serves chain {answered}, and MASQUES_BASE_NETWORK is "
-                f"{self._config.network}: give MASQUES_BASE_RPC_URL a node of that chain"
+                f"{self.description}: it serves chain {answered}, and "
+                f"{self._config.setting('network')} is {self._config.network}: give "
+                f"{self._config.setting('url')} a node of that chain"
             )
         self._is_checked = True
 
@@ -245,9 +248,10 @@ class BaseRail:
         wanted = self._config.start_block
         if wanted is not None and wanted < cursor["since"]["block"]:
             logger.warning(
-                "base: MASQUES_BASE_START_BLOCK is %d, and reading began at block %d: it decides "
-                "only the first run; `masques rails rewind base %d` reads from there",
-                *(wanted, cursor["since"]["block"], wanted),
+                "%s: %s is %d, and reading began at block %d: it decides only the first run; "
+                "`masques rails rewind %s %d` reads from there",
+                *(self._config.name, self._config.setting("start"), wanted),
+                *(cursor["since"]["block"], self._config.name, wanted),
             )
         return dict(cursor)
 
@@ -383,21 +387,17 @@ def _because(answer: Any) -> str:
 
 @contextlib.contextmanager
 def _open(context: RailContext) -> Iterator[BaseRail]:
-    configured = context.settings.base
-    for address in configured.treasury:
-        if not is_address(address):
-            raise SettingError(
-                f"MASQUES_BASE_TREASURY: {address!r} is not an address of 20 bytes: give 0x and 40 "
-                "hex digits"
-            )
+    configured = context.configured
     config = BaseConfig(
         network=configured.network,
         treasury=frozenset(address.lower() for address in configured.treasury),
         assets=_tokens(configured),
         finality=configured.finality,
         start_block=configured.start,
+        name=configured.name,
+        setting=configured.place,
     )
-    headers = bearer_headers(configured.credential_file, "MASQUES_BASE_BEARER_FILE")
+    headers = bearer_headers(configured.credential_file, configured.place("credential_file"))
     with open_endpoint(configured, headers=headers) as node:
         yield BaseRail(JsonRpc(node), config, context.open_settlements, context.recorded)
 
@@ -412,13 +412,26 @@ def _rewind(cursor: Cursor, position: int) -> Cursor:
     return earlier
 
 
-def _assets(settings: Settings) -> Mapping[tuple[str, str], Asset]:
-    return {(settings.base.network, each.address): each for each in _tokens(settings.base)}
+def _check(configured: RailSettings) -> None:
+    for address in configured.treasury:
+        if not is_address(address):
+            raise SettingError(
+                f"{configured.place('treasury')}: {address!r} is not an address of 20 bytes: give "
+                "0x and 40 hex digits"
+            )
+    _tokens(configured)
+
+
+def _assets(configured: RailSettings) -> Mapping[tuple[str, str], Asset]:
+    return {(configured.network, each.address): each for each in _tokens(configured)}
 
 
 def _tokens(configured: RailSettings) -> tuple[Asset, ...]:
     return parse_assets(
-        configured.assets, "MASQUES_BASE_ASSETS", is_address=is_address, normalize=str.lower
+        configured.assets,
+        configured.place("assets"),
+        is_address=is_address,
+        normalize=str.lower,
     )
 
 
@@ -426,10 +439,10 @@ DESCRIPTOR: Final = RailDescriptor(
     name=NAME,
     unit="block",
     open=_open,
-    network=lambda settings: settings.base.network,
+    network=lambda configured: configured.network,
     position=lambda cursor: int(cursor["next"]),
-    endpoint=lambda settings: settings.base.url,
     rewind=_rewind,
+    check=_check,
     assets=_assets,
     # An EVM address has no case of its own; mixed case is only a checksum.
     normalize_payer=str.lower,

@@ -1,25 +1,35 @@
 """Holds the state of one fetch on Base, and the rail's configuration."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
+from masques_pipelines.rail_settings import variable
 from masques_pipelines.rails.base.messages import Header, Log
 from masques_pipelines.rails.protocol import Asset, Finding, Observation, Rejected
 
 NAME: Final = "base"
+# Where a person finds a setting of the one-network form.
+SETTING: Final = partial(variable, NAME)
 
 
-# Networks whose own coin is ETH: Ethereum, OP, Unichain, World Chain, Soneium, Base, Mode,
-# Arbitrum, Ink, Blast and Zora; and of test networks Ethereum's, Base's, Arbitrum's and OP's. That
-# of others is not guessed: Polygon, Celo and Mantle have a coin of their own.
-_PAID_IN_ETH: Final = frozenset(
-    f"eip155:{chain}"
-    for chain in (
+# What transactions are paid for with, by the network's own coin. ETH: Ethereum, OP, Unichain, World
+# Chain, Soneium, Base, Mode, Arbitrum, Ink, Blast and Zora; and of test networks Ethereum's,
+# Base's, Arbitrum's and OP's. POL: Polygon and its test network. Of others it is not guessed.
+_COINS: Final[Mapping[str, tuple[int, ...]]] = {
+    "ETH": (
         *(1, 10, 130, 480, 1868, 8453, 34443, 42161, 57073, 81457, 7777777),
         *(11155111, 84532, 421614, 11155420),
-    )
-)
+    ),
+    "POL": (137, 80002),
+    "AVAX": (43114, 43113),
+    "BNB": (56, 97),
+    "CELO": (42220,),
+}
+_COIN_OF: Final[Mapping[str, str]] = {
+    f"eip155:{chain}": coin for coin, chains in _COINS.items() for chain in chains
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,8 @@ class BaseConfig:
         assets: Tokens that count as money.
         finality: The block tag from which on a payment is final: finalized or safe.
         start_block: First block to read; None starts at the block that is final in the first fetch.
+        name: What the settings call the network.
+        setting: Where a person finds one of these, in messages.
     """
 
     network: str
@@ -39,11 +51,13 @@ class BaseConfig:
     assets: tuple[Asset, ...]
     finality: str = "finalized"
     start_block: int | None = None
+    name: str = NAME
+    setting: Callable[[str], str] = SETTING
 
     @property
     def fee_currency(self) -> str:
         """Returns what transactions are paid for with, '' where that is not known."""
-        return "ETH" if self.network in _PAID_IN_ETH else ""
+        return _COIN_OF.get(self.network, "")
 
 
 @dataclass(frozen=True)

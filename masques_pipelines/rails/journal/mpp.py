@@ -258,7 +258,7 @@ def _on_lightning(case: _Case, allowed: AssetAllowList, facts: Facts) -> Observa
 
     The receipt alone does not: gates were seen to write the preimage into it, which is a secret.
     """
-    network = allowed.networks.get(LIGHTNING)
+    network = allowed.network_of(LIGHTNING)
     try:
         payment_hash = l402.hash_of_preimage(case.preimage)
     except ValueError:

@@ -54,7 +54,7 @@ def announced(line: Line, record: Any, allowed: AssetAllowList, facts: Facts) ->
     payout_id = said.payout_id or ""
     payout_id = payout_id if re.fullmatch(PAYOUT_ID, payout_id) else ""
     facts.reference = payout_id
-    lightning = allowed.networks.get(LIGHTNING)
+    lightning = allowed.network_of(LIGHTNING)
     network = lightning if said.network in (LIGHTNING, lightning) else caip2(said.network)
     if network is None:
         raise LineError("unknown:network")

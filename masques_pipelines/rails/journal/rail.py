@@ -475,8 +475,8 @@ DESCRIPTOR: Final = RailDescriptor(
     name=NAME,
     unit="byte",
     open=_open,
-    network=lambda _settings: JournalRail.network,
-    rejected_from=lambda _settings: FOLDER,
+    network=lambda _configured: JournalRail.network,
+    rejected_from=FOLDER,
     position=lambda cursor: sum(each[0] for each in cursor["files"].values()),
     rewind=_rewind,
 )

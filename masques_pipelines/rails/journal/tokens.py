@@ -40,7 +40,7 @@ def announced(
     facts.protocol = "l402"
     facts.kind = "settle" if is_payment else "challenge"
     facts.outcome = _outcome(line) if is_payment else "asked"
-    network = allowed.networks.get(LIGHTNING)
+    network = allowed.network_of(LIGHTNING)
     if network is None:
         raise LineError("unknown:network")
     facts.network = network

@@ -195,7 +195,7 @@ def announced(
     case = _Case(line, bodies, payment, required, answer, facts)
     facts.scheme = known_scheme(case.scheme)
     network = caip2(required.network or payment.network or "")
-    facts.network = network if network in allowed.networks.values() else known_network(network)
+    facts.network = network if network in allowed.networks else known_network(network)
     if event == "verify" and answer.is_valid is False:
         facts.rule = "refused_verification"
         return None

@@ -90,7 +90,9 @@ class Page(Generic[Item]):
 class LndNode:
     """One LND node behind its REST interface."""
 
-    def __init__(self, node: HttpNode) -> None:
+    def __init__(self, node: HttpNode, setting: str) -> None:
+        """Makes the reader; `setting` is where a person names the macaroon's file."""
+        self._setting = setting
         self.description = node.description
         self._node = node
 
@@ -248,7 +250,7 @@ class LndNode:
         text = f"{self.description}: {path.removeprefix('/v1/')}: HTTP {status}"
         if any(word in message.lower() for word in _REFUSALS):
             raise RailRefusedError(
-                f"{text}: it refuses the macaroon: give MASQUES_LND_MACAROON_FILE one that may "
+                f"{text}: it refuses the macaroon: give {self._setting} one that may "
                 "read invoices, offchain, onchain and info"
             )
         raise RailUnavailableError(

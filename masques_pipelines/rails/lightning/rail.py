@@ -16,12 +16,14 @@ a difference, or a payment that settled in the same seconds, there is no reading
 import contextlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
+from masques_pipelines.rail_settings import LIGHTNING_NETWORKS, variable
 from masques_pipelines.rails.answers import ShapeError
-from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
+from masques_pipelines.rails.descriptor import RailContext, RailDescriptor, rejected_from
 from masques_pipelines.rails.endpoint import open_endpoint, read_secret
 from masques_pipelines.rails.lightning import node as lnd
 from masques_pipelines.rails.lightning.cursor import Position, cursor_of, position_of, rewound
@@ -50,6 +52,7 @@ from masques_pipelines.rails.protocol import (
 from masques_pipelines.rails.settlement_ids import lightning_payment
 
 NAME: Final = "lightning"
+SETTING: Final = partial(variable, NAME)
 # Pages of new invoices, payments or forwards in one fetch; the rest waits for the next fetch.
 PAGES_PER_FETCH: Final = 5
 # Open invoices that keep their own index in the cursor, so that the pages begin after them.
@@ -66,13 +69,7 @@ SETTLING_S: Final = 2
 _PLACE: Final = re.compile(r"/(invoices|payments)/([0-9]{1,18})|/(invoice)/([0-9a-f]{64})")
 _OPEN: Final = ("OPEN", "ACCEPTED")
 _ENDED: Final = ("SUCCEEDED", "FAILED")
-# CAIP-2 ids of the chains under the node: the first 16 bytes of their genesis hashes.
-CAIP2: Final = {
-    "mainnet": "bip122:000000000019d6689c085ae165831e93",
-    "testnet": "bip122:000000000933ea01ad0ee984209779ba",
-    "signet": "bip122:00000008819873e925422c1ff0f99f7c",
-    "regtest": "bip122:0f9188f13cb7b2c71f2a335e3a4fc328",
-}
+CAIP2: Final = LIGHTNING_NETWORKS
 
 
 @dataclass
@@ -96,10 +93,31 @@ class LightningRail:
 
     name = NAME
 
-    def __init__(self, node: HttpNode, chain: str, open_settlements: OpenSettlements) -> None:
+    def __init__(
+        self,
+        node: HttpNode,
+        chain: str,
+        open_settlements: OpenSettlements,
+        *,
+        name_of_node: str = "",
+        setting: Callable[[str], str] = SETTING,
+    ) -> None:
+        """Makes the rail.
+
+        Args:
+            node: The node.
+            chain: mainnet, testnet, signet or regtest.
+            open_settlements: Called in each fetch.
+            name_of_node: What tells it apart from other nodes of the chain that are read, '' for
+                the only one.
+            setting: Where a person finds a setting, in messages.
+        """
         self.network = CAIP2[chain]
         self.description = node.description
-        self._node = LndNode(node)
+        self._node = LndNode(node, setting("credential_file"))
+        self._rejected_from = rejected_from(self.network, name_of_node)
+        self._has_siblings = bool(name_of_node)
+        self._setting = setting
         self._chain = chain
         self._open_settlements = open_settlements
         self._pubkey = ""
@@ -108,6 +126,14 @@ class LightningRail:
     def calls(self) -> int:
         """Requests made so far."""
         return self._node.calls
+
+    def owns(self, cursor: Cursor) -> bool:
+        """Whether a cursor was saved for this node.
+
+        Raises:
+            RailUnavailableError: The node is down, busy or locked, or answered nonsense.
+        """
+        return position_of(cursor).pubkey == self._node.info().identity_pubkey
 
     def fetch(self, cursor: Cursor | None) -> FetchResult:
         """Returns the invoices and payments after the cursor, and the open ones that were decided.
@@ -161,7 +187,7 @@ class LightningRail:
 
     def _read_again(self, rejected: Rejected, seen: _Fetch) -> bool:
         """Reads one item by its index or hash; returns whether it was found and has ended."""
-        match = _PLACE.fullmatch(rejected.source.removeprefix(self.network))
+        match = _PLACE.fullmatch(rejected.source.removeprefix(self._rejected_from))
         if match is None:
             return False
         kind, name = filter(None, match.groups())
@@ -191,18 +217,19 @@ class LightningRail:
         if self._chain not in chains:
             raise RailRefusedError(
                 f"{self.description}: the node is on {', '.join(chains) or 'no network'}, and "
-                f"MASQUES_LND_NETWORK is {self._chain}: give MASQUES_LND_URL a node of that one"
+                f"{self._setting('network')} is {self._chain}: give {self._setting('url')} a node "
+                "of that one"
             )
         self._pubkey = info.identity_pubkey
         if not at.pubkey and self._node.info().identity_pubkey != self._pubkey:
             raise RailUnavailableError(
                 f"{self.description}: it says of itself that it is two nodes: several answer under "
-                "this address; give MASQUES_LND_URL the address of one"
+                f"this address; give {self._setting('url')} the address of one"
             )
         if at.pubkey and at.pubkey != self._pubkey:
             raise RailRefusedError(
                 f"{self.description}: the node is {self._pubkey[:20]}… and was {at.pubkey[:20]}… "
-                "before: its indexes are others: give MASQUES_LND_URL the node of before"
+                f"before: its indexes are others: give {self._setting('url')} the node of before"
             )
         at.pubkey = self._pubkey
         return self._node.answered_at_s or info.best_header_timestamp
@@ -215,7 +242,7 @@ class LightningRail:
             portion = self._open_settlements(after=after, limit=OPEN_MAX)
             fresh = [each for each in portion if each.latest.payment_ref not in seen.announced]
             for each in portion:
-                if each.latest.network == self.network:
+                if self._may_be_ours(each.latest):
                     side = seen.announced if each.latest.direction == "in" else seen.outgoing
                     side[each.latest.payment_ref] = each
             if len(portion) < OPEN_MAX or not fresh:
@@ -224,6 +251,12 @@ class LightningRail:
             after = str(portion[-1].settlement_id)
         at.after = after
         return seen
+
+    def _may_be_ours(self, known: Observation) -> bool:
+        """Whether this node may decide a settlement: none that another node of the chain has."""
+        node = known.to_address if known.direction == "in" else known.payer
+        is_anothers = self._has_siblings and known.finality and node not in ("", self._pubkey)
+        return known.network == self.network and not is_anothers
 
     def _new_invoices(self, at: Position, seen: _Fetch) -> bool:
         """Reads what is open, and all from the oldest open one on; returns whether that was all."""
@@ -305,7 +338,7 @@ class LightningRail:
 
     def _reject(self, seen: _Fetch, place: str, error: ShapeError) -> None:
         raw = json.dumps({"place": place, "problem": str(error)[:200]})
-        seen.rejected.append(Rejected(f"{self.network}{place}", 1, "unreadable:item", raw))
+        seen.rejected.append(Rejected(f"{self._rejected_from}{place}", 1, "unreadable:item", raw))
         seen.findings.append(
             Finding(
                 lightning_payment(f"{self._pubkey}{place}"),
@@ -319,7 +352,7 @@ class LightningRail:
         """Resolves announced invoices that no list has, once they have expired."""
         looked_up = 0
         for payment_hash, known in sorted(seen.announced.items()):
-            if payment_hash in seen.found or now_s <= _deadline_s(known):
+            if payment_hash in seen.found or now_s <= self._deadline_s(known):
                 continue
             if not is_payment_hash(payment_hash):
                 seen.observations.append(known.closed("not_a_payment_hash"))
@@ -392,7 +425,7 @@ class LightningRail:
             if known.latest.finality:
                 # In flight, and every one in flight was read just now.
                 seen.observations.append(known.closed("payment_deleted"))
-            elif now_s > _deadline_s(known):
+            elif now_s > self._deadline_s(known):
                 seen.observations.append(known.closed("payment_not_found"))
 
     def _forwards(self, at: Position) -> bool:
@@ -429,12 +462,15 @@ class LightningRail:
         funds = replace(before, flowed=flowed)
         return funds.readings(self._pubkey, at_s * 10**9 - 1, "")
 
+    def _deadline_s(self, known: OpenSettlement) -> int:
+        """Returns when an announcement is looked up; its own deadline comes from a client.
 
-def _deadline_s(known: OpenSettlement) -> int:
-    """Returns when an announcement is looked up; its own deadline comes from a client."""
-    announced_s = known.latest.timestamp_ns // 10**9
-    deadline_s = known.deadline_s if known.deadline_s is not None else announced_s + DAY_S
-    return min(deadline_s, announced_s + DEADLINE_DAYS_MAX * DAY_S)
+        Another node of the chain may have it: that one has a day more to say so.
+        """
+        announced_s = known.latest.timestamp_ns // 10**9
+        deadline_s = known.deadline_s if known.deadline_s is not None else announced_s + DAY_S
+        own_s = min(deadline_s, announced_s + DEADLINE_DAYS_MAX * DAY_S)
+        return own_s + DAY_S * self._has_siblings
 
 
 def _place_of(error: ShapeError, kind: str) -> str:
@@ -444,23 +480,27 @@ def _place_of(error: ShapeError, kind: str) -> str:
 
 @contextlib.contextmanager
 def _open(context: RailContext) -> Iterator[LightningRail]:
-    configured = context.settings.lightning
+    configured = context.configured
     headers = {}
     if configured.credential_file is not None:
-        macaroon = read_secret(configured.credential_file, "MASQUES_LND_MACAROON_FILE")
+        macaroon = read_secret(configured.credential_file, configured.place("credential_file"))
         headers["Grpc-Metadata-macaroon"] = macaroon.hex()
     with open_endpoint(configured, headers=headers) as node:
-        yield LightningRail(node, configured.network, context.open_settlements)
+        yield LightningRail(
+            *(node, configured.network, context.open_settlements),
+            name_of_node=configured.node,
+            setting=configured.place,
+        )
 
 
 DESCRIPTOR: Final = RailDescriptor(
     name=NAME,
     unit="invoice index",
     open=_open,
-    network=lambda settings: CAIP2[settings.lightning.network],
+    network=lambda configured: CAIP2.get(configured.network, ""),
     position=lambda cursor: int(cursor["added"]),
-    endpoint=lambda settings: settings.lightning.url,
     rewind=rewound,
+    owns=LightningRail.owns,
     knows_expiry=True,
     normalize_payer=str,
 )

@@ -14,12 +14,14 @@ not list. A walk that is longer than one fetch keeps its place in the cursor.
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 from masques_pipelines.errors import SettingError
 from masques_pipelines.money import whole_units
+from masques_pipelines.rail_settings import RailSettings, variable
 from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
 from masques_pipelines.rails.endpoint import bearer_headers, open_endpoint, parse_assets
 from masques_pipelines.rails.node import JsonRpc
@@ -71,9 +73,9 @@ from masques_pipelines.rails.solana.transfers import (
     movements,
     network_fee,
 )
-from masques_pipelines.settings import RailSettings, Settings
 
 NAME: Final = "solana"
+SETTING: Final = partial(variable, NAME)
 OVERLAP_SLOTS: Final = 64
 PAGE: Final = 1_000
 # Transactions of one fetch; the rest waits for the next fetch, so that one insert stays small.
@@ -103,6 +105,7 @@ class SolanaConfig:
         mints: Tokens that count as money.
         finality: The commitment from which on a payment is final: finalized or confirmed.
         start_slot: First slot to read; None starts at the slot that is final in the first fetch.
+        setting: Where a person finds one of these, in messages.
     """
 
     network: str
@@ -110,6 +113,7 @@ class SolanaConfig:
     mints: tuple[Asset, ...]
     finality: str = "finalized"
     start_slot: int | None = None
+    setting: Callable[[str], str] = SETTING
 
 
 @dataclass
@@ -258,21 +262,22 @@ class SolanaRail:
         reference = self._config.network.removeprefix("solana:")
         if genesis[: len(reference)] != reference:
             raise RailRefusedError(
-                f"{self.description}: its genesis is {genesis[:32]}, and MASQUES_SOLANA_NETWORK is "
-                f"{self._config.network}: give MASQUES_SOLANA_RPC_URL a node of that cluster"
+                f"{self.description}: its genesis is {genesis[:32]}, and "
+                f"{self._config.setting('network')} is {self._config.network}: give "
+                f"{self._config.setting('url')} a node of that cluster"
             )
         mints = self._node.mints([each.address for each in self._config.mints])
         for each in self._config.mints:
             program, decimals = mints.get(each.address, ("", 0))
             if program not in (TOKEN_PROGRAM, TOKEN_2022_PROGRAM):
                 raise RailRefusedError(
-                    f"MASQUES_SOLANA_MINTS: {each.address} is not a mint of SPL Token or "
-                    "Token-2022 on this cluster: correct its address"
+                    f"{self._config.setting('assets')}: {each.address} is not a mint of SPL "
+                    "Token or Token-2022 on this cluster: correct its address"
                 )
             if decimals != each.decimals:
                 raise RailRefusedError(
-                    f"MASQUES_SOLANA_MINTS: {each.address} has {decimals} decimals, and the "
-                    f"setting says {each.decimals}: correct the setting"
+                    f"{self._config.setting('assets')}: {each.address} has {decimals} decimals, "
+                    f"and the setting says {each.decimals}: correct the setting"
                 )
         self._accounts = tuple(
             Account(
@@ -318,7 +323,8 @@ class SolanaRail:
         seen.count("slots_without_history", first - floor)
         detail = (
             f"{self.description} has nothing before slot {first}, and this rail had read up to "
-            f"slot {floor}: payments between them are missing: point MASQUES_SOLANA_RPC_URL to a "
+            f"slot {floor}: payments between them are missing: point "
+            f"{self._config.setting('url')} to a "
             f"node that has them and run `masques rails rewind solana {floor}`"
         )
         gap = solana_transfer(self.network, f"gap {floor}", str(first))
@@ -701,41 +707,46 @@ def _slot_of(rejected: Rejected) -> int | None:
 
 @contextlib.contextmanager
 def _open(context: RailContext) -> Iterator[SolanaRail]:
-    configured = context.settings.solana
-    for wallet in configured.treasury:
-        if not is_address(wallet):
-            raise SettingError(
-                f"MASQUES_SOLANA_TREASURY: {wallet!r} is not an address of 32 bytes: give the "
-                "wallet's base58 address"
-            )
+    configured = context.configured
     config = SolanaConfig(
         network=configured.network,
         treasury=configured.treasury,
         mints=_mints(configured),
         finality=configured.finality,
         start_slot=configured.start,
+        setting=configured.place,
     )
-    headers = bearer_headers(configured.credential_file, "MASQUES_SOLANA_BEARER_FILE")
+    headers = bearer_headers(configured.credential_file, configured.place("credential_file"))
     with open_endpoint(configured, headers=headers) as node:
         yield SolanaRail(JsonRpc(node), config, context.open_settlements, context.recorded)
 
 
-def _assets(settings: Settings) -> Mapping[tuple[str, str], Asset]:
-    return {(settings.solana.network, each.address): each for each in _mints(settings.solana)}
+def _check(configured: RailSettings) -> None:
+    for wallet in configured.treasury:
+        if not is_address(wallet):
+            raise SettingError(
+                f"{configured.place('treasury')}: {wallet!r} is not an address of 32 bytes: give "
+                "the wallet's base58 address"
+            )
+    _mints(configured)
+
+
+def _assets(configured: RailSettings) -> Mapping[tuple[str, str], Asset]:
+    return {(configured.network, each.address): each for each in _mints(configured)}
 
 
 def _mints(configured: RailSettings) -> tuple[Asset, ...]:
-    return parse_assets(configured.assets, "MASQUES_SOLANA_MINTS", is_address=is_address)
+    return parse_assets(configured.assets, configured.place("assets"), is_address=is_address)
 
 
 DESCRIPTOR: Final = RailDescriptor(
     name=NAME,
     unit="slot",
     open=_open,
-    network=lambda settings: settings.solana.network,
+    network=lambda configured: configured.network,
     position=lambda cursor: int(cursor["floor"]),
-    endpoint=lambda settings: settings.solana.url,
     rewind=rewound,
+    check=_check,
     assets=_assets,
     normalize_payer=str,
 )

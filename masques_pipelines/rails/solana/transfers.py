@@ -17,6 +17,8 @@ from masques_pipelines.rails.settlement_ids import solana_transfer
 from masques_pipelines.rails.solana.messages import Instruction, TokenBalance, Transaction
 
 LAMPORT_DECIMALS: Final = 9
+# Payers of one transaction that are told apart.
+PAYERS_MAX: Final = 10
 _TRANSFERS: Final = ("transfer", "transferChecked", "transferCheckedWithFee")
 _UNITS_DIGITS_MAX: Final = 20
 
@@ -126,7 +128,7 @@ def _observation(  # noqa: PLR0913, PLR0917 - the parts of one transaction
         "submitted_by": submitted_by,
         "memo": _memo(transaction),
         "token_account": account.address,
-        **_sides(transaction, accounts, account, is_in=units > 0),
+        **_sides(transaction, accounts, account, units),
     }
     payer, receiver = attributes.pop("payer"), attributes.pop("receiver")
     is_final = transaction.slot <= context.final_slot
@@ -182,16 +184,18 @@ def _transfers(transaction: Transaction) -> Iterator[Mapping[str, Any]]:
 
 
 def _sides(
-    transaction: Transaction, accounts: Sequence[Account], account: Account, *, is_in: bool
+    transaction: Transaction, accounts: Sequence[Account], account: Account, units: int
 ) -> dict[str, str]:
     """Returns payer and receiver: wallets where the chain names them, else token accounts.
 
-    Several payers in one transaction are nobody: the sum cannot be attributed to one of them.
+    Several payers in one transaction are nobody: the sum cannot be attributed to one of them. What
+    each paid is told apart where the transfers add up to what came.
     """
+    is_in = units > 0
     near, far = ("destination", "source") if is_in else ("source", "destination")
     ours = {each.address for each in accounts}
     owners = _owners(transaction, account.mint.address)
-    others: dict[str, None] = {}
+    others: dict[str, int | None] = {}
     signers: dict[str, None] = {}
     count = 0
     for info in _transfers(transaction):
@@ -201,7 +205,9 @@ def _sides(
         other = _text(info.get(far))
         if other and other not in ours:
             # One that cannot be a side of this transfer is somebody, and nobody knows who.
-            others[owners.get(other, "")] = None
+            owner = owners.get(other, "")
+            paid, before = _amount(info), others.get(owner, 0)
+            others[owner] = None if paid is None or before is None else before + paid
             signers[_text(info.get("authority")) or _text(info.get("multisigAuthority"))] = None
     other = next(iter(others)) if len(others) == 1 else ""
     delegate = next(iter(signers)) if len(signers) == 1 else ""
@@ -210,8 +216,28 @@ def _sides(
         "receiver": account.owner if is_in else other,
         "delegate": delegate if is_in and delegate != other and len(others) == 1 else "",
         "parties": str(len(others)) if len(others) > 1 else "",
+        "payers": _told_apart(others, units) if is_in else "",
         "transfers": str(count) if count > 1 else "",
     }
+
+
+def _told_apart(paid: Mapping[str, int | None], units: int) -> str:
+    """Returns what each of several payers paid, '' where that is not the whole sum.
+
+    A transfer fee of the token, or a program that moves it otherwise, makes the sums differ.
+    """
+    known = [(name, each) for name, each in paid.items() if name and each is not None]
+    is_whole = len(known) == len(paid) and sum(each for _, each in known) == units
+    if not is_whole or not 1 < len(known) <= PAYERS_MAX:
+        return ""
+    return ", ".join(f"{name} {each}" for name, each in known)
+
+
+def _amount(info: Mapping[str, Any]) -> int | None:
+    """Returns what a transfer moved, in the smallest unit; None when it does not say."""
+    checked = info.get("tokenAmount")
+    text = checked.get("amount") if isinstance(checked, dict) else info.get("amount")
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() else None
 
 
 def _owners(transaction: Transaction, mint: str) -> dict[str, str]:

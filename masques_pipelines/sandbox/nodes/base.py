@@ -2,6 +2,7 @@
 
 import bisect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from masques_pipelines.rails.base.transfers import (
@@ -25,8 +26,27 @@ from masques_pipelines.sandbox.nodes.facts import (
 )
 from masques_pipelines.sandbox.nodes.transport import RefusedError, RpcNode
 
-TOKEN: Final = "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913"  # noqa: S105 - an address
-CHAIN_ID: Final = 8453
+
+@dataclass(frozen=True)
+class Chain:
+    """A network that the node may be of.
+
+    Attributes:
+        chain_id: As eth_chainId answers it.
+        token: Address of the one token, lower-case hex.
+    """
+
+    chain_id: int
+    token: str
+
+    @property
+    def network(self) -> str:
+        """CAIP-2 id."""
+        return f"eip155:{self.chain_id}"
+
+
+BASE: Final = Chain(8453, "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913")
+POLYGON: Final = Chain(137, "0x3c499c542cef5e3811e1192ce70d8cc03d5c3359")
 BLOCK_S: Final = 2
 RANGE_MAX: Final = 10_000
 # Base is final after about 20 minutes, and safe after about 2.
@@ -64,12 +84,13 @@ def facilitator(seed: int) -> str:
 class BaseNode(RpcNode):
     """An EVM node, with what Base's rail asks for."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - how a chain is made, by name
         self,
         payments: Iterable[Payment],
         clock: Clock,
         genesis: Genesis,
         *,
+        chain: Chain = BASE,
         block_s: int = BLOCK_S,
         range_max: int = RANGE_MAX,
     ) -> None:
@@ -79,10 +100,12 @@ class BaseNode(RpcNode):
             payments: Facts, in any order; addresses in lower-case hex.
             clock: The node's time.
             genesis: Block 0.
+            chain: The network.
             block_s: Seconds from one block to the next.
             range_max: Blocks that one eth_getLogs may ask for.
         """
         super().__init__(clock)
+        self._chain = chain
         self._seed, self._genesis_s, self._opening = genesis.seed, genesis.at_s, genesis.opening
         self._block_s, self._range_max = block_s, range_max
         self._payments = sorted(payments, key=lambda each: (each.at_s, each.number))
@@ -104,7 +127,7 @@ class BaseNode(RpcNode):
     def methods(self) -> Mapping[str, Callable[..., Any]]:
         """Returns what answers each method."""
         return {
-            "eth_chainId": lambda: hex(CHAIN_ID),
+            "eth_chainId": lambda: hex(self._chain.chain_id),
             "eth_blockNumber": lambda: hex(self.head),
             "eth_getBlockByNumber": self._block,
             "eth_getLogs": self._logs,
@@ -180,7 +203,7 @@ class BaseNode(RpcNode):
         return [
             {
                 **head,
-                "address": TOKEN,
+                "address": self._chain.token,
                 "topics": list(topics),
                 "data": data,
                 "logIndex": hex(before + number),
@@ -199,7 +222,7 @@ class BaseNode(RpcNode):
             "type": "0x2",
             "status": hex(payment.kind != "failed"),
             "from": self._sender(payment),
-            "to": TOKEN,
+            "to": self._chain.token,
             "gasUsed": hex(65_000),
             "effectiveGasPrice": hex(1_000_000),
             "l1Fee": hex(1_000_000_000),
@@ -228,7 +251,13 @@ class BaseNode(RpcNode):
         data = "".join(each.removeprefix("0x").rjust(_WORD_DIGITS, "0") for each in words)
         head["hash"] = head.pop("transactionHash")
         call = _SENT.get(payment.kind, _SENT_AUTHORIZED) + data.lower()
-        return {**head, "from": self._sender(payment), "to": TOKEN, "value": "0x0", "input": call}
+        return {
+            **head,
+            "from": self._sender(payment),
+            "to": self._chain.token,
+            "value": "0x0",
+            "input": call,
+        }
 
     # Searches ---------------------------------------------------------------------------------
 
@@ -243,7 +272,7 @@ class BaseNode(RpcNode):
             text = f"eth_getLogs is limited to a {self._range_max:,} blocks range"
             raise RefusedError(_RANGE_REFUSED, text)
         contracts = _choices(query.get("address"))
-        if contracts is not None and TOKEN not in contracts:
+        if contracts is not None and self._chain.token not in contracts:
             return []
         wanted = [_choices(each) for each in query.get("topics", [])]
         return [
@@ -260,7 +289,7 @@ class BaseNode(RpcNode):
         block = self._number(tag)
         if block > self.head:
             raise RefusedError(-32000, "header not found")
-        if call["to"].lower() != TOKEN:
+        if call["to"].lower() != self._chain.token:
             return "0x"
         data = call["data"].lower()
         if data.startswith(BALANCE_OF):

@@ -6,7 +6,7 @@ import numpy as np
 
 from masques_pipelines.sandbox.journal import Announcement, line_from, payment_facts
 from masques_pipelines.sandbox.world.payments import Wallets, facts
-from masques_pipelines.sandbox.world.shape import ANSWERS, EVENTS, RAILS, SECOND, Rows
+from masques_pipelines.sandbox.world.shape import ANSWERS, EVENTS, SECOND, Rows, place_of
 from masques_pipelines.sandbox.world.tables import id_texts
 
 
@@ -26,14 +26,17 @@ def journal_lines(
     asked = payments[np.isin(payments[["rail", "number"]], wanted)]
     keys = asked[["rail", "number"]].tolist()
     known = {
-        key: (payment, payment_facts(RAILS[key[0]], payment, seed))
-        for key, payment in zip(keys, facts(wallets, asked), strict=True)
+        key: (place, payment, payment_facts(place, payment, seed))
+        for key, is_out, payment in zip(
+            keys, asked["out"].tolist(), facts(wallets, asked), strict=True
+        )
+        for place in [place_of(*key, is_out=bool(is_out))]
     }
     ids = id_texts(named["transfer"])
     for t, rail, number, event, answer, latency_ms, first, count in lines.tolist():
-        payment, named_facts = known[rail, number]
+        place, payment, named_facts = known[rail, number]
         said = Announcement(
-            rail=RAILS[rail],
+            rail=place,
             payment=payment,
             event=EVENTS[event],
             at_s=t / SECOND,

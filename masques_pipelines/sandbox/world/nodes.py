@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from masques_pipelines.sandbox.parties import LND_PUBKEY, START, TREASURY
+from masques_pipelines.sandbox.parties import LND_PUBKEY, PLACES, START, TREASURY
 from masques_pipelines.sandbox.world.payments import Wallets, facts
 from masques_pipelines.sandbox.world.population import Population
-from masques_pipelines.sandbox.world.shape import RAILS, SECOND
+from masques_pipelines.sandbox.world.shape import RAILS, SECOND, is_on_polygon
 from masques_pipelines.sandbox.world.store import (
     read_node_changes,
     read_payments,
@@ -22,35 +22,39 @@ if TYPE_CHECKING:
 _GENESIS_BEFORE_S = 3_600
 
 
-def open_node(root: Path, rail: str) -> "httpx2.BaseTransport":
-    """Returns the node of a rail; its time stands still while it is open.
+def open_node(root: Path, place: str) -> "httpx2.BaseTransport":
+    """Returns the node of a network; its time stands still while it is open.
 
     Args:
         root: The sandbox's folder.
-        rail: Name of the rail.
+        place: Name of the network, as the settings of the sandbox have it.
 
     Raises:
         WorldError: The world is missing or damaged.
     """
-    from masques_pipelines.sandbox.nodes.base import BaseNode  # noqa: PLC0415
+    from masques_pipelines.sandbox.nodes.base import BASE, POLYGON, BaseNode  # noqa: PLC0415
     from masques_pipelines.sandbox.nodes.facts import Genesis  # noqa: PLC0415
     from masques_pipelines.sandbox.nodes.lightning import LndNode  # noqa: PLC0415
     from masques_pipelines.sandbox.nodes.solana import SolanaNode  # noqa: PLC0415
 
     world = read_world(root)
     payments = read_payments(root)
-    chosen = payments[payments["rail"] == RAILS.index(rail)]
+    rail = PLACES[place]
+    is_there = payments["rail"] == RAILS.index(rail)
+    if rail == "base":
+        is_there &= is_on_polygon(payments) == (place != "base")
+    chosen = payments[is_there]
     now_ns, forks_s = world.now_ns, []
     for change in read_node_changes(root):
-        if change.rail != rail or not change.from_ns <= world.now_ns < change.until_ns:
+        if change.rail != place or not change.from_ns <= world.now_ns < change.until_ns:
             continue
         if change.number < 0:
             now_ns = min(now_ns, change.from_ns)
         else:
-            (place,) = np.flatnonzero(chosen["number"] == change.number)
+            (row,) = np.flatnonzero(chosen["number"] == change.number)
             # Valid until the same time.
-            chosen["valid_s"][place] += (chosen["t"][place] - change.from_ns) // SECOND
-            chosen["t"][place] = change.from_ns
+            chosen["valid_s"][row] += (chosen["t"][row] - change.from_ns) // SECOND
+            chosen["t"][row] = change.from_ns
             forks_s.append(change.from_ns // SECOND)
     moved = list(facts(Wallets(Population(world.shape)), chosen))
     now_s = now_ns // SECOND
@@ -62,7 +66,7 @@ def open_node(root: Path, rail: str) -> "httpx2.BaseTransport":
         return now_s
 
     if rail == "base":
-        return BaseNode(moved, clock, genesis)
+        return BaseNode(moved, clock, genesis, chain=BASE if place == "base" else POLYGON)
     if rail == "solana":
         wallets, first_slot = TREASURY["solana"], START["solana"]
         return SolanaNode(moved, clock, genesis, treasury=wallets, first_slot=first_slot)

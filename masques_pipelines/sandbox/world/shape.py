@@ -54,6 +54,23 @@ DIRECT: Final = (DIRECT_BASE, DIRECT_SOLANA)
 # Rails, in the order of their numbers in a payment.
 RAILS: Final = ("base", "solana", "lightning")
 BASE, SOLANA, LIGHTNING = range(3)
+# Of the payments that come in on EVM networks, one in so many is on the second one.
+POLYGON_EVERY: Final = 5
+POLYGON: Final = "polygon"
+
+
+def is_on_polygon(payments: Rows) -> Column:
+    """Returns which payments are on the second EVM network; it follows from their numbers."""
+    is_in = (payments["rail"] == BASE) & (payments["out"] == 0)
+    found: Column = is_in & (payments["number"] % POLYGON_EVERY == 0)
+    return found
+
+
+def place_of(rail: int, number: int, *, is_out: bool) -> str:
+    """Returns the name of the network that a payment is on, as the settings have it."""
+    is_polygon = rail == BASE and not is_out and number % POLYGON_EVERY == 0
+    return POLYGON if is_polygon else RAILS[rail]
+
 
 # What became of a request: payment_status of the landing contract, by number.
 STATUSES: Final = (

@@ -26,7 +26,7 @@ NETWORK = "eip155:8453"
 ASSET = Asset(USDC, "USDC", 6)
 KNOWN = AssetAllowList(
     {(NETWORK, USDC): ASSET},
-    {"base": NETWORK, "lightning": "bip122:000000000019d6689c085ae165831e93"},
+    {NETWORK: "base", "bip122:000000000019d6689c085ae165831e93": "lightning"},
 )
 
 
@@ -74,8 +74,8 @@ class Polls:
         return BaseRail(
             JsonRpc(self.node),
             self.config,
-            partial(open_settlements, self.warehouse, "base", limit=self.open_max),
-            partial(recorded_settlements, self.warehouse, "base"),
+            partial(open_settlements, self.warehouse, "base", NETWORK, limit=self.open_max),
+            partial(recorded_settlements, self.warehouse, "base", NETWORK),
         )
 
     def poll(self) -> RailRun:

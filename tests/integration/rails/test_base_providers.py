@@ -45,7 +45,9 @@ class OverHere(httpx2.BaseTransport):
 
 def rail_over(polls: Polls, transport: httpx2.BaseTransport, client: httpx2.Client) -> BaseRail:
     node = HttpNode(client, KEY_URL, "https://base.example.test", sleep=lambda _s: None)
-    return BaseRail(JsonRpc(node), polls.config, partial(open_settlements, polls.warehouse, "base"))
+    return BaseRail(
+        JsonRpc(node), polls.config, partial(open_settlements, polls.warehouse, "base", NETWORK)
+    )
 
 
 def forget(polls: Polls) -> None:

@@ -84,10 +84,10 @@ DESCRIPTOR = RailDescriptor(
     name="coin",
     unit="block",
     open=open_coin,
-    network=lambda _settings: NETWORK,
+    network=lambda _configured: NETWORK,
     position=lambda cursor: int(cursor["block"]),
     rewind=lambda cursor, position: {**cursor, "block": position},
-    assets=lambda _settings: {(NETWORK, COIN.address): COIN},
+    assets=lambda _configured: {(NETWORK, COIN.address): COIN},
     normalize_payer=str.upper,
 )
 
@@ -112,11 +112,11 @@ def test_a_rail_that_is_added_runs_is_listed_and_is_rewound(
     warehouse: Warehouse, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="masques_pipelines")
-    assert re.search(r"^coin +on$", invoke("status"), re.MULTILINE)
+    assert re.search(r"^coin +on \(test:1\)$", invoke("status"), re.MULTILINE)
     done = ingest_all(warehouse, settings)
-    others = catalog.RAILS[:-1]
+    others = catalog.places(settings)[:-1]
     assert [(each.rail, each.disabled_reason, each.error) for each in done.outcomes] == [
-        *((each.name, each.disabled_reason(settings) or "", "") for each in others),
+        *((each.name, each.disabled_reason or "", "") for each in others),
         ("coin", "", ""),
     ]
     assert done.rows_written == HEAD
@@ -125,7 +125,7 @@ def test_a_rail_that_is_added_runs_is_listed_and_is_rewound(
     assert messages[-1].startswith(
         "coin: 3 revisions from 3 observations, at 3 (0 behind), 0 calls in "
     )
-    assert "coin       on\n  read to block 3, head 3, 0 behind\n" in invoke("status")
+    assert "coin       on (test:1)\n  read to block 3, head 3, 0 behind\n" in invoke("status")
 
     assert "coin: was at block 3; the next run continues from block 1" in invoke(
         "rewind", "coin", "1"
@@ -151,16 +151,18 @@ def test_a_rail_that_is_off_or_cannot_rewind_says_so(
 ) -> None:
     with (
         pytest.raises(SettingError, match="MASQUES_BASE_RPC_URL is not set: the rail base is off"),
-        catalog.open_rail(settings, "base", lambda *, after="", limit=0: []),
+        catalog.open_rail(
+            settings, catalog.place(settings, "base"), lambda *, after="", limit=0: []
+        ),
     ):
         pass
     fixed = dataclasses.replace(DESCRIPTOR, name="fixed", rewind=None)
     monkeypatch.setattr(catalog, "RAILS", (*catalog.RAILS, fixed))
     with pytest.raises(RewindError, match="fixed: its cursor cannot be moved back"):
         rewind(warehouse, settings, "fixed", 0)
-    result = CliRunner().invoke(masques, ["rails", "rewind", "fixed", "0"])
+    result = CliRunner().invoke(masques, ["rails", "rewind", "moon", "0"])
     assert result.exit_code == 2
-    assert "'fixed' is not one of " in result.output
+    assert "'moon' is not one of " in result.output
 
 
 class UnopenedRail(CoinRail):

@@ -124,7 +124,7 @@ def test_a_difference_names_rail_asset_block_and_amount(
     write(warehouse, reading(10, Decimal(100)), reading(20, balance), settlements=recorded)
     (says,) = chain_says(warehouse)
     assert (says.state, says.difference) == ("differs", difference)
-    for part in ("base USDC", USDC, "block 20", f"{abs(difference):f}"):
+    for part in ("base eip155:8453 USDC", USDC, "block 20", f"{abs(difference):f}"):
         assert part in says.text
 
     # The state is gone at a later block: what was red stays red.
@@ -137,7 +137,7 @@ def test_state_that_the_node_lost_is_inconclusive_and_not_red(warehouse: Warehou
     (says,) = chain_says(warehouse)
     assert (says.state, says.text) == (
         "inconclusive",
-        "base 0xusdc: inconclusive: missing trie node",
+        "base eip155:8453 0xusdc: inconclusive: missing trie node",
     )
     write(warehouse, reading(20, Decimal(5)), reading(30, None, problem="missing trie node"))
     assert said(warehouse) == [("inconclusive", Decimal(0))]

@@ -8,12 +8,11 @@ from functools import partial
 from typing import Any
 
 import pytest
-from eth_utils.crypto import keccak
 from solders.keypair import Keypair
 
 from masques_pipelines.rails.evidence import CHAIN_SAYS, ChainBalance
 from masques_pipelines.rails.ingest import ingest
-from masques_pipelines.rails.lightning.rail import LightningRail
+from masques_pipelines.rails.lightning.rail import CAIP2, LightningRail
 from masques_pipelines.rails.protocol import Asset
 from masques_pipelines.rails.revisions import open_settlements
 from masques_pipelines.rails.rewind import rewind
@@ -22,7 +21,7 @@ from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 from tests.integration.rails.conftest import Polls
-from tests.support.anvil import TREASURY, Anvil, word
+from tests.support.anvil import TREASURY, Anvil, place_of, word
 from tests.support.anvil import USDC as BASE_USDC
 from tests.support.fake_lnd import FakeLnd
 from tests.support.positions import open_books, position_of
@@ -57,7 +56,7 @@ def poll_solana(
         (Asset(USDC, "USDC", 6),),
         start_slot=FIRST_SLOT,
     )
-    known = partial(open_settlements, warehouse, "solana")
+    known = partial(open_settlements, warehouse, "solana", NETWORK)
     ingest(warehouse, SolanaRail(solana_rpc(chain, spoil), config, known))
 
 
@@ -106,7 +105,7 @@ def test_lightning_agrees_through_payments_payouts_and_forwards_and_differs_by_o
 
     def poll(spoil: Spoil = truth) -> Sequence[tuple[Any, ...]]:
         lnd.now_s += 60
-        known = partial(open_settlements, warehouse, "lightning")
+        known = partial(open_settlements, warehouse, "lightning", CAIP2["mainnet"])
         ingest(warehouse, LightningRail(lnd_node(lnd, spoil), "mainnet", known))
         return said(warehouse)
 
@@ -265,7 +264,7 @@ def test_base_a_hidden_log_and_one_unit_moved_behind_our_back_are_seen_in_one_ru
     base.node.client = true_client
     assert said(base.warehouse) == [("base", "USDC", "differs", Decimal("0.000001"), "")]
     text = says(base.warehouse).text
-    assert f"base USDC ({BASE_USDC}): the chain has 0.000001" in text
+    assert f"base eip155:8453 USDC ({BASE_USDC}): the chain has 0.000001" in text
     assert f"at block {says(base.warehouse).block}" in text
     assert f"since block {since}" in text
 
@@ -292,16 +291,6 @@ def rewound(polls: Polls, block: int) -> None:
         }
     )
     rewind(polls.warehouse, settings, "base", block)
-
-
-def place_of(chain: Anvil, address: str) -> str:
-    """Returns where the token keeps the balance of an address."""
-    held = chain.rpc("eth_call", {"to": BASE_USDC, "data": "0x70a08231" + word(address)}, "latest")
-    for slot in range(20):
-        place = "0x" + keccak(bytes.fromhex(word(slot) + word(address))).hex()
-        if chain.rpc("eth_getStorageAt", BASE_USDC, place, "latest") == held:
-            return place
-    raise AssertionError("the token keeps no balances")
 
 
 def test_base_an_address_that_comes_or_goes_does_not_open_the_balance_again(

@@ -52,7 +52,7 @@ def test_a_decision_links_and_stays_whatever_is_claimed_later(warehouse: Warehou
     assert run("claims").output == "no claims contradict each other, or all are decided\n"
     write(warehouse, TRUE, line(40, "success", A, B), mined())
     shown = run("claims").output
-    assert f"{PAID}  base confirmed in 5 USDC, transaction {mined().tx_hash}" in shown
+    assert f"{PAID}  base eip155:8453 confirmed in 5 USDC, transaction {mined().tx_hash}" in shown
     assert f"claimed 2026-09-21 14:13:40: {V}\n" in shown
     assert f": {A} and {B}\n" in shown
     assert f"to decide: masques rails resolve {PAID}" in shown

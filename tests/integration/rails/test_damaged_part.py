@@ -14,7 +14,7 @@ from masques_pipelines.rails.revisions import open_settlements
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Warehouse
 from tests.support.broken_files import break_a_file
-from tests.support.rail_worlds import base_world
+from tests.support.rail_worlds import BASE_NETWORK, base_world
 
 # All that a chain says; when this process learned it is new.
 CURRENT = (
@@ -30,7 +30,8 @@ def test_settlements_of_a_damaged_part_are_written_again(
 
     def read() -> None:
         with counted(warehouse, SETTLEMENTS):
-            ingest(warehouse, world.rail(partial(open_settlements, warehouse, "base")))
+            known = partial(open_settlements, warehouse, "base", BASE_NETWORK)
+            ingest(warehouse, world.rail(known))
 
     read()
     whole = warehouse.rows(CURRENT)

@@ -19,7 +19,7 @@ from masques_pipelines.warehouse.client import Warehouse
 from tests.integration.rails.conftest import landing_at
 from tests.support.bolt11 import challenge
 
-KNOWN = AssetAllowList({}, {"lightning": "bip122:000000000019d6689c085ae165831e93"})
+KNOWN = AssetAllowList({}, {"bip122:000000000019d6689c085ae165831e93": "lightning"})
 AT_S = 1_795_168_800
 
 

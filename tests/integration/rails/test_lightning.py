@@ -11,7 +11,7 @@ import pytest
 
 from masques_pipelines.rails import settlement_ids
 from masques_pipelines.rails.attribution import link_settlements
-from masques_pipelines.rails.catalog import open_rail
+from masques_pipelines.rails.catalog import open_rail, place
 from masques_pipelines.rails.ingest import RailRun, ingest, read_cursor
 from masques_pipelines.rails.protocol import RailRefusedError, RailUnavailableError
 from masques_pipelines.rails.revisions import open_settlements
@@ -45,7 +45,8 @@ def settings(lnd: FakeLnd, tmp_path: Path) -> Settings:
 
 def poll(warehouse: Warehouse, settings: Settings) -> RailRun:
     for name in ("journal", "lightning"):
-        with open_rail(settings, name, partial(open_settlements, warehouse, "lightning")) as rail:
+        known = partial(open_settlements, warehouse, "lightning", MAINNET)
+        with open_rail(settings, place(settings, name), known) as rail:
             done = ingest(warehouse, rail)
     link_settlements(warehouse)
     return done

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from masques_pipelines.rails.descriptor import RailKey
 from masques_pipelines.rails.ingest import Place, write_cursor
 from masques_pipelines.rails.protocol import ANSWER, CLOSED, DEADLINE, JOURNAL_AT, Observation
 from masques_pipelines.rails.revisions import (
@@ -47,7 +48,7 @@ def write(warehouse: Warehouse, *observations: Observation) -> None:
 
 
 def ids(warehouse: Warehouse, **named: Any) -> list[uuid.UUID]:
-    return [each.settlement_id for each in open_settlements(warehouse, "base", **named)]
+    return [each.settlement_id for each in open_settlements(warehouse, "base", NETWORK, **named)]
 
 
 def test_each_open_settlement_has_its_turn(warehouse: Warehouse) -> None:
@@ -80,7 +81,7 @@ def test_what_nobody_settled_is_closed_once_its_deadline_was_read(
     write(warehouse, *kept, *closed)
     place = Place({}, 1, None if read_to_s is None else read_to_s * 10**9)
     for key in (("base", NETWORK), ("lightning", "bip122:0")):
-        write_cursor(warehouse, key, place)
+        write_cursor(warehouse, RailKey(*key), place)
     expected = 2 if read_to_s == READ_TO_S else 0
     assert close_abandoned(warehouse) == expected
     assert close_abandoned(warehouse) == 0

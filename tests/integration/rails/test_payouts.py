@@ -35,7 +35,7 @@ RECEIVER = str(Keypair.from_seed(bytes([12] * 32)).pubkey())
 STRANGER = str(Keypair.from_seed(bytes([13] * 32)).pubkey())
 ALLOWED = AssetAllowList(
     {(NETWORK, USDC): ASSET, (SOLANA, MINT): Asset(MINT, "USDC", 6)},
-    {"base": NETWORK, "solana": SOLANA, "lightning": LIGHTNING},
+    {NETWORK: "base", SOLANA: "solana", LIGHTNING: "lightning"},
 )
 
 
@@ -140,7 +140,7 @@ def solana(warehouse: Warehouse, tmp_path: Path) -> World:
     )
 
     def known(**more: Any) -> Any:
-        return open_settlements(warehouse, "solana", **more)
+        return open_settlements(warehouse, "solana", SOLANA, **more)
 
     return World(
         warehouse,
@@ -161,7 +161,7 @@ def lightning(warehouse: Warehouse, tmp_path: Path) -> World:
     made: Iterator[int] = iter(range(100))
 
     def known(**more: Any) -> Any:
-        return open_settlements(warehouse, "lightning", **more)
+        return open_settlements(warehouse, "lightning", LIGHTNING, **more)
 
     return World(
         warehouse,

@@ -45,7 +45,7 @@ def test_status_rewind_and_register(warehouse: Warehouse, monkeypatch: pytest.Mo
     assert "facilitator_contradicted" in shown
     # Where each rail stands, and that its run was just now.
     assert re.search(
-        r"lightning  on\n  read to invoice index \d+, head \d+, 0 behind\n(.*\n)?"
+        r"lightning  on \(bip122:\w+\)\n  read to invoice index \d+, head \d+, 0 behind\n(.*\n)?"
         r"  last run: read, \d+ (s|min) ago\n",
         shown,
     ), shown
@@ -103,7 +103,7 @@ def test_the_last_error_stays_with_its_age(
     ingest_all(warehouse, read_settings())
     shown = invoke("status")
     assert re.search(
-        r"base       on\n  last run: failed, \d+ (s|min) ago\n"
+        r"base       on \(eip155:8453\)\n  last run: failed, \d+ (s|min) ago\n"
         r"  last error, \d+ (s|min) ago: http://127.0.0.1:9: no answer ",
         shown,
     ), shown

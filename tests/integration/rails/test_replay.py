@@ -14,10 +14,11 @@ import pytest
 from click.testing import CliRunner
 
 from masques_pipelines.cli import masques
+from masques_pipelines.rail_settings import RailSettings
 from masques_pipelines.rails import catalog
 from masques_pipelines.rails.base import scan
 from masques_pipelines.rails.base.rail import BaseRail
-from masques_pipelines.rails.descriptor import RailContext
+from masques_pipelines.rails.descriptor import RailContext, RailPlace
 from masques_pipelines.rails.journal import headers
 from masques_pipelines.rails.lightning.rail import LightningRail
 from masques_pipelines.rails.node import HttpNode, JsonRpc
@@ -68,10 +69,11 @@ def serve(monkeypatch: pytest.MonkeyPatch, name: str, network: str) -> list[Call
     descriptor = dataclasses.replace(
         catalog.by_name(name),
         open=opened,
-        network=lambda _settings: network,
-        endpoint=lambda _settings: "here",
+        network=lambda _configured: network,
     )
-    monkeypatch.setattr(catalog, "RAILS", (descriptor,))
+    configured = RailSettings(kind=name, name=name, url="here", network=network)
+    only = (RailPlace(descriptor, configured),)
+    monkeypatch.setattr(catalog, "places", lambda _settings: only)
     return makers
 
 

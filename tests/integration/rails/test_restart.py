@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from masques_pipelines.rails.catalog import open_rail
+from masques_pipelines.rails.catalog import open_rail, place
 from masques_pipelines.rails.ingest import ingest
+from masques_pipelines.rails.lightning.rail import CAIP2
 from masques_pipelines.rails.protocol import Observation
 from masques_pipelines.rails.revisions import (
     append,
@@ -78,9 +79,8 @@ def test_killed_at_every_step_the_rows_are_those_of_an_undisturbed_run(
                 assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
             # An undisturbed run over the same rail, in this process's engine.
             for name in ("journal", "lightning"):
-                with open_rail(
-                    settings, name, partial(open_settlements, warehouse, "lightning")
-                ) as rail:
+                known = partial(open_settlements, warehouse, "lightning", CAIP2["mainnet"])
+                with open_rail(settings, place(settings, name), known) as rail:
                     ingest(warehouse, rail)
         finished = run("never", own)
     assert finished.returncode == 0, finished.stderr[-2000:]
@@ -94,7 +94,7 @@ def test_an_insert_that_is_sent_twice_writes_once(warehouse: Warehouse, tmp_path
         macaroon = tmp_path / "readonly.macaroon"
         macaroon.write_bytes(MACAROON)
         settings = read_settings(environment(tmp_path, lnd, macaroon))
-        with open_rail(settings, "lightning", lambda **_: []) as rail:
+        with open_rail(settings, place(settings, "lightning"), lambda **_: []) as rail:
             seen: list[Observation] = list(rail.fetch(None).observations)
     now = NOW  # one moment for both, as the driver's own repetition has
     changes = changes_of(seen, current_revisions(warehouse, [each.settlement_id for each in seen]))

@@ -20,7 +20,7 @@ from x402.schemas import PaymentRequired, PaymentRequirements, ResourceInfo
 
 from masques_pipelines.rails import settlement_ids
 from masques_pipelines.rails.attribution import link_settlements
-from masques_pipelines.rails.catalog import open_rail
+from masques_pipelines.rails.catalog import open_rail, place
 from masques_pipelines.rails.ingest import RailRun, ingest
 from masques_pipelines.rails.protocol import RailRefusedError
 from masques_pipelines.rails.revisions import open_settlements, recorded_settlements
@@ -79,9 +79,9 @@ def poll(warehouse: Warehouse, settings: Settings) -> RailRun:
     for name in ("journal", "solana"):
         with open_rail(
             settings,
-            name,
-            partial(open_settlements, warehouse, "solana"),
-            partial(recorded_settlements, warehouse, "solana"),
+            place(settings, name),
+            partial(open_settlements, warehouse, "solana", NETWORK),
+            partial(recorded_settlements, warehouse, "solana", NETWORK),
         ) as rail:
             done = ingest(warehouse, rail)
     return done

@@ -511,6 +511,8 @@ def test_a_delegate_s_payment_is_the_owner_s_and_many_payers_are_nobody(chain: S
 
     (seen,) = run(rail_of(chain, by_two))[0].observations
     assert (seen.payer, seen.attributes["parties"]) == ("", "2")
+    # One of them is nobody known, and together they say more than came.
+    assert "payers" not in seen.attributes
     assert source
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from masques_pipelines.errors import PermanentError
-from masques_pipelines.rails.catalog import disabled_reason
+from masques_pipelines.rail_settings import RailSettings
+from masques_pipelines.rails.catalog import place
 from masques_pipelines.rails.evidence import CHAIN_SAYS
 from masques_pipelines.rails.run import ingest_all
 from masques_pipelines.rails.status import check_lines, status_lines
@@ -106,13 +107,14 @@ class Story:
         assert [each.error for each in done.outcomes] == ["", "", "", ""]
 
     def settings_at(self, now_s: int, change: Change = lambda fact: fact) -> Settings:
-        def of(rail: str) -> Any:
+        def of(configured: RailSettings) -> RailSettings:
+            rail = configured.name
             payments = [change(each) for each in story_until(self.ends_s).payments[rail]]
-            configured = getattr(self.settings, rail)
             node = partial(story_node, rail, payments, self.ends_s, now_s)
             return replace(configured, transport=node)
 
-        return replace(self.settings, **{rail: of(rail) for rail in RAILS})
+        rails = tuple(of(each) for each in self.settings.rails if each.name in RAILS)
+        return replace(self.settings, rails=rails)
 
     def says(self) -> dict[str, tuple[str, Decimal]]:
         records = self.warehouse.records(sql(CHAIN_SAYS))
@@ -156,17 +158,17 @@ def test_rails_of_production_are_off_until_they_are_set_whatever_sandbox_is_ther
     tmp_path: Path,
 ) -> None:
     plain = read_settings({"MASQUES_HOME": str(tmp_path)})
-    assert disabled_reason(plain, "base") == "MASQUES_BASE_RPC_URL is not set"
+    assert place(plain, "base").disabled_reason == "MASQUES_BASE_RPC_URL is not set"
     sandbox = with_stand_ins(plain)
-    assert disabled_reason(sandbox, "base") is None
+    assert place(sandbox, "base").disabled_reason is None
     prepare_sources(sandbox)
     settings = with_stand_ins(
         read_settings({"MASQUES_HOME": str(tmp_path), "MASQUES_LND_URL": "http://127.0.0.1:1"})
     )
-    assert disabled_reason(settings, "lightning") is None
-    assert settings.lightning.transport is None
-    assert disabled_reason(settings, "base") == "MASQUES_BASE_RPC_URL is not set"
-    assert disabled_reason(settings, "solana") == "MASQUES_SOLANA_RPC_URL is not set"
+    assert place(settings, "lightning").disabled_reason is None
+    assert place(settings, "lightning").configured.transport is None
+    assert place(settings, "base").disabled_reason == "MASQUES_BASE_RPC_URL is not set"
+    assert place(settings, "solana").disabled_reason == "MASQUES_SOLANA_RPC_URL is not set"
 
 
 def test_no_secret_is_in_the_journal() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from masques_pipelines.rails.base import rail as base_rail
 from masques_pipelines.rails.base.logs import LogReader
 from masques_pipelines.rails.base.open_settlements import DECISIONS_MAX
 from masques_pipelines.rails.base.rail import BaseRail
@@ -23,7 +24,7 @@ from masques_pipelines.rails.protocol import (
     OpenSettlements,
     RailUnavailableError,
 )
-from masques_pipelines.sandbox.nodes import base as base_node
+from masques_pipelines.sandbox.nodes.base import BASE, Chain
 from tests.support.anvil import TREASURY, USDC
 from tests.support.made_chain import START_S, MadeChain
 from tests.support.rpc_fronts import DIALECTS, Front, Limited, Refusing, Spoiled
@@ -293,13 +294,29 @@ def test_an_idle_poll_is_three_requests() -> None:
     assert (again.observations, again.cursor, rail.calls) == ([], first.cursor, 3)
 
 
-@pytest.mark.parametrize(("chain_id", "coin"), [(8453, "ETH"), (10, "ETH"), (137, ""), (5000, "")])
-def test_a_fee_is_in_the_networks_own_coin_or_in_no_known_one(
-    monkeypatch: pytest.MonkeyPatch, chain_id: int, coin: str
+def test_a_finality_that_stalls_ends_the_fetch_at_the_head(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(base_node, "CHAIN_ID", chain_id)
-    config = replace(CONFIG, network=f"eip155:{chain_id}")
-    found = rail_over(chain(), config=config).fetch(None)
+    # More blocks above the final one than a fetch takes of those below it.
+    monkeypatch.setattr(base_rail, "BLOCKS_PER_FETCH", 50)
+    rail, cursor, fetches = rail_over(chain()), None, 0
+    while fetches < 2 * BLOCKS // 50:
+        fetched = rail.fetch(cursor)
+        cursor, fetches = fetched.cursor, fetches + 1
+        if fetched.is_caught_up:
+            break
+    assert fetched.is_caught_up
+    assert rail.fetch(cursor).is_caught_up
+
+
+@pytest.mark.parametrize(
+    ("chain_id", "coin"), [(8453, "ETH"), (10, "ETH"), (42161, "ETH"), (137, "POL"), (5000, "")]
+)
+def test_a_fee_is_in_the_networks_own_coin_or_in_no_known_one(chain_id: int, coin: str) -> None:
+    of = Chain(chain_id, BASE.token)
+    config = replace(CONFIG, network=of.network)
+    node = MadeChain(blocks=BLOCKS, every=EVERY, limit=10_000, chain=of)
+    found = rail_over(node, config=config).fetch(None)
     assert {each.network for each in found.observations} == {config.network}
     assert {each.fee_currency for each in found.observations} == {coin}
 

@@ -20,7 +20,7 @@ SOLANA = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp"
 MINT = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
 KNOWN = AssetAllowList(
     {(BASE, USDC): Asset(USDC, "USDC", 6), (SOLANA, MINT): Asset(MINT, "USDC", 6)},
-    {"base": BASE, "solana": SOLANA, "lightning": "bip122:000000000019d6689c085ae165831e93"},
+    {BASE: "base", SOLANA: "solana", "bip122:000000000019d6689c085ae165831e93": "lightning"},
 )
 AT = "2026-11-20T10:00:00Z"
 HASH = "ab" * 32

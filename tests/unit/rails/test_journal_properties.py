@@ -329,7 +329,7 @@ def test_a_network_that_is_not_read_is_said_and_keeps_no_line_in_quarantine(
     assert found.observation is not None
     assert (found.observation.status, found.observation.amount) == ("not_followed", Decimal(0))
     # Nor is it taken for a payment on the network that is read.
-    assert found.observation.network not in KNOWN.networks.values()
+    assert found.observation.network not in KNOWN.networks
 
 
 def test_mpp_is_told_by_its_scheme_word_and_not_followed() -> None:
@@ -379,7 +379,7 @@ def test_a_refused_line_is_read_again_from_what_was_kept_of_it(form: str) -> Non
             "transaction_ids": [TRANSFER],
         }
     text = json.dumps({"recorded_at": AT_S, **record})
-    refused = read_line(text, AssetAllowList({}, {"base": BASE}))
+    refused = read_line(text, AssetAllowList({}, {BASE: "base"}))
     assert refused.reason == "unknown:asset"
     assert refused.event is not None
     again = read_line(refused.kept, KNOWN).observation

@@ -178,8 +178,8 @@ def test_what_lies_in_the_future_of_the_clock_is_not_shown_by_any_question() -> 
     ]
     assert [ask(chain, *each) for each in asked] == [None] * 4
     assert ask(chain, "eth_getLogs", {"fromBlock": "0x0", "toBlock": "0x200", "topics": []}) == []
-    before = ask(chain, "eth_call", {"to": base.TOKEN, "data": state}, "latest")
-    balance = {"to": base.TOKEN, "data": "0x70a08231" + us[2:].rjust(64, "0")}
+    before = ask(chain, "eth_call", {"to": base.BASE.token, "data": state}, "latest")
+    balance = {"to": base.BASE.token, "data": "0x70a08231" + us[2:].rjust(64, "0")}
     funds = ask(chain, "eth_call", balance, "latest")
     assert ask(chain, "eth_call", balance, hex(301))["message"] == "header not found"
 
@@ -198,7 +198,7 @@ def test_what_lies_in_the_future_of_the_clock_is_not_shown_by_any_question() -> 
 
     clock.now_s += 600
     assert all(ask(chain, *each) for each in asked)
-    assert ask(chain, "eth_call", {"to": base.TOKEN, "data": state}, "latest") != before
+    assert ask(chain, "eth_call", {"to": base.BASE.token, "data": state}, "latest") != before
     assert ask(chain, "eth_call", balance, "latest") != funds
     assert ask(cluster, "getTransaction", name, {})["slot"] == FIRST_SLOT + 1_503
     assert get(lnd, f"/v1/invoice/{found}")["r_hash"]
@@ -283,7 +283,7 @@ def questions_of(rail: str, node: httpx2.BaseTransport) -> list[httpx2.Request]:
     if isinstance(node, BaseNode):
         block = node.block_of(BEGIN_S + 2_000)
         name = base.transaction_hash(1, 2_000)
-        call = {"to": base.TOKEN, "data": "0x70a08231" + PARTIES["base"][0][2:].rjust(64, "0")}
+        call = {"to": base.BASE.token, "data": "0x70a08231" + PARTIES["base"][0][2:].rjust(64, "0")}
         span = {"fromBlock": hex(block), "toBlock": hex(block + 5), "topics": []}
         calls: list[tuple[str, list[Any]]] = [
             ("eth_getTransactionReceipt", [name]),

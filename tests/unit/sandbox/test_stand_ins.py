@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from masques_pipelines.errors import SettingError
+from masques_pipelines.sandbox.parties import PLACES
 from masques_pipelines.sandbox.stand_ins import (
     MARK_NAME,
     NodeOf,
@@ -168,9 +169,7 @@ def places(settings: Settings) -> dict[str, object]:
         "clickhouse": settings.clickhouse_url,
         "ledger": settings.ledger_url,
         "landing": settings.landing_url,
-        "base": settings.base.transport or settings.base.url,
-        "solana": settings.solana.transport or settings.solana.url,
-        "lightning": settings.lightning.transport or settings.lightning.url,
+        **{each.name: each.transport or each.url for each in settings.rails},
     }
 
 
@@ -180,7 +179,7 @@ def sandbox_in(folder: Path | str) -> dict[str, object]:
         "clickhouse": f"chdb://{folder}/warehouse",
         "ledger": f"sandbox://{folder}/ledger",
         "landing": f"{plain}/landing",
-        **{rail: NodeOf(plain, rail) for rail in ("base", "solana", "lightning")},
+        **{rail: NodeOf(plain, rail) for rail in PLACES},
     }
 
 
@@ -188,7 +187,7 @@ def test_the_sandbox_is_whole_and_in_a_folder_of_its_own(tmp_path: Path) -> None
     own = tmp_path / "sandbox"
     assert places(resolved(tmp_path)) == sandbox_in(own)
     # What a network of .env means, the computed nodes do not know.
-    assert resolved(tmp_path, **NEUTRAL).base == resolved(tmp_path).base
+    assert resolved(tmp_path, **NEUTRAL).rails == resolved(tmp_path).rails
     assert places(resolved(tmp_path, **SANDBOX_URL)) == sandbox_in("/srv/a%20sandbox")
     asked = resolved(tmp_path, MASQUES_SANDBOX="1", **SERVER)
     assert places(asked) == {**sandbox_in(own), "clickhouse": SERVER["MASQUES_CLICKHOUSE_URL"]}

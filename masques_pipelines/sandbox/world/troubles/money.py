@@ -23,11 +23,13 @@ from masques_pipelines.sandbox.world.shape import (
     PAYMENT,
     PAYOUT,
     PLAIN,
+    POLYGON,
     SECOND,
     SETTLE,
     SOLANA,
     SUCCESS,
     Rows,
+    place_of,
 )
 from masques_pipelines.sandbox.world.troubles.gate import deliver, file_name
 from masques_pipelines.sandbox.world.troubles.observed import (
@@ -43,7 +45,7 @@ from masques_pipelines.sandbox.world.troubles.observed import (
 # Of payments that only a trouble makes: no other has so high a number.
 _NUMBERS: Final = 2**40
 _HIDDEN: Final = 6
-_NETWORK: Final = f"eip155:{base.CHAIN_ID}"
+_NETWORK: Final = base.BASE.network
 _SOLANA: Final = f"solana:{solana.GENESIS_HASH[:32]}"
 # When what a payment became is final on each rail, with the next run.
 _FINAL_S: Final = (base.FINAL_AFTER_S + 60, 60, 60)
@@ -54,8 +56,10 @@ def settlement_of(seen: Observed, payment: Rows) -> str:
     (fact,) = facts(seen.wallets, payment)
     seed, rail = seen.people.shape.seed, int(payment["rail"][0])
     if rail == BASE:
+        place = place_of(rail, fact.number, is_out=bool(payment["out"][0]))
+        chain = base.POLYGON if place == POLYGON else base.BASE
         nonce = base.nonce(seed, fact)
-        return str(base_authorization(_NETWORK, base.TOKEN, fact.sender, nonce))
+        return str(base_authorization(chain.network, chain.token, fact.sender, nonce))
     if rail == SOLANA:
         account = associated_token_account(SOLANA_TREASURY, solana.MINT)
         return str(solana_transfer(_SOLANA, solana.signature(seed, fact.number), account))
@@ -265,7 +269,7 @@ def _said(seen: Observed, trouble: Trouble, line: bytes, reason: str) -> Hit:
 
 def unfollowed_voucher(seen: Observed, trouble: Trouble) -> Hit | None:
     """A payment is announced on a network that is not read."""
-    network, asset = "eip155:137", "0x" + "88" * 20
+    network, asset = "eip155:43114", "0x" + "88" * 20
     payload = {"authorization": {
         "from": "0x" + "99" * 20, "to": BASE_TREASURY, "value": "5000", "validAfter": "0",
         "validBefore": str(trouble.at_ns // SECOND + 600), "nonce": f"0x{trouble.number:064x}",

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from masques_pipelines.sandbox.world.shape import BASE, RAILS, SECOND, SETTLE
+from masques_pipelines.sandbox.parties import PLACES
+from masques_pipelines.sandbox.world.shape import BASE, SECOND, SETTLE, place_of
 from masques_pipelines.sandbox.world.troubles.money import hit_of, line_of
 from masques_pipelines.sandbox.world.troubles.observed import (
     HOUR,
@@ -21,10 +22,10 @@ _AGAIN_S: Final = 420
 
 def rail_stops(seen: Observed, trouble: Trouble) -> Hit | None:
     """A node stands still for two hours: what happens meanwhile is read when it goes on."""
-    rail = RAILS[trouble.number % len(RAILS)]
+    place = tuple(PLACES)[trouble.number % len(PLACES)]
     until = trouble.at_ns + _STOPS_NS
-    seen.nodes.append(NodeChange(rail, trouble.at_ns, until))
-    return Hit({"rails": [rail]}, trouble.at_ns)
+    seen.nodes.append(NodeChange(place, trouble.at_ns, until))
+    return Hit({"rails": [place]}, trouble.at_ns)
 
 
 def reorg(seen: Observed, trouble: Trouble) -> Hit | None:
@@ -35,9 +36,9 @@ def reorg(seen: Observed, trouble: Trouble) -> Hit | None:
     hit = hit_of(seen, *found)
     row = seen.moved[found[1] : found[1] + 1]
     first = int(row["t"][0])
-    seen.nodes.append(
-        NodeChange(RAILS[BASE], first, first + _GONE_S * SECOND, int(row["number"][0]))
-    )
+    number = int(row["number"][0])
+    place = place_of(BASE, number, is_out=bool(row["out"][0]))
+    seen.nodes.append(NodeChange(place, first, first + _GONE_S * SECOND, number))
     # What was signed stays: until when it is valid.
     row["t"] += _AGAIN_S * SECOND
     row["valid_s"] -= _AGAIN_S

@@ -99,7 +99,7 @@ class NodeChange:
     """What a rail's node shows otherwise for a while.
 
     Attributes:
-        rail: Name of the rail.
+        rail: Name of the network, as the settings of the sandbox have it.
         from_ns: Its clock stands still from then on; or the payment is in a block of then.
         until_ns: Until when; a payment is in its own block after that, on another fork.
         number: The payment; -1 when the node stands still.
