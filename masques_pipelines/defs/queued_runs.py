@@ -25,6 +25,7 @@ from dagster._core.remote_origin import (
     ManagedGrpcPythonEnvCodeLocationOrigin,
     RemoteRepositoryOrigin,
 )
+from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._utils.hosted_user_process import recon_repository_from_origin
 from dagster_shared.cli import PythonPointerOpts
@@ -158,6 +159,7 @@ def follow(instance: dg.DagsterInstance, run_id: str, *, sleep: Sleep = time.sle
     events = _events(instance, run_id)
     reasons: list[str] = []
     status: int | None = None
+    waits_for = ""
     while True:
         try:
             reasons += _shown(next(events))
@@ -169,6 +171,9 @@ def follow(instance: dg.DagsterInstance, run_id: str, *, sleep: Sleep = time.sle
                 _say("the daemon is gone: the run is made here")
                 instance.run_coordinator.cancel_run(run_id)
                 return None
+            before, waits_for = waits_for, _waits_for(instance, run)
+            if waits_for not in ("", before):
+                _say(f"run {run_id}: waits for {waits_for}")
             sleep(_LOOK_EVERY_S)
         except KeyboardInterrupt:
             if status is not None:
@@ -178,6 +183,21 @@ def follow(instance: dg.DagsterInstance, run_id: str, *, sleep: Sleep = time.sle
             _say(f"run {run_id}: terminating it")
             instance.run_coordinator.cancel_run(run_id)
     return status or _ended(run, reasons)
+
+
+def _waits_for(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    """Returns what keeps a run in the queue; '' for one that was begun, or is the next."""
+    if run.status != dg.DagsterRunStatus.QUEUED:
+        return ""
+    running = instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES))
+    queued = [
+        each.run_id
+        for each in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
+    ]
+    # The newest comes first; what the queue puts before it by priority is not counted.
+    before = len(queued) - queued.index(run.run_id) - 1 if run.run_id in queued else 0
+    named = [f"{each.job_name} (run {each.run_id})" for each in running]
+    return ", ".join(named + ([f"{before} before it in the queue"] if before else []))
 
 
 def _ended(run: dg.DagsterRun | None, reasons: Sequence[str]) -> int:

@@ -104,6 +104,16 @@ def test_what_commands_do_jobs_do(run: Run, warehouse: Warehouse, tmp_path: Path
     assert [each[0] for each in log_of(warehouse)] == ["reload table", "recompute scores"]
 
 
+def test_a_backup_is_a_new_folder_and_never_overwritten(
+    run: Run, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    place = tmp_path / "backup"
+    assert run("back_up_job", to=str(place), **TOLD) == ""
+    assert any(path.is_file() for path in place.rglob("*"))
+    assert str(place) in run("back_up_job", to=str(place), **TOLD)
+    assert [each[:3] for each in log_of(warehouse)] == [("back up", str(place), "ada")]
+
+
 def test_every_field_is_described() -> None:
     for job in JOBS:
         assert job.description

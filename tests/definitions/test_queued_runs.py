@@ -10,7 +10,8 @@ from dagster._core.events import DagsterEvent
 from dagster._core.execution.plan.objects import ErrorSource, StepFailureData, UserFailureData
 from dagster._daemon.types import DaemonHeartbeat
 
-from masques_pipelines.defs.queued_runs import handed_over
+from masques_pipelines.defs.queued_runs import Asked, handed_over, submit
+from tests.support.code_location import defs
 
 JOB = ("job", "execute", "-j", "housekeeping_job")
 ASSETS = ("asset", "materialize", "--select", "masques/accounts")
@@ -36,7 +37,7 @@ def ran(instance: dg.DagsterInstance, world: World, *arguments: str) -> int | No
     """Hands a run over to a daemon that does this to it."""
 
     def sleep(_seconds: float) -> None:
-        (run,) = instance.get_runs()
+        run, *_ = instance.get_runs()
         world(run)
 
     return handed_over(arguments or JOB, sleep=sleep)
@@ -84,6 +85,24 @@ def test_a_run_is_queued_as_the_ui_would_and_followed_to_its_end(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"run {run.run_id}: handed to the daemon's queue; Ctrl-C terminates it"
     assert lines[-1] == f"{run.job_name} succeeded"
+
+
+def test_a_run_that_waits_says_for_what(
+    alive: dg.DagsterInstance, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running = alive.create_run_for_job(defs.resolve_job_def("ledger_sync_job"))
+    report(alive, running, "PIPELINE_START")
+    assert submit(alive, Asked(job="intake_job"))
+    turns = iter(("PIPELINE_START", "PIPELINE_SUCCESS"))
+
+    def world(run: dg.DagsterRun) -> None:
+        report(alive, run, next(turns))
+
+    assert ran(alive, world) == 0
+    lines = capsys.readouterr().out.splitlines()
+    said = f"waits for ledger_sync_job (run {running.run_id}), 1 before it in the queue"
+    waits = [line for line in lines if "waits for" in line]
+    assert waits == [f"run {alive.get_runs()[0].run_id}: {said}"]
 
 
 def test_the_last_line_of_a_failed_run_says_where_and_why(
