@@ -7,10 +7,12 @@ fills it is at fault.
 
 import hashlib
 import re
+import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 import dagster as dg
@@ -30,6 +32,9 @@ from masques_pipelines.defs.table_asset import MAY_BE_SILENT, OWNERS
 
 # Skips in a row after which a schedule is at fault: one is usual while a run is unfinished.
 SKIPS_MAX: Final = 3
+# On a full disk Dagster keeps no tick, so nobody would look: it is told before.
+_DISK_SHARE_MIN: Final = 0.05
+_GIB: Final = 2**30
 # The daemon says every half minute that it lives.
 _HEARTBEAT_MAX: Final = timedelta(minutes=5)
 _OWNER: Final = OWNERS[0].removeprefix("team:")
@@ -98,6 +103,7 @@ def find_faults(instance: dg.DagsterInstance, what: Watched, now: datetime) -> l
         *_stale(instance, what, at_fault),
         *_ticks(instance),
         *_daemons(instance, now),
+        *_disk(Path(instance.root_directory)),
     ]
 
 
@@ -306,3 +312,17 @@ def _daemons(instance: dg.DagsterInstance, now: datetime) -> Iterator[Fault]:
                 entry="daemon_is_gone",
                 page="health",
             )
+
+
+def _disk(folder: Path) -> Iterator[Fault]:
+    used = shutil.disk_usage(folder)
+    if used.free < _DISK_SHARE_MIN * used.total:
+        yield Fault(
+            id="disk",
+            severity="error",
+            title="the disk is nearly full",
+            detail=f"{used.free / _GIB:,.1f} of {used.total / _GIB:,.1f} GiB are free at {folder}",
+            owner=_OWNER,
+            entry="disk_is_nearly_full",
+            page="deployment",
+        )

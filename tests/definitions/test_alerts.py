@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -237,6 +238,15 @@ def test_a_part_of_the_daemon_that_is_silent_is_a_fault(
     assert find_faults(instance, pipeline.watched, then) == []
 
 
+def test_a_disk_that_fills_up_is_told_while_it_can_be(
+    pipeline: Pipeline, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for free, told in ((49, ["disk"]), (50, [])):
+        used = SimpleNamespace(total=1_000, free=free)
+        monkeypatch.setattr("shutil.disk_usage", lambda _folder, used=used: used)
+        assert [each.id for each in find_faults(instance, pipeline.watched, NOW)] == told
+
+
 def test_the_sensor_tells_what_it_finds_and_keeps_it(
     warehouse: Warehouse,
     engine_settings: Settings,
@@ -282,7 +292,7 @@ def test_every_check_and_alert_has_an_entry_and_no_entry_is_without() -> None:
     names = {key.name for key in graph.asset_check_keys}
     alerts = {
         *("run_failed", "table_is_stale", "ticks_are_skipped", "tick_failed"),
-        *("daemon_is_gone", "check_did_not_run"),
+        *("daemon_is_gone", "check_did_not_run", "disk_is_nearly_full"),
     }
     assert set(runbook()) == names | alerts
     for key in graph.asset_check_keys:
