@@ -32,6 +32,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from masques_pipelines.warehouse.client import CLIENT_SETTINGS
+from masques_pipelines.warehouse.engine_noise import without_cgroup_noise
 from masques_pipelines.warehouse.errors import (
     WarehouseBusyError,
     WarehousePermanentError,
@@ -394,12 +395,13 @@ def _cancel_queries(folder: Path, side: Path) -> None:
 def _connect(folder: Path, side: Path) -> Client:
     _load_engine()
     try:
-        return clickhouse_connect.get_client(
-            interface="chdb",
-            path=str(folder),
-            settings=SESSION_SETTINGS,
-            chdb_options={**ENGINE_OPTIONS, "config-file": str(side / "config.xml")},
-        )
+        with without_cgroup_noise():
+            return clickhouse_connect.get_client(
+                interface="chdb",
+                path=str(folder),
+                settings=SESSION_SETTINGS,
+                chdb_options={**ENGINE_OPTIONS, "config-file": str(side / "config.xml")},
+            )
     except ClickHouseError as error:
         raise WarehousePermanentError(
             f"{folder}: the embedded engine cannot open it: {_reason(folder, side, error)}. "
@@ -477,6 +479,7 @@ def _load_engine() -> None:
     withheld: dict[str, object] = sys.modules  # type: ignore[assignment]
     withheld["pyarrow"] = None  # to Python: not installed
     try:
-        importlib.import_module("chdb.state")
+        with without_cgroup_noise():
+            importlib.import_module("chdb.state")
     finally:
         del withheld["pyarrow"]

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from masques_pipelines.warehouse.engine_noise import without_cgroup_noise
 from masques_pipelines.warehouse.statements import (
     WORD,
     ServerError,
@@ -83,7 +84,8 @@ class Handle:
             settings: Of all its statements, unless a statement has others.
         """
         # Not at import: loading the engine takes half a second.
-        self._engine: Any = importlib.import_module("chdb").connect(connection)
+        with without_cgroup_noise():
+            self._engine: Any = importlib.import_module("chdb").connect(connection)
         self._folder = folder
         self._database = "default"
         # chDB alone takes `1 + 1` for a query; a server does not.
