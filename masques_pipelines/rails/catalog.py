@@ -13,7 +13,9 @@ from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
 from masques_pipelines.rails.journal import rail as journal
 from masques_pipelines.rails.lightning import rail as lightning
 from masques_pipelines.rails.protocol import (
+    NO_CHANNELS,
     AssetAllowList,
+    Channels,
     OpenSettlements,
     Rail,
     RecordedSettlements,
@@ -60,6 +62,7 @@ def open_rail(
     name: str,
     open_settlements: OpenSettlements,
     recorded: RecordedSettlements = nothing_recorded,
+    channels: Channels = NO_CHANNELS,
 ) -> Iterator[Rail]:
     """Opens one rail; its connections are closed with the context.
 
@@ -68,6 +71,7 @@ def open_rail(
         name: Name of the rail.
         open_settlements: Called in each fetch: the rail's settlements that are still open.
         recorded: Called for blocks that are read again: the rail's settlements confirmed in them.
+        channels: What is recorded of the rail's payment channels.
 
     Raises:
         SettingError: The rail is off, or one of its settings cannot be used.
@@ -77,6 +81,6 @@ def open_rail(
     reason = descriptor.disabled_reason(settings)
     if reason is not None:
         raise SettingError(f"{reason}: the rail {name} is off; set it to read the rail")
-    context = RailContext(settings, allow_list(settings), open_settlements, recorded)
+    context = RailContext(settings, allow_list(settings), open_settlements, recorded, channels)
     with descriptor.open(context) as rail:
         yield rail

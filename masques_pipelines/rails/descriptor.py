@@ -9,8 +9,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from masques_pipelines.rails.protocol import (
+    NO_CHANNELS,
     Asset,
     AssetAllowList,
+    Channels,
     Cursor,
     OpenSettlements,
     Rail,
@@ -29,12 +31,14 @@ class RailContext:
         allow_list: The tokens and networks of all rails.
         open_settlements: Called in each fetch: the rail's settlements that are still open.
         recorded: Called for blocks that are read again: the rail's settlements confirmed in them.
+        channels: What is recorded of payment channels.
     """
 
     settings: Settings
     allow_list: AssetAllowList
     open_settlements: OpenSettlements
     recorded: RecordedSettlements = nothing_recorded
+    channels: Channels = NO_CHANNELS
 
 
 def no_assets(_settings: Settings) -> Mapping[tuple[str, str], Asset]:

@@ -17,6 +17,7 @@ from masques_pipelines.inventory.tables import SETTLEMENTS
 from masques_pipelines.inventory.writes import counted
 from masques_pipelines.rails import catalog
 from masques_pipelines.rails.attribution import link_settlements
+from masques_pipelines.rails.channels import RecordedChannels
 from masques_pipelines.rails.endpoint import own_secrets
 from masques_pipelines.rails.ingest import RailRun, ingest
 from masques_pipelines.rails.protocol import RailRefusedError, RailUnavailableError
@@ -136,7 +137,8 @@ def _run(
             return RailOutcome(name, network=network, disabled_reason=reason)
         open_now = partial(open_settlements, warehouse, name)
         recorded = partial(recorded_settlements, warehouse, name)
-        with catalog.open_rail(settings, name, open_now, recorded) as rail:
+        channels = RecordedChannels(warehouse, name, network)
+        with catalog.open_rail(settings, name, open_now, recorded, channels) as rail:
             run = ingest(warehouse, rail, before_write=lease.hold, redact=redact)
     except Exception as error:  # noqa: BLE001 - whatever it is, the other rails are read
         return _failed(name, network, problem_of(error, redact))

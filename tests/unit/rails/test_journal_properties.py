@@ -286,7 +286,7 @@ def test_what_is_not_one_transaction_is_never_pending_or_failed_and_counts_what_
     None
 ):
     paid = {"success": True, "transaction": "", "extra": {"chargedAmount": "700"}}
-    assert settled(voucher(), paid) == ("claimable", "", "0.000700", "")
+    assert settled(voucher(), paid) == ("off_chain", "", "0.000700", "")
     assert settled(voucher(), REFUSED) == ("not_followed", "refused", "0.020000", "")
     assert settled(voucher(), None) == ("not_followed", "unanswered", "0.020000", "")
     batch = gateway(body()["request"]["paymentPayload"])
