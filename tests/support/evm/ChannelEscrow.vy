@@ -242,6 +242,9 @@ def refundWithSignature(config: Channel, amount: uint128, nonce: uint256, signat
 
 
 @external
-def multicall(calls: DynArray[Bytes[4096], 4]):
+def multicall(calls: DynArray[Bytes[4096], 4]) -> DynArray[Bytes[32], 4]:
+    results: DynArray[Bytes[32], 4] = []
     for each: Bytes[4096] in calls:
         raw_call(self, each, is_delegate_call=True)
+        results.append(b"")
+    return results
