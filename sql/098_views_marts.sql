@@ -728,7 +728,7 @@ CREATE OR REPLACE VIEW masques_marts.settlements_by_rail
     network LowCardinality(String) COMMENT 'CAIP-2 id of the chain, or the Lightning network',
     currency LowCardinality(String) COMMENT 'asset that was paid: USD, BTC, SOL and so on',
     direction LowCardinality(String) COMMENT 'in or out',
-    status LowCardinality(String) COMMENT 'pending, confirmed, failed, unknown, superseded, off_chain, claimable or not_followed: see docs/rails.md',
+    status LowCardinality(String) COMMENT 'pending, confirmed, failed, unknown, off_chain, claimable or not_followed: see docs/rails.md',
     settlements UInt64 COMMENT 'number of settlements',
     amount Decimal(76, 18) COMMENT 'sum of the amounts, in whole units of the currency',
     unattributed UInt64 COMMENT 'settlements without an account of the payer',
@@ -749,8 +749,10 @@ SELECT
     countIf(transaction_id IS NULL) AS without_transaction,
     max(timestamp) AS newest
 FROM masques_marts.settlements_current
+-- Their money is in the row of the settlement that superseded them.
+WHERE status != 'superseded'
 GROUP BY rail, network, currency, direction, status
-COMMENT 'Money and number of settlements by rail, currency, direction and status.';
+COMMENT 'Money and number of settlements by rail, currency, direction and status; without superseded ones, whose money another has.';
 
 -- What payment channels owe us and nobody has claimed yet, and until when it can be claimed: once the payer
 -- asks its money back, the end of the delay; else not before the delay after what was read last.
@@ -760,7 +762,7 @@ CREATE OR REPLACE VIEW masques_marts.unclaimed_channels
     network LowCardinality(String) COMMENT 'CAIP-2 id of the chain',
     channel_id String COMMENT 'the channel, 32 bytes of hex: settlements.payment_ref of its vouchers',
     payer String COMMENT 'who pays through it',
-    currency LowCardinality(String) COMMENT 'asset that is paid',
+    currency String COMMENT 'asset that is paid',
     vouchers UInt64 COMMENT 'vouchers that are accepted and not claimed',
     unclaimed Decimal(76, 18) COMMENT 'their sum',
     backed Decimal(76, 18) COMMENT 'what of it the escrow is known to hold: vouchers that are claimable',

@@ -1,7 +1,6 @@
 """What becomes of vouchers is the same in whichever order they and the chain are read."""
 
 import random
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -13,12 +12,7 @@ from masques_pipelines.rails.base.rail import BaseRail, _rewind
 from masques_pipelines.rails.base.voucher_states import UNBACKED_S
 from masques_pipelines.rails.base.window import BaseConfig
 from masques_pipelines.rails.protocol import (
-    ANSWER,
-    CHANNEL,
     CHARGED_TOTAL,
-    FACILITATOR_SAID,
-    JOURNAL_AT,
-    WITHDRAW_DELAY,
     Asset,
     Cursor,
     Finding,
@@ -38,42 +32,11 @@ from tests.support.plain_evm import (
     sweeps,
     takes_back,
 )
+from tests.support.voucher_lines import CHANNEL_A, DELAY_S, NETWORK, line
 
-NETWORK = "eip155:8453"
-CHANNEL_A, CHANNEL_B = digest("channel a"), digest("channel b")
-DELAY_S = 900
+CHANNEL_B = digest("channel b")
 # Of each voucher that is not superseded: its total, status, reason and whether it has a deadline.
 States = dict[tuple[str, int], tuple[str, str, bool]]
-
-
-def line(total: int, units: int, channel: str = CHANNEL_A, block: int = 5) -> Observation:
-    """A voucher as the journal announces it: what its channel has paid after it."""
-    at_s = PlainEvm().time_s(block)
-    return Observation(
-        settlement_id=voucher(NETWORK, channel, total),
-        source="intent",
-        rail="base",
-        network=NETWORK,
-        direction="in",
-        status="off_chain",
-        amount=Decimal(units).scaleb(-6),
-        currency="USDC",
-        timestamp_ns=at_s * 10**9,
-        asset=USDC,
-        to_address=TREASURY,
-        payer="0x" + "b" * 40,
-        payment_ref=channel,
-        protocol="x402",
-        transaction_ids=(uuid.UUID(int=total),),
-        attributes={
-            ANSWER: "success",
-            FACILITATOR_SAID: "success",
-            JOURNAL_AT: f"{at_s}#2",
-            CHANNEL: channel,
-            CHARGED_TOTAL: str(total),
-            WITHDRAW_DELAY: str(DELAY_S),
-        },
-    )
 
 
 @dataclass
