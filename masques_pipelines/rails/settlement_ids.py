@@ -38,6 +38,11 @@ def permit(network: str, owner: str, nonce: int) -> uuid.UUID:
     return settlement_id("permit2", network, owner.lower(), str(nonce))
 
 
+def gateway_transfer(network: str, payer: str, nonce: str) -> uuid.UUID:
+    """Identifies a payment by Circle Gateway, which settles it later with others."""
+    return settlement_id("gateway", network, payer.lower(), nonce.lower())
+
+
 def voucher(network: str, channel_id: str, total: int) -> uuid.UUID:
     """Identifies a payment by voucher by what its channel has paid after it.
 

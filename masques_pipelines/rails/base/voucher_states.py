@@ -121,15 +121,16 @@ class VoucherStates:
             return each  # claimed, and the claim is still searched for
         if total <= self._now.balance:
             return self._open(each, total)
-        if each.status == "off_chain" and self._now.taken_back_ns is None:
+        if each.status == "off_chain" and (self._now.taken_back_ns or 0) <= each.timestamp_ns:
             return self._without_deposit(each)
-        if each.status == "unknown":
+        # What the contract says is not enough: an event has to say that money left.
+        if each.status in {"failed", "unknown"} or self._now.taken_back_ns is None:
             return each
         return self._seen(
             each,
             status="failed",
             failure_reason=EXPIRED,
-            timestamp_ns=self._now.taken_back_ns or self._read.final_ns,
+            timestamp_ns=self._now.taken_back_ns,
             attributes=_with(each, {}),
         )
 

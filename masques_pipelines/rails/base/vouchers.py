@@ -66,6 +66,7 @@ class VoucherReader:
         self._assets = {asset.address: asset for asset in config.assets}
         self._followed: Sequence[FollowedChannel] = ()
         self._span = (0, 0)
+        self._taken_back: dict[str, int] = {}
 
     def searches(self, first: int, last: int) -> list[dict[str, Any]]:
         """Returns the searches for events of the channels to follow in blocks first…last."""
@@ -103,11 +104,11 @@ class VoucherReader:
         due = sorted(touched | {e.channel_id for e in self._followed if e.search_from_ns})
         if self._is_read_again(first, last):
             due = sorted({*due, *(each.channel_id for each in self._followed)})
-        taken_back = self._taken_back(found)
+        self._note_taken_back(found)
         undecided: list[str] = []
         for start in range(0, len(due), CHANNELS_PER_QUERY):
             chunk = due[start : start + CHANNELS_PER_QUERY]
-            undecided += self._decide(chunk, made, taken_back, since_block)
+            undecided += self._decide(chunk, made, logs, since_block)
         return undecided
 
     def _is_read_again(self, first: int, last: int) -> bool:
@@ -118,18 +119,24 @@ class VoucherReader:
         wanted = [e for e in self._followed if e.search_from_ns is not None]
         if not wanted or last < 0:
             return []
-        earliest_s = min(e.search_from_ns or 0 for e in wanted) // 10**9 - SEARCH_MARGIN_S
+        earliest_ns = min(e.search_from_ns or 0 for e in wanted)
+        return self._search(logs, [each.channel_id for each in wanted], earliest_ns, last)
+
+    def _search(
+        self, logs: LogReader, channel_ids: Sequence[str], earliest_ns: int, last: int
+    ) -> list[FoundLog]:
+        """Returns the events of channels from a time to a block, within limits."""
+        earliest_s = earliest_ns // 10**9 - SEARCH_MARGIN_S
         first = max(
             block_before(self._window.final, self._header, earliest_s),
             last - SEARCH_RANGES_MAX * logs.size,
             0,
         )
         found: list[FoundLog] = []
-        queries = _searches([each.channel_id for each in wanted])
         if first > last:
             return []
         try:
-            for _first, _last, answers in logs.read(queries, first, last):
+            for _first, _last, answers in logs.read(_searches(channel_ids), first, last):
                 events = [item_or_none(FoundLog, answer) for answer in answers]
                 found += [each for each in events if each is not None and not each.removed]
         except RailUnavailableError:
@@ -185,25 +192,45 @@ class VoucherReader:
             )
             fee *= 0  # a transaction's fee is recorded once
 
-    def _taken_back(self, found: Sequence[FoundLog]) -> dict[str, int]:
-        """Returns when the payers of channels last took money back, by final events."""
+    def _note_taken_back(self, found: Sequence[FoundLog]) -> None:
+        """Notes when the payers of channels last took money back, by final events."""
         newest: dict[str, int] = {}
         for log in found:
-            if log.topics[0] in TAKEN_BACK and log.block_number <= self._window.final_number:
+            if log.topics[:1] and log.topics[0] in TAKEN_BACK:
                 channel = channel_of(log)
-                newest[channel] = max(newest.get(channel, 0), log.block_number)
+                if channel and log.block_number <= self._window.final_number:
+                    newest[channel] = max(newest.get(channel, 0), log.block_number)
         headers = {number: self._header(number) for number in sorted(set(newest.values()))}
-        return {
-            channel: header.timestamp * 10**9
-            for channel, number in newest.items()
-            if (header := headers[number])
-        }
+        for channel, number in newest.items():
+            if header := headers[number]:
+                self._taken_back[channel] = header.timestamp * 10**9
+
+    def _look_for_withdrawals(
+        self,
+        logs: LogReader,
+        rows: Mapping[str, Sequence[Observation]],
+        states: Mapping[str, tuple[tuple[int, int], tuple[int, int]]],
+    ) -> None:
+        """Searches the event that took money out of channels that hold less than was claimable."""
+        doubted: dict[str, int] = {}
+        for channel, ((balance, _claimed), _withdrawal) in states.items():
+            missing = [
+                row.timestamp_ns
+                for row in rows.get(channel, ())
+                if row.status == "claimable" and int(row.attributes[CHARGED_TOTAL]) > balance
+            ]
+            if missing and channel not in self._taken_back:
+                doubted[channel] = min(missing)
+        if doubted:
+            self._window.count("withdrawals_searched", len(doubted))
+            earliest_ns, last = min(doubted.values()), self._window.final_number
+            self._note_taken_back(self._search(logs, sorted(doubted), earliest_ns, last))
 
     def _decide(
         self,
         channel_ids: Sequence[str],
         made: Sequence[ChannelClaim],
-        taken_back: Mapping[str, int],
+        logs: LogReader,
         since_block: int,
     ) -> list[str]:
         """Decides the vouchers of channels; returns the channels that the node said nothing of."""
@@ -212,6 +239,7 @@ class VoucherReader:
             rows.setdefault(row.payment_ref, []).append(row)
         claims = self._known_claims(channel_ids, made)
         states = self._states(channel_ids)
+        self._look_for_withdrawals(logs, rows, states)
         undecided: list[str] = []
         for channel in channel_ids:
             ours = rows.get(channel, [])
@@ -223,7 +251,7 @@ class VoucherReader:
                 self._window.count("channels_unread")
                 undecided.append(channel)
                 continue
-            self._decide_one(channel, asset, ours, known, state, taken_back, since_block)
+            self._decide_one(channel, asset, ours, known, state, since_block)
         return undecided
 
     def _decide_one(  # noqa: PLR0913, PLR0917 - all that is known of one channel
@@ -233,7 +261,6 @@ class VoucherReader:
         rows: Sequence[Observation],
         claims: Sequence[ChannelClaim],
         state: tuple[tuple[int, int], tuple[int, int]],
-        taken_back: Mapping[str, int],
         since_block: int,
     ) -> None:
         (balance, claimed_units), (withdrawing, asked_s) = state
@@ -247,7 +274,7 @@ class VoucherReader:
             claimed=claimed_units,
             withdrawing=withdrawing,
             claim_until_s=until_s,
-            taken_back_ns=taken_back.get(channel),
+            taken_back_ns=self._taken_back.get(channel),
             claims=claims,
         )
         final = self._window.final

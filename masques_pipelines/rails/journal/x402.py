@@ -5,7 +5,8 @@ The scheme decides how a payment is identified and whether a chain can be asked 
 - `exact` by EIP-3009 and on Solana: by what the chain itself shows.
 - `exact` and `upto` by Permit2: by the attempt; the chain's own row is found by its transaction.
 - batch-settlement: by the channel and what it has paid; the chain shows the claim of many of them.
-- Circle Gateway, unknown schemes, networks that are not read: by the attempt, and not followed.
+- Circle Gateway: by payer and nonce; its batches bring no transfer of one payment.
+- Unknown schemes, networks that are not read: by the attempt, and not followed.
 
 The gate's own requirements come before what the client repeats of them.
 """
@@ -66,6 +67,7 @@ from masques_pipelines.rails.settlement_ids import (
     attempt_of_hash,
     base_authorization,
     caip2,
+    gateway_transfer,
     payload_hash,
     permit,
     solana_transfer,
@@ -220,7 +222,7 @@ def announced(
 def _by_scheme(case: _Case, event: str, intent: Observation) -> Observation | None:
     signed = case.signed
     if mapping(case.required.extra).get("name") == _GATEWAY:
-        return _untracked(case, intent, accepted="off_chain")
+        return _by_gateway(case, intent)
     if case.scheme == "batch-settlement" or signed.get("type") in ("voucher", "deposit"):
         return _voucher(case, event, intent)
     is_solana = intent.network.startswith(SOLANA_NAMESPACE)
@@ -366,6 +368,21 @@ def _on_solana(case: _Case, event: str, intent: Observation) -> Observation | No
         intent,
         settlement_id=solana_transfer(intent.network, intent.tx_hash, account),
         payment_ref=intent.tx_hash,
+    )
+
+
+def _by_gateway(case: _Case, intent: Observation) -> Observation:
+    """Circle Gateway: identified by payer and nonce, which its own list of transfers names too."""
+    found = _untracked(case, intent, accepted="off_chain")
+    if not case.signed.get("authorization"):
+        return found
+    signed = parsed(Authorization, case.signed["authorization"], name="authorization")
+    case.facts.reference = signed.nonce
+    return replace(
+        found,
+        settlement_id=gateway_transfer(intent.network, signed.from_, signed.nonce),
+        payer=signed.from_,
+        payment_ref=signed.nonce,
     )
 
 
