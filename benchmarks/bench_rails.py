@@ -1,9 +1,10 @@
 """Measures the rails in requests and CPU seconds, each at a size and at twice that size.
 
 A back-fill of Base, through a provider that serves 2,000 blocks at once, with and without batches;
-a run with nothing new and many open payments; a back-fill of Solana; expired challenges on LND. The
-nodes are computed in this process: what they take is not counted, and no network is measured. Each
-row is written through the same code as a run of the rails, into an embedded warehouse.
+a run with nothing new and many open payments; the claims of thousands of vouchers; a back-fill of
+Solana; expired challenges on LND. The nodes are computed in this process: what they take is not
+counted, and no network is measured. Each row is written through the same code as a run of the
+rails, into an embedded warehouse.
 
 Requests are exact. Seconds differ with the machine and with what else runs on it; their ratio
 hardly: twice the size has to take twice as much, or as much where a constant is meant.
@@ -17,14 +18,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
+from masques_pipelines.rails.base.rail import BaseRail
+from masques_pipelines.rails.base.window import BaseConfig
+from masques_pipelines.rails.channels import RecordedChannels
 from masques_pipelines.rails.ingest import RailRun, ingest
+from masques_pipelines.rails.protocol import Asset
 from masques_pipelines.rails.revisions import append, changes_of, open_settlements
 from masques_pipelines.sandbox.nodes.base import BASE, POLYGON
 from masques_pipelines.schema.migrations import migrate
 from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.client import Origin, Warehouse
 from masques_pipelines.warehouse.connect import open_warehouse
+from tests.support.anvil import TREASURY, USDC
+from tests.support.plain_evm import DirectRpc
 from tests.support.rail_worlds import (
     START_S,
     RailWorld,
@@ -33,9 +41,16 @@ from tests.support.rail_worlds import (
     open_payments,
     solana_world,
 )
+from tests.support.voucher_lines import NETWORK, busy_channels
 
 EXPIRY_S = 86_400
-TABLES = ("masques.settlements", "masques_ops.rail_cursors", "masques_ops.rail_balances")
+TABLES = (
+    "masques.settlements",
+    "masques_ops.rail_cursors",
+    "masques_ops.rail_balances",
+    "masques_ops.channel_claims",
+    "masques_ops.channels",
+)
 
 
 @dataclass(frozen=True)
@@ -119,6 +134,25 @@ def expired(warehouse: Warehouse, size: int) -> Measured:
     return run(warehouse, world)
 
 
+def vouchers(warehouse: Warehouse, size: int) -> Measured:
+    """Reads the claims of so many vouchers, a hundred a channel, which the journal announced."""
+    empty(warehouse)
+    chain, lines = busy_channels(size)
+    for start in range(0, len(lines), 1_000):
+        append(warehouse, changes_of(lines[start : start + 1_000], {}), now=datetime.now(UTC))
+    rpc: Any = DirectRpc(chain)
+    config = BaseConfig(NETWORK, frozenset({TREASURY}), (Asset(USDC, "USDC", 6),), start_block=1)
+    rail = BaseRail(
+        rpc,
+        config,
+        partial(open_settlements, warehouse, "base", NETWORK),
+        channels=RecordedChannels(warehouse, "base", NETWORK),
+    )
+    before_s = time.process_time()
+    done = ingest(warehouse, rail)
+    return Measured(done.revisions, done.calls, time.process_time() - before_s - rpc.cpu_s)
+
+
 CASES = (
     Case("Base, back-fill", 5_000, partial(back_fill, base_world)),
     Case(
@@ -129,6 +163,7 @@ CASES = (
     Case("Base, nothing new, open payments", 1_000, partial(idle, lambda _: base_world(100))),
     Case("Base and Polygon, back-fill", 2_500, two_networks),
     Case("Polygon, nothing new, open on Base", 1_000, idle_on_one_of_two),
+    Case("Base, vouchers claimed", 5_000, vouchers),
     Case("Solana, back-fill", 8_000, partial(back_fill, solana_world)),
     Case("Solana, nothing new, open payments", 1_000, partial(idle, lambda _: solana_world(100))),
     Case("LND, expired challenges", 5_000, expired),
@@ -143,6 +178,7 @@ CASES = (
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--scale", type=float, default=1.0, help="Multiplies all sizes.")
+    parser.add_argument("--case", default="", help="Only cases whose name has this text.")
     wanted = parser.parse_args()
     load = os.getloadavg()[0]
     print(f"{os.cpu_count()} cores, load {load:.1f}; CPU seconds without the computed nodes")
@@ -154,7 +190,7 @@ def main() -> None:
         ) as warehouse,
     ):
         migrate(warehouse)
-        for case in CASES:
+        for case in (each for each in CASES if wanted.case in each.name):
             size = int(case.size * wanted.scale)
             once, twice = (case.measure(warehouse, n) for n in (size, 2 * size))
             for n, each in ((size, once), (2 * size, twice)):

@@ -36,7 +36,8 @@ COMMENT 'The latest revision of each settlement, in the columns that reputation 
 
 -- Each claim of the journal about a settlement, and whether the chain proves it: the answer's
 -- transaction is the one that the settlement has, and it is the same money. What needs no transaction
--- is proved by its answer. A claim about an announcement that another settlement superseded is a claim
+-- is proved by its answer, and so is a voucher, which the claim of its channel names as its transaction
+-- later. A claim about an announcement that another settlement superseded is a claim
 -- about that one.
 CREATE OR REPLACE VIEW masques_ops.settlement_claims_now
 (
@@ -75,7 +76,7 @@ WITH
             settlement_id AS target_id,
             argMax(
                 (toString(rail), toString(status), tx_hash, toString(finality), asset, to_address, amount,
-                    toString(direction), toString(network)),
+                    toString(direction), toString(network), mapContains(attributes, 'charged_total')),
                 (revision, recorded_at)) AS newest
         FROM masques.settlements
         WHERE settlement_id IN (SELECT arrayJoin([announced_id, other_id]) FROM announced)
@@ -91,7 +92,8 @@ SELECT
     t.newest.3 AS tx_hash,
     a.announced_id AS announced_id,
     c.claimed_at AS claimed_at,
-    claimed_hash = t.newest.3
+    -- A voucher is accepted without a transaction; its channel is claimed by one later.
+    (claimed_hash = t.newest.3 OR (t.newest.10 AND claimed_hash = ''))
         AND c.asset = t.newest.5
         AND (c.to_address = '' OR c.to_address = t.newest.6
             -- LND may not know the node that it paid; the payment hash is of one invoice.
@@ -100,7 +102,7 @@ SELECT
             -- What we paid out ourselves is exactly known.
             OR (t.newest.8 = 'in' AND NOT c.is_exact AND c.amount < t.newest.7)
             OR (t.newest.8 = 'in' AND t.target_id != a.announced_id AND c.amount > t.newest.7))
-        AND ((t.newest.4 != '' AND t.newest.2 != 'superseded' AND claimed_hash != '')
+        AND ((t.newest.4 != '' AND t.newest.2 != 'superseded' AND (claimed_hash != '' OR t.newest.10))
             OR t.newest.2 IN ('off_chain', 'claimable', 'not_followed'))
         AS is_proved
 FROM claims AS c

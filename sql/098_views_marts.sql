@@ -728,7 +728,7 @@ CREATE OR REPLACE VIEW masques_marts.settlements_by_rail
     network LowCardinality(String) COMMENT 'CAIP-2 id of the chain, or the Lightning network',
     currency LowCardinality(String) COMMENT 'asset that was paid: USD, BTC, SOL and so on',
     direction LowCardinality(String) COMMENT 'in or out',
-    status LowCardinality(String) COMMENT 'pending, confirmed, failed, unknown, superseded, off_chain, claimable or not_followed: see docs/rails.md',
+    status LowCardinality(String) COMMENT 'pending, confirmed, failed, unknown, off_chain, claimable or not_followed: see docs/rails.md',
     settlements UInt64 COMMENT 'number of settlements',
     amount Decimal(76, 18) COMMENT 'sum of the amounts, in whole units of the currency',
     unattributed UInt64 COMMENT 'settlements without an account of the payer',
@@ -749,8 +749,74 @@ SELECT
     countIf(transaction_id IS NULL) AS without_transaction,
     max(timestamp) AS newest
 FROM masques_marts.settlements_current
+-- Their money is in the row of the settlement that superseded them.
+WHERE status != 'superseded'
 GROUP BY rail, network, currency, direction, status
-COMMENT 'Money and number of settlements by rail, network, currency, direction and status.';
+COMMENT 'Money and number of settlements by rail, network, currency, direction and status; without superseded ones, whose money another has.';
+
+-- What payment channels owe us and nobody has claimed yet, and until when it can be claimed: once the payer
+-- asks its money back, the end of the delay; else not before the delay after what was read last.
+CREATE OR REPLACE VIEW masques_marts.unclaimed_channels
+(
+    rail LowCardinality(String) COMMENT 'base',
+    network LowCardinality(String) COMMENT 'CAIP-2 id of the chain',
+    channel_id String COMMENT 'the channel, 32 bytes of hex: settlements.payment_ref of its vouchers',
+    payer String COMMENT 'who pays through it',
+    currency String COMMENT 'asset that is paid',
+    vouchers UInt64 COMMENT 'vouchers that are accepted and not claimed',
+    unclaimed Decimal(76, 18) COMMENT 'their sum',
+    backed Decimal(76, 18) COMMENT 'what of it the escrow is known to hold: vouchers that are claimable',
+    at_risk Decimal(76, 18) COMMENT 'what of it the payer has asked back: lost when it is not claimed in time',
+    deadline Nullable(DateTime('UTC')) COMMENT 'when the payer can take that; NULL when nothing of it is asked back',
+    last_minute Nullable(DateTime('UTC')) COMMENT 'until then nothing can be lost: the deadline, or the delay after the newest block that was read; NULL before a deposit for it was read',
+    withdraw_delay_s UInt32 COMMENT 'how long the payer has to wait, from when it asks',
+    oldest DateTime64(9, 'UTC') COMMENT 'time of the first of the vouchers',
+    read_at Nullable(DateTime64(9, 'UTC')) COMMENT 'time of the newest final block that was read; NULL before the first'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+SELECT
+    v.rail AS rail,
+    v.network AS network,
+    v.channel_id AS channel_id,
+    v.payer AS payer,
+    v.currency AS currency,
+    v.vouchers AS vouchers,
+    v.unclaimed AS unclaimed,
+    v.backed AS backed,
+    v.at_risk AS at_risk,
+    if(v.deadline_s = 0, NULL, toDateTime(v.deadline_s, 'UTC')) AS deadline,
+    if(v.backed = 0, NULL,
+        coalesce(deadline, toDateTime(r.read_to, 'UTC') + toIntervalSecond(k.withdraw_delay_s))) AS last_minute,
+    k.withdraw_delay_s AS withdraw_delay_s,
+    v.oldest AS oldest,
+    r.read_to AS read_at
+FROM
+(
+    SELECT
+        rail, network, payment_ref AS channel_id,
+        any(s.payer) AS payer,
+        any(s.currency) AS currency,
+        count() AS vouchers,
+        sum(s.amount) AS unclaimed,
+        sumIf(s.amount, s.status = 'claimable') AS backed,
+        sumIf(s.amount, s.status = 'claimable' AND s.until_s > 0) AS at_risk,
+        minIf(s.until_s, s.status = 'claimable' AND s.until_s > 0) AS deadline_s,
+        min(s.timestamp) AS oldest
+    FROM
+    (
+        SELECT rail, network, payment_ref, payer, currency, amount, status, timestamp,
+            toUInt32OrZero(attributes['deadline_s']) AS until_s
+        FROM masques_marts.settlements_current
+        WHERE status IN ('off_chain', 'claimable') AND mapContains(attributes, 'charged_total')
+    ) AS s
+    GROUP BY rail, network, payment_ref
+) AS v
+LEFT JOIN (SELECT rail, network, channel_id, withdraw_delay_s FROM masques_ops.channels FINAL) AS k
+    ON k.rail = v.rail AND k.network = v.network AND k.channel_id = v.channel_id
+LEFT JOIN (SELECT rail, network, read_to FROM masques_ops.rail_cursors FINAL) AS r
+    ON r.rail = v.rail AND r.network = v.network
+COMMENT 'Payments by voucher that nobody has claimed yet, by payment channel, with the last minute to claim them. One row per channel.';
 
 -- What the chain says: per rail and asset the opening balance, what the settlements moved since, and what
 -- is there. Each node of Lightning is a row of its own. Each address counts from its first reading to its last one, so that one that is added brings

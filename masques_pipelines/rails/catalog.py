@@ -14,7 +14,9 @@ from masques_pipelines.rails.descriptor import RailContext, RailDescriptor, Rail
 from masques_pipelines.rails.journal import rail as journal
 from masques_pipelines.rails.lightning import rail as lightning
 from masques_pipelines.rails.protocol import (
+    NO_CHANNELS,
     AssetAllowList,
+    Channels,
     OpenSettlements,
     Rail,
     RecordedSettlements,
@@ -84,6 +86,7 @@ def open_rail(
     at: RailPlace,
     open_settlements: OpenSettlements,
     recorded: RecordedSettlements = nothing_recorded,
+    channels: Channels = NO_CHANNELS,
 ) -> Iterator[Rail]:
     """Opens one network or node of a rail; its connections are closed with the context.
 
@@ -92,6 +95,7 @@ def open_rail(
         at: The network or node.
         open_settlements: Called in each fetch: its settlements that are still open.
         recorded: Called for blocks that are read again: its settlements confirmed in them.
+        channels: What is recorded of the network's payment channels.
 
     Raises:
         SettingError: The rail is off, or one of its settings cannot be used.
@@ -101,6 +105,8 @@ def open_rail(
     if reason is not None:
         raise SettingError(f"{reason}: the rail {at.name} is off; set it to read the rail")
     at.kind.check(at.configured)
-    context = RailContext(settings, at.configured, allow_list(settings), open_settlements, recorded)
+    context = RailContext(
+        settings, at.configured, allow_list(settings), open_settlements, recorded, channels
+    )
     with at.kind.open(context) as rail:
         yield rail

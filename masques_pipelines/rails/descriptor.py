@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 
 from masques_pipelines.rail_settings import RAIL_ENDPOINTS, RAILS_FILE, RailSettings
 from masques_pipelines.rails.protocol import (
+    NO_CHANNELS,
     Asset,
     AssetAllowList,
+    Channels,
     Cursor,
     OpenSettlements,
     Rail,
@@ -32,6 +34,7 @@ class RailContext:
         allow_list: The tokens and networks of all rails.
         open_settlements: Called in each fetch: the network's settlements that are still open.
         recorded: Called for blocks that are read again: the network's settlements confirmed there.
+        channels: What is recorded of payment channels.
     """
 
     settings: Settings
@@ -39,6 +42,7 @@ class RailContext:
     allow_list: AssetAllowList
     open_settlements: OpenSettlements
     recorded: RecordedSettlements = nothing_recorded
+    channels: Channels = NO_CHANNELS
 
 
 def no_assets(_configured: RailSettings) -> Mapping[tuple[str, str], Asset]:

@@ -11,7 +11,12 @@ from decimal import Decimal
 from typing import Final
 
 from masques_pipelines.money import amount_text
-from masques_pipelines.rails.protocol import BalanceReading, JournalEvent
+from masques_pipelines.rails.protocol import (
+    BalanceReading,
+    ChannelClaim,
+    ChannelState,
+    JournalEvent,
+)
 from masques_pipelines.warehouse.client import Warehouse
 
 # The statement whose records are ChainBalance.
@@ -32,6 +37,23 @@ _BALANCE_COLUMNS: Final = (
     "finality",
     "read_at",
     "problem",
+    "recorded_at",
+)
+_CLAIM_COLUMNS: Final = (
+    *("rail", "network", "channel_id", "total_units", "units", "tx_hash", "block", "block_hash"),
+    *("time", "submitted_by", "network_fee", "recorded_at", "is_deleted"),
+)
+_CHANNEL_COLUMNS: Final = (
+    *("rail", "network", "channel_id", "payer", "to_address", "asset", "currency", "balance"),
+    *(
+        "claimed",
+        "claimed_units",
+        "withdrawing",
+        "claim_until_s",
+        "withdraw_delay_s",
+        "block",
+        "read_at",
+    ),
     "recorded_at",
 )
 _EVENT_COLUMNS: Final = (
@@ -112,6 +134,56 @@ def write_events(warehouse: Warehouse, events: Sequence[JournalEvent], *, now: d
         ],
         # A month is a partition, and the clock of a gate may jump through more than a hundred.
         max_partitions_per_insert_block=0,
+    )
+
+
+def write_claims(
+    warehouse: Warehouse,
+    key: tuple[str, str],
+    claims: Sequence[ChannelClaim],
+    *,
+    now: datetime,
+) -> None:
+    """Writes claims of payment channels; `key` is the rail's name and network."""
+    warehouse.insert_rows(
+        "masques_ops.channel_claims",
+        _CLAIM_COLUMNS,
+        [
+            (
+                *(*key, each.channel_id, each.total, each.units, each.tx_hash),
+                *(each.block_height, each.block_hash, each.time_ns, each.submitted_by),
+                *(each.network_fee, now, int(each.is_gone)),
+            )
+            for each in claims
+        ],
+    )
+
+
+def write_channels(
+    warehouse: Warehouse,
+    key: tuple[str, str],
+    channels: Sequence[ChannelState],
+    *,
+    now: datetime,
+) -> None:
+    """Writes what the contract says of payment channels; `key` is the rail's name and network."""
+    warehouse.insert_rows(
+        "masques_ops.channels",
+        _CHANNEL_COLUMNS,
+        [
+            (
+                *(*key, each.channel_id, each.payer, each.to_address, each.asset, each.currency),
+                *(
+                    each.balance,
+                    each.claimed,
+                    each.claimed_units,
+                    each.withdrawing,
+                    each.claim_until_s or 0,
+                ),
+                *(each.withdraw_delay_s, each.block, each.read_at_ns, now),
+            )
+            for each in channels
+        ],
     )
 
 

@@ -150,7 +150,10 @@ def ingest(  # noqa: PLR0913 - what a run of one rail is opened with, by name
 def _write(warehouse: Warehouse, rail: Rail, fetched: FetchResult, done: RailRun) -> None:
     """Writes all that a fetch found; the cursor comes after it."""
     now = datetime.now(UTC)
+    # Before the vouchers that follow from them.
+    evidence.write_claims(warehouse, (rail.name, rail.network), fetched.claims, now=now)
     written = write_found(warehouse, fetched, rail.network, now=now)
+    evidence.write_channels(warehouse, (rail.name, rail.network), fetched.channels, now=now)
     # After the settlements: a balance that is there without its settlements would be a difference.
     evidence.write_balances(warehouse, (rail.name, rail.network), fetched.balances, now=now)
     done.observations += written.observations

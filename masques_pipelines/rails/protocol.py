@@ -66,12 +66,21 @@ RECEIPT_AT: Final = "receipt_at"
 CLOSED: Final = "closed"
 # Id of the settlement that records the money of a superseded one.
 SUPERSEDED_BY: Final = "superseded_by"
+# A voucher of a payment channel: the channel, what the channel has paid after it in the token's
+# smallest unit, and how long the payer has to wait for money that it takes back, in seconds.
+CHANNEL: Final = "channel_id"
+CHARGED_TOTAL: Final = "charged_total"
+WITHDRAW_DELAY: Final = "withdraw_delay_s"
+# What a channel paid that no voucher is known of: the first and the last unit of it.
+CLAIM_FROM: Final = "claim_from"
+CLAIM_TO: Final = "claim_to"
 # What an intent may add to a settlement: anything else of a line never becomes an attribute.
 INTENT_ATTRIBUTES: Final = frozenset(
     {
-        AMOUNT_MAX, ANSWER, ASKED, DEADLINE, FACILITATOR_SAID, JOURNAL_AT, OFFER,
-        PAYMENT_IDENTIFIER, RECEIPT, RECEIPT_AT, "channel_id", "event", "facilitator_transaction",
-        "memo", "method", "payout_id", "proof", "reference", "resource", "scheme",
+        AMOUNT_MAX, ANSWER, ASKED, CHANNEL, CHARGED_TOTAL, DEADLINE, FACILITATOR_SAID, JOURNAL_AT,
+        OFFER, PAYMENT_IDENTIFIER, RECEIPT, RECEIPT_AT, WITHDRAW_DELAY, "event",
+        "facilitator_transaction", "memo", "method", "payout_id", "proof", "reference", "resource",
+        "scheme",
     }
 )  # fmt: skip
 # Of an intent, on a settlement that the chain knows: its memo is the chain's own.
@@ -248,6 +257,119 @@ def nothing_recorded(_first: int, _last: int) -> Sequence[OpenSettlement]:
 
 
 @dataclass(frozen=True)
+class ChannelClaim:
+    """What one transaction claimed of a payment channel: final, and of no token transfer.
+
+    Attributes:
+        channel_id: The channel, 32 bytes of hex.
+        total: What the channel has paid since its beginning, with this claim; smallest unit.
+        units: How much of it this transaction claimed.
+        tx_hash: The transaction.
+        block_height: Its block.
+        block_hash: Hash of that block.
+        time_ns: Time of that block.
+        submitted_by: Who sent the transaction.
+        network_fee: Its cost, in whole units, on its first claim; 0 on the others.
+        is_gone: The chain that is read again does not have it any more.
+    """
+
+    channel_id: str
+    total: int
+    units: int
+    tx_hash: str
+    block_height: int
+    block_hash: str
+    time_ns: int
+    submitted_by: str = ""
+    network_fee: Decimal = Decimal(0)
+    is_gone: bool = False
+
+
+@dataclass(frozen=True)
+class ChannelState:
+    """What the contract says of one payment channel, in whole units.
+
+    Attributes:
+        channel_id: The channel.
+        payer: Whose money it holds.
+        to_address: Who may claim it.
+        asset: Token contract.
+        currency: Symbol of the token.
+        balance: What was deposited, less what the payer took back; claims do not change it.
+        claimed: What was claimed of it.
+        claimed_units: The same in the token's smallest unit.
+        withdrawing: What the payer has asked back, 0 for nothing.
+        claim_until_s: When the payer can take that, seconds since 1970; None for nothing.
+        withdraw_delay_s: How long the payer has to wait, from when it asks.
+        block: Block that all but the withdrawal is of: the newest final one.
+        read_at_ns: Time of that block.
+    """
+
+    channel_id: str
+    payer: str
+    to_address: str
+    asset: str
+    currency: str
+    balance: Decimal
+    claimed: Decimal
+    claimed_units: int
+    withdrawing: Decimal
+    claim_until_s: int | None
+    withdraw_delay_s: int
+    block: int
+    read_at_ns: int
+
+
+@dataclass(frozen=True)
+class FollowedChannel:
+    """A payment channel that a fetch reads the events of.
+
+    Attributes:
+        channel_id: The channel.
+        search_from_ns: Its events since then are read too, whatever was read before: a voucher of
+            it is new, or a claim of it was missed; None when nothing is missing.
+    """
+
+    channel_id: str
+    search_from_ns: int | None
+
+
+class Channels(Protocol):
+    """What is recorded of the payment channels of one rail and network."""
+
+    def followed(self, first: int, last: int) -> Sequence[FollowedChannel]:
+        """Returns channels with money to claim, and those with claims in blocks first…last."""
+        ...
+
+    def settlements(self, channel_ids: Sequence[str]) -> Sequence[Observation]:
+        """Returns the latest revisions of all vouchers and claims of channels."""
+        ...
+
+    def claims(self, channel_ids: Sequence[str]) -> Sequence[ChannelClaim]:
+        """Returns the claims that are recorded of channels."""
+        ...
+
+
+class NoChannels:
+    """Payment channels of a rail that has none."""
+
+    def followed(self, _first: int, _last: int) -> Sequence[FollowedChannel]:
+        """Returns none."""
+        return ()
+
+    def settlements(self, _channel_ids: Sequence[str]) -> Sequence[Observation]:
+        """Returns none."""
+        return ()
+
+    def claims(self, _channel_ids: Sequence[str]) -> Sequence[ChannelClaim]:
+        """Returns none."""
+        return ()
+
+
+NO_CHANNELS: Final = NoChannels()
+
+
+@dataclass(frozen=True)
 class Rejected:
     """Something that looks like a payment and cannot be a row; it goes to quarantine.
 
@@ -399,6 +521,8 @@ class FetchResult(Found):
         read_to_ns: Block time of the newest block that was read to its finality (of LND the time
             of the answer), never this machine's clock; None when this fetch does not know it.
         balances: What the node says that we have, at the block that the fetch ends at.
+        claims: What was claimed of payment channels, and what is not any more.
+        channels: Payment channels, as the contract says at the block that the fetch ends at.
         notes: Counts worth plotting (zero-value transfers skipped …).
     """
 
@@ -408,6 +532,8 @@ class FetchResult(Found):
     behind: int
     read_to_ns: int | None = None
     balances: Sequence[BalanceReading] = ()
+    claims: Sequence[ChannelClaim] = ()
+    channels: Sequence[ChannelState] = ()
     notes: Mapping[str, int] = field(default_factory=dict)
 
 

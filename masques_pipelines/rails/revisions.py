@@ -24,6 +24,7 @@ from masques_pipelines.quarantine import Entry, put
 from masques_pipelines.rails.protocol import (
     ADDED_TO_CHAIN,
     ANSWER,
+    CHANNEL,
     CLOSED,
     DEADLINE,
     FACILITATOR_SAID,
@@ -262,7 +263,8 @@ def _with_chain(before: Revision, seen: Observation) -> tuple[Revision | None, l
         findings += _disagreement(known, seen, exact=_is_exact(known))
     if before.is_final and seen.status == "pending" and _position(seen) == _position(known):
         return None, []  # from a node whose final block lags behind
-    attributes = {**known.attributes, **seen.attributes}
+    # An empty one takes away what was there.
+    attributes = {k: v for k, v in {**known.attributes, **seen.attributes}.items() if v}
     if CLOSED not in seen.attributes:
         attributes.pop(CLOSED, None)
     merged = replace(
@@ -272,7 +274,9 @@ def _with_chain(before: Revision, seen: Observation) -> tuple[Revision | None, l
         facilitator_fee=seen.facilitator_fee or known.facilitator_fee,
         attributes=attributes,
     )
-    if before.is_final and _outcome(merged) != _outcome(known):
+    # The same money under another identity contradicts nothing.
+    is_same_money = seen.status == "superseded"
+    if before.is_final and not is_same_money and _outcome(merged) != _outcome(known):
         findings.append(
             _finding(known, "changed_after_final", f"{_outcome(known)} became {_outcome(merged)}")
         )
@@ -314,7 +318,9 @@ def _is_exact(known: Observation) -> bool:
 def _contradiction(seen: Observation) -> list[Finding]:
     """Returns a finding when the facilitator's answer contradicts the chain."""
     answer = seen.attributes.get(FACILITATOR_SAID, "")
-    if seen.status == "failed" and answer == "success":
+    # The gate accepted a voucher: that it was not claimed in time is its own doing.
+    is_lost = CHANNEL in seen.attributes
+    if seen.status == "failed" and answer == "success" and not is_lost:
         detail = f"answered success, the payment failed: {seen.failure_reason}"
         return [_finding(seen, "facilitator_contradicted", detail)]
     if seen.status == "confirmed" and answer.startswith("failure") and "pending" not in answer:
@@ -453,6 +459,11 @@ def _revision_of(record: Mapping[str, Any]) -> Revision:
     return Revision(
         seen, int(record["revision"]), record["from_account_id"], record["transaction_id"]
     )
+
+
+def seen_of(record: Mapping[str, Any]) -> Observation:
+    """Returns a row of masques.settlements as an observation."""
+    return _revision_of(record).seen
 
 
 def open_of(latest: Observation) -> OpenSettlement:

@@ -17,6 +17,7 @@ from masques_pipelines.inventory.tables import SETTLEMENTS
 from masques_pipelines.inventory.writes import counted
 from masques_pipelines.rails import catalog
 from masques_pipelines.rails.attribution import link_settlements
+from masques_pipelines.rails.channels import RecordedChannels
 from masques_pipelines.rails.descriptor import RailKey, RailPlace
 from masques_pipelines.rails.endpoint import own_secrets
 from masques_pipelines.rails.ingest import RailRun, ingest
@@ -147,7 +148,8 @@ def _run(
             return RailOutcome(**key._asdict(), name=name, disabled_reason=reason)
         open_now = partial(open_settlements, warehouse, key.rail, key.network)
         recorded = partial(recorded_settlements, warehouse, key.rail, key.network)
-        with catalog.open_rail(settings, place, open_now, recorded) as rail:
+        channels = RecordedChannels(warehouse, key.rail, key.network)
+        with catalog.open_rail(settings, place, open_now, recorded, channels) as rail:
             owns = partial(place.kind.owns, rail) if place.kind.owns else None
             run = ingest(
                 *(warehouse, rail),

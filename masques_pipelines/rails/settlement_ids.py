@@ -38,6 +38,24 @@ def permit(network: str, owner: str, nonce: int) -> uuid.UUID:
     return settlement_id("permit2", network, owner.lower(), str(nonce))
 
 
+def gateway_transfer(network: str, payer: str, nonce: str) -> uuid.UUID:
+    """Identifies a payment by Circle Gateway, which settles it later with others."""
+    return settlement_id("gateway", network, payer.lower(), nonce.lower())
+
+
+def voucher(network: str, channel_id: str, total: int) -> uuid.UUID:
+    """Identifies a payment by voucher by what its channel has paid after it.
+
+    A voucher may be signed again for another payment; what the channel has paid only grows.
+    """
+    return settlement_id("voucher", network, channel_id.lower(), str(total))
+
+
+def claim_without_voucher(network: str, channel_id: str, first: int, last: int) -> uuid.UUID:
+    """Identifies what a channel paid that no voucher is known of, by its first and last unit."""
+    return settlement_id("claim", network, channel_id.lower(), str(first), str(last))
+
+
 def mpp_charge(network: str, tx_hash: str, challenge_id: str) -> uuid.UUID:
     """Identifies the announcement of a payment by MPP on an EVM chain."""
     return settlement_id("mpp", network, tx_hash.lower(), challenge_id)

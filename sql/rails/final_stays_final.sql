@@ -26,6 +26,8 @@ FROM
 WHERE was_status IN ('confirmed', 'failed', 'superseded')
     AND (status, failure_reason, tx_hash, block_hash, amount)
         != (was_status, was_reason, was_tx_hash, was_block_hash, was_amount)
+    -- The same money, recorded as another settlement.
+    AND NOT (status = 'superseded' AND amount = was_amount)
     AND (settlement_id, revision) NOT IN
     (
         SELECT settlement_id, revision

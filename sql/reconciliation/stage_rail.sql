@@ -54,7 +54,10 @@ FROM
             s.settlement_id AS settlement_id,
             argMax((toString(s.currency), toString(s.status), s.amount, s.timestamp, toString(s.rail),
                 toString(s.direction), s.failure_reason, s.from_account_id,
-                toUInt32OrZero(s.attributes['deadline_s']), s.attributes['closed'] != '', toString(s.network)),
+                -- A voucher can be claimed until its payer asks the money back: until then nothing is due.
+                if(s.status = 'claimable' AND s.attributes['deadline_s'] = '', 4102444800,
+                    toUInt32OrZero(s.attributes['deadline_s'])),
+                s.attributes['closed'] != '', toString(s.network)),
                 (s.revision, s.recorded_at)) AS v,
             min(s.timestamp) AS first_at, max(s.timestamp) AS last_at
         FROM masques.settlements AS s

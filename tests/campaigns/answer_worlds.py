@@ -23,6 +23,7 @@ from masques_pipelines.rails.protocol import (
     FACILITATOR_SAID,
     JOURNAL_AT,
     Asset,
+    Channels,
     Observation,
     OpenSettlements,
     Rail,
@@ -38,8 +39,20 @@ from tests.campaigns.mutations import BEARER, URL_KEY
 from tests.support.anvil import TREASURY as BASE_TREASURY
 from tests.support.anvil import USDC as BASE_USDC
 from tests.support.fake_lnd import FakeLnd, payment_hash
-from tests.support.plain_evm import PlainEvm, cancels, digest, moves, uses
+from tests.support.plain_evm import (
+    PlainEvm,
+    asks_back,
+    cancels,
+    claims,
+    deposits,
+    digest,
+    moves,
+    sweeps,
+    takes_back,
+    uses,
+)
 from tests.support.solana_rpc import FIRST_SLOT, NETWORK, USDC, Solana, token_account
+from tests.support.voucher_lines import CHANNEL_A, DELAY_S, line
 
 BASE = "eip155:8453"
 URL = f"http://node.test/v2/{URL_KEY}"
@@ -73,7 +86,7 @@ class World:
     is_rest: bool
     date: Callable[[], str]
     announced: Sequence[Observation]
-    open: Callable[[httpx2.Client, OpenSettlements], Rail]
+    open: Callable[[httpx2.Client, OpenSettlements, Channels], Rail]
     grow: Callable[[], None]
 
 
@@ -130,7 +143,18 @@ def _base() -> World:
         chain.land(38, cancels(BUYER, canceled))
         chain.land(39, *pays(elsewhere, 500, OTHER))
         chain.land(50, moves(OTHER, BASE_TREASURY, 9))
+        chain.land(33, claims(channel, 150, 350))
+        chain.land(34, asks_back(channel, 600, chain.time_s(34) + DELAY_S))
+        chain.land(41, *sweeps(BASE_TREASURY, 150), takes_back(channel, 600))
+        chain.land(52, deposits(CHANNEL_A, 500, 500))
 
+    # One channel with a claim before and one after, and what is lost; one that is not there yet.
+    channel = digest("channel")
+    chain.land(6, deposits(channel, 1_000, 1_000))
+    announced += [line(total, 100, channel, 7) for total in (100, 200, 350, 500)]
+    announced.append(line(50, 50, CHANNEL_A, 8))
+    chain.land(10, claims(channel, 200, 200))
+    chain.land(14, *sweeps(BASE_TREASURY, 200))
     pending, pending_2 = authorization("pending", 300), authorization("pending 2", 301)
     first = authorization("first", 1_000)
     tx = chain.land(5, *pays(first, 1_000))
@@ -153,7 +177,9 @@ def _base() -> World:
     )
     return World(
         "base", chain.answer, False, lambda: "", announced,
-        lambda client, open_now: BaseRail(JsonRpc(_node(client)), config, open_now),
+        lambda client, open_now, channels: BaseRail(
+            JsonRpc(_node(client)), config, open_now, channels=channels
+        ),
         grow,
     )  # fmt: skip
 
@@ -200,7 +226,7 @@ def _solana() -> World:
     )
     return World(
         "solana", chain.answer, False, lambda: "", announced,
-        lambda client, open_now: SolanaRail(JsonRpc(_node(client)), config, open_now),
+        lambda client, open_now, _channels: SolanaRail(JsonRpc(_node(client)), config, open_now),
         grow,
     )  # fmt: skip
 
@@ -258,6 +284,6 @@ def _lightning() -> World:
     lnd.now_s += 300
     return World(
         "lightning", lnd.answer_any, True, lambda: lnd.date, announced,
-        lambda client, open_now: LightningRail(_node(client), "mainnet", open_now),
+        lambda client, open_now, _channels: LightningRail(_node(client), "mainnet", open_now),
         grow,
     )  # fmt: skip

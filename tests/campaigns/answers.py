@@ -42,6 +42,7 @@ from masques_pipelines.rails.revisions import (
 from masques_pipelines.rails.run import unexpected
 from tests.campaigns.answer_worlds import HEADERS, URL, World, world_of
 from tests.campaigns.mutations import CANARIES, failed, mutated
+from tests.support.memory_channels import MemoryChannels
 
 FETCHES_MAX = 30
 # Of a hundred changed answers, how many are no JSON-RPC or no JSON at all.
@@ -129,6 +130,9 @@ class State:
     problem: str = ""
     crash: str = ""
 
+    def __post_init__(self) -> None:
+        self.channels = MemoryChannels(self.revisions)
+
     def open_settlements(self, *, after: str = "", limit: int = OPEN_MAX) -> list[OpenSettlement]:
         found = [
             each.seen
@@ -193,7 +197,9 @@ def read(world: World, before: State, client: httpx2.Client) -> State:
     after = State(
         before.cursor, dict(before.revisions), list(before.readings), read_to_ns=before.read_to_ns
     )
-    rail = world.open(client, after.open_settlements)
+    after.channels.recorded |= before.channels.recorded
+    after.channels.states |= before.channels.states
+    rail = world.open(client, after.open_settlements, after.channels)
     try:
         for _ in range(FETCHES_MAX):
             fetched = rail.fetch(after.cursor)
@@ -203,6 +209,7 @@ def read(world: World, before: State, client: httpx2.Client) -> State:
                 if TIME_MIN_NS <= each.timestamp_ns <= TIME_MAX_NS
             ]
             after.fold(timed)
+            after.channels.fold(fetched)
             json.dumps(fetched.cursor)  # it has to be stored
             after.rejected += len(fetched.rejected) + len(fetched.observations) - len(timed)
             after.texts += [redact(each.raw + each.reason) for each in fetched.rejected]

@@ -77,6 +77,14 @@ def real_lines() -> list[dict[str, Any]]:
          "response": {"success": True, "transaction": "0x" + "2" * 64, "amount": "1858"}},
         {"event": "settle", "request": {"paymentPayload": voucher()},
          "response": {"success": True, "transaction": "", "extra": {"chargedAmount": "700"}}},
+        {"event": "settle", "request": {"paymentPayload": voucher()},
+         "response": {"success": True, "transaction": "", "amount": "", "extra": {
+             "chargedAmount": "700", "channelState": {
+                 "channelId": "0x" + "7" * 64, "chargedCumulativeAmount": "89500",
+                 "balance": "100000", "totalClaimed": "0", "refundNonce": "0"}}}},
+        {"event": "settle", "request": {"paymentPayload": deposit()},
+         "response": {"success": True, "transaction": "0x" + "4" * 64, "extra": {
+             "chargedAmount": "700", "channelState": {"chargedCumulativeAmount": "700"}}}},
         {"event": "settle", "request": {"paymentPayload": gateway(payload)},
          "response": {"success": True, "transaction": TRANSFER, "network": BASE}},
         {"headers": {"payment-receipt": encoded({"status": "success", "reference": "0x1"})}},
@@ -115,7 +123,13 @@ def voucher() -> dict[str, Any]:
         "x402Version": 2,
         "payload": {
             "type": "voucher",
-            "channelConfig": {"payer": "0xAb" + "0" * 38, "withdrawDelay": 86_400},
+            "channelConfig": {
+                "payer": "0xAb" + "0" * 38,
+                "receiver": TREASURY,
+                "token": USDC,
+                "withdrawDelay": 86_400,
+                "salt": "0x" + "0" * 64,
+            },
             "voucher": {
                 "channelId": "0x" + "7" * 64,
                 "maxClaimableAmount": "90000",
@@ -124,6 +138,15 @@ def voucher() -> dict[str, Any]:
         },
         "accepted": accepted("batch-settlement"),
     }
+
+
+def deposit() -> dict[str, Any]:
+    """Returns a payload that brings a deposit with its first voucher."""
+    found = voucher()
+    authorization = {"validAfter": "0", "validBefore": "1795409999", "salt": "0x" + "5" * 64}
+    signed = {"erc3009Authorization": {**authorization, "signature": "0x" + CANARY_HEX}}
+    found["payload"] |= {"type": "deposit", "deposit": {"amount": "7000", "authorization": signed}}
+    return found
 
 
 MPP_DETAILS: dict[str, dict[str, Any]] = {

@@ -21,6 +21,7 @@ from tests.support.fake_lnd import MACAROON, FakeLnd, payment_hash, running_lnd
 NOW_S = int(time.time()) - 7_200
 TABLE_CHECKS = (
     module.none_is_overdue,
+    module.vouchers_are_claimed,
     module.final_stays_final,
     module.amounts_are_sound,
     module.chain_agrees,
@@ -107,9 +108,8 @@ def test_a_dead_node_fails_its_own_check_and_the_run_after_the_others_are_done(
         "(ConnectError) at each of 4 attempts"
     )
     # The data checks ran, and passed; the run's last failure has the reason.
-    assert {"none_is_overdue", "final_stays_final", "amounts_are_sound", "chain_agrees"} <= set(
-        checks
-    )
+    data = {"none_is_overdue", "vouchers_are_claimed", "final_stays_final"}
+    assert data | {"amounts_are_sound", "chain_agrees"} <= set(checks)
     failures = [e for e in result.all_events if e.event_type_value == "STEP_FAILURE"]
     assert [each.step_key for each in failures] == ["rails_are_read"]
     assert failures[0].step_failure_data.error_display_string.count(text) >= 1

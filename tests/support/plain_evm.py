@@ -6,9 +6,21 @@ real chain.
 """
 
 import hashlib
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
+from masques_pipelines.rails.base.escrow import (
+    CLAIMED,
+    DEPOSITED,
+    ESCROW,
+    REFUNDED,
+    SETTLED,
+    WITHDRAW_FINALIZED,
+    WITHDRAW_INITIATED,
+)
 from masques_pipelines.rails.base.transfers import (
     AUTHORIZATION_CANCELED,
     AUTHORIZATION_USED,
@@ -16,10 +28,35 @@ from masques_pipelines.rails.base.transfers import (
     TRANSFER,
     address_topic,
 )
-from tests.support.anvil import USDC
+from masques_pipelines.rails.node import BATCH_MAX
+from tests.support.anvil import TREASURY, USDC
 
 START_S = 1_795_000_000
 SUBMITTER = "0x" + "5" * 40
+
+
+class DirectRpc:
+    """Asks a chain in memory without a connection.
+
+    Attributes:
+        cpu_s: CPU seconds of its answers.
+    """
+
+    def __init__(self, chain: "PlainEvm") -> None:
+        self._chain = chain
+        self.node = SimpleNamespace(description="memory", calls=0)
+        self.cpu_s = 0.0
+
+    def call(self, method: str, *params: Any, attempts: int = 0) -> Any:
+        return self.many([(method, params)], attempts=attempts)[0]
+
+    def many(self, calls: Sequence[tuple[str, Sequence[Any]]], *, attempts: int = 0) -> list[Any]:
+        del attempts
+        self.node.calls += -(-len(calls) // BATCH_MAX)
+        before = time.process_time()
+        answers = [self._chain.answer(method, list(params)) for method, params in calls]
+        self.cpu_s += time.process_time() - before
+        return answers
 
 
 def digest(text: str) -> str:
@@ -42,6 +79,32 @@ def cancels(authorizer: str, nonce: str, token: str = USDC) -> dict[str, Any]:
     ]}  # fmt: skip
 
 
+def _escrow(topic: str, *more: str, amounts: tuple[int, ...]) -> dict[str, Any]:
+    data = "0x" + "".join(f"{each:064x}" for each in amounts)
+    return {"address": ESCROW, "topics": [topic, *more], "data": data}
+
+
+def deposits(channel: str, units: int, balance: int) -> dict[str, Any]:
+    return _escrow(DEPOSITED, channel, address_topic(SUBMITTER), amounts=(units, balance))
+
+
+def claims(channel: str, units: int, total: int) -> dict[str, Any]:
+    return _escrow(CLAIMED, channel, address_topic(SUBMITTER), amounts=(units, total))
+
+
+def asks_back(channel: str, units: int, until_s: int) -> dict[str, Any]:
+    return _escrow(WITHDRAW_INITIATED, channel, amounts=(units, until_s))
+
+
+def takes_back(channel: str, units: int) -> dict[str, Any]:
+    return _escrow(WITHDRAW_FINALIZED, channel, address_topic(SUBMITTER), amounts=(units,))
+
+
+def sweeps(receiver: str, units: int, token: str = USDC) -> tuple[dict[str, Any], dict[str, Any]]:
+    topics = (address_topic(receiver), address_topic(token), address_topic(SUBMITTER))
+    return moves(ESCROW, receiver, units), _escrow(SETTLED, *topics, amounts=(units,))
+
+
 @dataclass
 class PlainEvm:
     """One chain: transactions in blocks of two seconds, the newest of which are not final."""
@@ -50,6 +113,7 @@ class PlainEvm:
     final: int = 0
     receipts: list[dict[str, Any]] = field(default_factory=list)
     inputs: dict[str, str] = field(default_factory=dict)
+    receiver: str = TREASURY
 
     def time_s(self, block: int) -> int:
         return START_S + 2 * block
@@ -128,6 +192,8 @@ class PlainEvm:
         ]
 
     def _call(self, call: dict[str, str], tag: str) -> str:
+        if call["to"] == ESCROW:
+            return self._escrow_says(call["data"], self._number(tag))
         upto = self._number(tag)
         logs = [
             log
@@ -148,6 +214,41 @@ class PlainEvm:
                 log["topics"][0] != TRANSFER and log["topics"][1:] == subject for log in logs
             )
         return f"0x{int(value):064x}"
+
+    def _escrow_says(self, data: str, upto: int) -> str:
+        """Answers for the escrow contract, whose channels all pay one receiver."""
+        logs = [log for log in self._logs() if log["address"] == ESCROW]
+        if not logs:
+            return "0x"
+        logs = [log for log in logs if int(log["blockNumber"], 16) <= upto]
+
+        def total(topic: str, channel: str = "") -> int:
+            return sum(
+                int(log["data"][2:66], 16)
+                for log in logs
+                if log["topics"][0] == topic and channel in ("", log["topics"][1])
+            )
+
+        channel = "0x" + data[10:74]
+        if data.startswith("0x21ff6389"):
+            receiver = "0x" + data[10:74]
+            swept = [log for log in logs if log["topics"][:2] == [SETTLED, receiver]]
+            is_paid = receiver == address_topic(self.receiver)
+            found = total(CLAIMED) * is_paid, sum(int(log["data"], 16) for log in swept)
+        elif data.startswith("0x7a7ebd7b"):
+            taken = total(WITHDRAW_FINALIZED, channel) + total(REFUNDED, channel)
+            found = total(DEPOSITED, channel) - taken, total(CLAIMED, channel)
+        else:
+            asked = [
+                log
+                for log in logs
+                if log["topics"][0] in (WITHDRAW_INITIATED, WITHDRAW_FINALIZED)
+                and log["topics"][1] == channel
+            ]
+            is_asked = bool(asked) and asked[-1]["topics"][0] == WITHDRAW_INITIATED
+            at_s = self.time_s(int(asked[-1]["blockNumber"], 16)) if is_asked else 0
+            found = (int(asked[-1]["data"][2:66], 16) if is_asked else 0), at_s
+        return "0x" + "".join(f"{each:064x}" for each in found)
 
     def _logs(self) -> list[dict[str, Any]]:
         return [log for each in self.receipts if each["status"] == "0x1" for log in each["logs"]]

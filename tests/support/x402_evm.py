@@ -155,8 +155,22 @@ class Payments:
         transaction_id: str | None = None,
     ) -> dict[str, Any]:
         """Writes one line of the gate's journal."""
+        line = self.line_of(event, payload, answer, asked=asked, transaction_id=transaction_id)
+        self.write(line)
+        return line
+
+    def line_of(
+        self,
+        event: str,
+        payload: "PaymentPayload",
+        answer: dict[str, Any] | None,
+        *,
+        asked: "PaymentRequirements | None" = None,
+        transaction_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Returns one line of the gate's journal."""
         required = asked or payload.accepted
-        line = {
+        return {
             "recorded_at": datetime.now(UTC).isoformat(),
             "event": event,
             "request": {
@@ -167,8 +181,6 @@ class Payments:
             "response": answer,
             "transaction_id": transaction_id,
         }
-        self.write(line)
-        return line
 
     def write(self, line: dict[str, Any]) -> None:
         self.lines.append(line)

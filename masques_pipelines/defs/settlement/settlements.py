@@ -200,6 +200,27 @@ def none_is_overdue(
 @dg.asset_check(
     asset=KEY,
     description=(
+        "No payer of a payment channel has asked back money that vouchers of ours are for, with "
+        "half of the delay over. A warning: claim the channel before the deadline, or it is lost."
+    ),
+)
+@explained
+def vouchers_are_claimed(
+    context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
+) -> dg.AssetCheckResult:
+    """Warns of vouchers that will be lost if nobody claims them."""
+    return _checked(
+        context,
+        warehouse,
+        "vouchers_are_claimed",
+        {"now_s": int(datetime.now(UTC).timestamp())},
+        severity=dg.AssetCheckSeverity.WARN,
+    )
+
+
+@dg.asset_check(
+    asset=KEY,
+    description=(
         "A settlement that was final changed its outcome only with a finding that says so "
         "(masques_ops.settlement_findings)."
     ),

@@ -1,9 +1,11 @@
 """Reads what the treasury has at one block: what the contracts say, to compare with our rows."""
 
+from dataclasses import replace
 from typing import Final
 
 from masques_pipelines.money import is_representable, whole_units
 from masques_pipelines.rails.answers import ShapeError, item_or_none
+from masques_pipelines.rails.base.escrow import claimed_call, pair
 from masques_pipelines.rails.base.messages import Header, word
 from masques_pipelines.rails.base.transfers import BALANCE_OF, address_topic
 from masques_pipelines.rails.base.window import BaseConfig
@@ -11,11 +13,15 @@ from masques_pipelines.rails.node import JsonRpc, RpcError
 from masques_pipelines.rails.protocol import Asset, BalanceReading, RailUnavailableError
 
 _CALL: Final = "eth_call"
+# What a call answers where no contract is.
+NO_CONTRACT: Final = "0x"
 _GET_BLOCK: Final = "eth_getBlockByNumber"
 
 
 def read_balances(rpc: JsonRpc, config: BaseConfig, header: Header) -> list[BalanceReading]:
-    """Returns a reading of each token of each treasury address at a block.
+    """Returns readings of each token of each treasury address at a block.
+
+    Where the chain has the escrow of payment channels, what it owes the address is one of them.
 
     A node that has another block under that number, or no longer has its state, gives readings
     without a balance and the reason.
@@ -25,6 +31,7 @@ def read_balances(rpc: JsonRpc, config: BaseConfig, header: Header) -> list[Bala
     """
     pairs = [(asset, address) for asset in config.assets for address in sorted(config.treasury)]
     number = hex(header.number)
+    by_claim = [claimed_call(address, asset.address, number) for asset, address in pairs]
     answers = rpc.many(
         [
             (_GET_BLOCK, [number, False]),
@@ -32,6 +39,7 @@ def read_balances(rpc: JsonRpc, config: BaseConfig, header: Header) -> list[Bala
                 (_CALL, [{"to": a.address, "data": BALANCE_OF + address_topic(t)[2:]}, number])
                 for a, t in pairs
             ),
+            *by_claim,
         ]
     )
     at = item_or_none(Header, answers[0])
@@ -41,10 +49,27 @@ def read_balances(rpc: JsonRpc, config: BaseConfig, header: Header) -> list[Bala
             "nodes answer under this address; the next run tries again"
         )
     is_same = at is not None and at.hash == header.hash
-    return [
-        _reading(asset, address, config, header, answer if is_same else None)
-        for (asset, address), answer in zip(pairs, answers[1:], strict=True)
-    ]
+    held, to_sweep = answers[1 : 1 + len(pairs)], answers[1 + len(pairs) :]
+    readings = []
+    for (asset, address), balance, claims in zip(pairs, held, to_sweep, strict=True):
+        readings.append(_reading(asset, address, config, header, balance if is_same else None))
+        if claims != NO_CONTRACT:
+            readings.append(_claimed(asset, address, config, header, claims if is_same else None))
+    return readings
+
+
+def _claimed(
+    asset: Asset, address: str, config: BaseConfig, header: Header, answer: object
+) -> BalanceReading:
+    """Returns what was claimed of payment channels and is not swept yet: only we can have it."""
+    difference: object = answer
+    if not isinstance(answer, RpcError):
+        try:
+            total, swept = pair(answer, "receivers")
+            difference = f"0x{total - swept:064x}" if total >= swept else None
+        except ShapeError:
+            difference = None
+    return replace(_reading(asset, address, config, header, difference), line="claimed")
 
 
 def _reading(

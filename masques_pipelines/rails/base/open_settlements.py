@@ -37,7 +37,7 @@ from masques_pipelines.rails.base.transfers import (
     ended,
     network_fee,
 )
-from masques_pipelines.rails.base.window import BaseConfig, Window
+from masques_pipelines.rails.base.window import BaseConfig, Window, block_before
 from masques_pipelines.rails.node import JsonRpc
 from masques_pipelines.rails.protocol import (
     ANSWER,
@@ -65,7 +65,6 @@ UNUSED_RANGES_MAX: Final = 5
 UNSEEN_S: Final = 3600
 # The block of an announcement is estimated; its line may be late, and its clock wrong.
 EVENT_MARGIN_S: Final = 3600
-EVENT_MARGIN_BLOCKS: Final = 100
 # Attribute: the block that a payment was in before a reorganisation removed it.
 REORGED_FROM: Final = "reorged_from"
 _ABANDONED: Final = ("refused", "verified")
@@ -469,12 +468,8 @@ class OpenSettlementResolver:
         """Returns the block to search events from: before the first announcement, within limits."""
         final = self._window.final_number
         announced_s = min(one.each.latest.timestamp_ns for one in spent) // 10**9
-        earlier = max(0, final - 1_000)
-        header = self._header(earlier)
-        took_s = max(1, self._final_s - header.timestamp) if header else 0
-        per_s = (final - earlier) / took_s if took_s else 1.0
-        back = (self._final_s - announced_s + EVENT_MARGIN_S) * per_s + EVENT_MARGIN_BLOCKS
-        return max(0, final - int(min(max(back, 0), blocks_max)))
+        earliest_s = announced_s - EVENT_MARGIN_S
+        return max(final - blocks_max, block_before(self._window.final, self._header, earliest_s))
 
     # Results ----------------------------------------------------------------------------------
 

@@ -35,14 +35,17 @@ from masques_pipelines.rails.base.logs import LogReader
 from masques_pipelines.rails.base.messages import SERVER, Header, is_address, quantity
 from masques_pipelines.rails.base.open_settlements import OpenSettlementResolver
 from masques_pipelines.rails.base.scan import HEADER_ONLY, Scanner
+from masques_pipelines.rails.base.vouchers import VoucherReader
 from masques_pipelines.rails.base.window import NAME, BaseConfig, Wanted, Window
 from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
 from masques_pipelines.rails.endpoint import bearer_headers, open_endpoint, parse_assets
 from masques_pipelines.rails.node import JsonRpc, RpcError
 from masques_pipelines.rails.protocol import (
+    NO_CHANNELS,
     OPEN_MAX,
     Asset,
     BalanceReading,
+    Channels,
     Cursor,
     FetchResult,
     Found,
@@ -59,6 +62,8 @@ CURSOR_VERSION: Final = 1
 # One fetch is one insert: some thousands of blocks keep it small and a restart cheap.
 BLOCKS_PER_FETCH: Final = 10_000
 _TRANSACTION: Final = re.compile("0x[0-9a-f]{64}$")
+# Parts of the cursor that each fetch writes anew.
+_OF_ONE_FETCH: Final = ("waiting", "looked", "limit", "channels")
 _GET_BLOCK: Final = "eth_getBlockByNumber"
 
 logger = logging.getLogger(__name__)
@@ -75,6 +80,7 @@ class BaseRail:
         config: BaseConfig,
         open_settlements: OpenSettlements,
         recorded: RecordedSettlements = nothing_recorded,
+        channels: Channels = NO_CHANNELS,
     ) -> None:
         self.network = config.network
         self.description = rpc.node.description
@@ -82,6 +88,7 @@ class BaseRail:
         self._config = config
         self._open_settlements = open_settlements
         self._recorded = recorded
+        self._channels = channels
         self._logs = LogReader(rpc, config.setting("url"))
         self._scanner = Scanner(rpc, config, self._logs)
         self._is_checked = False
@@ -109,13 +116,20 @@ class BaseRail:
         last = window.head if last >= window.final_number else last
         is_caught_up = last == window.head
         open_now = self._open_settlements(after=start.get("looked", ""))
-        self._scanner.scan(window, first, last, open_now, _waiting_of(start))
+        window.reread_to = start.get("reread_to", -1)
+        vouchers = VoucherReader(self._rpc, self._config, self._channels, window)
+        events = self._scanner.scan(
+            window, first, last, open_now, _waiting_of(start), vouchers.searches(first, last)
+        )
+        channels = vouchers.resolve(
+            events, start.get("channels", ()), self._logs, since_block=start["since"]["block"]
+        )
         looked = start.get("looked", "")
         resolver = OpenSettlementResolver(
             self._rpc, self._config, window, observe=self._scanner.observe
         )
         opened: list[OpenSettlement] = []
-        if first <= start.get("reread_to", -1):
+        if first <= window.reread_to:
             opened = resolver.recheck(self._recorded(first, min(last, window.final_number)))
         if is_caught_up:
             pages = itertools.chain([opened], self._pages(open_now))
@@ -131,7 +145,11 @@ class BaseRail:
         ours = _ours_after(window, self._config, balances, header)
         return FetchResult(
             observations=window.observations,
-            cursor={**self._next_cursor(start, window, header, looked), "ours": ours},
+            cursor={
+                **self._next_cursor(start, window, header, looked),
+                "ours": ours,
+                **({"channels": channels} if channels else {}),
+            },
             is_caught_up=is_caught_up,
             position=done,
             behind=window.head - done,
@@ -140,6 +158,8 @@ class BaseRail:
             # Blocks whose payments still wait for a receipt are not read yet.
             read_to_ns=None if window.waiting or header is None else header.timestamp * 10**9,
             balances=balances,
+            claims=window.claims,
+            channels=window.channels,
             notes={**window.notes, "ranges_refused": self._logs.refusals - refused_before},
         )
 
@@ -280,7 +300,7 @@ class BaseRail:
     def _next_cursor(
         self, start: Mapping[str, Any], window: Window, header: Header | None, looked: str
     ) -> Cursor:
-        kept = {k: v for k, v in start.items() if k not in ("waiting", "looked", "limit")}
+        kept = {k: v for k, v in start.items() if k not in _OF_ONE_FETCH}
         if looked:
             kept["looked"] = looked
         if window.waiting:
@@ -399,7 +419,13 @@ def _open(context: RailContext) -> Iterator[BaseRail]:
     )
     headers = bearer_headers(configured.credential_file, configured.place("credential_file"))
     with open_endpoint(configured, headers=headers) as node:
-        yield BaseRail(JsonRpc(node), config, context.open_settlements, context.recorded)
+        yield BaseRail(
+            JsonRpc(node),
+            config,
+            context.open_settlements,
+            context.recorded,
+            context.channels,
+        )
 
 
 def _rewind(cursor: Cursor, position: int) -> Cursor:

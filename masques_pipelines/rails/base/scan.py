@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from masques_pipelines.money import is_representable, whole_units
 from masques_pipelines.rails.answers import ShapeError, item_of, item_or_none
+from masques_pipelines.rails.base.escrow import ESCROW, is_sweep
 from masques_pipelines.rails.base.logs import LogReader
 from masques_pipelines.rails.base.messages import (
     FoundLog,
@@ -56,21 +57,39 @@ class Scanner:
         self._assets = {asset.address: asset for asset in config.assets}
         self._logs = logs
 
-    def scan(
+    def scan(  # noqa: PLR0913, PLR0917 - what one fetch has read before
         self,
         window: Window,
         first: int,
         last: int,
         open_now: Sequence[OpenSettlement],
         waiting: Mapping[str, Wanted],
-    ) -> None:
-        """Observes the transfers of blocks first…last, and what earlier fetches wait for."""
-        wanted = dict(waiting)
-        for range_first, upto, logs in self._logs.read(self._queries(), first, last):
+        more: Sequence[Mapping[str, Any]] = (),
+    ) -> list[FoundLog]:
+        """Observes the transfers of blocks first…last, and what earlier fetches wait for.
+
+        Args:
+            window: The blocks of this fetch.
+            first: First block.
+            last: Last block.
+            open_now: Open settlements: what is recorded in the same block is not read again.
+            waiting: Transactions that earlier fetches wait for.
+            more: Further searches in the same blocks, for events of the escrow contract.
+
+        Returns:
+            The events that the further searches found.
+        """
+        wanted, found = dict(waiting), []
+        for range_first, upto, logs in self._logs.read([*self._queries(), *more], first, last):
             for log in logs:
+                event = item_or_none(FoundLog, log) if more else None
+                if event is not None and event.address == ESCROW:
+                    found += [event] if not event.removed else []
+                    continue
                 self._want(window, log, (range_first, upto), wanted)
         fresh = self._unrecorded(wanted, window, open_now)
         self._postpone(window, self.read(window, fresh))
+        return found
 
     def _queries(self) -> list[dict[str, Any]]:
         """Returns the searches for transfers to and from the treasury, bounded lists each."""
@@ -216,6 +235,9 @@ class Scanner:
                 )
                 continue
             if units == 0:
+                continue
+            if is_sweep(receipt, moved):
+                window.count("sweeps_skipped")  # its claims are the payments: vouchers.py
                 continue
             if self._is_internal(window, receipt, moved):
                 window.count("internal_skipped")  # no money came in or went out

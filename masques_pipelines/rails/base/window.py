@@ -7,11 +7,21 @@ from typing import Any, Final
 
 from masques_pipelines.rail_settings import variable
 from masques_pipelines.rails.base.messages import Header, Log
-from masques_pipelines.rails.protocol import Asset, Finding, Observation, Rejected
+from masques_pipelines.rails.protocol import (
+    Asset,
+    ChannelClaim,
+    ChannelState,
+    Finding,
+    Observation,
+    Rejected,
+)
 
 NAME: Final = "base"
 # Where a person finds a setting of the one-network form.
 SETTING: Final = partial(variable, NAME)
+# Blocks whose pace estimates the block of a time, and how many more are read to be sure.
+PACE_BLOCKS: Final = 1_000
+MARGIN_BLOCKS: Final = 100
 
 
 # What transactions are paid for with, by the network's own coin. ETH: Ethereum, OP, Unichain, World
@@ -86,9 +96,12 @@ class Window:
         head: Number of the newest block.
         ours: By treasury address the block after which it is ours: one that was added to the
             settings is not before its balance was read. One that is missing is new.
+        reread_to: The last block that was read before a rewind; -1 for none.
         observations: What was observed.
         rejected: What cannot be a row.
         findings: Contradictions.
+        claims: What was claimed of payment channels.
+        channels: Payment channels that were looked at.
         waiting: Transactions at final heights that the node has no readable receipt of yet.
         seen: Ids of all settlements seen on the chain, including the unchanged ones.
         notes: Counts.
@@ -97,9 +110,12 @@ class Window:
     final: Header
     head: int
     ours: Mapping[str, int] = field(default_factory=dict)
+    reread_to: int = -1
     observations: list[Observation] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    claims: list[ChannelClaim] = field(default_factory=list)
+    channels: list[ChannelState] = field(default_factory=list)
     waiting: dict[str, Wanted] = field(default_factory=dict)
     seen: set[Any] = field(default_factory=set)
     notes: dict[str, int] = field(default_factory=dict)
@@ -116,3 +132,13 @@ class Window:
     def count(self, note: str, number: int = 1) -> None:
         """Adds to a count worth plotting."""
         self.notes[note] = self.notes.get(note, 0) + number
+
+
+def block_before(final: Header, header_of: Callable[[int], Header | None], time_s: int) -> int:
+    """Returns a block that is probably not later than a time, by the pace of the last blocks."""
+    earlier = max(0, final.number - PACE_BLOCKS)
+    header = header_of(earlier)
+    took_s = max(1, final.timestamp - header.timestamp) if header else 0
+    per_s = (final.number - earlier) / took_s if took_s else 1.0
+    back = (final.timestamp - time_s) * per_s + MARGIN_BLOCKS
+    return max(0, final.number - int(max(back, 0)))

@@ -82,6 +82,7 @@ def _object(fields: Mapping[str, _Kept]) -> _Kept:
     return kept
 
 
+_HASH: Final = "0x[0-9a-fA-F]{64}"
 _UNITS: Final = _either(_text(_DIGITS), _integer)
 _LEDGER_ID: Final = _either(_text(_UUID), _UNITS, _flag)
 _REQUIREMENTS: Final = _object(
@@ -106,7 +107,7 @@ _SIGNED: Final = _object(
                 "value": _UNITS,
                 "validAfter": _UNITS,
                 "validBefore": _UNITS,
-                "nonce": _text("0x[0-9a-fA-F]{64}"),
+                "nonce": _text(_HASH),
             }
         ),
         "permit2Authorization": _object(
@@ -117,7 +118,14 @@ _SIGNED: Final = _object(
                 "permitted": _object({"amount": _UNITS}),
             }
         ),
-        "channelConfig": _object({"payer": _text(_ADDRESS), "withdrawDelay": _integer}),
+        "channelConfig": _object(
+            {
+                "payer": _text(_ADDRESS),
+                "receiver": _text(_ADDRESS),
+                "withdrawDelay": _integer,
+            }
+        ),
+        "voucher": _object({"channelId": _text(_HASH), "maxClaimableAmount": _UNITS}),
     }
 )
 _MPP: Final = _object(
@@ -192,11 +200,18 @@ _LINE: Final = _object(
                 "isValid": _flag,
                 "errorReason": _word(known_reason),
                 "invalidReason": _word(known_reason),
-                "transaction": _text(_TRANSACTION),
+                "transaction": _text(f"({_TRANSACTION})?"),
                 "payer": _text(_ADDRESS),
                 "amount": _UNITS,
                 "network": _word(known_network),
-                "extra": _object({"chargedAmount": _UNITS}),
+                "extra": _object(
+                    {
+                        "chargedAmount": _UNITS,
+                        "channelState": _object(
+                            {"channelId": _text(_HASH), "chargedCumulativeAmount": _UNITS}
+                        ),
+                    }
+                ),
             }
         ),
     }

@@ -209,9 +209,24 @@ class Channel(Message):
     """Who pays through a channel of batch-settlement, and how long its money is locked."""
 
     payer: Annotated[EvmAddress | None, _Optional] = None
+    receiver: Annotated[EvmAddress | None, _Optional] = None
     withdraw_delay: Annotated[Annotated[int, Field(ge=0, le=_TIMEOUT_S_MAX)] | None, _Optional] = (
         None
     )
+
+
+class Voucher(Message):
+    """What a channel of batch-settlement has paid at most, signed by its payer."""
+
+    channel_id: Annotated[Hex32 | None, _Optional] = None
+    max_claimable_amount: MaybeUnits = None
+
+
+class ChannelPaid(Message):
+    """What the gate says that a channel has paid."""
+
+    channel_id: Annotated[Hex32 | None, _Optional] = None
+    charged_cumulative_amount: MaybeUnits = None
 
 
 class Answer(Message):

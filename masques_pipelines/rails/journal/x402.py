@@ -4,8 +4,9 @@ The scheme decides how a payment is identified and whether a chain can be asked 
 
 - `exact` by EIP-3009 and on Solana: by what the chain itself shows.
 - `exact` and `upto` by Permit2: by the attempt; the chain's own row is found by its transaction.
-- batch-settlement, Circle Gateway, unknown schemes, networks that are not read: by the attempt, and
-  not followed.
+- batch-settlement: by the channel and what it has paid; the chain shows the claim of many of them.
+- Circle Gateway: by payer and nonce; its batches bring no transfer of one payment.
+- Unknown schemes, networks that are not read: by the attempt, and not followed.
 
 The gate's own requirements come before what the client repeats of them.
 """
@@ -35,11 +36,13 @@ from masques_pipelines.rails.journal.messages import (
     Answer,
     Authorization,
     Channel,
+    ChannelPaid,
     Line,
     LineError,
     Payment,
     Permit,
     Requirements,
+    Voucher,
     mapping,
     parsed,
 )
@@ -49,9 +52,12 @@ from masques_pipelines.rails.journal.schemes import known_network, known_scheme
 from masques_pipelines.rails.protocol import (
     AMOUNT_MAX,
     ANSWER,
+    CHANNEL,
+    CHARGED_TOTAL,
     DEADLINE,
     FACILITATOR_SAID,
     JOURNAL_AT,
+    WITHDRAW_DELAY,
     Asset,
     AssetAllowList,
     Observation,
@@ -61,9 +67,11 @@ from masques_pipelines.rails.settlement_ids import (
     attempt_of_hash,
     base_authorization,
     caip2,
+    gateway_transfer,
     payload_hash,
     permit,
     solana_transfer,
+    voucher,
 )
 from masques_pipelines.rails.solana.addresses import associated_token_account
 
@@ -214,9 +222,9 @@ def announced(
 def _by_scheme(case: _Case, event: str, intent: Observation) -> Observation | None:
     signed = case.signed
     if mapping(case.required.extra).get("name") == _GATEWAY:
-        return _untracked(case, intent, accepted="off_chain")
+        return _by_gateway(case, intent)
     if case.scheme == "batch-settlement" or signed.get("type") in ("voucher", "deposit"):
-        return _voucher(case, intent)
+        return _voucher(case, event, intent)
     is_solana = intent.network.startswith(SOLANA_NAMESPACE)
     is_evm = intent.network.startswith(EVM_NAMESPACE)
     if not ((is_solana or is_evm) and case.scheme == "exact") and not (
@@ -363,21 +371,71 @@ def _on_solana(case: _Case, event: str, intent: Observation) -> Observation | No
     )
 
 
-def _voucher(case: _Case, intent: Observation) -> Observation | None:
-    """batch-settlement: a voucher of a channel, claimed later together with others."""
-    kind = case.signed.get("type")
-    if kind not in ("voucher", "deposit"):
-        case.facts.rule = "channel_action"  # the sweep is a transfer of its own on the chain
+def _by_gateway(case: _Case, intent: Observation) -> Observation:
+    """Circle Gateway: identified by payer and nonce, which its own list of transfers names too."""
+    found = _untracked(case, intent, accepted="off_chain")
+    if not case.signed.get("authorization"):
+        return found
+    signed = parsed(Authorization, case.signed["authorization"], name="authorization")
+    case.facts.reference = signed.nonce
+    return replace(
+        found,
+        settlement_id=gateway_transfer(intent.network, signed.from_, signed.nonce),
+        payer=signed.from_,
+        payment_ref=signed.nonce,
+    )
+
+
+def _voucher(case: _Case, event: str, intent: Observation) -> Observation | None:
+    """batch-settlement: a voucher of a channel, claimed later together with others.
+
+    Vouchers are cumulative, so a payment is what its channel has paid after it: known once the
+    gate has accepted it.
+    """
+    if case.signed.get("type") not in ("voucher", "deposit"):
+        case.facts.rule = "channel_action"  # claims and sweeps are read from the chain
+        return None
+    if event == "verify" or case.facts.outcome == "pending":
+        case.facts.rule = "names_no_payment"
         return None
     channel = parsed(Channel, mapping(case.signed.get("channelConfig")))
-    found = _untracked(case, intent, accepted="claimable")
+    signed = parsed(Voucher, mapping(case.signed.get("voucher")))
+    found = _untracked(case, intent, accepted="off_chain")
     attributes = dict(found.attributes)
     attributes.pop(DEADLINE, None)
+    found = replace(
+        found,
+        payer=channel.payer or found.payer,
+        to_address=channel.receiver or found.to_address,
+        attributes=attributes,
+    )
+    total = _charged_total(case, signed)
+    if found.status != "off_chain" or not signed.channel_id or not total:
+        return found
+    if found.amount == 0:
+        case.facts.rule = "nothing_charged"
+        return None
+    if found.amount > whole_units(total, case.decimals):
+        raise LineError("out_of_range:chargedCumulativeAmount")
+    case.facts.reference = signed.channel_id
+    attributes |= {CHANNEL: signed.channel_id, CHARGED_TOTAL: str(total)}
     if channel.withdraw_delay:
-        # The money stays locked for that long after the payer asks for it back.
-        opened_s = int(case.line.recorded_at.timestamp())
-        attributes[DEADLINE] = str(opened_s + channel.withdraw_delay)
-    return replace(found, payer=channel.payer or found.payer, attributes=attributes)
+        attributes[WITHDRAW_DELAY] = str(channel.withdraw_delay)
+    return replace(
+        found,
+        settlement_id=voucher(intent.network, signed.channel_id, total),
+        payment_ref=signed.channel_id,
+        attributes=attributes,
+    )
+
+
+def _charged_total(case: _Case, signed: Voucher) -> int:
+    """Returns what a channel has paid after a payment, as the gate says; else what is signed."""
+    paid = parsed(ChannelPaid, mapping(mapping(case.answer.extra).get("channelState")))
+    found = paid.charged_cumulative_amount
+    if found is None or paid.channel_id not in {None, signed.channel_id}:
+        found = signed.max_claimable_amount or 0
+    return found
 
 
 def _untracked(case: _Case, intent: Observation, *, accepted: Status) -> Observation:

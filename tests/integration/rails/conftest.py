@@ -12,6 +12,7 @@ from masques_pipelines.landing.zone import Landing, open_landing
 from masques_pipelines.rails.attribution import link_settlements
 from masques_pipelines.rails.base.rail import BaseRail
 from masques_pipelines.rails.base.window import BaseConfig
+from masques_pipelines.rails.channels import RecordedChannels
 from masques_pipelines.rails.ingest import RailRun, ingest
 from masques_pipelines.rails.journal.rail import JournalRail
 from masques_pipelines.rails.node import HttpNode, JsonRpc, open_node
@@ -76,6 +77,7 @@ class Polls:
             self.config,
             partial(open_settlements, self.warehouse, "base", NETWORK, limit=self.open_max),
             partial(recorded_settlements, self.warehouse, "base", NETWORK),
+            RecordedChannels(self.warehouse, "base", NETWORK),
         )
 
     def poll(self) -> RailRun:

@@ -29,6 +29,7 @@ interface Wallet:
 
 VALID: constant(bytes4) = 0x1626ba7e
 TRANSFER_TYPEHASH: constant(bytes32) = keccak256("TransferWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)")
+RECEIVE_TYPEHASH: constant(bytes32) = keccak256("ReceiveWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,bytes32 nonce)")
 CANCEL_TYPEHASH: constant(bytes32) = keccak256("CancelAuthorization(address authorizer,bytes32 nonce)")
 DOMAIN_TYPEHASH: constant(bytes32) = keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
 
@@ -122,11 +123,11 @@ def _is_signed(signer: address, digest: bytes32, signature: Bytes[1024]) -> bool
 
 
 @internal
-def _authorized(sender: address, receiver: address, amount: uint256, valid_after: uint256, valid_before: uint256, nonce: bytes32, signature: Bytes[1024]):
+def _authorized(typehash: bytes32, sender: address, receiver: address, amount: uint256, valid_after: uint256, valid_before: uint256, nonce: bytes32, signature: Bytes[1024]):
     assert block.timestamp > valid_after, "FiatTokenV2: authorization is not yet valid"
     assert block.timestamp < valid_before, "FiatTokenV2: authorization is expired"
     assert not self.authorizationState[sender][nonce], "FiatTokenV2: authorization is used or canceled"
-    digest: bytes32 = keccak256(abi_encode(TRANSFER_TYPEHASH, sender, receiver, amount, valid_after, valid_before, nonce))
+    digest: bytes32 = keccak256(abi_encode(typehash, sender, receiver, amount, valid_after, valid_before, nonce))
     assert self._is_signed(sender, digest, signature), "FiatTokenV2: invalid signature"
     self.authorizationState[sender][nonce] = True
     log AuthorizationUsed(authorizer=sender, nonce=nonce)
@@ -135,12 +136,18 @@ def _authorized(sender: address, receiver: address, amount: uint256, valid_after
 
 @external
 def transferWithAuthorization(sender: address, receiver: address, amount: uint256, valid_after: uint256, valid_before: uint256, nonce: bytes32, v: uint8, r: bytes32, s: bytes32):
-    self._authorized(sender, receiver, amount, valid_after, valid_before, nonce, concat(r, s, convert(v, bytes1)))
+    self._authorized(TRANSFER_TYPEHASH, sender, receiver, amount, valid_after, valid_before, nonce, concat(r, s, convert(v, bytes1)))
 
 
 @external
 def transferWithSignature(sender: address, receiver: address, amount: uint256, valid_after: uint256, valid_before: uint256, nonce: bytes32, signature: Bytes[1024]):
-    self._authorized(sender, receiver, amount, valid_after, valid_before, nonce, signature)
+    self._authorized(TRANSFER_TYPEHASH, sender, receiver, amount, valid_after, valid_before, nonce, signature)
+
+
+@external
+def receiveWithAuthorization(sender: address, receiver: address, amount: uint256, valid_after: uint256, valid_before: uint256, nonce: bytes32, v: uint8, r: bytes32, s: bytes32):
+    assert msg.sender == receiver, "FiatTokenV2: caller must be the payee"
+    self._authorized(RECEIVE_TYPEHASH, sender, receiver, amount, valid_after, valid_before, nonce, concat(r, s, convert(v, bytes1)))
 
 
 @external

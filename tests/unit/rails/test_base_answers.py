@@ -274,9 +274,11 @@ def test_balances_are_read_before_the_first_block_and_at_the_final_one() -> None
     ]
     front = Spoiled(chain())
     front.always = {"eth_call": lambda _result: None}
-    (reading,) = rail_over(front).fetch(None).balances
-    assert (reading.block, reading.balance) == (BLOCKS - 600, None)
-    assert "answered no balance" in reading.problem
+    readings = rail_over(front).fetch(None).balances
+    assert [each.line for each in readings] == ["balance", "claimed"]
+    for reading in readings:
+        assert (reading.block, reading.balance) == (BLOCKS - 600, None)
+        assert "answered no balance" in reading.problem
 
 
 def test_an_idle_poll_is_three_requests() -> None:

@@ -278,6 +278,60 @@ def settled(payload: dict[str, Any], response: Any) -> tuple[str, str, str, str]
     return found.status, found.failure_reason, f"{found.amount:f}", found.tx_hash[:4]
 
 
+CHANNEL = "0x" + "7" * 64
+
+
+@pytest.mark.parametrize(
+    ("answer", "total"),
+    [
+        ({"chargedAmount": "700", "channelState": {"chargedCumulativeAmount": "89500"}}, 89_500),
+        ({"chargedAmount": "700"}, 90_000),  # as signed, where the gate does not say it
+        ({"chargedAmount": "700", "channelState": {
+            "channelId": "0x" + "8" * 64, "chargedCumulativeAmount": "5000"}}, 90_000),
+    ],
+)  # fmt: skip
+def test_a_voucher_is_what_its_channel_has_paid_after_it(answer: Any, total: int) -> None:
+    response = {"success": True, "transaction": "", "extra": answer}
+    request = {"paymentPayload": voucher()}
+    found = read({"event": "settle", "request": request, "response": response}).observation
+    assert found is not None
+    assert found.settlement_id == settlement_ids.voucher(BASE, CHANNEL, total)
+    assert (found.payment_ref, found.attributes["charged_total"]) == (CHANNEL, str(total))
+    assert (found.to_address, found.amount) == (TREASURY, Decimal("0.0007"))
+    headers = {"PAYMENT-SIGNATURE": encoded(voucher()), "PAYMENT-RESPONSE": encoded(response)}
+    again = read({"headers": headers}).observation
+    assert again is not None
+    assert again.settlement_id == found.settlement_id
+
+
+@pytest.mark.parametrize(
+    ("response", "event"),
+    [
+        ({"isValid": True}, "verify"),
+        ({"success": True, "transaction": "", "extra": {"chargedAmount": "0"}}, "settle"),
+        ({"success": False, "errorReason": "settlement_pending", "transaction": "0x1"}, "settle"),
+    ],
+)
+def test_a_voucher_that_charged_nothing_announces_nothing(response: Any, event: str) -> None:
+    line = {"event": event, "request": {"paymentPayload": voucher()}, "response": response}
+    assert read(line).observation is None
+
+
+def test_a_payment_by_gateway_is_one_by_its_nonce_in_each_form() -> None:
+    payload = gateway(body()["request"]["paymentPayload"])
+    response = {"success": True, "transaction": TRANSFER}
+    request = {"paymentPayload": payload, "paymentRequirements": payload["accepted"]}
+    one = read({"event": "settle", "request": request, "response": response}).observation
+    headers = {"PAYMENT-SIGNATURE": encoded({**payload, "more": None})}
+    headers["PAYMENT-RESPONSE"] = encoded(response)
+    other = read({"headers": headers}).observation
+    assert one is not None
+    assert other is not None
+    signed = payload["payload"]["authorization"]
+    assert one.settlement_id == other.settlement_id
+    assert (one.payment_ref, one.status) == (signed["nonce"].lower(), "off_chain")
+
+
 SENT = {"success": True, "transaction": "0x" + "2" * 64}
 REFUSED = {"success": False, "errorReason": "invalid_payload", "transaction": ""}
 
@@ -286,7 +340,7 @@ def test_what_is_not_one_transaction_is_never_pending_or_failed_and_counts_what_
     None
 ):
     paid = {"success": True, "transaction": "", "extra": {"chargedAmount": "700"}}
-    assert settled(voucher(), paid) == ("claimable", "", "0.000700", "")
+    assert settled(voucher(), paid) == ("off_chain", "", "0.000700", "")
     assert settled(voucher(), REFUSED) == ("not_followed", "refused", "0.020000", "")
     assert settled(voucher(), None) == ("not_followed", "unanswered", "0.020000", "")
     batch = gateway(body()["request"]["paymentPayload"])
@@ -367,10 +421,16 @@ def test_a_request_without_an_answer_is_not_verified() -> None:
         assert (seen.status, seen.attributes["answer"]) == ("pending", answer)
 
 
-@pytest.mark.parametrize("form", ["body", "header"])
+def by_voucher() -> dict[str, Any]:
+    paid = {"chargedAmount": "700", "channelState": {"chargedCumulativeAmount": "89500"}}
+    response = {"success": True, "transaction": "", "amount": "", "extra": paid}
+    return {"event": "settle", "request": {"paymentPayload": voucher()}, "response": response}
+
+
+@pytest.mark.parametrize("form", ["body", "header", "voucher", "voucher header"])
 def test_a_refused_line_is_read_again_from_what_was_kept_of_it(form: str) -> None:
-    record = body()
-    if form == "header":
+    record = by_voucher() if "voucher" in form else body()
+    if "header" in form:
         record = {
             "headers": {
                 "payment-signature": encoded(record["request"]["paymentPayload"]),

@@ -1,0 +1,68 @@
+"""What is recorded of payment channels, in memory: as the warehouse would have it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from masques_pipelines.rails.protocol import (
+    CHANNEL,
+    CHARGED_TOTAL,
+    ChannelClaim,
+    ChannelState,
+    FetchResult,
+    FollowedChannel,
+    Observation,
+)
+from masques_pipelines.rails.revisions import Revision
+
+
+@dataclass
+class MemoryChannels:
+    """Channels beside revisions that somebody else keeps.
+
+    Attributes:
+        revisions: The latest revision of each settlement.
+    """
+
+    revisions: Mapping[Any, Revision]
+    recorded: dict[tuple[str, int], ChannelClaim] = field(default_factory=dict)
+    states: dict[str, ChannelState] = field(default_factory=dict)
+
+    def fold(self, result: FetchResult) -> None:
+        for each in result.claims:
+            if each.is_gone:
+                self.recorded.pop((each.channel_id, each.total), None)
+            else:
+                self.recorded[each.channel_id, each.total] = each
+        self.states |= {each.channel_id: each for each in result.channels}
+
+    def followed(self, first: int, last: int) -> Sequence[FollowedChannel]:
+        open_ones: dict[str, list[Observation]] = {}
+        for seen in self._of():
+            if seen.status in ("off_chain", "claimable") and CHARGED_TOTAL in seen.attributes:
+                open_ones.setdefault(seen.payment_ref, []).append(seen)
+        again = {e.channel_id for e in self.recorded.values() if first <= e.block_height <= last}
+        held = {c for c, each in self.states.items() if each.balance > each.claimed}
+        return [
+            FollowedChannel(channel, self._from(channel, open_ones.get(channel, [])))
+            for channel in sorted({*open_ones, *again, *held})
+        ]
+
+    def _from(self, channel: str, vouchers: Sequence[Observation]) -> int | None:
+        new = [each.timestamp_ns for each in vouchers if each.status == "off_chain"]
+        if new:
+            return min(new)
+        known = max((t for c, t in self.recorded if c == channel), default=0)
+        state = self.states.get(channel)
+        if vouchers and state is not None and state.claimed_units > known:
+            return min(each.timestamp_ns for each in vouchers)
+        return None
+
+    def settlements(self, channel_ids: Sequence[str]) -> Sequence[Observation]:
+        return [seen for seen in self._of() if seen.payment_ref in channel_ids]
+
+    def claims(self, channel_ids: Sequence[str]) -> Sequence[ChannelClaim]:
+        return [each for each in self.recorded.values() if each.channel_id in channel_ids]
+
+    def _of(self) -> Iterable[Observation]:
+        return [e.seen for e in self.revisions.values() if CHANNEL in e.seen.attributes]
