@@ -12,6 +12,8 @@ than requests are kept (KEPT_DAYS) keep what was said of them at the gate.
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from masques_pipelines.inventory.tables import POSITIONS
+from masques_pipelines.inventory.writes import counted
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.lease import Lease, writer_lease
 from masques_pipelines.warehouse.sql import sql
@@ -171,7 +173,7 @@ class _Run:
         if left or written:
             self._run_step("copy_breaks", **began, is_full=0)
         if moved or left or written:
-            self._run_step("write_position", **began)
+            self._write_position(began)
         self._run_step("end_run", **began, is_full=0, corrected=None)
         return Comparison(began["began_at"], is_full=False, rows_written=written)
 
@@ -187,10 +189,14 @@ class _Run:
             corrected = self._count(_CORRECTED, **began)
             self._empty("payments_touched")
         self._run_step("copy_breaks", **began, is_full=1)
-        self._run_step("write_position", **began)
+        self._write_position(began)
         self._run_step("end_run", **began, is_full=1, corrected=corrected)
         self._drop_old_generations(began["began_at"])
         return Comparison(began["began_at"], is_full=True, rows_written=written)
+
+    def _write_position(self, began: dict[str, str]) -> None:
+        with counted(self.warehouse, POSITIONS):
+            self._run_step("write_position", **began)
 
     def _run_of(self, began: dict[str, str]) -> dict[str, str]:
         return {**began, "kept_from": str(self.warehouse.scalar(_KEPT_FROM, {"days": KEPT_DAYS}))}
