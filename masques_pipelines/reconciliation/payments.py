@@ -120,6 +120,11 @@ def compare_payments(warehouse: Warehouse, *, full: bool = False) -> Comparison:
         return _Run(warehouse, lease).compare(full=full)
 
 
+def overlap_ms(warehouse: Warehouse) -> int:
+    """Returns how long before a run the inserts may have begun whose rows it did not see."""
+    return OVERLAP_SERVER_MS if warehouse.is_server else OVERLAP_EMBEDDED_MS
+
+
 @dataclass(frozen=True)
 class _Everything:
     """What comparing everything needs to know: why, how many rows there are, and since when."""
@@ -136,9 +141,9 @@ class _Run:
     lease: Lease
 
     def compare(self, *, full: bool) -> Comparison:
-        overlap_ms = OVERLAP_SERVER_MS if self.warehouse.is_server else OVERLAP_EMBEDDED_MS
         began_at, since, due, chart_version, rows, counted_to = self.warehouse.row(
-            sql("reconciliation/runs"), {"overlap_ms": overlap_ms, "full_every_s": FULL_EVERY_S}
+            sql("reconciliation/runs"),
+            {"overlap_ms": overlap_ms(self.warehouse), "full_every_s": FULL_EVERY_S},
         )
         facts, others, moved = self._counts("count_new", since=since)
         # New rows are compared in one piece, everything in parts.
