@@ -126,6 +126,43 @@ SELECT
 FROM masques_ops.payment_links
 COMMENT 'The rows of masques_ops.payment_links, as the inventory counts them.';
 
+CREATE OR REPLACE VIEW masques_ops.inventory_of_break_notes
+(
+    bucket String COMMENT 'as in masques_ops.inventory',
+    part String COMMENT 'as in masques_ops.inventory',
+    ingested_at DateTime64(3, 'UTC') COMMENT 'when the row was written into this warehouse',
+    row_hash UInt64 COMMENT 'one hash of all columns but ingested_at'
+)
+AS
+SELECT
+    toString(toDate(said_at)) AS bucket,
+    '' AS part,
+    ingested_at,
+    cityHash64(
+        item_id, leg, state, class, at_risk, note, said_by, said_at
+    ) AS row_hash
+FROM masques_ops.break_notes
+COMMENT 'The rows of masques_ops.break_notes, as the inventory counts them.';
+
+CREATE OR REPLACE VIEW masques_ops.inventory_of_positions
+(
+    bucket String COMMENT 'as in masques_ops.inventory',
+    part String COMMENT 'as in masques_ops.inventory',
+    ingested_at DateTime64(3, 'UTC') COMMENT 'when the row was written into this warehouse',
+    row_hash UInt64 COMMENT 'one hash of all columns but ingested_at'
+)
+AS
+SELECT
+    toString(toDate(computed_at)) AS bucket,
+    '' AS part,
+    ingested_at,
+    cityHash64(
+        asset, computed_at, owed, owed_by_type, treasury, settled, vouchers, vouchers_until, on_rails,
+        opening, unbooked, in_time, broken, unexplained, moved_unseen, uncovered, state, sides
+    ) AS row_hash
+FROM masques_ops.positions
+COMMENT 'The rows of masques_ops.positions, as the inventory counts them.';
+
 CREATE OR REPLACE VIEW masques_ops.proof_passes
 (
     begun_at DateTime64(6, 'UTC') COMMENT 'when the pass began: what was written later is not in it',

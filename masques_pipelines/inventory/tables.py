@@ -57,7 +57,21 @@ LINKS: Final = Table(
     "masques intake reload --table payment_links",
     asset_database="masques_ops",
 )
-TABLES: Final = (VERSIONS, SESSIONS, REQUESTS, EVENTS, SETTLEMENTS, LINKS)
+NOTES: Final = Table(
+    "masques_ops.break_notes",
+    "breaks",
+    0,
+    "masques restore: a backup is the only other place that has what people said",
+    asset_database="masques_marts",
+)
+POSITIONS: Final = Table(
+    "masques_ops.positions",
+    "position",
+    7,
+    "masques restore: what was known at an earlier time cannot be computed again",
+    asset_database="masques_marts",
+)
+TABLES: Final = (VERSIONS, SESSIONS, REQUESTS, EVENTS, SETTLEMENTS, LINKS, NOTES, POSITIONS)
 # The tables whose rows the landing zone brings, by their name.
 BY_ASSET: Final = {table.asset: table for table in TABLES}
 # The writer of `reputation_events` that derives them from the other tables.

@@ -8,12 +8,17 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from masques_pipelines.errors import PermanentError
+from masques_pipelines.inventory.tables import NOTES
+from masques_pipelines.inventory.writes import counted
 from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.lease import writer_lease
 from masques_pipelines.warehouse.sql import sql
 
 State = Literal["acknowledged", "explained", "written_off"]
 STATES: Final[tuple[State, ...]] = ("acknowledged", "explained", "written_off")
 LEGS: Final = ("gate", "rail")
+# Notes are counted as they are written: one at a time.
+NOTES_LEASE: Final = "notes"
 
 
 class BreakError(PermanentError):
@@ -68,6 +73,7 @@ def write_note(  # noqa: PLR0913 - what a note consists of, by name
         leg: Which of its two breaks; needed only when both legs are broken.
 
     Raises:
+        LeaseBusyError: Another note is being written, for a minute and more.
         BreakError: The payment has no such open break, or one on each leg and leg is not given.
     """
     if not note.strip() or not by.strip():
@@ -81,15 +87,16 @@ def write_note(  # noqa: PLR0913 - what a note consists of, by name
         )
     if len(chosen) > 1:
         raise BreakError(f"{item_id}: is broken at the gate and on the rail: say which with --leg")
-    warehouse.command(
-        sql("reconciliation/write_note"),
-        {
-            "item_id": str(item_id),
-            "leg": chosen[0],
-            "state": state,
-            "note": note.strip(),
-            "by": by.strip(),
-            "said_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
-        },
-    )
+    with writer_lease(warehouse, NOTES_LEASE), counted(warehouse, NOTES):
+        warehouse.command(
+            sql("reconciliation/write_note"),
+            {
+                "item_id": str(item_id),
+                "leg": chosen[0],
+                "state": state,
+                "note": note.strip(),
+                "by": by.strip(),
+                "said_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
+            },
+        )
     return chosen[0]

@@ -6,17 +6,12 @@ from typing import Any, Final
 
 from masques_pipelines.errors import PermanentError
 from masques_pipelines.reconciliation.breaks import open_breaks
+from masques_pipelines.reconciliation.payments import overlap_ms
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 
 # A session or a trace may be of many payments; more than this nobody reads.
 PAYMENTS_MOST: Final = 50
-# An id that was compared as a payment needs no search.
-_COMPARED: Final = """
-SELECT DISTINCT toString(item_id) AS found_id FROM masques_ops.payments_log
-WHERE item_order = toUInt64(bitShiftRight(toUInt128(toUUIDOrZero({key:String})), 64))
-    AND item_id = toUUIDOrZero({key:String})
-"""
 _SOUND: Final = ("", "matched", "expected", "released", "refunded")
 _NOW: Final = """
 SELECT transaction_type, funding, state, gate, rail, toString(posted) AS posted, currency,
@@ -63,7 +58,7 @@ def dossiers(warehouse: Warehouse, key: str) -> list[Dossier]:
         PaymentError: No fact has this key.
     """
     asked = {"key": key.strip(), "most": PAYMENTS_MOST}
-    found = warehouse.rows(_COMPARED, asked) or warehouse.rows(
+    found = warehouse.rows(sql("reconciliation/find_known"), asked) or warehouse.rows(
         sql("reconciliation/find_payments"), asked
     )
     if not found:
@@ -82,5 +77,8 @@ def _dossier(warehouse: Warehouse, item_id: str) -> Dossier:
         item_id=item_id,
         verdict=verdict,
         breaks=[] if is_sound else open_breaks(warehouse, item_id=uuid.UUID(item_id)),
-        events=warehouse.records(sql("reconciliation/story"), {"item_id": item_id}),
+        events=warehouse.records(
+            sql("reconciliation/story"),
+            {"item_id": item_id, "overlap_ms": overlap_ms(warehouse)},
+        ),
     )

@@ -12,6 +12,8 @@ than requests are kept (KEPT_DAYS) keep what was said of them at the gate.
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from masques_pipelines.inventory.tables import POSITIONS
+from masques_pipelines.inventory.writes import counted
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.lease import Lease, writer_lease
 from masques_pipelines.warehouse.sql import sql
@@ -118,6 +120,11 @@ def compare_payments(warehouse: Warehouse, *, full: bool = False) -> Comparison:
         return _Run(warehouse, lease).compare(full=full)
 
 
+def overlap_ms(warehouse: Warehouse) -> int:
+    """Returns how long before a run the inserts may have begun whose rows it did not see."""
+    return OVERLAP_SERVER_MS if warehouse.is_server else OVERLAP_EMBEDDED_MS
+
+
 @dataclass(frozen=True)
 class _Everything:
     """What comparing everything needs to know: why, how many rows there are, and since when."""
@@ -134,9 +141,9 @@ class _Run:
     lease: Lease
 
     def compare(self, *, full: bool) -> Comparison:
-        overlap_ms = OVERLAP_SERVER_MS if self.warehouse.is_server else OVERLAP_EMBEDDED_MS
         began_at, since, due, chart_version, rows, counted_to = self.warehouse.row(
-            sql("reconciliation/runs"), {"overlap_ms": overlap_ms, "full_every_s": FULL_EVERY_S}
+            sql("reconciliation/runs"),
+            {"overlap_ms": overlap_ms(self.warehouse), "full_every_s": FULL_EVERY_S},
         )
         facts, others, moved = self._counts("count_new", since=since)
         # New rows are compared in one piece, everything in parts.
@@ -171,7 +178,7 @@ class _Run:
         if left or written:
             self._run_step("copy_breaks", **began, is_full=0)
         if moved or left or written:
-            self._run_step("write_position", **began)
+            self._write_position(began)
         self._run_step("end_run", **began, is_full=0, corrected=None)
         return Comparison(began["began_at"], is_full=False, rows_written=written)
 
@@ -187,10 +194,14 @@ class _Run:
             corrected = self._count(_CORRECTED, **began)
             self._empty("payments_touched")
         self._run_step("copy_breaks", **began, is_full=1)
-        self._run_step("write_position", **began)
+        self._write_position(began)
         self._run_step("end_run", **began, is_full=1, corrected=corrected)
         self._drop_old_generations(began["began_at"])
         return Comparison(began["began_at"], is_full=True, rows_written=written)
+
+    def _write_position(self, began: dict[str, str]) -> None:
+        with counted(self.warehouse, POSITIONS):
+            self._run_step("write_position", **began)
 
     def _run_of(self, began: dict[str, str]) -> dict[str, str]:
         return {**began, "kept_from": str(self.warehouse.scalar(_KEPT_FROM, {"days": KEPT_DAYS}))}

@@ -4,10 +4,15 @@ WITH
     toUUIDOrZero(key) AS id,
     toUUID('00000000-0000-0000-0000-000000000000') AS none,
     match(key, '^[0-9a-f]{32}$') AS is_trace,
-    settled AS
+    -- Asked once: what stands in it is asked for twice.
     (
-        SELECT DISTINCT settlement_id FROM masques.settlements
+        SELECT groupUniqArray(settlement_id) FROM masques.settlements
         WHERE (settlement_id = id AND id != none) OR lower(tx_hash) = lower(key) OR lower(payment_ref) = lower(key)
+    ) AS settled,
+    links AS
+    (
+        SELECT settlement_id, item_id FROM masques_ops.payment_settlements
+        WHERE settlement_id IN (SELECT arrayJoin(settled))
     )
 SELECT DISTINCT toString(f.item_id) AS found_id FROM
 (
@@ -23,12 +28,10 @@ SELECT DISTINCT toString(f.item_id) AS found_id FROM
     FROM masques.masque_sessions
     WHERE transaction_id IS NOT NULL AND (session_id = id OR (is_trace AND trace_id = key))
     UNION ALL
-    SELECT item_id
-    FROM masques_ops.payment_settlements WHERE settlement_id IN settled
+    SELECT item_id FROM links
     UNION ALL
-    SELECT settlement_id AS item_id
-    FROM settled
-    WHERE settlement_id NOT IN (SELECT settlement_id FROM masques_ops.payment_settlements)
+    SELECT arrayJoin(settled) AS item_id
+    WHERE item_id NOT IN (SELECT settlement_id FROM links)
 ) AS f
 WHERE f.item_id != none
 ORDER BY found_id

@@ -15,7 +15,7 @@ WITH
     if(log.1 = 0, toDateTime64(0, 9, 'UTC'), toDateTime64(log.2, 9, 'UTC')) AS since,
     if(log.1 = 0, toDateTime64('2262-01-01', 9, 'UTC'), toDateTime64(log.3, 9, 'UTC') + INTERVAL 1 SECOND) AS until,
     (
-        SELECT max(began_at) - INTERVAL 15 MINUTE FROM masques_ops.reconciliation_runs
+        SELECT max(began_at) - toIntervalMillisecond({overlap_ms:UInt32}) FROM masques_ops.reconciliation_runs
         WHERE ended_at > toDateTime64(0, 6, 'UTC')
     ) AS newest,
     events AS

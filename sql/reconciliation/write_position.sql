@@ -2,7 +2,7 @@
 -- time nor breaks explain counts from the second run on: the sides are not read at one moment.
 INSERT INTO masques_ops.positions
     (asset, computed_at, owed, owed_by_type, treasury, settled, vouchers, vouchers_until, on_rails, opening, unbooked, in_time,
-    broken, unexplained, moved_unseen, uncovered, state, sides)
+    broken, unexplained, moved_unseen, uncovered, state, sides, ingested_at)
 WITH
     toDecimal256(0, 18) AS zero,
     last AS
@@ -26,7 +26,7 @@ SELECT
         unread > 0, 'unread',
         broken != zero, 'broken',
         'proved') AS state,
-    sides
+    sides, now64(3, 'UTC')
 FROM masques_ops.position_now AS n
 LEFT JOIN last AS l ON l.asset = n.asset
 WHERE cityHash64(owed, owed_by_type, treasury, settled, vouchers, vouchers_until, on_rails, opening, unbooked, in_time,

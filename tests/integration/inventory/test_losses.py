@@ -24,7 +24,19 @@ from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 from tests.support.kept_rows import filled_once
 
-TIMES = {"masques.masque_sessions": "donned_at", "masques_ops.identity_versions": "updated_at"}
+TIMES = {
+    "masques.masque_sessions": "donned_at",
+    "masques_ops.identity_versions": "updated_at",
+    "masques_ops.break_notes": "said_at",
+    "masques_ops.positions": "computed_at",
+}
+# Of each table a column of text that is not part of its key.
+COLUMNS = {
+    "identities": "status",
+    "settlements": "status",
+    "breaks": "state",
+    "position": "state",
+}
 
 
 def write(warehouse: Warehouse, table: Table, rows: int = 40, days: int = 4, seed: int = 1) -> None:
@@ -34,8 +46,9 @@ def write(warehouse: Warehouse, table: Table, rows: int = 40, days: int = 4, see
     listed = [name for name in columns if name not in ("ingested_at", time)]
     structure = ", ".join(f"{name} {columns[name]}" for name in listed).replace("'", "\\'")
     warehouse.command(
-        f"INSERT INTO {table.name} ({', '.join(listed)}, {time}) SELECT {', '.join(listed)}, "
-        f"now64(9) - toIntervalDay(rowNumberInAllBlocks() % {days}) FROM "
+        f"INSERT INTO {table.name} ({', '.join(listed)}, {time}, ingested_at) "
+        f"SELECT {', '.join(listed)}, now64(9) - toIntervalDay(rowNumberInAllBlocks() % {days}) "
+        "- toIntervalMicrosecond(rowNumberInAllBlocks()), now64(3) FROM "
         f"(SELECT * FROM generateRandom('{structure}', {seed}, 5, 3) LIMIT {rows})"
     )
 
@@ -88,7 +101,7 @@ def _repeat_one(warehouse: Warehouse, table: Table) -> None:
 
 def _change_one(warehouse: Warehouse, table: Table) -> None:
     key = declared_schema().objects[table.name].sorting_key
-    column = "status" if table.asset in ("identities", "settlements") else "channel"
+    column = COLUMNS.get(table.asset, "channel")
     warehouse.command(
         f"ALTER TABLE {table.name} UPDATE {column} = 'changed' WHERE ({key}) = "
         f"(SELECT {key} FROM {table.name} LIMIT 1) SETTINGS mutations_sync = 2"
