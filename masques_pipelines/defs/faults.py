@@ -1,11 +1,13 @@
 """Finds what is wrong from what Dagster knows: runs, checks, freshness, ticks, the daemon.
 
 One cause is one fault: a run that failed for the reason that other runs failed for is the same one;
-a check that is red explains that its run failed; a table is not stale on its own while the job that
-fills it is at fault.
+a check that is red explains that its run failed, and a full disk that runs found no space; a table
+is not stale on its own while the job that fills it is at fault.
 """
 
+import errno
 import hashlib
+import os
 import re
 import shutil
 from collections import defaultdict
@@ -34,6 +36,7 @@ from masques_pipelines.defs.table_asset import MAY_BE_SILENT, OWNERS
 SKIPS_MAX: Final = 3
 # On a full disk Dagster keeps no tick, so nobody would look: it is told before.
 _DISK_SHARE_MIN: Final = 0.05
+_NO_SPACE: Final = os.strerror(errno.ENOSPC)
 _GIB: Final = 2**30
 # The daemon says every half minute that it lives.
 _HEARTBEAT_MAX: Final = timedelta(minutes=5)
@@ -96,14 +99,15 @@ def find_faults(instance: dg.DagsterInstance, what: Watched, now: datetime) -> l
         for run_id, key in silent
         if run_id not in failed_runs and key not in what.may_be_silent
     ]
+    disk = list(_disk(Path(instance.root_directory)))
     return [
-        *runs,
+        *disk,
+        *(each for each in runs if not (disk and _NO_SPACE in each.detail)),
         *checks,
         *missing,
         *_stale(instance, what, at_fault),
         *_ticks(instance),
         *_daemons(instance, now),
-        *_disk(Path(instance.root_directory)),
     ]
 
 

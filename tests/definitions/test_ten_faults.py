@@ -207,7 +207,7 @@ def no_drift(plant: Plant) -> None:
 FAULTS: list[tuple[Callable[[Plant], None], Callable[[Plant], None], str, str]] = [
     (ledger_down, transactions, "run_failed", "ledger"),
     (clickhouse_down, root, "run_failed", "warehouse"),
-    (full_disk, transactions, "run_failed", "disk"),
+    (full_disk, transactions, "disk_is_nearly_full", "disk"),
     (red_check, without_the_row, "", "fault"),
     (freshness(FreshnessState.FAIL), freshness(FreshnessState.PASS), "table_is_stale", "fault"),
     (heartbeat(9), heartbeat(0), "daemon_is_gone", "fault"),
