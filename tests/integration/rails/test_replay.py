@@ -148,7 +148,7 @@ def test_lines_of_the_journal_settle_after_their_asset_is_known(
         ingest_all(warehouse, of_journal(tmp_path, knows=False))
     assert headers.read_l402 is whole
     reasons = [row[2] for row in warehouse.rows(QUARANTINE)]
-    assert reasons.count("unknown:asset") == 12
+    assert reasons.count("unknown:asset") == 14
     assert reasons.count("bad_l402:invoice") == 4
     assert reasons.count("invalid_json:line") == 1
     if is_file_gone:
@@ -156,7 +156,7 @@ def test_lines_of_the_journal_settle_after_their_asset_is_known(
     knowing = of_journal(tmp_path, knows=True)
     left = {"bad_l402:invoice": 4} if is_file_gone else {}
     done, *_ = replay(warehouse, knowing, reason="unknown:asset")
-    assert (done.tried, done.closed) == (12, 12)
+    assert (done.tried, done.closed) == (14, 14)
     done, *_ = replay(warehouse, knowing)
     assert (done.tried, done.closed) == (5, 0 if is_file_gone else 4)
     still = [row[2] for row in warehouse.rows(QUARANTINE) if row[3] == "open"]
