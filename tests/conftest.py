@@ -22,6 +22,7 @@ from masques_pipelines.warehouse.client import Origin, Warehouse
 from masques_pipelines.warehouse.connect import open_warehouse
 from tests.support.fresh_schema import adopt_schema, drop_schema, fresh_schema
 from tests.support.migrated_folder import copy_migrated
+from tests.support.paths import ROOT
 from tests.support.patience import factor
 
 # Folders of engines in memory spare half of the time that tests take on a busy disk.
@@ -76,12 +77,21 @@ def _no_instance_of_another_test() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _no_settings_from_outside() -> None:
-    """Blanks every setting, so that neither the shell nor a developer's .env reaches a test."""
+def _no_settings_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Blanks every setting, so that neither the shell nor a developer's .env reaches a test.
+
+    A test that names no home has one of the tests': in the checkout's own, a job with real settings
+    left the mark of production, and every command after `make test` refused to be the sandbox.
+    """
     for name in VARIABLES:
         os.environ[name] = ""
+    os.environ["MASQUES_HOME"] = str(tmp_path_factory.mktemp("nobody"))
     # Commands that tests start compile the package once, not each: 0.4 s of a core.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    mark = ROOT / "var" / "production"
+    was_marked = mark.exists()
+    yield
+    assert mark.exists() == was_marked, f"{mark}: a test used the checkout's own home"
 
 
 @pytest.fixture(scope="session")
