@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,10 +19,16 @@ def whole_file(path: Path, *, age_s: float = 0) -> Iterator[BinaryIO]:
         age_s: How long ago it shall seem to have been written.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with part.open("wb") as file:
-        yield file
-        if age_s:
-            file.flush()
-            written_s = os.fstat(file.fileno()).st_mtime - age_s
-            os.utime(file.fileno(), (written_s, written_s))
-    part.replace(path)
+    try:
+        with part.open("wb") as file:
+            yield file
+            if age_s:
+                file.flush()
+                written_s = os.fstat(file.fileno()).st_mtime - age_s
+                os.utime(file.fileno(), (written_s, written_s))
+        part.replace(path)
+    except BaseException:
+        # Half a file on a full disk is what fills it.
+        with suppress(OSError):
+            part.unlink()
+        raise

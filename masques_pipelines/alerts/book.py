@@ -1,26 +1,26 @@
-"""Remembers which faults are open and who was told, so that each is told once, and once when over.
+"""Remembers which faults are open and who was told: one file beside Dagster's history.
 
-The book is one file beside Dagster's history, with the messages that wait for their receivers. It
-is written before the first is sent and after each that was sent: a process that is killed between
-the sending and the writing sends one message again, and never loses one.
+It holds the messages that wait for their receivers, too.
 """
 
-import hashlib
 import json
 import logging
-from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timedelta
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from masques_pipelines.alerts.fault import Fault, Severity
-from masques_pipelines.alerts.message import Message, Since, over, together, told
-from masques_pipelines.alerts.outbox import Outbox, Post, Waiting, deliver, put
-from masques_pipelines.alerts.rules import Receiver, Rules
+from masques_pipelines.alerts.message import Message, Since
+from masques_pipelines.alerts.outbox import Outbox, Waiting
+from masques_pipelines.alerts.rules import Receiver
 from masques_pipelines.whole_file import whole_file
 
 NAME: Final = "alerts.json"
+# A hundred faults and what waits for three receivers.
+_BOOK_BYTES: Final = 256 << 10
 logger = logging.getLogger(__name__)
 
 
@@ -62,19 +62,6 @@ class Book:
     outbox: Outbox = field(default_factory=dict)
     warned_at: datetime | None = None
     looked_at: datetime | None = None
-
-
-def receivers_of(rules: Rules) -> dict[str, Receiver]:
-    """Returns the receivers by a key that stays the same while what is said of them does.
-
-    A short hash: an address holds a password.
-    """
-    return {
-        hashlib.sha256(
-            f"{each.url} {each.url_file} {each.severity} {each.owner}".encode()
-        ).hexdigest()[:8]: each
-        for each in rules.to
-    }
 
 
 def read_book(folder: Path) -> Book:
@@ -122,98 +109,47 @@ def write_book(folder: Path, book: Book) -> None:
         file.write(json.dumps(content, default=datetime.isoformat).encode())
 
 
-def look(folder: Path, found: Iterable[Fault], rules: Rules, post: Post, now: datetime) -> Book:
-    """Compares what is wrong now with the book, and tells what is new and what is over.
+class KeptBook:
+    """The book of a folder; while the folder does not take it, this process remembers it.
 
-    What could not be sent waits for one of the next looks.
-
-    Args:
-        folder: Where the book is.
-        found: All faults of now.
-        rules: Who is told, and when.
-        post: Sends one message to one receiver.
-        now: The time.
+    A full disk, a quota or a lost right is no reason to tell nobody. What the file does not know is
+    told again by the next process.
     """
-    book = read_book(folder)
-    receivers = receivers_of(rules)
-    there = {fault.id: fault for fault in found}
-    _end(book, there.keys(), now)
-    book.ended = [each for each in book.ended if each[0].id not in there]
-    for fault in there.values():
-        book.open[fault.id] = replace(book.open.get(fault.id, Open(fault, now)), fault=fault)
-    for key, receiver in receivers.items():
-        _tell_errors(book, key, receiver, rules, now)
-    _warn(book, receivers, rules, now)
-    book.looked_at = now
-    write_book(folder, book)
-    deliver(book.outbox, receivers, post, now, keep=lambda: write_book(folder, book))
-    write_book(folder, book)
-    return book
+
+    def __init__(self, folder: Path) -> None:
+        self.folder: Final = folder
+        self._unwritten: Book | None = None
+        self._problem = ""
+
+    @property
+    def problem(self) -> str:
+        """Why the book could not be written last, or ''."""
+        return self._problem
+
+    def read(self) -> Book:
+        """Returns the book as it was last known."""
+        return read_book(self.folder) if self._unwritten is None else self._unwritten
+
+    def write(self, book: Book) -> None:
+        """Writes the book, or else remembers it."""
+        try:
+            write_book(self.folder, book)
+        except OSError as error:
+            if self._unwritten is None:
+                logger.warning("%s: it cannot be written (%s)", self.folder / NAME, error)
+            self._unwritten, self._problem = book, error.strerror or str(error)
+        else:
+            self._unwritten, self._problem = None, ""
 
 
-def _end(book: Book, there: Container[str], now: datetime) -> None:
-    """Closes what is over, and writes that to those who were told of it."""
-    gone = [book.open.pop(id_) for id_ in list(book.open) if id_ not in there]
-    book.ended += [(each.fault, each.first_seen) for each in gone if not each.told]
-    for key in sorted({key for each in gone for key in each.told}):
-        for group in _by_cause(each for each in gone if key in each.told):
-            message = over([_since(each) for each in group], now)
-            put(book.outbox, key, Waiting(message, _ids(group), now, now))
-
-
-def _tell_errors(book: Book, key: str, receiver: Receiver, rules: Rules, now: datetime) -> None:
-    news = [
-        each
-        for each in book.open.values()
-        if each.fault.severity == "error" and each.is_news(key, receiver)
-    ]
-    for group in _by_cause(news):
-        message = told([_since(each) for each in group], str(rules.ui or ""))
-        put(book.outbox, key, Waiting(message, _ids(group), now, now))
-        _mark_told(book, key, group)
-
-
-def _warn(book: Book, receivers: Mapping[str, Receiver], rules: Rules, now: datetime) -> None:
-    """Writes the warnings, together, when they are due."""
-    every = timedelta(minutes=rules.warnings_every_minutes)
-    is_due = book.warned_at is None or now - book.warned_at >= every
-    if not is_due or rules.are_quiet(now):
-        return
-    for key, receiver in receivers.items():
-        news = [
-            each
-            for each in book.open.values()
-            if each.fault.severity == "warning" and each.is_news(key, receiver)
-        ]
-        ended = [each for each in book.ended if receiver.wants(each[0])]
-        if news or ended:
-            begun = [_since(each) for each in news]
-            message = together(begun, ended, str(rules.ui or ""), now)
-            ids = _ids(news) + tuple(fault.id for fault, _ in ended)
-            put(book.outbox, key, Waiting(message, ids, now, now))
-            _mark_told(book, key, news)
-            book.warned_at = now
-    book.ended.clear()
-
-
-def _mark_told(book: Book, key: str, news: Iterable[Open]) -> None:
-    for each in news:
-        book.open[each.fault.id] = replace(each, told={**each.told, key: each.fault.severity})
-
-
-def _by_cause(faults: Iterable[Open]) -> Iterator[list[Open]]:
-    groups: dict[str, list[Open]] = {}
-    for each in faults:
-        groups.setdefault(each.fault.cause or f"only {each.fault.id}", []).append(each)
-    yield from groups.values()
-
-
-def _since(known: Open) -> Since:
-    return known.fault, known.first_seen
-
-
-def _ids(faults: Iterable[Open]) -> tuple[str, ...]:
-    return tuple(each.fault.id for each in faults)
+def problem_of_writing(folder: Path) -> str:
+    """Returns why a book could not be written in a folder now, or ''; leaves nothing behind."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder) as file:
+            file.write(bytes(_BOOK_BYTES))
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def _waiting(kept: dict[str, Any]) -> Waiting:

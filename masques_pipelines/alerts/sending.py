@@ -70,8 +70,12 @@ class Sender:
             "ids": waiting.ids,
             "problem": problem,
         }
-        with (self.folder / LOG_NAME).open("a", encoding="utf-8") as log:
-            log.write(json.dumps(line) + "\n")
+        try:
+            with (self.folder / LOG_NAME).open("a", encoding="utf-8") as log:
+                log.write(json.dumps(line) + "\n")
+        except OSError as error:
+            # The message is out: to send it again would not bring the line.
+            logger.warning("%s: it cannot be written (%s)", self.folder / LOG_NAME, error)
         return problem
 
 

@@ -1,5 +1,6 @@
 """The sensor that tells people what is wrong, once, and once when it is over."""
 
+import functools
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,13 +8,20 @@ from typing import Final
 
 import dagster as dg
 
-from masques_pipelines.alerts.book import look
+from masques_pipelines.alerts.book import KeptBook
+from masques_pipelines.alerts.look import look
 from masques_pipelines.alerts.rules import read_rules
 from masques_pipelines.alerts.sending import Sender, ping
-from masques_pipelines.defs.faults import find_faults, watched
+from masques_pipelines.defs.faults import find_faults, unremembered, watched
 from masques_pipelines.defs.resources import run_settings
 
 INTERVAL_S: Final = 60
+
+
+@functools.cache
+def _kept_book(folder: Path) -> KeptBook:
+    """Returns the one of this process: it remembers what the folder does not take."""
+    return KeptBook(folder)
 
 
 @dg.sensor(
@@ -33,8 +41,10 @@ def alerts_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     folder = Path(context.instance.root_directory)
     if context.repository_def is None:
         raise RuntimeError("a sensor of a code location has its repository")
+    kept = _kept_book(folder)
     faults = find_faults(context.instance, watched(context.repository_def), now)
-    book = look(folder, faults, rules, Sender(folder), now)
+    faults += unremembered(kept.problem, folder, faults)
+    book = look(kept, faults, rules, Sender(folder), now)
     waiting = sum(len(queue) for queue in book.outbox.values())
     problem = ping(rules)
     said = f"{len(book.open)} faults are open, {waiting} messages wait for their receivers"

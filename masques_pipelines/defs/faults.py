@@ -28,6 +28,7 @@ from dagster._core.storage.asset_check_execution_record import (
 )
 
 from masques_pipelines.ages import duration
+from masques_pipelines.alerts.book import NAME as BOOK_NAME
 from masques_pipelines.alerts.fault import Fault
 from masques_pipelines.defs.failures import failure_text
 from masques_pipelines.defs.table_asset import MAY_BE_SILENT, OWNERS
@@ -36,6 +37,7 @@ from masques_pipelines.defs.table_asset import MAY_BE_SILENT, OWNERS
 SKIPS_MAX: Final = 3
 # On a full disk Dagster keeps no tick, so nobody would look: it is told before.
 _DISK_SHARE_MIN: Final = 0.05
+_NEARLY_FULL: Final = "disk_is_nearly_full"
 _NO_SPACE: Final = os.strerror(errno.ENOSPC)
 _GIB: Final = 2**30
 # The daemon says every half minute that it lives.
@@ -108,6 +110,30 @@ def find_faults(instance: dg.DagsterInstance, what: Watched, now: datetime) -> l
         *_stale(instance, what, at_fault),
         *_ticks(instance),
         *_daemons(instance, now),
+    ]
+
+
+def unremembered(problem: str, folder: Path, faults: Iterable[Fault]) -> list[Fault]:
+    """Returns the fault that who was told is written nowhere, unless a full disk explains it.
+
+    Args:
+        problem: Why the book of faults could not be written last, or ''.
+        folder: Where it is.
+        faults: What else is wrong.
+    """
+    is_explained = problem == _NO_SPACE and any(each.entry == _NEARLY_FULL for each in faults)
+    if not problem or is_explained:
+        return []
+    return [
+        Fault(
+            id="book",
+            severity="error",
+            title="alerts are not remembered",
+            detail=f"{folder / BOOK_NAME} cannot be written: {problem}",
+            owner=_OWNER,
+            entry="alerts_are_not_remembered",
+            page="deployment",
+        )
     ]
 
 
@@ -327,6 +353,6 @@ def _disk(folder: Path) -> Iterator[Fault]:
             title="the disk is nearly full",
             detail=f"{used.free / _GIB:,.1f} of {used.total / _GIB:,.1f} GiB are free at {folder}",
             owner=_OWNER,
-            entry="disk_is_nearly_full",
+            entry=_NEARLY_FULL,
             page="deployment",
         )

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from masques_pipelines.ages import age
-from masques_pipelines.alerts.book import Book, read_book, receivers_of
+from masques_pipelines.alerts.book import Book, problem_of_writing, read_book
+from masques_pipelines.alerts.look import receivers_of
 from masques_pipelines.alerts.rules import Rules, read_rules
 from masques_pipelines.alerts.runbook import runbook
 from masques_pipelines.alerts.sending import opened
@@ -146,6 +147,9 @@ def _receivers(rules: Rules, book: Book, now: datetime) -> Iterator[Finding]:
 def _dagster(at: Surroundings) -> Iterator[Finding]:
     book = read_book(at.dagster_home)
     yield _daemon(at, book)
+    if problem := problem_of_writing(at.dagster_home):
+        text = f"nothing can be written in {at.dagster_home}: {problem}"
+        yield Finding("alert book", "bad", text, "make room there, or give this user the right")
     size = sum(file.stat().st_size for file in at.dagster_home.rglob("*") if file.is_file())
     text = f"{size / 10**9:.2f} GB at {at.dagster_home}"
     if size > _HISTORY_BYTES_MAX:

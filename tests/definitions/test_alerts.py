@@ -1,6 +1,8 @@
 """One cause is one fault, and it is gone when its cause is: by what Dagster knows of runs."""
 
+import errno
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,12 +28,14 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon.types import DaemonHeartbeat
 from dagster_shared.error import SerializableErrorInfo
 
-from masques_pipelines.alerts.book import look, read_book
+from masques_pipelines.alerts.book import KeptBook, read_book
+from masques_pipelines.alerts.fault import Fault
+from masques_pipelines.alerts.look import look
 from masques_pipelines.alerts.outbox import Waiting
 from masques_pipelines.alerts.rules import read_rules
 from masques_pipelines.alerts.runbook import runbook
 from masques_pipelines.defs.alerts import alerts_sensor
-from masques_pipelines.defs.faults import SKIPS_MAX, Watched, find_faults, watched
+from masques_pipelines.defs.faults import SKIPS_MAX, Watched, find_faults, unremembered, watched
 from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Warehouse
 from tests.support.code_location import defs
@@ -247,6 +251,16 @@ def test_a_disk_that_fills_up_is_told_while_it_can_be(
         assert [each.id for each in find_faults(instance, pipeline.watched, NOW)] == told
 
 
+def test_that_nothing_is_remembered_is_a_fault_that_a_full_disk_explains() -> None:
+    disk = Fault("disk", "error", "full", "", "payments", "disk_is_nearly_full", "deployment")
+    full, folder = os.strerror(errno.ENOSPC), Path("/home")
+    (found,) = unremembered(full, folder, [])
+    assert found.detail == "/home/alerts.json cannot be written: No space left on device"
+    assert unremembered(full, folder, [disk]) == []
+    assert unremembered("Permission denied", folder, [disk]) != []
+    assert unremembered("", folder, []) == []
+
+
 def test_the_sensor_tells_what_it_finds_and_keeps_it(
     warehouse: Warehouse,
     engine_settings: Settings,
@@ -283,7 +297,7 @@ def test_the_sensor_tells_what_it_finds_and_keeps_it(
 
     now = datetime.now(UTC)
     for found in ([known.fault], []):
-        look(tmp_path, found, read_rules(rules), post, now + timedelta(minutes=3))
+        look(KeptBook(tmp_path), found, read_rules(rules), post, now + timedelta(minutes=3))
     assert told == ["Masques: ledger_sync_job failed", "Masques: over: ledger_sync_job failed"]
 
 
@@ -293,6 +307,7 @@ def test_every_check_and_alert_has_an_entry_and_no_entry_is_without() -> None:
     alerts = {
         *("run_failed", "table_is_stale", "ticks_are_skipped", "tick_failed"),
         *("daemon_is_gone", "check_did_not_run", "disk_is_nearly_full"),
+        "alerts_are_not_remembered",
     }
     assert set(runbook()) == names | alerts
     for key in graph.asset_check_keys:

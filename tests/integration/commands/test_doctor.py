@@ -92,6 +92,14 @@ def test_each_fault_is_named_with_what_to_do(
     assert all(found[name]["what_to_do"] or "/" in found[name]["text"] for name in bad(found))
 
 
+def test_a_home_that_takes_no_file_is_a_finding(home: Path) -> None:
+    shutil.rmtree(home / "dagster")
+    (home / "dagster").write_text("")
+    found, status = findings()
+    assert (found["alert book"]["level"], status) == ("bad", 1)
+    assert found["alert book"]["text"].endswith("dagster: Not a directory")
+
+
 def test_a_warehouse_that_is_down_is_a_finding_and_the_rest_is_looked_at(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

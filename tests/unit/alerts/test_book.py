@@ -1,5 +1,6 @@
 """Each fault is told once, and once when over, to each receiver, whatever fails on the way."""
 
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from masques_pipelines.alerts.book import NAME, look, read_book
+from masques_pipelines.alerts.book import NAME, KeptBook, read_book
 from masques_pipelines.alerts.fault import Fault, Severity
+from masques_pipelines.alerts.look import look
 from masques_pipelines.alerts.message import Message
 from masques_pipelines.alerts.outbox import AGE_MAX, Waiting
 from masques_pipelines.alerts.rules import Quiet, Receiver, Rules
@@ -60,7 +62,7 @@ class Receivers:
 def test_an_error_is_told_once_and_its_end_once(tmp_path: Path) -> None:
     told = Receivers()
     for minute in range(5):
-        look(tmp_path, [fault("a")], HOURLY, told, NOW + minute * MINUTE)
+        look(KeptBook(tmp_path), [fault("a")], HOURLY, told, NOW + minute * MINUTE)
     (message,) = told.messages
     assert message.severity == "error"
     assert "since: 2026-11-28 12:00 UTC" in message.body
@@ -68,7 +70,7 @@ def test_an_error_is_told_once_and_its_end_once(tmp_path: Path) -> None:
     assert message.body.endswith("runbook: masques runbook freshness\nid: a")
     told.messages.clear()
     for minute in (5, 6):
-        look(tmp_path, [], HOURLY, told, NOW + minute * MINUTE)
+        look(KeptBook(tmp_path), [], HOURLY, told, NOW + minute * MINUTE)
     (message,) = told.messages
     assert (message.title, message.severity) == ("Masques: over: a is red", None)
     assert message.body.startswith("It lasted 5 min, since 2026-11-28 12:00 UTC.")
@@ -78,36 +80,36 @@ def test_warnings_are_told_together_and_not_in_quiet_hours(tmp_path: Path) -> No
     quiet = Quiet.model_validate({"from": "22:00", "to": "07:00", "timezone": "Europe/Berlin"})
     by = rules(quiet=quiet)
     told = Receivers()
-    look(tmp_path, [fault("a", "warning")], by, told, NOW)
+    look(KeptBook(tmp_path), [fault("a", "warning")], by, told, NOW)
     assert told.titles() == ["a is red"]
     both = [fault("a", "warning"), fault("b", "warning"), fault("c", "warning")]
-    look(tmp_path, both, by, told, NOW + 10 * MINUTE)
-    look(tmp_path, both[:2], by, told, NOW + 59 * MINUTE)
+    look(KeptBook(tmp_path), both, by, told, NOW + 10 * MINUTE)
+    look(KeptBook(tmp_path), both[:2], by, told, NOW + 59 * MINUTE)
     assert told.titles() == []
-    look(tmp_path, both[:2], by, told, NOW + 61 * MINUTE)
+    look(KeptBook(tmp_path), both[:2], by, told, NOW + 61 * MINUTE)
     (message,) = told.messages
     assert message.title == "Masques: b is red"
     assert "over again: c is red, after 51 min (id: c)" in message.body
     told.messages.clear()
     night = datetime(2026, 11, 28, 22, 30, tzinfo=UTC)
-    look(tmp_path, [*both[:2], fault("d", "warning"), fault("e")], by, told, night)
+    look(KeptBook(tmp_path), [*both[:2], fault("d", "warning"), fault("e")], by, told, night)
     assert told.titles() == ["e is red"]  # an error does not wait
     morning = datetime(2026, 11, 29, 6, 1, tzinfo=UTC)
-    look(tmp_path, [*both[:2], fault("d", "warning"), fault("e")], by, told, morning)
+    look(KeptBook(tmp_path), [*both[:2], fault("d", "warning"), fault("e")], by, told, morning)
     assert told.titles() == ["d is red"]
 
 
 def test_a_warning_that_becomes_an_error_is_told_again(tmp_path: Path) -> None:
     told = Receivers()
     for severity in ("warning", "error", "error", "warning"):
-        look(tmp_path, [fault("a", severity)], HOURLY, told, NOW)
+        look(KeptBook(tmp_path), [fault("a", severity)], HOURLY, told, NOW)
     assert [each.severity for each in told.messages] == ["warning", "error"]
 
 
 def test_a_damaged_book_is_begun_anew(tmp_path: Path) -> None:
     (tmp_path / NAME).write_text('{"open": [{}]}')
     told = Receivers()
-    look(tmp_path, [fault("a")], HOURLY, told, NOW)
+    look(KeptBook(tmp_path), [fault("a")], HOURLY, told, NOW)
     assert told.titles() == ["a is red"]
     assert list(read_book(tmp_path).open) == ["a"]
 
@@ -116,17 +118,17 @@ def test_what_begins_of_one_cause_is_one_message_and_so_is_its_end(tmp_path: Pat
     told = Receivers()
     three = [fault(name, cause="run 1") for name in ("a", "b", "c")]
     other = fault("d", cause="run 2")
-    look(tmp_path, [*three, other], HOURLY, told, NOW)
+    look(KeptBook(tmp_path), [*three, other], HOURLY, told, NOW)
     first, second = told.messages
     assert first.title == "Masques: a is red; b is red; c is red"
     assert [f"\nid: {name}" in first.body for name in "abcd"] == [True, True, True, False]
     assert second.title == "Masques: d is red"
     told.messages.clear()
-    look(tmp_path, [three[0], other], HOURLY, told, NOW + 5 * MINUTE)
+    look(KeptBook(tmp_path), [three[0], other], HOURLY, told, NOW + 5 * MINUTE)
     assert told.titles() == ["over: b is red; c is red"]
-    look(tmp_path, [fault("a", cause="run 3"), other], HOURLY, told, NOW + 6 * MINUTE)
+    look(KeptBook(tmp_path), [fault("a", cause="run 3"), other], HOURLY, told, NOW + 6 * MINUTE)
     assert told.titles() == []  # a later run says the same
-    look(tmp_path, [], HOURLY, told, NOW + 7 * MINUTE)
+    look(KeptBook(tmp_path), [], HOURLY, told, NOW + 7 * MINUTE)
     assert told.titles() == ["over: a is red", "over: d is red"]
 
 
@@ -136,13 +138,13 @@ def test_a_receiver_that_refuses_holds_up_no_other_and_is_asked_less_often(tmp_p
     tried = []
     for minute in range(130):
         before = told.asked
-        look(tmp_path, [fault("x")], both, told, NOW + minute * MINUTE)
+        look(KeptBook(tmp_path), [fault("x")], both, told, NOW + minute * MINUTE)
         tried += [minute] * (told.asked - before - (minute == 0))
     assert told.titles() == ["x is red"]  # b, once
     assert tried == [0, 1, 3, 7, 15, 31, 63, 123]
     told.down = set()
     for minute in range(130, 200):
-        look(tmp_path, [], both, told, NOW + minute * MINUTE)
+        look(KeptBook(tmp_path), [], both, told, NOW + minute * MINUTE)
     assert told.titles() == ["over: x is red", "x is red", "over: x is red"]
     assert [len(each) for each in told.taken.values()] == [2, 2]
 
@@ -151,17 +153,17 @@ def test_what_is_not_taken_for_a_day_is_given_up(tmp_path: Path) -> None:
     told = Receivers()
     told.down = {"a"}
     for hour in range(int(AGE_MAX / timedelta(hours=1)) + 3):
-        look(tmp_path, [fault("x")], HOURLY, told, NOW + hour * 60 * MINUTE)
+        look(KeptBook(tmp_path), [fault("x")], HOURLY, told, NOW + hour * 60 * MINUTE)
     assert read_book(tmp_path).outbox == {}
     asked = told.asked
-    look(tmp_path, [fault("x")], HOURLY, told, NOW + timedelta(days=3))
+    look(KeptBook(tmp_path), [fault("x")], HOURLY, told, NOW + timedelta(days=3))
     assert told.asked == asked
 
 
 def test_a_receiver_that_is_new_is_told_of_what_is_open(tmp_path: Path) -> None:
     told = Receivers()
-    look(tmp_path, [fault("x")], rules(), told, NOW)
-    look(tmp_path, [fault("x")], rules("a", "b"), told, NOW + MINUTE)
+    look(KeptBook(tmp_path), [fault("x")], rules(), told, NOW)
+    look(KeptBook(tmp_path), [fault("x")], rules("a", "b"), told, NOW + MINUTE)
     assert {name: len(each) for name, each in told.taken.items()} == {"a": 1, "b": 1}
 
 
@@ -170,8 +172,8 @@ def test_who_was_told_of_an_error_is_told_that_it_is_over(tmp_path: Path) -> Non
     told = Receivers()
     errors = Rules.model_validate({"to": [{"url": "json://a", "severity": "error"}]})
     for severity in ("error", "warning"):
-        look(tmp_path, [fault("x", severity)], errors, told, NOW)
-    look(tmp_path, [], errors, told, NOW)
+        look(KeptBook(tmp_path), [fault("x", severity)], errors, told, NOW)
+    look(KeptBook(tmp_path), [], errors, told, NOW)
     assert told.titles() == ["x is red", "over: x is red"]
 
 
@@ -181,29 +183,34 @@ FOUND = st.dictionaries(
     st.sampled_from(NAMES),
     st.tuples(st.sampled_from(("error", "warning")), st.sampled_from(("", "run 1", "run 2"))),
 )
-LOOKS = st.lists(st.tuples(FOUND, st.sets(st.sampled_from(URLS))), max_size=12)
+LOOKS = st.lists(st.tuples(FOUND, st.sets(st.sampled_from(URLS)), st.booleans()), max_size=12)
 
 
 @settings(deadline=None)
 @given(LOOKS, st.integers(0, 40))
-def test_each_receiver_has_each_message_once_and_in_order_whichever_fail(
-    looks: Sequence[tuple[dict[str, tuple[Severity, str]], set[str]]], minutes: int
+def test_each_receiver_has_each_message_once_and_in_order_whatever_fails(
+    looks: Sequence[tuple[dict[str, tuple[Severity, str]], set[str], bool]], minutes: int
 ) -> None:
-    """A receiver that never fails says what the others have to have in the end."""
+    """A receiver that never fails says what the others have to have in the end.
+
+    The book can be written at some looks only.
+    """
     told, by = Receivers(), rules("sound", *URLS, warnings_every_minutes=0)
     with TemporaryDirectory() as folder:
-        at = NOW
-        for found, down in looks:
+        at, kept = NOW, KeptBook(Path(folder))
+        for found, down, is_writable in looks:
             told.down = down
+            hinder(Path(folder), is_hindered=not is_writable)
             faults = [fault(name, *each) for name, each in found.items()]
-            look(Path(folder), faults, by, told, at)
+            look(kept, faults, by, told, at)
             at += minutes * MINUTE
         told.down = set()
+        hinder(Path(folder), is_hindered=False)
         for _ in range(3 * len(looks) + 2):
-            look(Path(folder), [], by, told, at)
+            look(kept, [], by, told, at)
             at += timedelta(hours=1)
-        kept = read_book(Path(folder))
-        assert (kept.open, kept.outbox) == ({}, {})
+        written = read_book(Path(folder))
+        assert (written.open, written.outbox) == ({}, {})
     sound = told.taken.pop("sound", [])
     assert len({(each.message, each.made_at) for each in sound}) == len(sound) or minutes == 0
     for taken in (told.taken.get(url, []) for url in URLS):
@@ -215,6 +222,15 @@ def test_each_receiver_has_each_message_once_and_in_order_whichever_fail(
         kinds = ["over" in ended(each, name) for each in sound if name in each.ids]
         assert not any(kinds[:1])
         assert kinds[-1:] in ([], [True])
+
+
+def hinder(folder: Path, *, is_hindered: bool) -> None:
+    """Puts a folder where the book is written before it is whole, or takes it away."""
+    part = folder / f".{NAME}.{os.getpid()}.part"
+    if is_hindered and not part.exists():
+        part.mkdir()
+    elif not is_hindered and part.exists():
+        part.rmdir()
 
 
 def text(waiting: Waiting) -> str:

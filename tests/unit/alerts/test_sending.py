@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from masques_pipelines.alerts.book import look
+from masques_pipelines.alerts.book import KeptBook
 from masques_pipelines.alerts.fault import Fault
+from masques_pipelines.alerts.look import look
 from masques_pipelines.alerts.message import Message, told
 from masques_pipelines.alerts.outbox import Waiting
 from masques_pipelines.alerts.rules import Receiver, Rules
@@ -35,7 +36,7 @@ def log_of(folder: Path) -> list[dict[str, Any]]:
 def test_a_message_reaches_who_wants_it_and_the_log(tmp_path: Path, hook: Hook) -> None:
     url = f"json://user:hunter2@127.0.0.1:{hook.server_port}/alerts"
     rules = Rules.model_validate({"to": [{"url": url}, {"url": url, "owner": "risk"}]})
-    assert look(tmp_path, [FAULT], rules, Sender(tmp_path), NOW).outbox == {}
+    assert look(KeptBook(tmp_path), [FAULT], rules, Sender(tmp_path), NOW).outbox == {}
     ((path, body),) = hook.received
     assert path.startswith("/alerts")
     assert (body["title"], body["message"], body["type"]) == (
