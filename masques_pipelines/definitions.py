@@ -12,6 +12,7 @@ from masques_pipelines import defs as package
 from masques_pipelines.defs import jobs, lineage, sensors
 from masques_pipelines.defs.executor import interruptible_executor
 from masques_pipelines.defs.resources import LedgerResource, WarehouseResource
+from masques_pipelines.defs.run_log import show_failures_in_lines
 from masques_pipelines.defs.runbook import with_runbook
 from masques_pipelines.defs.table_asset import with_declared_columns
 from masques_pipelines.schema.declared import declared_schema
@@ -20,7 +21,9 @@ from masques_pipelines.schema.files import sql_files
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Returns the definitions of the code location."""
+    """Returns the definitions of the code location, and lets its runs fail in one line."""
+    # Each process that makes a run loads this first: a terminal's, the daemon's and the UI's.
+    show_failures_in_lines()
     return _definitions()
 
 

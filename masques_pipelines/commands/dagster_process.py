@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from masques_pipelines.commands.dagster_home import make_history
-from masques_pipelines.commands.run_log import RunLogger, last_line
+from masques_pipelines.defs.run_log import last_line
 from masques_pipelines.warehouse.interrupts import first_signal, watch_signals
 
 SIGNAL_STATUS: Final = 128
@@ -47,11 +47,10 @@ def _run() -> int:
         make_history(Path(home), _open_history)
     if sys.argv[1:2] == [HERE]:
         del sys.argv[1]
-        return _run_dagster()
-    logging.setLoggerClass(RunLogger)
-    status = _handed_over()
-    if status is not None:
-        return status
+    else:
+        status = _handed_over()
+        if status is not None:
+            return status
     status = _run_dagster()
     line = last_line(status)
     if line:

@@ -32,7 +32,7 @@ TABLES_TITLE: Final = (
 _LOG_LINE: Final = re.compile(
     r" - dagster - (?P<level>[A-Z]+) - (?P<job>\w+) - (?P<run>[0-9a-f-]{36}) - (?P<rest>.*)$"
 )
-_FAILURE_LINE: Final = re.compile(r"^dagster\S*\.Failure: (?P<reason>.*)$")
+_FAILURE_LINE: Final = re.compile(r"^failed: (?P<reason>.*)$")
 _SHOWN_LEVELS: Final = ("INFO", "WARNING", "ERROR")
 _SANDBOX: Final = "MASQUES_SANDBOX"
 _SHOWS: Final = (

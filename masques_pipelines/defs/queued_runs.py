@@ -31,6 +31,7 @@ from dagster._utils.hosted_user_process import recon_repository_from_origin
 from dagster_shared.cli import PythonPointerOpts
 
 from masques_pipelines.defs.failures import failure_text
+from masques_pipelines.defs.run_log import NOT_BEGUN
 
 MODULE: Final = "masques_pipelines.definitions"
 LOCATION: Final = "masques_pipelines"
@@ -229,7 +230,7 @@ def _shown(entries: Sequence[EventLogEntry]) -> list[str]:
     for entry in entries:
         event = entry.dagster_event
         if event is None:
-            if int(entry.level) >= _INFO:
+            if int(entry.level) >= _INFO and NOT_BEGUN not in entry.user_message:
                 _say(f"{_step(entry)}{entry.user_message.strip()}")
         elif event.is_step_failure:
             reasons.append(f"{_step(entry)}{failure_text(event)}")

@@ -1,6 +1,8 @@
 """How errors become Dagster's: one line, retried only when transient, nothing kept open between."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -10,6 +12,9 @@ from masques_pipelines.defs import failures
 from masques_pipelines.errors import MasquesError, PermanentError, TransientError
 from masques_pipelines.warehouse.errors import WarehouseBusyError
 from tests.support.code_location import defs
+from tests.support.migrated_folder import copy_migrated
+from tests.support.paths import ROOT
+from tests.support.patience import run_python
 
 
 class Resource(dg.ConfigurableResource[Any]):
@@ -60,6 +65,54 @@ def test_the_last_attempts_error_is_the_failure() -> None:
     result = run(*(TransientError(f"down, {number}") for number in range(3)))
     assert failure_of(result) == "down, 2"
     assert ASKED.count("attempt") == 3
+
+
+# Sleeping, it asks in a process of its own, as somebody at a terminal would.
+PAUSES = """
+import subprocess, sys, types
+import dagster as dg
+from masques_pipelines.defs import failures
+from masques_pipelines.defs.resources import WarehouseResource
+from masques_pipelines.errors import TransientError
+
+def ask(pause_s):
+    asked = subprocess.run(
+        [sys.executable, "-m", "masques_pipelines", "sql", "SELECT 'asked'"],
+        capture_output=True, text=True, timeout=pause_s,
+    )
+    print(asked.returncode, asked.stdout, asked.stderr)
+
+failures.RETRY_PAUSES_S = (500.0,)
+failures.time = types.SimpleNamespace(sleep=ask)
+left = [TransientError("the node is down")]
+
+@dg.asset
+@failures.explained
+def table(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> None:
+    print("attempt", warehouse.open(context).scalar("SELECT 1"))
+    if left:
+        raise left.pop()
+
+result = dg.materialize([table], resources={"warehouse": WarehouseResource()})
+print("success", result.success)
+"""
+
+
+def test_another_process_reads_the_embedded_warehouse_during_the_pause(
+    small_capture: Path, tmp_path: Path
+) -> None:
+    copy_migrated(tmp_path / "warehouse")
+    ledger = f"capture://{small_capture}"
+    settings = {
+        "MASQUES_HOME": str(tmp_path),
+        "MASQUES_LEDGER_URL": ledger,
+        "PYTHONPATH": str(ROOT),
+    }
+    done = run_python(PAUSES, cwd=tmp_path, env={**os.environ, **settings})
+    said = done.stdout.split()
+    assert said[:3] == ["attempt", "1", "0"], done.stderr
+    assert "asked" in done.stdout
+    assert said[-4:] == ["attempt", "1", "success", "True"]
 
 
 @pytest.mark.parametrize("error", [PermanentError("wrong"), WarehouseBusyError("in use")])

@@ -161,7 +161,8 @@ def test_a_demo_that_fails_gives_the_reason_on_one_line(tmp_path: Path) -> None:
     (tmp_path / "sandbox").mkdir()
     (tmp_path / "sandbox" / "warehouse").write_text("")  # the first step needs a folder
     line = failed(tmp_path, "demo")
-    assert line.startswith(f"masques: the run failed: {tmp_path}/sandbox/warehouse: ")
+    step = "masques_ops__schema_migrations.apply_migrations"
+    assert line.startswith(f"masques: the run failed: {step}: {tmp_path}/sandbox/warehouse: ")
 
 
 @pytest.fixture
