@@ -20,7 +20,7 @@ from masques_pipelines.settings import read_settings
 from masques_pipelines.warehouse.client import Origin, Warehouse
 from masques_pipelines.warehouse.connect import open_warehouse
 
-ROWS: Final = 60
+ROWS: Final = 25
 _TABLES: Final = (
     "SELECT concat(database, '.', name) FROM system.tables "
     "WHERE database IN ('masques', 'masques_ops') AND endsWith(engine, 'MergeTree') "
