@@ -59,7 +59,7 @@ class FrontApp(App):
             self._faults.clear()
         return JSONResponse([vars(fault) for fault in self._faults])
 
-    async def query(self, request: Request) -> Response:
+    async def plain(self, request: Request) -> Response:
         """One request, logged when it arrives and again when its answer is known."""
         try:
             body = await request.body()

@@ -1,8 +1,8 @@
 """ClickHouse's HTTP interface before an embedded engine, as far as drivers and tools use it.
 
-Sessions, temporary tables, compressed answers and external data are refused (code 48). A result is
-sent while it is computed, from a named pipe that the engine writes, in any of its formats; one that
-fails after its beginning ends with the error in a block that drivers know, and a cut connection.
+Sessions, temporary tables and external data are refused (code 48). A result is sent while it is
+computed, from a named pipe that the engine writes, in any of its formats; one that fails after its
+beginning ends with the error in a block that drivers know, and a cut connection.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +27,20 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from masques_pipelines.warehouse.serve.address import READER
+from masques_pipelines.warehouse.serve.blocks import to_blocks
 from masques_pipelines.warehouse.serve.engine import Answer, Engine, Job
 from masques_pipelines.warehouse.serve.readers import check_reading, reader_settings
-from masques_pipelines.warehouse.serve.wire import STATUS, Question, credentials, read_question
+from masques_pipelines.warehouse.serve.wire import (
+    STATUS,
+    Question,
+    credentials,
+    read_question,
+    wants_blocks,
+)
 from masques_pipelines.warehouse.statements import ServerError, is_query
 
+# A driver that asks for blocks takes these two as text.
+_NEVER_IN_BLOCKS: Final = (401, 403)
 # What is computed before the answer begins: up to here an error has a status of its own.
 HELD_BYTES: Final = 1 << 20
 # What the engine adds to statements, in its messages also cut.
@@ -80,6 +89,13 @@ class App:
 
     async def query(self, request: Request) -> Response:
         """Answers one request."""
+        response = await self.plain(request)
+        if wants_blocks(request) and response.status_code not in _NEVER_IN_BLOCKS:
+            return in_blocks(response)
+        return response
+
+    async def plain(self, request: Request) -> Response:
+        """Answers one request, without ClickHouse's blocks around the answer."""
         query_id = str(uuid.uuid4())
         try:
             user = self.user(request)
@@ -363,6 +379,11 @@ class Streamed(Response):
         del self.headers["content-length"]
         self._held, self._stream = held, stream
         self._is_cut_by_errors = is_cut_by_errors
+        self._packed: Callable[[bytes], bytes] = bytes
+
+    def in_blocks(self) -> None:
+        """Lets each part be blocks of its own."""
+        self._packed = to_blocks
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Sends it."""
@@ -377,7 +398,8 @@ class Streamed(Response):
 
     async def _send_all(self, send: Send, gone: "asyncio.Future[Any]") -> None:
         async def part(body: bytes, *, more: bool) -> None:
-            message = {"type": "http.response.body", "body": body, "more_body": more}
+            packed = self._packed(body)
+            message = {"type": "http.response.body", "body": packed, "more_body": more}
             await asyncio.wait_for(send(message), SEND_TIMEOUT_S)
 
         await part(self._held, more=True)
@@ -391,6 +413,16 @@ class Streamed(Response):
             await part(_exception_block(text, self._tag), more=self._is_cut_by_errors)
             return
         await part(b"", more=False)
+
+
+def in_blocks(response: Response) -> Response:
+    """Returns an answer whose body is in ClickHouse's own blocks."""
+    if isinstance(response, Streamed):
+        response.in_blocks()
+        return response
+    body = to_blocks(bytes(response.body))
+    headers = {**response.headers, "content-length": str(len(body))}
+    return Response(body, response.status_code, headers)
 
 
 def _exception_block(text: str, tag: str) -> bytes:

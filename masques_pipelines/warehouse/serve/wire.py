@@ -14,7 +14,9 @@ from lz4 import frame as lz4_frame  # type: ignore[import-untyped]  # ships no t
 from starlette.requests import Request
 
 from masques_pipelines import zstd
+from masques_pipelines.warehouse.serve.blocks import from_blocks
 from masques_pipelines.warehouse.statements import (
+    ServerError,
     Statement,
     not_implemented,
     read_statement,
@@ -95,9 +97,8 @@ def read_question(request: Request, body: bytes, query_id: str) -> Question:
         if encoding not in _DECODERS:
             raise not_implemented(f"Content-Encoding {encoding}")
         body = _DECODERS[encoding](body)
-    for name in ("compress", "decompress"):
-        if url.get(name, "0") not in {"", "0", "false"}:
-            raise not_implemented(f"{name} (ClickHouse's own blocks; set it to 0)")
+    if _is_set(url, "decompress"):
+        body = _unblocked(body)
     query = url.get("query", "").encode()
     sql = query + b"\n" + body if query and body else query or body
     given = {name: value for name, value in url.items() if name not in _TRANSPORT}
@@ -111,7 +112,7 @@ def read_question(request: Request, body: bytes, query_id: str) -> Question:
         query_id=url.get("query_id") or query_id,
         default_format=url.get("default_format", default_format),
         session=url.get("session_id", ""),
-        is_whole=url.get("wait_end_of_query", "0") not in {"", "0", "false"},
+        is_whole=_is_set(url, "wait_end_of_query"),
         settings=given,
         params=params,
     )
@@ -129,6 +130,23 @@ def credentials(request: Request) -> tuple[str, str]:
     asked = request.query_params
     user = request.headers.get("x-clickhouse-user") or asked.get("user") or "default"
     return user, request.headers.get("x-clickhouse-key") or asked.get("password") or ""
+
+
+def wants_blocks(request: Request) -> bool:
+    """Says whether an answer is wanted in ClickHouse's own blocks."""
+    return _is_set(request.query_params, "compress")
+
+
+def _is_set(url: Mapping[str, str], name: str) -> bool:
+    return url.get(name, "0") not in {"", "0", "false"}
+
+
+def _unblocked(body: bytes) -> bytes:
+    try:
+        return from_blocks(body)
+    except ValueError as error:
+        text = f"Code: 271. DB::Exception: {error}: send it again. (CANNOT_DECOMPRESS)"
+        raise ServerError(271, text) from error
 
 
 def _form_fields(content_type: str, body: bytes) -> dict[str, str]:

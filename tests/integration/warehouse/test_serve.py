@@ -9,6 +9,7 @@ import base64
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import threading
 import urllib.error
@@ -40,6 +41,7 @@ from masques_pipelines.warehouse.serve.address import (
     password,
     password_file,
 )
+from masques_pipelines.warehouse.serve.blocks import from_blocks, to_blocks
 from masques_pipelines.warehouse.serve.engine import READERS
 from masques_pipelines.warehouse.stream import stream_query
 from tests.support.migrated_folder import copy_migrated
@@ -85,18 +87,23 @@ class Served:
 
     def ask(self, sql: str, **settings: str) -> tuple[int, str]:
         """Asks without a driver, which sends no setting that a reader could not change."""
-        login = f"{READER}:{password(side_folder(self.folder), READER)}".encode()
+        code, body = self.ask_bytes(sql.encode(), **settings)
+        return code, body.decode()
+
+    def ask_bytes(self, body: bytes, user: str = READER, **settings: str) -> tuple[int, bytes]:
+        """Asks without a driver; returns the code of an error, or 0, and the answer as it came."""
+        login = f"{user}:{password(side_folder(self.folder), user)}".encode()
         request = urllib.request.Request(
             f"{self.address.url}/?{urllib.parse.urlencode(settings)}",
-            sql.encode(),
+            body,
             {"Authorization": f"Basic {base64.b64encode(login).decode()}"},
         )
         try:
             with urllib.request.urlopen(request) as answer:
-                return 0, answer.read().decode()
+                return 0, answer.read()
         except urllib.error.HTTPError as error:
             with error:
-                return int(error.headers["X-ClickHouse-Exception-Code"]), error.read().decode()
+                return int(error.headers["X-ClickHouse-Exception-Code"]), error.read()
 
 
 @contextmanager
@@ -337,6 +344,40 @@ def test_readers_do_not_keep_the_pipeline_waiting(running: Served) -> None:
         assert any(each.is_alive() for each in asking)
     for each in asking:
         each.join()
+
+
+def test_answers_and_inserts_come_in_clickhouses_own_blocks(running: Served) -> None:
+    """As the JDBC driver wants them, and so DBeaver."""
+    for count in (1, 300_000):  # whole, and while it is computed
+        asked = f"SELECT number FROM numbers({count})".encode()
+        _, blocks = running.ask_bytes(asked, compress="1")
+        assert from_blocks(blocks) == "".join(f"{each}\n" for each in range(count)).encode()
+    code, blocks = running.ask_bytes(b"SELECT * FROM masques.no_such_table", compress="1")
+    assert (code, b"UNKNOWN_TABLE" in from_blocks(blocks)) == (60, True)
+    code, text = running.ask_bytes(b"SELECT 1 FROM masques_ops.a", compress="1")
+    assert (code, text[:10]) == (497, b"Code: 497.")  # 403, which that driver reads as text
+
+    insert = "INSERT INTO masques.made FORMAT TSV"
+    block = to_blocks(b"900\tblock\n" * 2)
+    assert running.ask_bytes(block, WRITER, query=insert, decompress="1") == (0, b"")
+    counted = "SELECT count() FROM masques.made WHERE number = 900"
+    assert running.ask(counted) == (0, "2\n")
+    assert running.ask_bytes(block[:-1], WRITER, query=insert, decompress="1")[0] == 271
+    assert running.ask(counted) == (0, "2\n")
+    running.ask_bytes(b"ALTER TABLE masques.made DELETE WHERE number = 900", WRITER)
+
+
+def test_the_engines_own_files_are_such_blocks(running: Served) -> None:
+    """So the format is the engine's, and not ours alone."""
+    options = "ENGINE = MergeTree ORDER BY tuple() SETTINGS min_bytes_for_wide_part = 0"
+    for statement in (
+        f"CREATE TABLE masques.blocks (number UInt64) {options}",
+        "INSERT INTO masques.blocks SELECT number FROM numbers(200000)",
+    ):
+        assert running.ask_bytes(statement.encode(), WRITER)[0] == 0
+    (file,) = (running.folder / "store").rglob("all_1_1_0/number.bin")
+    assert from_blocks(file.read_bytes()) == struct.pack("<200000Q", *range(200_000))
+    assert running.ask_bytes(b"DROP TABLE masques.blocks SYNC", WRITER)[0] == 0
 
 
 def test_sqlalchemy_reads_through_it(running: Served) -> None:
