@@ -17,7 +17,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.support.patience import moment_s
+from tests.support.patience import moment_s, until
 
 SUPPORT = Path(__file__).parent
 BASE_ID = 8453
@@ -46,10 +46,15 @@ def word(value: int | str) -> str:
 
 @dataclass
 class Anvil:
-    """One running chain."""
+    """One running chain.
+
+    Attributes:
+        mines_by_itself: Whether it makes a block of each transaction.
+    """
 
     url: str
     client: httpx2.Client
+    mines_by_itself: bool = True
 
     def rpc(self, method: str, *params: Any) -> Any:
         answer = self.client.post(
@@ -58,6 +63,11 @@ class Anvil:
         if "error" in answer:
             raise AssertionError(f"{method}: {answer['error']}")
         return answer["result"]
+
+    def set_automine(self, *, on: bool) -> None:
+        """Sets whether it makes a block of each transaction."""
+        self.rpc("evm_setAutomine", on)
+        self.mines_by_itself = on
 
     @property
     def head(self) -> int:
@@ -95,9 +105,16 @@ class Anvil:
         return [str(each) for each in self.rpc("eth_accounts")]
 
     def send(self, sender: str, to: str, data: str, **more: Any) -> str:
-        """Sends a transaction from an account that anvil holds the key of; returns its hash."""
+        """Sends a transaction from an account that anvil holds the key of; returns its hash.
+
+        Where the chain mines by itself, it does so behind its answer: under load a poll right after
+        that saw nothing of the transaction.
+        """
         call = {"from": sender, "to": to, "data": data, "gas": hex(500_000), **more}
-        return str(self.rpc("eth_sendTransaction", call))
+        tx_hash = str(self.rpc("eth_sendTransaction", call))
+        if self.mines_by_itself:
+            until(lambda: self.receipt(tx_hash), f"transaction {tx_hash} to be mined")
+        return tx_hash
 
     def mint(self, receiver: str, units: int, token: str = USDC) -> str:
         return self.send(self.accounts[0], token, "0x40c10f19" + word(receiver) + word(units))

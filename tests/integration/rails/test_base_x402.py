@@ -136,12 +136,12 @@ def test_settlement_pending_confirms_later(polls: Polls, payments: Payments, cha
     # The facilitator gives up waiting; the transaction is mined after that.
     payments.settle_timeout_s = 0.3
     payments.facilitator = payments.new_facilitator()
-    chain.rpc("evm_setAutomine", False)
+    chain.set_automine(on=False)
     payload = payments.sign(20_001)
     answer = payments.settle(payload)
     assert (answer["success"], answer["errorReason"]) == (False, "settlement_pending")
     polls.poll()
-    chain.rpc("evm_setAutomine", True)
+    chain.set_automine(on=True)
     chain.finalize()
     polls.poll()
 
@@ -229,7 +229,7 @@ def test_a_replayed_authorization_changes_nothing(
 def test_a_sped_up_transaction_is_the_same_settlement(
     polls: Polls, payments: Payments, chain: Anvil
 ) -> None:
-    chain.rpc("evm_setAutomine", False)
+    chain.set_automine(on=False)
     payload = payments.sign(20_002)
     nonce = chain.rpc("eth_getTransactionCount", FACILITATOR, "latest")
     slow = payments.send(payload, nonce=nonce, gasPrice=hex(2 * 10**9))
@@ -255,7 +255,7 @@ def test_a_sped_up_transaction_is_the_same_settlement(
 def test_a_dropped_transaction_expires_and_a_rebroadcast_one_is_found(
     polls: Polls, payments: Payments, chain: Anvil
 ) -> None:
-    chain.rpc("evm_setAutomine", False)
+    chain.set_automine(on=False)
     lost, found = payments.sign(20_003, valid_s=300), payments.sign(20_004, valid_s=300)
     for payload in (lost, found):
         tx_hash = payments.send(payload)
