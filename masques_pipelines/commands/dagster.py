@@ -20,13 +20,13 @@ from masques_pipelines.commands.dagster_home import (
 )
 from masques_pipelines.commands.dagster_process import HERE
 from masques_pipelines.commands.settings import command_settings
+from masques_pipelines.defs import MODULE
 from masques_pipelines.sandbox.stand_ins import prepare_sources
 from masques_pipelines.settings import Settings, project_root
 from masques_pipelines.warehouse.connect import embedded_folder
 from masques_pipelines.warehouse.embedded import side_folder
 from masques_pipelines.warehouse.serve.address import find_server
 
-MODULE: Final = "masques_pipelines.definitions"
 _PROCESS: Final = "masques_pipelines.commands.dagster_process"
 # These take the code location from the environment.
 _NEED_MODULE: Final = ("asset", "job")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from masques_pipelines.commands.dagster_home import make_history
+from masques_pipelines.defs import MODULE
 from masques_pipelines.defs.run_log import last_line
 from masques_pipelines.warehouse.interrupts import first_signal, watch_signals
 
@@ -67,9 +68,9 @@ def _open_history() -> bool:
 
 
 def _handed_over() -> int | None:
-    queue = importlib.import_module(_QUEUE)
-    if os.environ.get("DAGSTER_MODULE_NAME") != queue.MODULE:
+    if os.environ.get("DAGSTER_MODULE_NAME") != MODULE:
         return None
+    queue = importlib.import_module(_QUEUE)
     status: int | None = queue.handed_over(sys.argv[1:])
     return status
 

@@ -30,10 +30,10 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._utils.hosted_user_process import recon_repository_from_origin
 from dagster_shared.cli import PythonPointerOpts
 
+from masques_pipelines.defs import MODULE
 from masques_pipelines.defs.failures import failure_text
 from masques_pipelines.defs.run_log import NOT_BEGUN
 
-MODULE: Final = "masques_pipelines.definitions"
 LOCATION: Final = "masques_pipelines"
 # The daemon says every half minute that it lives.
 _SILENT_MAX_S: Final = 90.0
