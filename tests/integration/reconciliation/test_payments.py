@@ -9,6 +9,7 @@ from masques_pipelines.errors import SettingError
 from masques_pipelines.reconciliation.breaks import BreakError, open_breaks, write_note
 from masques_pipelines.reconciliation.checks import (
     CLASSES,
+    IN_TIME,
     LOG_AGREES,
     MONEY_IS_THERE,
     Finding,
@@ -140,8 +141,6 @@ def test_a_note_quiets_one_break_and_no_other(facts: PaymentFacts) -> None:
         _unexplained(facts, BreakLimit("odd", 1, Decimal(3), 9))
     call = item("call")
     assert write_note(facts.warehouse, call, state="explained", note="a test", by="me") == "gate"
-    classes = facts.warehouse.rows("SELECT class, severity FROM masques_marts.break_classes")
-    assert dict(classes) == CLASSES
     [explained] = open_breaks(facts.warehouse)
     assert (explained["state"], explained["note"], explained["said_by"]) == (
         "explained",
@@ -340,6 +339,34 @@ def test_one_day_with_every_class(facts: PaymentFacts, snapshot: SnapshotAsserti
 
 _AT_A_TIME = ("payments_at", "breaks_at", "break_history_at", "position_at")
 _CLASSES_EVER = "SELECT DISTINCT arrayJoin(classes) FROM masques_marts.break_history"
+_WORD_OF_NO_CLASS = """
+INSERT INTO masques_ops.breaks_log SELECT * REPLACE (
+    'brand_new' AS rail, reinterpretAsFixedString(toUInt128(1)) AS content)
+FROM masques_ops.breaks_log
+"""
+
+
+def test_each_class_has_a_check_a_severity_and_advice(facts: PaymentFacts) -> None:
+    rows = facts.warehouse.rows(
+        "SELECT class, severity, what_to_do FROM masques_marts.break_classes"
+    )
+    assert [name for name, _, _ in rows] == list(CLASSES)
+    assert {severity for _, severity, _ in rows} == {"critical", "major", "minor"}
+    assert all(advice for _, _, advice in rows)
+    sound = [w for (w,) in facts.warehouse.rows("SELECT verdict FROM masques_ops.sound_verdicts")]
+    assert not set(sound) & set(CLASSES)
+
+
+def test_a_word_of_no_class_is_a_break(facts: PaymentFacts) -> None:
+    facts.transfer("paid in", "deposit", "10", 0, sides=(TREASURY, AGENT))
+    facts.read_to(90)
+    compare_payments(facts.warehouse)
+    assert next(c for c in check_payments(facts.warehouse) if c.name == IN_TIME).passed
+    facts.warehouse.command(_WORD_OF_NO_CLASS)
+    assert [leg for _, leg, _, _, _ in _breaks(facts)] == ["rail", "rail"]
+    assert [each["class"] for each in open_breaks(facts.warehouse)][-1] == "brand_new"
+    overdue = next(c for c in check_payments(facts.warehouse) if c.name == IN_TIME)
+    assert [each["class"] for each in overdue.rows] == ["brand_new"]
 
 
 def _known_at(facts: PaymentFacts, view: str, as_of: str) -> list[tuple[object, ...]]:
