@@ -27,7 +27,8 @@ MINUTES = DAYS * 1440.0
 # Ids that begin with a time, as TigerBeetle recommends: number i of n is at i / n of the days.
 _AT = "start + toIntervalNanosecond(toInt64(n) * step)"
 _ANY_REQUEST = "SELECT toString(request_id) FROM masques.api_requests WHERE charged > 0 LIMIT 1"
-_ID = "reinterpretAsUUID(bitOr(bitShiftLeft(toUInt128({high}), 64), toUInt128({low})))"
+# The bytes of an integer are those of the two halves of an id the other way round.
+_ID = "reinterpretAsUUID(bitOr(bitShiftLeft(toUInt128({low}), 64), toUInt128({high})))"
 
 
 def main() -> None:

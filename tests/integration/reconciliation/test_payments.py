@@ -6,6 +6,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from masques_pipelines.errors import SettingError
+from masques_pipelines.reconciliation import payments
 from masques_pipelines.reconciliation.breaks import BreakError, open_breaks, write_note
 from masques_pipelines.reconciliation.checks import (
     CLASSES,
@@ -19,6 +20,7 @@ from masques_pipelines.reconciliation.dossier import PaymentError, dossiers
 from masques_pipelines.reconciliation.payments import compare_payments
 from masques_pipelines.settings import BreakLimit
 from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.lease import Lease
 from tests.campaigns.reconciliation import Campaign
 from tests.support.payment_facts import (
     AGENT,
@@ -128,6 +130,59 @@ def test_damaged_runs_are_made_good(warehouse: Warehouse) -> None:
     said = campaign.said()
     assert said
     assert said == campaign.recomputed()
+
+
+def test_parts_say_what_one_piece_says(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = Campaign(warehouse, seed=2)
+    for number in range(40):
+        campaign._add_facts(number)  # noqa: SLF001
+    in_one = campaign.recomputed()
+    assert len(in_one) > 40
+    monkeypatch.setattr(payments, "PART_ROWS", 15)
+    assert campaign.recomputed() == in_one
+
+
+_IDS = """
+INSERT INTO masques.transactions (transaction_id, timestamp, event_type)
+SELECT reinterpretAsUUID({id}), toDateTime64({{at:String}}, 9, 'UTC') + toIntervalSecond(number),
+    'single_phase'
+FROM numbers(1000)
+"""
+
+
+@pytest.mark.parametrize(
+    ("ids", "parts", "largest"),
+    [
+        ("toUInt128(number)", 11, 91),  # a time, in the first half of an id
+        ("bitShiftLeft(toUInt128(number), 64)", 11, 91),  # counted from 0
+        ("sipHash128(number)", 11, 91),
+        ("toUInt128(7)", 2, 1000),  # of one payment alone
+    ],
+)
+def test_parts_have_each_id_once(
+    warehouse: Warehouse,
+    monkeypatch: pytest.MonkeyPatch,
+    ids: str,
+    parts: int,
+    largest: int,
+) -> None:
+    warehouse.command(_IDS.format(id=ids), {"at": moment(0)})
+    monkeypatch.setattr(payments, "PART_ROWS", 100)
+    found = payments._Run(warehouse, Lease("test", 1))._parts(1000)  # noqa: SLF001
+    ends = [-1, *(each["last_id"] for each in found)]
+    assert [each["first_id"] for each in found] == [end + 1 for end in ends[:-1]]
+    assert (len(found), ends[-1]) == (parts, 2**128 - 1)
+    held = [
+        warehouse.scalar(
+            "SELECT count() FROM masques.transactions WHERE toUInt128(transaction_id) "
+            "BETWEEN {first_id:UInt128} AND {last_id:UInt128}",
+            each,
+        )
+        for each in found
+    ]
+    assert (sum(held), max(held)) == (1000, largest)
 
 
 def test_a_note_quiets_one_break_and_no_other(facts: PaymentFacts) -> None:
