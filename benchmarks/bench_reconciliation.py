@@ -22,7 +22,11 @@ from tests.support.payment_facts import AGENT, AUTHOR, TREASURY, PaymentFacts, m
 
 # Two requests for each transfer, a settlement for each fifth.
 TRANSFERS, DAYS = 5_000_000, 90
+FACTS_A_TRANSFER = 3.2
+# Filled by so many transfers at a time: one insert of all has no room in the memory of a query.
+FILLED = 1_000_000
 FULL_CPU_S = 60
+QUIET_TICKS = 20
 MINUTES = DAYS * 1440.0
 # Ids that begin with a time, as TigerBeetle recommends: number i of n is at i / n of the days.
 _AT = "start + toIntervalNanosecond(toInt64(n) * step)"
@@ -48,22 +52,28 @@ def bench(warehouse: Warehouse, share: float) -> None:
     facts.prepare()
     transfers = int(TRANSFERS * share)
     began = time.process_time()
-    fill(warehouse, 0, transfers, step_ns=int(MINUTES * 60 * 1e9 / transfers))
+    step_ns = int(MINUTES * 60 * 1e9 / transfers)
+    for first in range(0, transfers, FILLED):
+        count = min(FILLED, transfers - first)
+        fill(warehouse, first, count, step_ns=step_ns, at=first * step_ns / 60e9)
     facts.books(str(2 * (transfers // 5)))
     facts.read_to(MINUTES)
     print(f"made {transfers} transfers in {time.process_time() - began:.0f} CPU s", flush=True)
+    settle(warehouse)
     full = timed("full", lambda: print(compare_payments(warehouse)), f"{FULL_CPU_S * share:.0f}")
-    time.sleep(0.1)
+    print(f"merging what it wrote: {settle(warehouse):.1f} CPU s", flush=True)
     compare_payments(warehouse)  # the position settles
-    time.sleep(0.1)
+    settle(warehouse)
     timed("nothing new", lambda: print(compare_payments(warehouse)), "0.5")
     first = transfers
     for fresh, most in ((10_000, 0.03), (100_000, 0.05)):
-        fill(warehouse, first, fresh // 2, step_ns=1_000_000, at=MINUTES + first / 1e6)
-        first += fresh // 2
+        count = int(fresh / FACTS_A_TRANSFER)
+        fill(warehouse, first, count, step_ns=1_000_000, at=MINUTES + first / 1e6)
+        first += count
+        settle(warehouse)
         spent = timed(f"{fresh} fresh facts", lambda: print(compare_payments(warehouse)))
         print(f"{fresh} fresh facts: {spent / full:.1%} of full (at most {most:.0%})", flush=True)
-        time.sleep(0.1)
+        settle(warehouse)
     timed("breaks by class and age", lambda: print(len(breaks_by_class(warehouse))), "0.5")
     worst = open_breaks(warehouse)
     if worst:
@@ -113,6 +123,15 @@ def fill(warehouse: Warehouse, first: int, count: int, *, step_ns: int, at: floa
         f"{head} SELECT {settled_id}, {call_id}, now64(6) {rows} WHERE n % 5 = 0",
         parameters,
     )
+
+
+def settle(warehouse: Warehouse) -> float:
+    """Waits until no part is merged any more; returns the CPU seconds that it took meanwhile."""
+    began, quiet = time.process_time(), 0
+    while quiet < QUIET_TICKS:
+        time.sleep(0.1)
+        quiet = 0 if warehouse.scalar("SELECT count() FROM system.merges") else quiet + 1
+    return time.process_time() - began
 
 
 def timed(what: str, call: Callable[[], object], most: str = "") -> float:

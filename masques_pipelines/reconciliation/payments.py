@@ -214,7 +214,7 @@ class _Run:
         if not self._count(_TOUCHED):
             return
         named_since = _BEFORE_ALL if self._count(_NAMED_BEFORE, since=since) else since
-        self._run_step("write_chains", is_full=0, most=CHAIN_MOST, since=named_since)
+        self._write_chains(is_full=0, since=named_since)
         self._run_step("touch_chains")
         self._run_step("stage_links", is_full=0)
         if self._count(_SHARED):
@@ -231,7 +231,7 @@ class _Run:
 
     def _compare_all(self, run: dict[str, str], *, rows: int) -> None:
         self._empty(*_STAGED)
-        self._run_step("write_chains", is_full=1, most=CHAIN_MOST, since=_BEFORE_ALL)
+        self._write_chains(is_full=1, since=_BEFORE_ALL)
         self._run_step("touch_all_hours")
         self._run_step("stage_links", is_full=1)
         for part in self._parts(rows):
@@ -244,6 +244,11 @@ class _Run:
                 self._run_step("stage_booked", is_full=0, **_ALL_IDS)
             self._say(run, is_full=1, part=part)
         self._empty(*_STAGED)
+
+    def _write_chains(self, *, is_full: int, since: str) -> None:
+        # Its statement looks for them twice: mostly there is none.
+        if self._count(sql("reconciliation/count_chained"), is_full=is_full, since=since):
+            self._run_step("write_chains", is_full=is_full, most=CHAIN_MOST, since=since)
 
     def _parts(self, rows: int) -> list[dict[str, int]]:
         """Returns ranges of ids, without gaps, with up to PART_ROWS rows in each."""

@@ -319,4 +319,6 @@ SELECT
     gate_due_at, gate_waits_for, rail_due_at, rail_waits_for, first_at, last_at
 FROM said
 SETTINGS use_skip_indexes = 0, max_block_size = 32768, max_joined_block_size_rows = 32768,
-    short_circuit_function_evaluation = 'disable'
+    short_circuit_function_evaluation = 'disable',
+    -- It looks at each pair of the conditions, and finds nothing: a third of the time before the first row.
+    optimize_and_compare_chain = 0
