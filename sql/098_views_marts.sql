@@ -1214,6 +1214,17 @@ FROM
 )
 COMMENT 'What each class of break means: severity, owner, hours until it should be closed, and what to do.';
 
+-- Words of a payment's leg that ask nobody for anything. Every other word is a break, one that is no class
+-- yet too.
+CREATE OR REPLACE VIEW masques_ops.sound_verdicts
+(
+    verdict String COMMENT 'word of a leg in masques_ops.payments_log; empty when no comparison is due'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+SELECT arrayJoin(['', 'matched', 'expected', 'released', 'refunded']) AS verdict
+COMMENT 'Words of a payment''s leg that are no break.';
+
 -- What was said of payments that ever were a break, once per payment, run and content. Of a run that did not
 -- end nothing is said yet, and what it copied is copied again.
 CREATE OR REPLACE VIEW masques_ops.breaks_said_at
@@ -1244,7 +1255,6 @@ CREATE OR REPLACE VIEW masques_marts.break_history_at
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS
 WITH
-    ['', 'matched', 'expected', 'released', 'refunded'] AS sound,
     words AS
     (
         -- What a run said is what it wrote with sign 1. One that only took back said that there is nothing,
@@ -1258,7 +1268,8 @@ WITH
     legs AS
     (
         SELECT item_id, word.1 AS leg,
-            arraySort(groupArray((known_from, word.2, word.2 NOT IN sound))) AS steps
+            arraySort(groupArray((
+                known_from, word.2, word.2 NOT IN (SELECT verdict FROM masques_ops.sound_verdicts)))) AS steps
         FROM words
         ARRAY JOIN [('gate', gate_word), ('rail', rail_word)] AS word
         WHERE said > 0 OR left = 0
@@ -1325,7 +1336,7 @@ FROM
     HAVING sum(s.net) > 0
 ) AS p
 ARRAY JOIN [('gate', p.gate, p.gate_risk), ('rail', p.rail, p.rail_risk)] AS word
-WHERE word.2 NOT IN ('', 'matched', 'expected', 'released', 'refunded')
+WHERE word.2 NOT IN (SELECT verdict FROM masques_ops.sound_verdicts)
 COMMENT 'Legs of payments that were a break at a time. Parameters: as_of - the time. Columns: item_id .. currency - as in masques_marts.breaks.';
 
 -- The breaks that are open, with what people said of them. A note holds for the break that it was written of:
@@ -1619,7 +1630,8 @@ WITH
                 any(b.settlement_id), toString(any(b.currency)), toString(any(b.rail_currency)), 0,
                 toString(any(b.funding)), any(b.posted), any(b.settled), any(b.net)
             FROM masques_ops.breaks_log AS b
-            WHERE b.generation = newest_generation AND b.rail NOT IN ('', 'matched', 'released', 'expected', 'refunded')
+            WHERE b.generation = newest_generation
+                AND b.rail NOT IN (SELECT verdict FROM masques_ops.sound_verdicts)
                 AND b.run IN
                 (
                     SELECT began_at FROM masques_ops.reconciliation_runs

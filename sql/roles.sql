@@ -1,10 +1,11 @@
--- Three roles for a ClickHouse server, each with no more than it needs. Run it once as an administrator,
+-- Four roles for a ClickHouse server, each with no more than it needs. Run it once as an administrator,
 -- after 001 has made the databases, and give each user one role: GRANT masques_writer TO pipeline;
 --
 -- masques_migrator  runs `masques migrate`, `backup` and `restore`. It owns the views: those of masques_marts read
 --                   masques_ops in its name, and the scores are refreshed in its name. Dropping this user
 --                   breaks both.
 -- masques_writer    runs the schedules and every other command.
+-- masques_operator  reads as the reader does, and writes notes of breaks: `masques breaks ack`, `explain`, `write-off`.
 -- masques_reader    asks the marts and the eight tables; it sees nothing of masques_ops.
 --
 -- `masques migrate` makes tables and views and fills seed rows.
@@ -54,6 +55,20 @@ GRANT SELECT ON system.databases TO masques_writer;
 GRANT SELECT ON system.parts TO masques_writer;
 GRANT SELECT ON system.data_skipping_indices TO masques_writer;
 GRANT SELECT ON system.view_refreshes TO masques_writer;
+
+CREATE ROLE IF NOT EXISTS masques_operator;
+GRANT SELECT ON masques.* TO masques_operator;
+GRANT SELECT ON masques_marts.* TO masques_operator;
+GRANT SELECT, INSERT ON masques_ops.break_notes TO masques_operator;
+-- Notes are written one at a time and counted as they are.
+GRANT CREATE TABLE, DROP TABLE ON masques_ops.lease_notes* TO masques_operator;
+GRANT SELECT ON masques_ops.inventory_of_break_notes TO masques_operator;
+GRANT SELECT, INSERT ON masques_ops.inventory TO masques_operator;
+GRANT SELECT, INSERT ON masques_ops.inventory_writes TO masques_operator;
+-- Whose warehouse this is, and whether a migration is due.
+GRANT SELECT ON masques_ops.warehouse_stamp TO masques_operator;
+GRANT SELECT ON masques_ops.schema_migrations TO masques_operator;
+GRANT SELECT ON system.tables TO masques_operator;
 
 CREATE ROLE IF NOT EXISTS masques_reader;
 GRANT SELECT ON masques.* TO masques_reader;

@@ -1,6 +1,6 @@
 """Checks what the newest comparison found: breaks by class, unread sides, the position, the log."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -10,26 +10,28 @@ from masques_pipelines.settings import BreakLimit
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
 
-# As masques_marts.break_classes has them.
-CLASSES: Final[Mapping[str, str]] = {
-    "settlement_failed": "critical",
-    "unsettled_transfer": "critical",
-    "unbooked_settlement": "critical",
-    "paid_twice": "critical",
-    "currency_mismatch": "major",
-    "amount_mismatch": "major",
-    "party_mismatch": "major",
-    "unexplained_charge": "major",
-    "paid_not_served": "major",
-    "served_not_paid": "minor",
-    "unbooked_request": "minor",
-    "stale_hold": "minor",
-    "outcome_unknown": "minor",
-}
+# Their severity, owner and deadline: masques_marts.break_classes, which has the same classes.
+CLASSES: Final = (
+    "settlement_failed",
+    "unsettled_transfer",
+    "unbooked_settlement",
+    "paid_twice",
+    "currency_mismatch",
+    "amount_mismatch",
+    "party_mismatch",
+    "unexplained_charge",
+    "paid_not_served",
+    "served_not_paid",
+    "unbooked_request",
+    "stale_hold",
+    "outcome_unknown",
+)
 IN_TIME: Final = "closed_in_time"
 ALL_READ: Final = "all_sides_read"
 LOG_AGREES: Final = "log_agrees"
 MONEY_IS_THERE: Final = "money_is_there"
+# Of masques_marts.break_classes: breaks of any other severity fail the check.
+_WARNED_OF: Final = ("major", "minor")
 NAMES: Final = (*CLASSES, IN_TIME, ALL_READ, LOG_AGREES, MONEY_IS_THERE)
 # Rails become final within 20 minutes; files of the gate come by the quarter of an hour.
 UNREAD_MOST_S: Final = 2 * 3600
@@ -90,7 +92,7 @@ def check_payments(warehouse: Warehouse, limits: Iterable[BreakLimit] = ()) -> l
         SettingError: There is no such class.
     """
     by_class = {limit.break_class: limit for limit in limits}
-    for name in by_class.keys() - CLASSES.keys():
+    for name in by_class.keys() - set(CLASSES):
         raise SettingError(
             f"MASQUES_BREAK_LIMITS: {name!r} is not a class of breaks: the classes are "
             f"{', '.join(CLASSES)}"
@@ -122,7 +124,8 @@ def _of_class(name: str, classes: list[dict[str, Any]], limit: BreakLimit | None
     is_within = limit is not None and (
         breaks <= limit.breaks and is_known and usd <= limit.usd and hours <= limit.hours
     )
-    return Finding(name, [] if is_within else rows, CLASSES[name] != "critical", text)
+    is_warning = all(each["severity"] in _WARNED_OF for each in rows)
+    return Finding(name, [] if is_within else rows, is_warning, text)
 
 
 def _log_agrees(warehouse: Warehouse, last: list[dict[str, Any]]) -> Finding:

@@ -12,12 +12,15 @@ from masques_pipelines.warehouse.sql import sql
 
 # A session or a trace may be of many payments; more than this nobody reads.
 PAYMENTS_MOST: Final = 50
-_SOUND: Final = ("", "matched", "expected", "released", "refunded")
 _NOW: Final = """
 SELECT transaction_type, funding, state, gate, rail, toString(posted) AS posted, currency,
     toString(charged) AS charged, toString(settled) AS settled, rail_currency,
     toString(refunded) AS refunded, amount_basis, toString(due_at) AS due_at
 FROM masques_marts.payments WHERE item_id = {item_id:UUID}
+"""
+_BROKEN: Final = """
+SELECT arrayExists(
+    leg -> leg NOT IN (SELECT verdict FROM masques_ops.sound_verdicts), {legs:Array(String)})
 """
 
 
@@ -72,11 +75,12 @@ def dossiers(warehouse: Warehouse, key: str) -> list[Dossier]:
 def _dossier(warehouse: Warehouse, item_id: str) -> Dossier:
     verdicts = warehouse.records(_NOW, {"item_id": item_id})
     verdict = verdicts[0] if verdicts else {}
-    is_sound = all(verdict.get(leg, "") in _SOUND for leg in ("gate", "rail"))
+    legs = [verdict[leg] for leg in ("gate", "rail") if verdict]
+    is_broken = bool(warehouse.scalar(_BROKEN, {"legs": legs}))
     return Dossier(
         item_id=item_id,
         verdict=verdict,
-        breaks=[] if is_sound else open_breaks(warehouse, item_id=uuid.UUID(item_id)),
+        breaks=open_breaks(warehouse, item_id=uuid.UUID(item_id)) if is_broken else [],
         events=warehouse.records(
             sql("reconciliation/story"),
             {"item_id": item_id, "overlap_ms": overlap_ms(warehouse)},

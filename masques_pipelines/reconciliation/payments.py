@@ -61,6 +61,8 @@ SELECT count() FROM masques_ops.payments_unsaid
 WHERE content NOT IN (SELECT content FROM masques_ops.payments_said)
 """
 _SHARED: Final = "SELECT count() FROM masques_ops.payments_links WHERE payments > 1"
+_LAST_ID: Final = 2**128 - 1
+_ALL_IDS: Final = {"first_id": 0, "last_id": _LAST_ID}
 _STAGED_IN_PARTS: Final = (
     "payments_touched",
     "payments_gate",
@@ -185,7 +187,7 @@ class _Run:
     def _compare_everything(
         self, began: dict[str, str], everything: _Everything, *, is_checked: bool
     ) -> Comparison:
-        self._compare_all(self._run_of(began), parts=1 + everything.rows // PART_ROWS)
+        self._compare_all(self._run_of(began), rows=everything.rows)
         self._run_step("sum_settled", counted_to=everything.counted_to)
         written = self._count(_WRITTEN, **began)
         corrected = None
@@ -212,7 +214,7 @@ class _Run:
         if not self._count(_TOUCHED):
             return
         named_since = _BEFORE_ALL if self._count(_NAMED_BEFORE, since=since) else since
-        self._run_step("write_chains", is_full=0, most=CHAIN_MOST, since=named_since)
+        self._write_chains(is_full=0, since=named_since)
         self._run_step("touch_chains")
         self._run_step("stage_links", is_full=0)
         if self._count(_SHARED):
@@ -223,30 +225,45 @@ class _Run:
         self._run_step("touch_hours", since=since)
         if self._count(sql("reconciliation/count_unknown"), since=since):
             self._run_step("touch_old_hours")
-        everything = {"is_full": 0, "part": 0, "parts": 1}
-        self._run_step("stage_gate", **everything)
-        self._run_step("stage_booked", **everything)
-        self._say(run, everything)
+        self._run_step("stage_gate", is_full=0, **_ALL_IDS)
+        self._run_step("stage_booked", is_full=0, **_ALL_IDS)
+        self._say(run, is_full=0, part=_ALL_IDS)
 
-    def _compare_all(self, run: dict[str, str], *, parts: int) -> None:
+    def _compare_all(self, run: dict[str, str], *, rows: int) -> None:
         self._empty(*_STAGED)
-        self._run_step("write_chains", is_full=1, most=CHAIN_MOST, since=_BEFORE_ALL)
+        self._write_chains(is_full=1, since=_BEFORE_ALL)
         self._run_step("touch_all_hours")
         self._run_step("stage_links", is_full=1)
-        for part in range(parts):
-            of_part = {"part": part, "parts": parts}
+        for part in self._parts(rows):
             self._empty(*_STAGED_IN_PARTS)
-            self._run_step("stage_gate", is_full=1, **of_part)
-            self._run_step("stage_booked", is_full=1, **of_part)
-            self._run_step("touch_all", kept_from=run["kept_from"], **of_part)
+            self._run_step("stage_gate", is_full=1, **part)
+            self._run_step("stage_booked", is_full=1, **part)
+            self._run_step("touch_all", kept_from=run["kept_from"], **part)
             self._run_step("touch_siblings", is_compared=0)
             if self._count(_SIBLINGS):
-                self._run_step("stage_booked", is_full=0, part=0, parts=1)
-            self._say(run, {"is_full": 1, **of_part})
+                self._run_step("stage_booked", is_full=0, **_ALL_IDS)
+            self._say(run, is_full=1, part=part)
         self._empty(*_STAGED)
 
-    def _say(self, run: dict[str, str], part: dict[str, int]) -> None:
-        self._run_step("stage_rail", **part)
+    def _write_chains(self, *, is_full: int, since: str) -> None:
+        # Its statement looks for them twice: mostly there is none.
+        if self._count(sql("reconciliation/count_chained"), is_full=is_full, since=since):
+            self._run_step("write_chains", is_full=is_full, most=CHAIN_MOST, since=since)
+
+    def _parts(self, rows: int) -> list[dict[str, int]]:
+        """Returns ranges of ids, without gaps, with up to PART_ROWS rows in each."""
+        parts = 1 + rows // PART_ROWS
+        found = self.warehouse.rows(
+            sql("reconciliation/part_bounds"), {"rows": rows, "parts": parts}
+        )
+        firsts = [0, *(int(bound) for (bound,) in found if int(bound))]
+        lasts = [*(first - 1 for first in firsts[1:]), _LAST_ID]
+        return [
+            {"first_id": first, "last_id": last} for first, last in zip(firsts, lasts, strict=True)
+        ]
+
+    def _say(self, run: dict[str, str], *, is_full: int, part: dict[str, int]) -> None:
+        self._run_step("stage_rail", is_full=is_full, **part)
         self._run_step("say_payments", **run)
         self._run_step("read_said")
         self._run_step("write_payments")

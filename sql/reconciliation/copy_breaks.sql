@@ -7,7 +7,6 @@ INSERT INTO masques_ops.breaks_log
 WITH
     {began_at:DateTime64(6, 'UTC')} AS began_at,
     {is_full:UInt8} AS is_full,
-    ['', 'matched', 'expected', 'released', 'refunded'] AS sound,
     (
         SELECT (max(began_at), maxIf(began_at, is_full = 1)) FROM masques_ops.reconciliation_runs
         WHERE ended_at > toDateTime64(0, 6, 'UTC')
@@ -22,7 +21,9 @@ WITH
     (
         SELECT item_id FROM masques_ops.payments_log
         PREWHERE is_full OR known_from > last.1
-        WHERE (gate NOT IN sound OR rail NOT IN sound) AND item_id NOT IN kept
+        WHERE (gate NOT IN (SELECT verdict FROM masques_ops.sound_verdicts)
+                OR rail NOT IN (SELECT verdict FROM masques_ops.sound_verdicts))
+            AND item_id NOT IN kept
     )
 SELECT
     if(is_full, began_at, last.2), began_at, item_id, known_from, content, sum(p.sign) AS net,

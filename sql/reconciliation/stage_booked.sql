@@ -17,7 +17,7 @@ WITH
         SELECT item_id FROM masques_ops.payments_gate
         UNION ALL
         SELECT item_id FROM masques_ops.payments_links
-        WHERE cityHash64(item_id) % {parts:UInt32} = {part:UInt32}
+        WHERE toUInt128(item_id) BETWEEN {first_id:UInt128} AND {last_id:UInt128}
     ),
     codes AS
     (
@@ -33,7 +33,7 @@ SELECT
     currency, amount, toDecimal256(0, 18), timeout_s, 'posted'
 FROM masques.transactions
 WHERE event_type = 'single_phase' AND ({is_full:UInt8} OR toStartOfHour(timestamp) IN hours)
-    AND cityHash64(transaction_id) % {parts:UInt32} = {part:UInt32}
+    AND toUInt128(transaction_id) BETWEEN {first_id:UInt128} AND {last_id:UInt128}
     AND if(is_full,
         code IN codes OR debit_account_id IN rail_accounts OR credit_account_id IN rail_accounts
             OR transaction_id IN named,
@@ -52,6 +52,6 @@ SELECT
         'open')
 FROM masques.transactions AS e
 WHERE e.event_type != 'single_phase' AND ({is_full:UInt8} OR toStartOfHour(e.timestamp) IN hours)
-    AND cityHash64(item_id) % {parts:UInt32} = {part:UInt32} AND (is_full OR item_id IN touched)
+    AND toUInt128(item_id) BETWEEN {first_id:UInt128} AND {last_id:UInt128} AND (is_full OR item_id IN touched)
 GROUP BY item_id
 SETTINGS use_skip_indexes = 0

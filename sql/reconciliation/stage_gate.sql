@@ -31,7 +31,7 @@ FROM
         q.status_code < 400 AND NOT is_undecided AS is_served
     FROM masques.api_requests AS q
     -- First, as most rows are of other parts.
-    PREWHERE cityHash64(assumeNotNull(ifNull(q.transaction_id, q.request_id))) % {parts:UInt32} = {part:UInt32}
+    PREWHERE toUInt128(assumeNotNull(ifNull(q.transaction_id, q.request_id))) BETWEEN {first_id:UInt128} AND {last_id:UInt128}
     WHERE ({is_full:UInt8} OR toStartOfHour(q.timestamp) IN hours)
         AND (q.transaction_id IS NOT NULL OR q.payment_status IN ('paid', 'unknown', 'settlement_pending'))
         AND ({is_full:UInt8} OR item_id IN touched)
@@ -50,12 +50,12 @@ FROM
         (
             SELECT session_id FROM masques.masque_sessions
             WHERE ({is_full:UInt8} OR toStartOfHour(donned_at) IN hours) AND transaction_id IS NOT NULL
-                AND cityHash64(assumeNotNull(transaction_id)) % {parts:UInt32} = {part:UInt32}
+                AND toUInt128(assumeNotNull(transaction_id)) BETWEEN {first_id:UInt128} AND {last_id:UInt128}
                 AND ({is_full:UInt8} OR transaction_id IN touched)
         )
         GROUP BY session
     ) AS s
-    WHERE cityHash64(s.hold) % {parts:UInt32} = {part:UInt32}
+    WHERE toUInt128(s.hold) BETWEEN {first_id:UInt128} AND {last_id:UInt128}
 ) AS w
 GROUP BY item_id
 SETTINGS use_skip_indexes = 0

@@ -25,14 +25,15 @@ WITH
         LEFT JOIN chains AS c ON c.transaction_id = k.transaction_id
         GROUP BY settlement_id
     )
-SELECT settlement_id, arrayJoin(items) AS item_id, arrayMin(items) AS first_id, length(items) AS payments
-FROM links
-UNION ALL
-SELECT settlement_id, settlement_id, settlement_id, 0
-FROM
+SELECT
+    if(empty(l.items), s.settlement_id, l.settlement_id) AS of_settlement,
+    arrayJoin(if(empty(l.items), [s.settlement_id], l.items)) AS item_id,
+    if(empty(l.items), s.settlement_id, arrayMin(l.items)) AS first_id,
+    length(l.items) AS payments
+FROM links AS l
+FULL JOIN
 (
     SELECT settlement_id FROM masques.settlements WHERE is_full
     UNION DISTINCT
     SELECT item_id FROM masques_ops.payments_touched WHERE is_full = 0
-)
-WHERE settlement_id NOT IN (SELECT settlement_id FROM links)
+) AS s ON s.settlement_id = l.settlement_id

@@ -10,7 +10,7 @@ WITH
     links AS
     (
         SELECT settlement_id, item_id, first_id, payments FROM masques_ops.payments_links
-        WHERE cityHash64(item_id) % {parts:UInt32} = {part:UInt32} AND ({is_full:UInt8} OR item_id IN touched)
+        WHERE toUInt128(item_id) BETWEEN {first_id:UInt128} AND {last_id:UInt128} AND ({is_full:UInt8} OR item_id IN touched)
     ),
     shares AS
     (

@@ -9,10 +9,11 @@ SELECT DISTINCT item_id, 1 FROM
     SELECT item_id FROM masques_ops.payments_gate WHERE last_at >= kept_from
     UNION ALL
     SELECT item_id FROM masques_ops.payments_links
-    WHERE cityHash64(item_id) % {parts:UInt32} = {part:UInt32}
+    WHERE toUInt128(item_id) BETWEEN {first_id:UInt128} AND {last_id:UInt128}
         AND settlement_id IN (SELECT settlement_id FROM masques.settlements WHERE timestamp >= kept_from)
     UNION ALL
     SELECT item_id FROM masques_ops.payments_log
-    WHERE at >= kept_from AND cityHash64(item_id) % {parts:UInt32} = {part:UInt32}
+    WHERE at >= kept_from AND toUInt128(item_id) BETWEEN {first_id:UInt128} AND {last_id:UInt128}
+        AND item_order BETWEEN toUInt64(bitShiftRight({first_id:UInt128}, 64)) AND toUInt64(bitShiftRight({last_id:UInt128}, 64))
     GROUP BY item_id, content HAVING sum(sign) != 0
 )

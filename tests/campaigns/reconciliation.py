@@ -27,7 +27,7 @@ FROM masques_marts.payments ORDER BY item_id
 _BROKEN: Final = """
 SELECT item_id, word.1 AS leg, word.2 AS class, word.3 AS at_risk FROM masques_marts.payments
 ARRAY JOIN [('gate', gate, gate_risk), ('rail', rail, rail_risk)] AS word
-WHERE word.2 NOT IN ('', 'matched', 'expected', 'released', 'refunded')
+WHERE word.2 NOT IN (SELECT verdict FROM masques_ops.sound_verdicts)
 """
 _BREAKS: Final = "SELECT item_id, leg, class, at_risk FROM masques_marts.breaks"
 # What settlements brought is summed up once a day and added to since then.

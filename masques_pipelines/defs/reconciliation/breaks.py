@@ -26,16 +26,12 @@ _CHECKED: Final = {
     checks.MONEY_IS_THERE: POSITION,
 }
 _OF_CLASS: Final = (
-    "No {severity} break of this class is open without a note, or no more and no older ones, and "
-    "no more money at risk, than MASQUES_BREAK_LIMITS allows.{warning}"
+    "No break of this class is open without a note, or no more and no older ones, and no more "
+    "money at risk, than MASQUES_BREAK_LIMITS allows. A warning, unless "
+    "masques_marts.break_classes calls the class critical."
 )
 _DESCRIPTIONS: Final = {
-    **{
-        name: _OF_CLASS.format(
-            severity=severity, warning="" if severity == "critical" else " A warning."
-        )
-        for name, severity in checks.CLASSES.items()
-    },
+    **dict.fromkeys(checks.CLASSES, _OF_CLASS),
     checks.IN_TIME: "No break is open for longer than its class allows, noted or not. A warning.",
     checks.ALL_READ: (
         f"Every side was read to within {checks.UNREAD_MOST_S // 3600} hours of the ledger. A "

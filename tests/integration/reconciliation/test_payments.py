@@ -6,9 +6,11 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from masques_pipelines.errors import SettingError
+from masques_pipelines.reconciliation import payments
 from masques_pipelines.reconciliation.breaks import BreakError, open_breaks, write_note
 from masques_pipelines.reconciliation.checks import (
     CLASSES,
+    IN_TIME,
     LOG_AGREES,
     MONEY_IS_THERE,
     Finding,
@@ -18,6 +20,7 @@ from masques_pipelines.reconciliation.dossier import PaymentError, dossiers
 from masques_pipelines.reconciliation.payments import compare_payments
 from masques_pipelines.settings import BreakLimit
 from masques_pipelines.warehouse.client import Warehouse
+from masques_pipelines.warehouse.lease import Lease
 from tests.campaigns.reconciliation import Campaign
 from tests.support.payment_facts import (
     AGENT,
@@ -129,6 +132,59 @@ def test_damaged_runs_are_made_good(warehouse: Warehouse) -> None:
     assert said == campaign.recomputed()
 
 
+def test_parts_say_what_one_piece_says(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = Campaign(warehouse, seed=2)
+    for number in range(40):
+        campaign._add_facts(number)  # noqa: SLF001
+    in_one = campaign.recomputed()
+    assert len(in_one) > 40
+    monkeypatch.setattr(payments, "PART_ROWS", 15)
+    assert campaign.recomputed() == in_one
+
+
+_IDS = """
+INSERT INTO masques.transactions (transaction_id, timestamp, event_type)
+SELECT reinterpretAsUUID({id}), toDateTime64({{at:String}}, 9, 'UTC') + toIntervalSecond(number),
+    'single_phase'
+FROM numbers(1000)
+"""
+
+
+@pytest.mark.parametrize(
+    ("ids", "parts", "largest"),
+    [
+        ("toUInt128(number)", 11, 91),  # a time, in the first half of an id
+        ("bitShiftLeft(toUInt128(number), 64)", 11, 91),  # counted from 0
+        ("sipHash128(number)", 11, 91),
+        ("toUInt128(7)", 2, 1000),  # of one payment alone
+    ],
+)
+def test_parts_have_each_id_once(
+    warehouse: Warehouse,
+    monkeypatch: pytest.MonkeyPatch,
+    ids: str,
+    parts: int,
+    largest: int,
+) -> None:
+    warehouse.command(_IDS.format(id=ids), {"at": moment(0)})
+    monkeypatch.setattr(payments, "PART_ROWS", 100)
+    found = payments._Run(warehouse, Lease("test", 1))._parts(1000)  # noqa: SLF001
+    ends = [-1, *(each["last_id"] for each in found)]
+    assert [each["first_id"] for each in found] == [end + 1 for end in ends[:-1]]
+    assert (len(found), ends[-1]) == (parts, 2**128 - 1)
+    held = [
+        warehouse.scalar(
+            "SELECT count() FROM masques.transactions WHERE toUInt128(transaction_id) "
+            "BETWEEN {first_id:UInt128} AND {last_id:UInt128}",
+            each,
+        )
+        for each in found
+    ]
+    assert (sum(held), max(held)) == (1000, largest)
+
+
 def test_a_note_quiets_one_break_and_no_other(facts: PaymentFacts) -> None:
     facts.transfer("call", "api_call", "3", 0, trace_id="ab" * 16)
     facts.read_to(90)
@@ -140,8 +196,6 @@ def test_a_note_quiets_one_break_and_no_other(facts: PaymentFacts) -> None:
         _unexplained(facts, BreakLimit("odd", 1, Decimal(3), 9))
     call = item("call")
     assert write_note(facts.warehouse, call, state="explained", note="a test", by="me") == "gate"
-    classes = facts.warehouse.rows("SELECT class, severity FROM masques_marts.break_classes")
-    assert dict(classes) == CLASSES
     [explained] = open_breaks(facts.warehouse)
     assert (explained["state"], explained["note"], explained["said_by"]) == (
         "explained",
@@ -340,6 +394,34 @@ def test_one_day_with_every_class(facts: PaymentFacts, snapshot: SnapshotAsserti
 
 _AT_A_TIME = ("payments_at", "breaks_at", "break_history_at", "position_at")
 _CLASSES_EVER = "SELECT DISTINCT arrayJoin(classes) FROM masques_marts.break_history"
+_WORD_OF_NO_CLASS = """
+INSERT INTO masques_ops.breaks_log SELECT * REPLACE (
+    'brand_new' AS rail, reinterpretAsFixedString(toUInt128(1)) AS content)
+FROM masques_ops.breaks_log
+"""
+
+
+def test_each_class_has_a_check_a_severity_and_advice(facts: PaymentFacts) -> None:
+    rows = facts.warehouse.rows(
+        "SELECT class, severity, what_to_do FROM masques_marts.break_classes"
+    )
+    assert [name for name, _, _ in rows] == list(CLASSES)
+    assert {severity for _, severity, _ in rows} == {"critical", "major", "minor"}
+    assert all(advice for _, _, advice in rows)
+    sound = [w for (w,) in facts.warehouse.rows("SELECT verdict FROM masques_ops.sound_verdicts")]
+    assert not set(sound) & set(CLASSES)
+
+
+def test_a_word_of_no_class_is_a_break(facts: PaymentFacts) -> None:
+    facts.transfer("paid in", "deposit", "10", 0, sides=(TREASURY, AGENT))
+    facts.read_to(90)
+    compare_payments(facts.warehouse)
+    assert next(c for c in check_payments(facts.warehouse) if c.name == IN_TIME).passed
+    facts.warehouse.command(_WORD_OF_NO_CLASS)
+    assert [leg for _, leg, _, _, _ in _breaks(facts)] == ["rail", "rail"]
+    assert [each["class"] for each in open_breaks(facts.warehouse)][-1] == "brand_new"
+    overdue = next(c for c in check_payments(facts.warehouse) if c.name == IN_TIME)
+    assert [each["class"] for each in overdue.rows] == ["brand_new"]
 
 
 def _known_at(facts: PaymentFacts, view: str, as_of: str) -> list[tuple[object, ...]]:
