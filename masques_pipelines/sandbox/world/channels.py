@@ -1,9 +1,10 @@
 """Pays by vouchers of payment channels (x402's batch-settlement), and claims and sweeps them.
 
-An agent has one channel at a time, on one of the EVM networks. It deposits with the first voucher
-that the channel has too little for. A collector claims once a day what the channels have paid; a
-channel of some days is closed with its claim, and the agent gets back what is left. Every few days
-what was claimed is swept to the treasury. So what was paid since the last claim is open.
+An agent has one channel at a time, in turn on each of the two EVM networks. It deposits with the
+first voucher that the channel has too little for. A collector claims once a day what the channels
+have paid; a channel of some days is closed with its claim, and the agent gets back what is left.
+Every few days what was claimed is swept to the treasury. What was paid since the last claim is
+open.
 """
 
 from typing import Any, Final
@@ -40,6 +41,11 @@ def channel_number(agent: int, count: int) -> int:
     return agent * _COUNT_MAX + count
 
 
+def is_on_polygon(numbers: Column) -> Column:
+    """Returns which channels are on the second EVM network."""
+    return np.asarray((numbers > 0) & (numbers % 2 == 0))
+
+
 def pay_by_voucher(draft: Draft, asked: Rows) -> Rows:
     """Adds and returns the vouchers of requests, and adds what the collector does on the day.
 
@@ -54,7 +60,6 @@ def pay_by_voucher(draft: Draft, asked: Rows) -> Rows:
         asked["price"],
         party=asked["agent"],
         kind=VOUCHER,
-        polygon=people.is_on_polygon[asked["agent"]],
     )
     order = np.argsort(made["t"], kind="stable")
     collected: list[tuple[int, ...]] = []
@@ -68,8 +73,8 @@ def pay_by_voucher(draft: Draft, asked: Rows) -> Rows:
         if kind:
             number = channel_number(agent, int(channel["count"]))
             collected.append((at, agent, kind, number, int(channel["claimed"])))
-            state.unswept[int(people.is_on_polygon[agent])] = True
         _pay(draft, made, places[~is_early], agent)
+    made["polygon"] = is_on_polygon(made["channel"])
     draft.add("payments", made)
     _add_claims(draft, collected)
     _sweep(draft)
@@ -112,10 +117,11 @@ def _add_claims(draft: Draft, collected: list[tuple[int, ...]]) -> None:
         np.zeros(len(times), np.int64),
         party=agents,
         kind=kinds,
-        polygon=draft.people.is_on_polygon[agents],
+        polygon=is_on_polygon(numbers),
         channel=numbers,
         total=totals,
     )
+    draft.state.unswept[np.unique(claims["polygon"].astype(int))] = True
     draft.add("payments", claims)
 
 

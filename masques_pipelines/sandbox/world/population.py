@@ -139,20 +139,11 @@ class Population:
 
     @cached_property
     def kind(self) -> Column:
-        """How each agent pays; each kind has at least two agents, and they have the most traffic.
-
-        Of those with channels one is on each EVM network.
-        """
+        """How each agent pays; each kind has at least two agents, who have the most traffic."""
         shares = np.repeat(np.arange(len(_SHARES)), _SHARES)
         kinds = self._chance["kinds"].choice(shares, self.shape.agents)
         kinds[: 2 * len(_SHARES)] = np.tile(_FIRST, 2)
         return kinds
-
-    @cached_property
-    def is_on_polygon(self) -> Column:
-        """Whether an agent has its payment channels on the second EVM network: every second one."""
-        by_voucher = self.kind == BY_VOUCHER
-        return np.asarray(by_voucher & (np.cumsum(by_voucher) % 2 == 0))
 
     @cached_property
     def agent_ledger(self) -> Column:

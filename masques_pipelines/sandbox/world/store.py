@@ -299,6 +299,7 @@ def _show(root: Path, world: World, until_ns: int) -> World:
         hits = [each for each in world.troubles if day_start <= each.at_ns < day_end]
         seen = _observed(world, files, next_day(people, after, stuck_holds(people, hits)))
         entries |= {each["number"]: each for each in apply(seen, hits)}
+        after.channels["open"][sorted(seen.ended)] = False
         _write_text(root / WORLD / _TROUBLES, lines(entries[each] for each in sorted(entries)))
         _write_day(root, people, seen)
         days = range(seen.day.number - 1, seen.day.number + 1)
