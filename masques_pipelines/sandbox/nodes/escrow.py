@@ -118,7 +118,9 @@ class Escrow:
             yield self._event((CLAIMED, channel, self._by(step)), units, claimed)
         if step.kind == "close" and balance > claimed:
             left, balance = balance - claimed, claimed
-            self._asked.note(channel, block, (0, 0))
+            asked, at_s = self._asked.newest(channel)
+            still = (asked - left, at_s) if asked > left else (0, 0)
+            self._asked.note(channel, block, still)
             yield self._event((REFUNDED, channel, self._by(step)), left)
             yield self._move(block, ESCROW, step.sender, left)
         if step.kind == "ask_back" and balance > claimed:
