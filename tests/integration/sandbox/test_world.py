@@ -259,3 +259,25 @@ def test_each_trouble_is_named_by_id_and_nothing_else_is(
     assert done.found.total() >= 31
     assert done.found.total() + done.unnamed.total() == len(KINDS) >= 35
     assert all_hold(prove_all(warehouse, from_beginning=True))
+
+
+def test_a_refund_that_is_still_to_come_is_nothing_that_nobody_made(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    shape = shape_of(2, midnight() - 4 * DAY, 0.05)
+    people, failed = Population(shape), []
+    state = first_state(people)
+    for _ in range(3):
+        requests = next_day(people, state).rows["requests"]
+        failed += requests["t"][requests["http"] >= 500].tolist()
+    end = max(failed) + 60 * SECOND
+    root = tmp_path / "sandbox"
+    make_world(root, World(shape, end, end))
+    run_all(warehouse, sandbox_settings(tmp_path))
+    early = read_found(warehouse)
+    assert {(by, name) for by, name, _ in early} == {("break", "paid_not_served")}
+    compared_to = compared_to_ns(warehouse)
+    assert read_found(warehouse, compared_to) == []
+    advance(root, end + 3 * HOUR)
+    run_all(warehouse, sandbox_settings(tmp_path))
+    assert read_found(warehouse) == []

@@ -45,7 +45,7 @@ from masques_pipelines.sandbox.world.store import (
 )
 from masques_pipelines.sandbox.world.traffic import units_of
 from masques_pipelines.sandbox.world.troubles.catalog import KINDS
-from masques_pipelines.sandbox.world.troubles.observed import Trouble
+from masques_pipelines.sandbox.world.troubles.observed import Trouble, text
 
 START = 1_790_000_000 * SECOND // DAY * DAY
 DAYS = 8
@@ -278,3 +278,22 @@ def test_a_world_that_is_made_otherwise_has_another_version() -> None:
         said = journal_lines(Wallets(people), 7, told, day.named, payments)
         found.update("".join(said).encode())
     assert MADE.get(WORLD_VERSION) == found.hexdigest()[:16]
+
+
+def test_a_lost_file_misses_nothing_of_what_was_given_back(tmp_path: Path) -> None:
+    _, days, _ = world(1)
+    requests = joined(days, "requests")
+    given_back = set(map(text, joined(days, "links")["of"]))
+    failed = requests[(requests["http"] >= 500) & (requests["t"] % DAY < DAY * 5 // 6)]
+    assert len(failed) > 2
+    troubles = tuple(
+        Trouble(number, "lost_file", int(t) - SECOND)
+        for number, t in enumerate(failed["t"][:6].tolist(), start=1)
+    )
+    shape = shape_of(1, START, SCALE)
+    make_world(tmp_path, World(shape, START + 8 * DAY, START + 8 * DAY, troubles=troubles))
+    lost = [each for each in read_troubles(tmp_path) if each["state"] == "done"]
+    assert sum(len(each["ids"]["transfers"]) for each in lost) > 20
+    for each in lost:
+        assert not set(each["ids"]["transfers"]) & given_back
+    assert {found["reference"] for each in lost for found in each["also"]} & given_back
