@@ -110,7 +110,8 @@ class BaseNode(RpcNode):
         """
         super().__init__(clock)
         self._chain = chain
-        self._seed, self._genesis_s, self._opening = genesis.seed, genesis.at_s, genesis.opening
+        self._seed, self._genesis_s = genesis.seed, genesis.at_s
+        self._opening = {ESCROW: 0, **genesis.opening}
         self._block_s, self._range_max = block_s, range_max
         self._payments = sorted(payments, key=lambda each: (each.at_s, each.number))
         self._mined = [each for each in self._payments if each.kind in _ON_CHAIN or is_step(each)]

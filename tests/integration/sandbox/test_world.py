@@ -3,6 +3,7 @@
 import base64
 import time
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,22 @@ def test_each_trouble_is_named_by_id_and_nothing_else_is(
     assert [each["kind"] for each in entries if each["state"] != "done"] == []
     assert (done.missed, done.invented) == ([], [])
     assert done.found == done.expected
+    # What can be claimed still is listed, with its deadline; what was lost is not.
+    ids = {each["kind"]: each["ids"] for each in entries}
+    listed = {
+        channel: (at_risk, deadline is not None)
+        for channel, at_risk, deadline in warehouse.rows(
+            "SELECT channel_id, at_risk, deadline FROM masques_marts.unclaimed_channels"
+        )
+    }
+    (unclaimed,) = ids["unclaimed_vouchers"]["channels"]
+    money = next(each["money"] for each in entries if each["kind"] == "unclaimed_vouchers")
+    assert listed[unclaimed] == (Decimal(money), True)
+    assert ids["expired_vouchers"]["channels"][0] not in listed
+    assert [has_deadline for _, has_deadline in listed.values()].count(True) == 1
+    open_vouchers = warehouse.scalar("SELECT sum(unclaimed) FROM masques_marts.unclaimed_channels")
+    vouchers = "SELECT vouchers FROM masques_marts.position WHERE asset = 'USD'"
+    assert warehouse.scalar(vouchers) == open_vouchers >= Decimal(money)
     # What is not as booked is explained by the breaks, to the last unit.
     assert [each["unexplained"] for each in position(warehouse)] == ["0", "0", "0"]
     assert done.found.total() >= 31

@@ -19,6 +19,10 @@ from masques_pipelines.sandbox.world.population import Population
 from masques_pipelines.sandbox.world.records import accounts, change_events
 from masques_pipelines.sandbox.world.shape import (
     API_CALL,
+    ASK_BACK,
+    BASE,
+    CLAIM,
+    CLOSE,
     DAY,
     EXPIRED,
     FEE,
@@ -30,8 +34,11 @@ from masques_pipelines.sandbox.world.shape import (
     PENDING,
     POSTED,
     SECOND,
+    SWEEP,
+    TAKE_BACK,
     TREASURY,
     VOIDED,
+    VOUCHER,
     Rows,
     shape_of,
 )
@@ -297,3 +304,36 @@ def test_a_lost_file_misses_nothing_of_what_was_given_back(tmp_path: Path) -> No
     for each in lost:
         assert not set(each["ids"]["transfers"]) & given_back
     assert {found["reference"] for each in lost for found in each["also"]} & given_back
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_channel_pays_what_it_holds_and_is_claimed_for_what_it_paid(seed: int) -> None:
+    _, days, state = world(seed)
+    payments = joined(days, "payments")
+    steps = payments[payments["channel"] > 0]
+    assert set(np.unique(steps["polygon"]).tolist()) == {False, True}
+    for number in np.unique(steps["channel"]).tolist():
+        of = steps[steps["channel"] == number]
+        assert len(np.unique(of["polygon"])) == len(np.unique(of["party"])) == 1
+        assert (of["rail"] == BASE).all()
+        held = paid = claimed = 0
+        is_closed = False
+        for kind, units, total, deposit in of[["kind", "units", "total", "deposit"]].tolist():
+            assert not is_closed
+            if kind == VOUCHER:
+                # It deposits when it lacks something, and not before.
+                assert (deposit > 0) == (paid + units > held)
+                held, paid = held + deposit, paid + units
+                assert total == paid <= held
+            else:
+                assert kind in {CLAIM, CLOSE}
+                assert claimed <= total == paid
+                claimed, is_closed = total, kind == CLOSE
+        channel = state.channels[of["party"][0]]
+        if not is_closed:
+            assert channel["open"]
+            assert tuple(channel[["paid", "deposited", "claimed"]]) == (paid, held, claimed)
+    counts = [int((payments["kind"] == kind).sum()) for kind in (VOUCHER, CLAIM, CLOSE, SWEEP)]
+    assert min(counts) > 1
+    assert counts[0] > 50
+    assert not np.isin(payments["kind"], (ASK_BACK, TAKE_BACK)).any()
