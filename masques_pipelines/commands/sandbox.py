@@ -173,11 +173,12 @@ def show_comparison(root: Path, warehouse: Warehouse, *, each_kind: bool = False
     from masques_pipelines.sandbox.world.landing import moment  # noqa: PLC0415
 
     now_ns = store.read_world(root).now_ns
+    compared_to_ns = max(checks.compared_to_ns(warehouse), 0)
     done = checks.compare(
         store.read_troubles(root),
-        checks.read_found(warehouse),
+        checks.read_found(warehouse, compared_to_ns),
         read_to=moment(checks.read_to_ns(warehouse, now_ns)),
-        compared_to=moment(max(checks.compared_to_ns(warehouse), 0)),
+        compared_to=moment(compared_to_ns),
     )
     for kind in sorted(done.expected if each_kind else ()):
         click.echo(f"{kind:<22} {done.found[kind]} of {done.expected[kind]} found")

@@ -24,6 +24,7 @@ from masques_pipelines.intake.tables import TABLES
 from masques_pipelines.landing.dates import days_ago
 from masques_pipelines.landing.listing import list_folder
 from masques_pipelines.landing.zone import LandingFile, open_landing
+from masques_pipelines.sandbox.places import check_version
 
 INTERVAL_S: Final = 30
 # Files that one tick asks a run for. A run takes what is due, these or more; the ticks after it
@@ -52,6 +53,8 @@ def intake_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.S
     close_dead_runs(context.instance, BY_JOB, now)
     try:
         settings = run_settings()
+        if settings.sandbox_folder is not None:
+            check_version(settings.sandbox_folder)
         landing = open_landing(settings)
         channels = read_channels(settings.landing_channels)
         since = days_ago(settings.landing_recent_days)

@@ -26,6 +26,7 @@ FROM masques_ops.reconciliation_runs WHERE ended_at > toDateTime64(0, 6, 'UTC')
 """
 _IN_TIME_NS: Final = 2 * 3_600 * 10**9
 _BREAK: Final = "break"
+_ALL_NS: Final = 2**63 - 1
 
 
 @dataclass
@@ -100,9 +101,14 @@ def _is_break(found: set[Found]) -> bool:
     return all(by == _BREAK for by, _, _ in found)
 
 
-def read_found(warehouse: Warehouse) -> list[Found]:
-    """Returns what the checks found."""
-    rows = warehouse.rows(sql(_FOUND))
+def read_found(warehouse: Warehouse, breaks_to_ns: int = _ALL_NS) -> list[Found]:
+    """Returns what the checks found.
+
+    Args:
+        warehouse: The sandbox's.
+        breaks_to_ns: Up to when a break counts by the time of its payment: see compared_to_ns.
+    """
+    rows = warehouse.rows(sql(_FOUND), {"breaks_to": breaks_to_ns})
     if has_own_spans(warehouse):
         rows += warehouse.rows(sql(_FOUND_SPANS))
     return [(str(by), str(name), str(of)) for by, name, of in rows]

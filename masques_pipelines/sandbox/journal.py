@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
-from masques_pipelines.sandbox.nodes import base, lightning, solana
+from masques_pipelines.sandbox.nodes import base, escrow, lightning, solana
 from masques_pipelines.sandbox.nodes.facts import Payment
 
 Event = Literal["challenge", "payment", "verify", "settle", "payout"]
@@ -73,7 +73,8 @@ def payment_facts(rail: str, payment: Payment, seed: int) -> dict[str, str]:
 def line_from(said: Announcement, facts: Mapping[str, str], seed: int) -> str:
     """Returns a line as journal_line does, from the facts of its payment."""
     count = min(len(said.transaction_ids), 2)
-    kind = _Kind(said.rail, said.event, said.answer, count, said.latency_ms is not None)
+    has_latency = said.latency_ms is not None
+    kind = _Kind(said.rail, said.event, said.answer, count, has_latency, facts.get("form", ""))
     return _template(kind, seed) % {
         **facts,
         "at_s": repr(said.at_s),
@@ -91,6 +92,7 @@ class _Kind(NamedTuple):
         answer: What came back.
         transfers: How many transfers are named; 2 for several.
         has_latency: Whether it was measured how long the answer took.
+        form: voucher or deposit of a payment channel; '' for any other payment.
     """
 
     rail: str
@@ -98,15 +100,17 @@ class _Kind(NamedTuple):
     answer: Answer
     transfers: int
     has_latency: bool
+    form: str
 
 
 # Most of a line is the same for all of its kind, and there are hundreds of thousands of them.
 @functools.cache
 def _template(kind: _Kind, seed: int) -> str:
     """Returns a line with names of facts, as the operator % takes them, where lines differ."""
+    evm = functools.partial(_in_channel, kind.form) if kind.form else _on_base
     lines: Mapping[str, Callable[[Answer, int], dict[str, Any]]] = {
-        "base": functools.partial(_on_base, "base"),
-        "polygon": functools.partial(_on_base, "polygon"),
+        "base": functools.partial(evm, "base"),
+        "polygon": functools.partial(evm, "polygon"),
         "solana": _on_solana,
         "lightning": _on_lightning,
     }
@@ -140,6 +144,16 @@ def _number(name: str) -> str:
 
 
 def _base_facts(payment: Payment, seed: int) -> dict[str, str]:
+    if payment.channel:
+        return {
+            "form": "deposit" if payment.deposit else "voucher",
+            "transaction": base.transaction_hash(seed, payment.number),
+            "channel": payment.channel,
+            "total": str(payment.total),
+            "deposit": str(payment.deposit),
+            "until": str(payment.at_s + payment.valid_s),
+            "nonce": base.nonce(seed, payment),
+        }
     return {
         "transaction": base.transaction_hash(seed, payment.number),
         "until": str(payment.at_s + payment.valid_s),
@@ -192,6 +206,38 @@ def _on_base(place: str, answer: Answer, _seed: int) -> dict[str, Any]:
     return _exchange(place, answer, {"authorization": signed}, extra)
 
 
+def _in_channel(form: str, place: str, answer: Answer, seed: int) -> dict[str, Any]:
+    """Returns a payment by voucher (batch-settlement), with the deposit before it if there is one.
+
+    The answer names a transaction only where there is a deposit.
+    """
+    _, asset = _PLACES[place]
+    channel = {
+        "payer": _text("sender"),
+        "payerAuthorizer": _text("sender"),
+        "receiver": _text("receiver"),
+        "receiverAuthorizer": base.facilitator(seed),
+        "token": asset,
+        "withdrawDelay": escrow.DELAY_S,
+        # Each channel of a payer has another one.
+        "salt": _text("channel"),
+    }
+    voucher = {"channelId": _text("channel"), "maxClaimableAmount": _text("total")}
+    payload: dict[str, Any] = {"type": form, "channelConfig": channel, "voucher": voucher}
+    if form == "deposit":
+        allowed = {"validAfter": "0", "validBefore": _text("until"), "salt": _text("nonce")}
+        authorization = {"erc3009Authorization": allowed}
+        payload["deposit"] = {"amount": _text("deposit"), "authorization": authorization}
+    extra = {"name": "USD Coin", "version": "2", "receiverAuthorizer": base.facilitator(seed)}
+    line = _exchange(place, answer, payload, extra, scheme="batch-settlement")
+    if answer == "success":
+        state = {"channelId": _text("channel"), "chargedCumulativeAmount": _text("total")}
+        line["response"]["extra"] = {"chargedAmount": _text("units"), "channelState": state}
+        if form == "voucher":
+            line["response"]["transaction"] = ""
+    return line
+
+
 def _on_solana(answer: Answer, seed: int) -> dict[str, Any]:
     extra = {"feePayer": solana.facilitator(seed), "memo": _text("memo")}
     # The signed transaction, which is all that a payload has on Solana, is a secret.
@@ -208,12 +254,17 @@ def _on_lightning(_answer: Answer, _seed: int) -> dict[str, Any]:
 
 
 def _exchange(
-    rail: str, answer: Answer, payload: Mapping[str, Any], extra: Mapping[str, str]
+    rail: str,
+    answer: Answer,
+    payload: Mapping[str, Any],
+    extra: Mapping[str, str],
+    *,
+    scheme: str = "exact",
 ) -> dict[str, Any]:
     """Returns what the gate sent to a facilitator, and what it got."""
     network, asset = _PLACES[rail]
     asked = {
-        "scheme": "exact",
+        "scheme": scheme,
         "network": network,
         "asset": asset,
         "amount": _text("units"),

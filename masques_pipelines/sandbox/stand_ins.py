@@ -29,6 +29,7 @@ from masques_pipelines.sandbox.places import (
     LOCK,
     WAREHOUSE,
     WORLD,
+    check_version,
     is_world,
     locked,
 )
@@ -105,7 +106,7 @@ def prepare(settings: Settings) -> None:
     changes nothing.
 
     Raises:
-        PermanentError: The sandbox cannot be written.
+        PermanentError: The sandbox cannot be written, or its world is of another version.
     """
     if settings.sandbox_folder is None:
         _mark(settings)
@@ -116,6 +117,7 @@ def prepare(settings: Settings) -> None:
         (settings.sandbox_folder / LOCK).touch()
     except OSError as error:
         raise _unwritable(settings.sandbox_folder, error) from error
+    check_version(settings.sandbox_folder)
 
 
 def prepare_sources(settings: Settings) -> str:
@@ -125,7 +127,7 @@ def prepare_sources(settings: Settings) -> str:
         A line about the world; of production an empty one.
 
     Raises:
-        PermanentError: The sandbox cannot be written, or holds what is no world.
+        PermanentError: The sandbox cannot be written, or holds what is no world of today's.
     """
     prepare(settings)
     folder = settings.sandbox_folder

@@ -30,9 +30,11 @@ WITH
         WHERE t.ingested_at >= {since:DateTime64(6, 'UTC')} AND t.timestamp > oldest
             AND t.event_type = 'two_phase_posted' AND has(model.2['purchase_types'], t.transaction_type)
         UNION ALL
-        -- A deposit is paid by who gets the credit.
+        -- A deposit is paid by who gets the credit. A purchase that is paid on a rail at once is not: the
+        -- ledger does not say who paid it, and it is neither to the praise nor to the blame of who sold.
         SELECT if(s.status = 'confirmed', 'payment_settled', 'settlement_failed'), s.timestamp,
-            if(payer.party_id != nobody, payer.party_id, payee.party_id),
+            multiIf(payer.party_id != nobody, payer.party_id,
+                has(model.2['purchase_types'], t.transaction_type), nobody, payee.party_id),
             if(s.status = 'confirmed', 0.25, -0.5), 'settlement', toString(s.settlement_id),
             toString(s.settlement_id)
         FROM masques_ops.settlements_newest AS s

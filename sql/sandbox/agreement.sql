@@ -36,7 +36,7 @@ WITH
             s.amount AS settled
         FROM masques_ops.settlement_links AS l FINAL
         INNER JOIN masques_marts.settlements_current AS s ON s.settlement_id = l.settlement_id
-        WHERE s.status IN ('pending', 'confirmed')
+        WHERE s.status IN ('pending', 'confirmed', 'off_chain', 'claimable')
     ),
     -- A settlement of several transfers counts for the first of them, with all that they moved.
     settled AS

@@ -1,4 +1,5 @@
--- What the pipeline's own checks found, each with what names it: how, what, and which one.
+-- What the pipeline's own checks found, each with what names it: how, what, and which one. Of payments
+-- after {breaks_to} no breaks: what ends them, as a refund, may be still to come.
 SELECT
     'quarantine' AS by,
     toString(reason) AS name,
@@ -31,3 +32,4 @@ WHERE state = 'differs'
 UNION ALL
 SELECT 'break', class, toString(item_id)
 FROM masques_marts.breaks
+WHERE at <= fromUnixTimestamp64Nano({breaks_to:Int64})

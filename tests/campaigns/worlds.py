@@ -36,11 +36,12 @@ def prove_world(home: Path, dice: random.Random) -> tuple[int, list[str]]:
     settings = sandbox_settings(home)
     with open_warehouse(settings, origin=Origin(job="campaign")) as warehouse:
         run_all(warehouse, settings)
+        compared_to = compared_to_ns(warehouse)
         done = compare(
             read_troubles(root),
-            read_found(warehouse),
+            read_found(warehouse, compared_to),
             moment(now_ns),
-            moment(compared_to_ns(warehouse)),
+            moment(compared_to),
         )
         problems = [f"seed {seed}: missed {each}" for each in done.missed]
         problems += [f"seed {seed}: invented {each}" for each in done.invented]

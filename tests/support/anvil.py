@@ -129,8 +129,13 @@ class Anvil:
         return self.send(spender, token, data)
 
     def receipt(self, tx_hash: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.rpc("eth_getTransactionReceipt", tx_hash)
-        return found
+        # A busy machine mines a moment after it has answered.
+        for _ in range(200):
+            found: dict[str, Any] | None = self.rpc("eth_getTransactionReceipt", tx_hash)
+            if found is not None:
+                return found
+            time.sleep(0.05)
+        raise AssertionError(f"{tx_hash}: it is in no block")
 
     def block_hash(self, number: int) -> str:
         return str(self.rpc("eth_getBlockByNumber", hex(number), False)["hash"])

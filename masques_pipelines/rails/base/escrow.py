@@ -26,9 +26,9 @@ WITHDRAW_FINALIZED: Final = "0x546ce1e2242cd930c196bd08b894443562d709b4fffe4f028
 TAKEN_BACK: Final = (REFUNDED, WITHDRAW_FINALIZED)
 EVENTS: Final = (DEPOSITED, CLAIMED, REFUNDED, WITHDRAW_INITIATED, WITHDRAW_FINALIZED)
 # The functions channels(bytes32), pendingWithdrawals(bytes32) and receivers(address,address).
-_CHANNELS: Final = "0x7a7ebd7b"
-_PENDING: Final = "0xb7f06ebe"
-_RECEIVERS: Final = "0x21ff6389"
+CHANNELS: Final = "0x7a7ebd7b"
+PENDING: Final = "0xb7f06ebe"
+RECEIVERS: Final = "0x21ff6389"
 # The shortest delay that the contract allows.
 WITHDRAW_DELAY_MIN_S: Final = 900
 _CALL: Final = "eth_call"
@@ -103,16 +103,16 @@ def search(channel_ids: Sequence[str]) -> dict[str, Any]:
 
 def state_call(channel_id: str, block: str) -> tuple[str, Sequence[Any]]:
     """Returns the call for what a channel holds and what was claimed of it."""
-    return _CALL, [{"to": ESCROW, "data": _CHANNELS + channel_id[2:]}, block]
+    return _CALL, [{"to": ESCROW, "data": CHANNELS + channel_id[2:]}, block]
 
 
 def withdrawal_call(channel_id: str, block: str) -> tuple[str, Sequence[Any]]:
     """Returns the call for what the payer asked back, and when."""
-    return _CALL, [{"to": ESCROW, "data": _PENDING + channel_id[2:]}, block]
+    return _CALL, [{"to": ESCROW, "data": PENDING + channel_id[2:]}, block]
 
 
 def claimed_call(receiver: str, token: str, block: str) -> tuple[str, Sequence[Any]]:
     """Returns the call for all that was claimed for a receiver, and what of it was swept."""
-    data = _RECEIVERS + address_topic(receiver)[2:] + address_topic(token)[2:]
+    data = RECEIVERS + address_topic(receiver)[2:] + address_topic(token)[2:]
     call: Mapping[str, str] = {"to": ESCROW, "data": data}
     return _CALL, [call, block]

@@ -95,7 +95,10 @@ class VoucherReader:
         """
         first, last = self._span
         final = self._window.final_number
-        found = [*events, *self._missed(logs, min(first - 1, final))]
+        # Nothing is decided on the way to the newest final block: earlier blocks are searched at
+        # its end, not again for each fetch.
+        missed = self._missed(logs, min(first - 1, final)) if last >= final else []
+        found = [*events, *missed]
         touched = {*waiting, *filter(None, map(channel_of, found))}
         made = self._claims([each for each in found if each.block_number <= final])
         self._window.claims.extend(made)

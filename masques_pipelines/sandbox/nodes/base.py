@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from masques_pipelines.rails.base.escrow import ESCROW
 from masques_pipelines.rails.base.transfers import (
     AUTHORIZATION_CANCELED,
     AUTHORIZATION_STATE,
@@ -14,6 +15,7 @@ from masques_pipelines.rails.base.transfers import (
     address_of,
     address_topic,
 )
+from masques_pipelines.sandbox.nodes.escrow import Escrow, Event, is_step
 from masques_pipelines.sandbox.nodes.facts import (
     Clock,
     Genesis,
@@ -93,6 +95,7 @@ class BaseNode(RpcNode):
         chain: Chain = BASE,
         block_s: int = BLOCK_S,
         range_max: int = RANGE_MAX,
+        has_escrow: bool = False,
     ) -> None:
         """Makes the chain; later payments than the clock's time are shown when it reaches them.
 
@@ -103,13 +106,22 @@ class BaseNode(RpcNode):
             chain: The network.
             block_s: Seconds from one block to the next.
             range_max: Blocks that one eth_getLogs may ask for.
+            has_escrow: Whether the contract of payment channels is there.
         """
         super().__init__(clock)
         self._chain = chain
-        self._seed, self._genesis_s, self._opening = genesis.seed, genesis.at_s, genesis.opening
+        self._seed, self._genesis_s = genesis.seed, genesis.at_s
+        self._opening = {ESCROW: 0, **genesis.opening}
         self._block_s, self._range_max = block_s, range_max
         self._payments = sorted(payments, key=lambda each: (each.at_s, each.number))
-        self._mined = [each for each in self._payments if each.kind in _ON_CHAIN]
+        self._mined = [each for each in self._payments if each.kind in _ON_CHAIN or is_step(each)]
+        self._escrow = Escrow(
+            filter(is_step, self._mined),
+            token=chain.token,
+            submitter=facilitator(genesis.seed),
+            block_of=self.block_of,
+        )
+        self._contracts = (chain.token, *((ESCROW,) if has_escrow else ()))
         self._blocks = [self.block_of(each.at_s) for each in self._mined]
         self._places = {each.number: place for place, each in enumerate(self._mined)}
         self._sums: dict[str, Sums] = {}
@@ -183,18 +195,22 @@ class BaseNode(RpcNode):
             "transactionIndex": hex(place - bisect.bisect_left(self._blocks, block)),
         }
 
-    def _events(self, payment: Payment) -> list[tuple[tuple[str, ...], str]]:
-        """Returns topics and data of what a transaction logs, in Circle's order."""
+    def _events(self, payment: Payment) -> list[Event]:
+        """Returns what a transaction logs, in Circle's order."""
         if payment.kind == "failed":
             return []
+        if is_step(payment):
+            return self._escrow.events[payment.number]
+        token = self._chain.token
         sender, receiver = address_topic(payment.sender), address_topic(payment.receiver)
-        moved = ((TRANSFER, sender, receiver), f"0x{payment.units:0{_WORD_DIGITS}x}")
+        data = f"0x{payment.units:0{_WORD_DIGITS}x}"
+        moved = Event(token, (TRANSFER, sender, receiver), data)
         if payment.kind == "plain":
             return [moved]
         key = (sender, nonce(self._seed, payment))
         if payment.kind == "canceled":
-            return [((AUTHORIZATION_CANCELED, *key), "0x")]
-        return [((AUTHORIZATION_USED, *key), "0x"), moved]
+            return [Event(token, (AUTHORIZATION_CANCELED, *key), "0x")]
+        return [Event(token, (AUTHORIZATION_USED, *key), "0x"), moved]
 
     def _logs_of(self, place: int) -> list[dict[str, Any]]:
         first = bisect.bisect_left(self._blocks, self._blocks[place])
@@ -203,16 +219,21 @@ class BaseNode(RpcNode):
         return [
             {
                 **head,
-                "address": self._chain.token,
-                "topics": list(topics),
-                "data": data,
+                "address": event.address,
+                "topics": list(event.topics),
+                "data": event.data,
                 "logIndex": hex(before + number),
                 "removed": False,
             }
-            for number, (topics, data) in enumerate(self._events(self._mined[place]))
+            for number, event in enumerate(self._events(self._mined[place]))
         ]
 
+    def _called(self, payment: Payment) -> str:
+        return ESCROW if is_step(payment) else self._chain.token
+
     def _sender(self, payment: Payment) -> str:
+        if is_step(payment):
+            return self._escrow.sender(payment)
         return payment.sender if payment.kind == "plain" else facilitator(self._seed)
 
     def _receipt(self, place: int) -> dict[str, Any]:
@@ -222,7 +243,7 @@ class BaseNode(RpcNode):
             "type": "0x2",
             "status": hex(payment.kind != "failed"),
             "from": self._sender(payment),
-            "to": self._chain.token,
+            "to": self._called(payment),
             "gasUsed": hex(65_000),
             "effectiveGasPrice": hex(1_000_000),
             "l1Fee": hex(1_000_000_000),
@@ -254,7 +275,7 @@ class BaseNode(RpcNode):
         return {
             **head,
             "from": self._sender(payment),
-            "to": self._chain.token,
+            "to": self._called(payment),
             "value": "0x0",
             "input": call,
         }
@@ -272,15 +293,15 @@ class BaseNode(RpcNode):
             text = f"eth_getLogs is limited to a {self._range_max:,} blocks range"
             raise RefusedError(_RANGE_REFUSED, text)
         contracts = _choices(query.get("address"))
-        if contracts is not None and self._chain.token not in contracts:
+        if contracts is not None and contracts.isdisjoint(self._contracts):
             return []
         wanted = [_choices(each) for each in query.get("topics", [])]
         return [
             log
             for place in self._within(first, last)
-            if any(_matches(topics, wanted) for topics, _ in self._events(self._mined[place]))
+            if any(_matches(each, contracts, wanted) for each in self._events(self._mined[place]))
             for log in self._logs_of(place)
-            if _matches(log["topics"], wanted)
+            if _matches(Event(log["address"], log["topics"], ""), contracts, wanted)
         ]
 
     # The contract -----------------------------------------------------------------------------
@@ -289,9 +310,14 @@ class BaseNode(RpcNode):
         block = self._number(tag)
         if block > self.head:
             raise RefusedError(-32000, "header not found")
-        if call["to"].lower() != self._chain.token:
+        contract, data = call["to"].lower(), call["data"].lower()
+        if contract not in self._contracts:
             return "0x"
-        data = call["data"].lower()
+        if contract == ESCROW:
+            answer = self._escrow.answer(data, block)
+            if answer is None:
+                raise RefusedError(3, "execution reverted")
+            return answer
         if data.startswith(BALANCE_OF):
             return f"0x{self._balance(address_of(data), block):0{_WORD_DIGITS}x}"
         if data.startswith(AUTHORIZATION_STATE):
@@ -303,7 +329,7 @@ class BaseNode(RpcNode):
     def _balance(self, address: str, block: int) -> int:
         if address not in self._sums:
             self._sums[address] = moves_of(
-                self._payments, address, lambda each: self.block_of(each.at_s)
+                self._payments, address, lambda each: self.block_of(each.at_s), self._escrow.moves
             )
         return self._opening.get(address, FUNDED_UNITS) + self._sums[address].until(block)
 
@@ -324,7 +350,12 @@ def _choices(wanted: Any) -> frozenset[str] | None:
     return frozenset(each.lower() for each in ([wanted] if isinstance(wanted, str) else wanted))
 
 
-def _matches(topics: Sequence[str], wanted: Sequence[frozenset[str] | None]) -> bool:
-    return len(topics) >= len(wanted) and all(
-        choices is None or topic in choices for topic, choices in zip(topics, wanted, strict=False)
+def _matches(
+    event: Event, contracts: frozenset[str] | None, wanted: Sequence[frozenset[str] | None]
+) -> bool:
+    if contracts is not None and event.address not in contracts:
+        return False
+    return len(event.topics) >= len(wanted) and all(
+        choices is None or topic in choices
+        for topic, choices in zip(event.topics, wanted, strict=False)
     )

@@ -22,7 +22,17 @@ from typing import Final, Literal
 #   unpaid: never sent; on Lightning an invoice that expires.
 #   held: on Lightning its parts arrived and neither settle nor return; otherwise as unpaid.
 #   hidden: moved, and no list of the node shows it: the balances do.
-Kind = Literal["plain", "paid", "failed", "canceled", "unpaid", "held", "hidden"]
+# On Base, of a payment channel:
+#   voucher: signed, after a deposit of its own where it has one.
+#   claim: the receiver claims what the channel has paid.
+#   close: the same, and gives back to the payer what is left.
+#   ask_back: the payer asks for all that is not claimed.
+#   take_back: the payer takes what it asked for and is not claimed meanwhile.
+#   sweep: all that was claimed goes to the receiver.
+Kind = Literal[
+    "plain", "paid", "failed", "canceled", "unpaid", "held", "hidden",
+    "voucher", "claim", "close", "ask_back", "take_back", "sweep",
+]  # fmt: skip
 MOVING: Final[tuple[Kind, ...]] = ("plain", "paid", "hidden")
 
 # Virtual time, seconds since 1970.
@@ -49,6 +59,9 @@ class Payment:
         parts: On Lightning, the number of parts that it arrives in.
         replays: On Base, the number of the payment whose authorization its transaction carries
             again; None for its own.
+        channel: On Base, the payment channel; '' for none, and of a sweep.
+        total: What the channel has paid with a voucher, or by a claim.
+        deposit: What a voucher deposits before.
     """
 
     number: int
@@ -61,6 +74,9 @@ class Payment:
     after_s: int = 20
     parts: int = 1
     replays: int | None = None
+    channel: str = ""
+    total: int = 0
+    deposit: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,9 +126,24 @@ class Sums:
         return self._sums[bisect.bisect_right(self._places, place)]
 
 
-def moves_of(payments: Sequence[Payment], address: str, place_of: Callable[[Payment], int]) -> Sums:
-    """Returns what came to an address, less what left it, by place."""
-    moves = []
+def moves_of(
+    payments: Sequence[Payment],
+    address: str,
+    place_of: Callable[[Payment], int],
+    more: Iterable[tuple[int, str, str, int]] = (),
+) -> Sums:
+    """Returns what came to an address, less what left it, by place.
+
+    Args:
+        payments: Those of the rail.
+        address: Whose moves.
+        place_of: Where a payment moves.
+        more: What else moves: place, sender, receiver and units.
+    """
+    moves = [
+        (place, units * ((receiver == address) - (sender == address)))
+        for place, sender, receiver, units in more
+    ]
     for each in payments:
         if each.kind in MOVING and address in (each.sender, each.receiver):
             units = each.units * ((each.receiver == address) - (each.sender == address))

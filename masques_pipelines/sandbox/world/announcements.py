@@ -27,10 +27,10 @@ def journal_lines(
     keys = asked[["rail", "number"]].tolist()
     known = {
         key: (place, payment, payment_facts(place, payment, seed))
-        for key, is_out, payment in zip(
-            keys, asked["out"].tolist(), facts(wallets, asked), strict=True
+        for key, is_on_polygon, payment in zip(
+            keys, asked["polygon"].tolist(), facts(wallets, asked), strict=True
         )
-        for place in [place_of(*key, is_out=bool(is_out))]
+        for place in [place_of(key[0], is_on_polygon=is_on_polygon)]
     }
     ids = id_texts(named["transfer"])
     for t, rail, number, event, answer, latency_ms, first, count in lines.tolist():

@@ -4,6 +4,7 @@ from typing import Final
 
 import numpy as np
 
+from masques_pipelines.sandbox.world.channels import pay_by_voucher
 from masques_pipelines.sandbox.world.draft import Draft
 from masques_pipelines.sandbox.world.population import AGENCY_PARTY, house_account
 from masques_pipelines.sandbox.world.shape import (
@@ -11,6 +12,7 @@ from masques_pipelines.sandbox.world.shape import (
     API_CALL,
     BASE,
     BTC,
+    BY_VOUCHER,
     CHALLENGE,
     CHALLENGED,
     DIRECT,
@@ -183,11 +185,15 @@ def _pay_directly(draft: Draft, traffic: Traffic, asked: Rows, calls: Rows) -> N
     challenges["id"] = random_ids(draft.chance, len(challenges))
     challenges["span"] = draft.chance.integers(1, 2**63, len(challenges), dtype=np.uint64)
     draft.add("requests", challenges)
-    paid = _direct_payments(draft, asked, SETTLED)
-    verified = draft.lines(paid, paid["t"] + SECOND, VERIFY, VALID, None)
-    draft.add("spans", facilitator_spans(asked, verified, VERIFY_STEP))
-    settled = draft.lines(paid, paid["t"] + 3 * SECOND, SETTLE, SUCCESS, calls["id"])
-    draft.add("spans", facilitator_spans(asked, settled, SETTLE_STEP))
+    by_voucher = draft.people.kind[asked["agent"]] == BY_VOUCHER
+    for whose, paid in (
+        (~by_voucher, _direct_payments(draft, asked[~by_voucher], SETTLED)),
+        (by_voucher, pay_by_voucher(draft, asked[by_voucher])),
+    ):
+        verified = draft.lines(paid, paid["t"] + SECOND, VERIFY, VALID, None)
+        draft.add("spans", facilitator_spans(asked[whose], verified, VERIFY_STEP))
+        settled = draft.lines(paid, paid["t"] + 3 * SECOND, SETTLE, SUCCESS, calls["id"][whose])
+        draft.add("spans", facilitator_spans(asked[whose], settled, SETTLE_STEP))
     # The chain refused these, and of the others nobody knows: nothing is booked for either.
     for where, kind, answer in (
         (traffic.failed, FAILED, REFUSED),

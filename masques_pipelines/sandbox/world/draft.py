@@ -7,10 +7,12 @@ import numpy as np
 
 from masques_pipelines.sandbox.world.population import Population
 from masques_pipelines.sandbox.world.shape import (
+    BASE,
     EVENT,
     LINE,
     NAMED,
     PAYMENT,
+    POLYGON_EVERY,
     Column,
     Rows,
     ids_at,
@@ -60,14 +62,17 @@ class Draft:
         made = np.zeros(len(times), PAYMENT)
         made["t"], made["rail"], made["units"] = times, rails, units
         made["valid_s"], made["after_s"] = 600, 20
+        made["polygon"] = made["rail"] == BASE
         for rail in range(len(self.state.numbers)):
             is_there = made["rail"] == rail
             count = int(is_there.sum())
             first = int(self.state.numbers[rail])
             made["number"][is_there] = np.arange(first, first + count)
             self.state.numbers[rail] += count
+        made["polygon"] &= made["number"] % POLYGON_EVERY == 0
         for name, value in values.items():
             made[name] = value
+        made["polygon"] &= ~made["out"]
         return made
 
     def lines(self, of: Rows, times: Column, event: int, answer: int, named: Rows | None) -> Rows:

@@ -8,7 +8,7 @@ import numpy as np
 from masques_pipelines.sandbox.parties import LND_PUBKEY, PLACES, START, TREASURY
 from masques_pipelines.sandbox.world.payments import Wallets, facts
 from masques_pipelines.sandbox.world.population import Population
-from masques_pipelines.sandbox.world.shape import RAILS, SECOND, is_on_polygon
+from masques_pipelines.sandbox.world.shape import RAILS, SECOND
 from masques_pipelines.sandbox.world.store import (
     read_node_changes,
     read_payments,
@@ -42,7 +42,7 @@ def open_node(root: Path, place: str) -> "httpx2.BaseTransport":
     rail = PLACES[place]
     is_there = payments["rail"] == RAILS.index(rail)
     if rail == "base":
-        is_there &= is_on_polygon(payments) == (place != "base")
+        is_there &= payments["polygon"] == (place != "base")
     chosen = payments[is_there]
     now_ns, forks_s = world.now_ns, []
     for change in read_node_changes(root):
@@ -66,7 +66,8 @@ def open_node(root: Path, place: str) -> "httpx2.BaseTransport":
         return now_s
 
     if rail == "base":
-        return BaseNode(moved, clock, genesis, chain=BASE if place == "base" else POLYGON)
+        chain = BASE if place == "base" else POLYGON
+        return BaseNode(moved, clock, genesis, chain=chain, has_escrow=True)
     if rail == "solana":
         wallets, first_slot = TREASURY["solana"], START["solana"]
         return SolanaNode(moved, clock, genesis, treasury=wallets, first_slot=first_slot)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from masques_pipelines.sandbox.nodes.escrow import channel_id
 from masques_pipelines.sandbox.nodes.facts import Kind, Payment
 from masques_pipelines.sandbox.parties import BASE_TREASURY, LND_PUBKEY, SOLANA_TREASURY
 from masques_pipelines.sandbox.world.population import AGENCY_PARTY, Population
@@ -17,6 +18,12 @@ _NAMES: Final[tuple[Kind, ...]] = (
     "unpaid",
     "held",
     "hidden",
+    "voucher",
+    "claim",
+    "close",
+    "ask_back",
+    "take_back",
+    "sweep",
 )
 if _NAMES != KINDS:
     raise AssertionError("the kinds of payments differ from those of the nodes")
@@ -36,11 +43,16 @@ class Wallets:
             self._known[key] = self._people.wallet(RAILS[rail], party)
         return self._known[key]
 
+    def channel(self, number: int) -> str:
+        """Returns the id of a payment channel, '' for none."""
+        return channel_id(self._people.shape.seed, number) if number else ""
+
 
 def facts(wallets: Wallets, payments: Rows) -> Iterator[Payment]:
     """Yields payments as facts, in their order."""
     for row in payments.tolist():
-        t, rail, number, units, party, to, is_out, kind, valid_s, after_s = row
+        t, rail, number, units, party, to, is_out, kind, valid_s, after_s, _, *more = row
+        channel, total, deposit = more
         other = "" if rail == LIGHTNING and not is_out else wallets.of(rail, party)
         # An old address of ours, that the settings do not name any more.
         ours = OURS[rail] if to == 0 else wallets.of(rail, AGENCY_PARTY * 2)
@@ -54,4 +66,7 @@ def facts(wallets: Wallets, payments: Rows) -> Iterator[Payment]:
             kind=_NAMES[kind],
             valid_s=valid_s,
             after_s=after_s,
+            channel=wallets.channel(channel),
+            total=total,
+            deposit=deposit,
         )

@@ -10,15 +10,20 @@ from masques_pipelines.rails.solana.addresses import encode_base58
 from masques_pipelines.sandbox.nodes.facts import digest
 from masques_pipelines.sandbox.world.shape import (
     AUTHOR,
+    BY_VOUCHER,
     DAY,
     DIRECT,
+    DIRECT_BASE,
+    DIRECT_SOLANA,
     ESCROW,
     LEDGERS,
     LIMITED,
     MIGRATED,
     PLATFORM_FEE,
     PREPAID,
+    PREPAID_BASE,
     PREPAID_LIGHTNING,
+    PREPAID_SOLANA,
     SOL,
     TOKENS,
     TREASURY,
@@ -31,7 +36,12 @@ from masques_pipelines.sandbox.world.shape import (
 )
 
 # Of a hundred agents: how they pay, by the order of the kinds in shape.py.
-_SHARES: Final = (46, 20, 8, 6, 8, 6, 6)
+_SHARES: Final = (42, 20, 8, 6, 8, 6, 6, 4)
+# And the first of them, so that small worlds have each kind on most days.
+_FIRST: Final = (
+    PREPAID_BASE, BY_VOUCHER, PREPAID_SOLANA, PREPAID_LIGHTNING, MIGRATED, DIRECT_BASE,
+    DIRECT_SOLANA, TOKENS,
+)  # fmt: skip
 # Treasuries, fee accounts, and where balances of an earlier system came from.
 _HOUSE: Final = tuple(
     (code, ledger) for code in (TREASURY, PLATFORM_FEE, ESCROW) for ledger in range(len(LEDGERS))
@@ -129,10 +139,10 @@ class Population:
 
     @cached_property
     def kind(self) -> Column:
-        """How each agent pays; each kind has at least two agents."""
+        """How each agent pays; each kind has at least two agents, who have the most traffic."""
         shares = np.repeat(np.arange(len(_SHARES)), _SHARES)
         kinds = self._chance["kinds"].choice(shares, self.shape.agents)
-        kinds[: 2 * len(_SHARES)] = np.tile(np.arange(len(_SHARES)), 2)
+        kinds[: 2 * len(_SHARES)] = np.tile(_FIRST, 2)
         return kinds
 
     @cached_property

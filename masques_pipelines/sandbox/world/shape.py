@@ -47,29 +47,21 @@ LIMITED: Final = 2
 HOLD_TIMEOUT_S: Final = 3_600
 
 # How an agent pays.
-PREPAID_BASE, PREPAID_SOLANA, PREPAID_LIGHTNING, MIGRATED, DIRECT_BASE, DIRECT_SOLANA, TOKENS = (
-    range(7)
-)
-DIRECT: Final = (DIRECT_BASE, DIRECT_SOLANA)
+PREPAID_BASE, PREPAID_SOLANA, PREPAID_LIGHTNING, MIGRATED = range(4)
+DIRECT_BASE, DIRECT_SOLANA, TOKENS, BY_VOUCHER = range(4, 8)
+DIRECT: Final = (DIRECT_BASE, DIRECT_SOLANA, BY_VOUCHER)
 # Rails, in the order of their numbers in a payment.
 RAILS: Final = ("base", "solana", "lightning")
 BASE, SOLANA, LIGHTNING = range(3)
-# Of the payments that come in on EVM networks, one in so many is on the second one.
+# Of the payments that come in on EVM networks outside of channels, one in so many is on the second
+# one.
 POLYGON_EVERY: Final = 5
 POLYGON: Final = "polygon"
 
 
-def is_on_polygon(payments: Rows) -> Column:
-    """Returns which payments are on the second EVM network; it follows from their numbers."""
-    is_in = (payments["rail"] == BASE) & (payments["out"] == 0)
-    found: Column = is_in & (payments["number"] % POLYGON_EVERY == 0)
-    return found
-
-
-def place_of(rail: int, number: int, *, is_out: bool) -> str:
+def place_of(rail: int, *, is_on_polygon: bool) -> str:
     """Returns the name of the network that a payment is on, as the settings have it."""
-    is_polygon = rail == BASE and not is_out and number % POLYGON_EVERY == 0
-    return POLYGON if is_polygon else RAILS[rail]
+    return POLYGON if is_on_polygon else RAILS[rail]
 
 
 # What became of a request: payment_status of the landing contract, by number.
@@ -149,7 +141,9 @@ SESSION: Final = np.dtype(
         ("trace", ID),
     ]
 )
-# A payment on a rail. `party` is an agent, or for money that leaves an author (-1 - number).
+# A payment on a rail. `party` is an agent, or for money that leaves an author (-1 - number). Of
+# payment channels: the channel's number, what it has paid after a voucher or by a claim, and what
+# a voucher deposits before.
 PAYMENT: Final = np.dtype(
     [
         ("t", "<i8"),
@@ -162,6 +156,22 @@ PAYMENT: Final = np.dtype(
         ("kind", "u1"),
         ("valid_s", "<u4"),
         ("after_s", "<u4"),
+        ("polygon", "?"),
+        ("channel", "<i8"),
+        ("total", "<i8"),
+        ("deposit", "<i8"),
+    ]
+)
+# What an agent's payment channel is at: its number, counted by agent, and amounts in the token's
+# smallest unit; `day` is when it was opened.
+CHANNEL: Final = np.dtype(
+    [
+        ("count", "<i8"),
+        ("open", "?"),
+        ("day", "<i8"),
+        ("paid", "<i8"),
+        ("deposited", "<i8"),
+        ("claimed", "<i8"),
     ]
 )
 # A line of the journal about the payment `number` of `rail`; `transfers` rows of NAMED follow it.
@@ -212,8 +222,12 @@ SPAN: Final = np.dtype(
 GATE_STEP, AGENT_STEP, VERIFY_STEP, SETTLE_STEP, LEDGER_STEP = range(5)
 
 # Kinds of a payment, as the nodes name them; events and answers of a line.
-KINDS: Final = ("plain", "paid", "failed", "canceled", "unpaid", "held", "hidden")
+KINDS: Final = (
+    "plain", "paid", "failed", "canceled", "unpaid", "held", "hidden",
+    "voucher", "claim", "close", "ask_back", "take_back", "sweep",
+)  # fmt: skip
 PLAIN, SETTLED, FAILED, CANCELED, UNPAID = range(5)
+VOUCHER, CLAIM, CLOSE, ASK_BACK, TAKE_BACK, SWEEP = range(7, 13)
 EVENTS: Final = ("challenge", "payment", "verify", "settle", "payout")
 CHALLENGE, TOKEN, VERIFY, SETTLE, PAYOUT = range(5)
 ANSWERS: Final = ("success", "failed", "valid", "none")

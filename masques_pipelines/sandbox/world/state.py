@@ -8,6 +8,7 @@ import numpy as np
 
 from masques_pipelines.sandbox.world.population import Population
 from masques_pipelines.sandbox.world.shape import (
+    CHANNEL,
     DAY,
     EVENT,
     KEY,
@@ -55,6 +56,8 @@ class State:
         numbers: The next payment's number, by rail.
         chains: The next linked chain's number.
         versions: Which key each agent has.
+        channels: The payment channel of each agent.
+        unswept: Whether something was claimed and not swept yet, by EVM network.
         ahead: Rows of later days, by kind.
         named: Transfers that lines of later days name.
     """
@@ -69,6 +72,8 @@ class State:
     numbers: Column
     chains: int
     versions: Column
+    channels: Rows
+    unswept: Column
     ahead: dict[str, Rows] = field(default_factory=dict)
     named: Rows = field(default_factory=lambda: np.empty(0, NAMED))
 
@@ -82,7 +87,7 @@ class State:
 
 _KEPT: Final = (
     "day", "last_t", "balances", "need", "most", "deposits", "rates", "numbers", "chains",
-    "versions", "named",
+    "versions", "channels", "unswept", "named",
 )  # fmt: skip
 
 
@@ -100,6 +105,8 @@ def first_state(people: Population) -> State:
         numbers=np.ones(len(RAILS), np.int64),
         chains=0,
         versions=np.ones(agents, np.int64),
+        channels=np.zeros(agents, CHANNEL),
+        unswept=np.zeros(2, bool),
         ahead={name: np.empty(0, kind) for name, kind in KINDS_OF_ROWS.items()},
     )
 
@@ -108,11 +115,7 @@ def load_state(path: Path) -> State:
     """Reads a state that was saved."""
     with np.load(path) as kept:
         values = {name: kept[name] for name in _KEPT}
-        # A world of before had fewer kinds.
-        ahead = {
-            name: kept[key] if (key := f"ahead_{name}") in kept else np.empty(0, kind)
-            for name, kind in KINDS_OF_ROWS.items()
-        }
+        ahead = {name: kept[f"ahead_{name}"] for name in KINDS_OF_ROWS}
     for name in ("day", "last_t", "chains"):
         values[name] = int(values[name])
     return State(**values, ahead=ahead)

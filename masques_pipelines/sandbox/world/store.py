@@ -34,6 +34,8 @@ from masques_pipelines.sandbox.places import (
     WAREHOUSE,
     WORLD,
     WORLD_NAME,
+    WORLD_VERSION,
+    check_version,
     is_world,
     locked,
 )
@@ -102,10 +104,12 @@ def read_world(root: Path) -> World:
 
     Raises:
         WorldError: It is missing or damaged.
+        PermanentError: It was made by another version.
     """
     path = root / WORLD / WORLD_NAME
     if not path.exists():
         raise WorldError(f"{root}: there is no world yet: `masques sandbox new` makes one")
+    check_version(root)
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         shape = Shape(**{each.name: int(kept["shape"][each.name]) for each in fields(Shape)})
@@ -299,6 +303,7 @@ def _show(root: Path, world: World, until_ns: int) -> World:
         hits = [each for each in world.troubles if day_start <= each.at_ns < day_end]
         seen = _observed(world, files, next_day(people, after, stuck_holds(people, hits)))
         entries |= {each["number"]: each for each in apply(seen, hits)}
+        after.channels["open"][sorted(seen.ended)] = False
         _write_text(root / WORLD / _TROUBLES, lines(entries[each] for each in sorted(entries)))
         _write_day(root, people, seen)
         days = range(seen.day.number - 1, seen.day.number + 1)
@@ -368,7 +373,7 @@ def _write_clock(root: Path, world: World) -> None:
         "release": RELEASE,
     }
     _put_json(root / LEDGER / CLOCK_NAME, clock)
-    _put_json(root / WORLD / WORLD_NAME, asdict(world))
+    _put_json(root / WORLD / WORLD_NAME, asdict(world) | {"version": WORLD_VERSION})
 
 
 def _put_json(path: Path, content: Any) -> None:

@@ -7,6 +7,8 @@ import numpy as np
 
 from masques_pipelines.sandbox.world.population import Population
 from masques_pipelines.sandbox.world.shape import (
+    BY_VOUCHER,
+    DAY,
     DIRECT,
     FREE,
     HOLD_TIMEOUT_S,
@@ -28,6 +30,9 @@ _SHARE_FAILING: Final = 0.004
 # No session begins in a day's first minute, so that what comes before it is of the same day.
 _FIRST: Final = 60 * SECOND
 _GROWTH_DAYS: Final = 90
+# Agents that pay by voucher begin no session, and end theirs, so long before midnight.
+_CHANNEL_FIRST: Final = 120 * SECOND
+_CHANNEL_REST: Final = 60 * SECOND
 
 
 @dataclass
@@ -73,6 +78,9 @@ def make_traffic(
     longest = (HOLD_TIMEOUT_S - 60) * SECOND
     last = np.maximum.reduceat(offsets, first) if count else offsets
     ends = began + np.minimum(last + 3 * SECOND, longest)
+    # Channels are counted by day.
+    by_voucher = people.kind[sessions["agent"]] == BY_VOUCHER
+    ends = np.where(by_voucher, np.minimum(ends, start_ns + DAY - _CHANNEL_REST), ends)
     requests = _requests(people, chance, sessions, of)
     requests["t"] = np.minimum(began[of] + offsets, ends[of] - SECOND)
     failed, unanswered = _meet_facilitators(people, chance, requests)
@@ -92,8 +100,10 @@ def _sessions(people: Population, state: State, chance: np.random.Generator, sta
     made = np.zeros(count, SESSION)
     within = chance.integers(0, 3_600 * SECOND, count)
     made["t"] = start_ns + np.maximum(hour * 3_600 * SECOND + within, _FIRST)
-    made["donned"] = made["t"]
     made["agent"] = np.searchsorted(people.agent_weights, chance.random(count))
+    latest = np.where(people.kind[made["agent"]] == BY_VOUCHER, DAY - _CHANNEL_FIRST, DAY)
+    made["t"] = np.minimum(made["t"], start_ns + latest)
+    made["donned"] = made["t"]
     made["masque"] = np.searchsorted(people.masque_weights, chance.random(count))
     made["asset"] = people.agent_ledger[made["agent"]]
     made["id"] = random_ids(chance, count)
@@ -128,9 +138,13 @@ def _requests(people: Population, chance: np.random.Generator, sessions: Rows, o
 def _meet_facilitators(
     people: Population, chance: np.random.Generator, made: Rows
 ) -> tuple[Column, Column]:
-    """Rejects some requests of agents that pay directly; returns where it failed, and was mute."""
+    """Rejects some requests of agents that pay directly; returns where it failed, and was mute.
+
+    A voucher is checked without the chain.
+    """
     drawn = chance.random(len(made))
     is_direct = np.isin(people.kind[made["agent"]], DIRECT) & (made["status"] == PAID)
+    is_direct &= people.kind[made["agent"]] != BY_VOUCHER
     failed, unanswered = is_direct & (drawn < 0.02), is_direct & (drawn >= 0.02) & (drawn < 0.03)
     made["status"][failed | unanswered], made["http"][failed | unanswered] = REJECTED, 402
     return failed, unanswered

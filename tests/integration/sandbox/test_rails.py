@@ -20,7 +20,7 @@ from masques_pipelines.rails.run import ingest_all
 from masques_pipelines.rails.status import check_lines, status_lines
 from masques_pipelines.sandbox.journal import journal_line
 from masques_pipelines.sandbox.nodes.facts import Payment
-from masques_pipelines.sandbox.places import WORLD, WORLD_NAME
+from masques_pipelines.sandbox.places import WORLD, WORLD_NAME, WORLD_VERSION
 from masques_pipelines.sandbox.stand_ins import NodeOf, prepare_sources, with_stand_ins
 from masques_pipelines.settings import Settings, read_settings
 from masques_pipelines.warehouse.client import Warehouse
@@ -184,12 +184,16 @@ def _names(value: object) -> list[str]:
     return [name for each in value for name in _names(each)] if isinstance(value, list) else []
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]", '{"shape": 1}', '{"shape": {}}'])
+@pytest.mark.parametrize(
+    "content",
+    [None, "{", "[]", '{"shape": 1}', f'{{"version": {WORLD_VERSION}, "shape": {{}}}}'],
+)
 def test_a_damaged_world_says_what_to_do(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / WORLD).mkdir()
         (tmp_path / WORLD / WORLD_NAME).write_text(content)
     with pytest.raises(
-        PermanentError, match=r"(there is no world yet|world.json: it cannot be read).*sandbox new`"
+        PermanentError,
+        match=r"(there is no world yet|it cannot be read|another version).*sandbox new`",
     ):
         NodeOf(tmp_path, "base")()

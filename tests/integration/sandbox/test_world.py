@@ -3,6 +3,7 @@
 import base64
 import time
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from masques_pipelines.ledger.proofs.suite import all_hold, prove_all
+from masques_pipelines.rails.base.escrow import claimed_call, pair
 from masques_pipelines.rails.base.transfers import BALANCE_OF, address_topic
 from masques_pipelines.rails.solana.addresses import associated_token_account
 from masques_pipelines.reconciliation.checks import position
@@ -98,6 +100,10 @@ def on_rails(root: Path) -> dict[str, int]:
         int(call(name, "eth_call", {"to": chain.token, "data": data}, "latest"), 16)
         for name, chain in (("base", base_node.BASE), ("polygon", base_node.POLYGON))
     )
+    for name, chain in (("base", base_node.BASE), ("polygon", base_node.POLYGON)):
+        method, parameters = claimed_call(BASE_TREASURY, chain.token, "latest")
+        claimed, swept = pair(call(name, method, *parameters), name)
+        on_base += claimed - swept
     account = associated_token_account(SOLANA_TREASURY, solana.MINT)
     options = {"encoding": "base64", "commitment": "confirmed"}
     (held,) = call("solana", "getMultipleAccounts", [account], options)["value"]
@@ -136,7 +142,10 @@ def agree(warehouse: Warehouse, root: Path, now_ns: int) -> None:
     assert [(what, others) for what, _, _, others in found if others] == []
     assert [what for what, compared, same, _ in found if compared != same or not compared] == []
     assert len(found) == 8
-    assert treasury(warehouse) == on_rails(root)
+    there = on_rails(root)
+    open_vouchers = warehouse.scalar("SELECT sum(unclaimed) FROM masques_marts.unclaimed_channels")
+    there["USD"] += int(open_vouchers.scaleb(6))
+    assert treasury(warehouse) == there
     says = warehouse.rows(
         "SELECT network, state FROM masques_marts.chain_balances WHERE rail = 'base' ORDER BY 1"
     )
@@ -246,8 +255,46 @@ def test_each_trouble_is_named_by_id_and_nothing_else_is(
     assert [each["kind"] for each in entries if each["state"] != "done"] == []
     assert (done.missed, done.invented) == ([], [])
     assert done.found == done.expected
+    # What can be claimed still is listed, with its deadline; what was lost is not.
+    ids = {each["kind"]: each["ids"] for each in entries}
+    listed = {
+        channel: (at_risk, deadline is not None)
+        for channel, at_risk, deadline in warehouse.rows(
+            "SELECT channel_id, at_risk, deadline FROM masques_marts.unclaimed_channels"
+        )
+    }
+    (unclaimed,) = ids["unclaimed_vouchers"]["channels"]
+    money = next(each["money"] for each in entries if each["kind"] == "unclaimed_vouchers")
+    assert listed[unclaimed] == (Decimal(money), True)
+    assert ids["expired_vouchers"]["channels"][0] not in listed
+    assert [has_deadline for _, has_deadline in listed.values()].count(True) == 1
+    open_vouchers = warehouse.scalar("SELECT sum(unclaimed) FROM masques_marts.unclaimed_channels")
+    vouchers = "SELECT vouchers FROM masques_marts.position WHERE asset = 'USD'"
+    assert warehouse.scalar(vouchers) == open_vouchers >= Decimal(money)
     # What is not as booked is explained by the breaks, to the last unit.
     assert [each["unexplained"] for each in position(warehouse)] == ["0", "0", "0"]
     assert done.found.total() >= 31
     assert done.found.total() + done.unnamed.total() == len(KINDS) >= 35
     assert all_hold(prove_all(warehouse, from_beginning=True))
+
+
+def test_a_refund_that_is_still_to_come_is_nothing_that_nobody_made(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    shape = shape_of(2, midnight() - 4 * DAY, 0.05)
+    people, failed = Population(shape), []
+    state = first_state(people)
+    for _ in range(3):
+        requests = next_day(people, state).rows["requests"]
+        failed += requests["t"][requests["http"] >= 500].tolist()
+    end = max(failed) + 60 * SECOND
+    root = tmp_path / "sandbox"
+    make_world(root, World(shape, end, end))
+    run_all(warehouse, sandbox_settings(tmp_path))
+    early = read_found(warehouse)
+    assert {(by, name) for by, name, _ in early} == {("break", "paid_not_served")}
+    compared_to = compared_to_ns(warehouse)
+    assert read_found(warehouse, compared_to) == []
+    advance(root, end + 3 * HOUR)
+    run_all(warehouse, sandbox_settings(tmp_path))
+    assert read_found(warehouse) == []

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from masques_pipelines.rails.base.rail import BaseRail, _rewind
+from masques_pipelines.rails.base.rail import BLOCKS_PER_FETCH, BaseRail, _rewind
 from masques_pipelines.rails.base.voucher_states import UNBACKED_S
 from masques_pipelines.rails.base.window import BaseConfig
 from masques_pipelines.rails.protocol import (
@@ -367,3 +367,25 @@ def test_the_order_of_lines_runs_and_kills_changes_nothing(seed: int) -> None:
         assert world.findings == []
         assert world.all_of() == worlds[0].all_of()
         world.agrees()
+
+
+def test_a_long_way_is_searched_once_for_new_vouchers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each stretch of it is read once, and earlier blocks once more, at its end."""
+    searched: list[int] = []
+    answered = PlainEvm.answer
+
+    def counted(chain: PlainEvm, method: str, params: list[Any]) -> Any:
+        if method == "eth_getLogs" and CHANNEL_A in str(params[0]["topics"]):
+            searched.append(int(params[0]["toBlock"], 16) - int(params[0]["fromBlock"], 16) + 1)
+        return answered(chain, method, params)
+
+    monkeypatch.setattr(PlainEvm, "answer", counted)
+    world = World()
+    blocks = 12 * BLOCKS_PER_FETCH
+    open_channel(world)
+    world.chain.land(7, claims(CHANNEL_A, 1_000, 1_000))
+    world.grow(blocks)
+    world.announce(line(1_000, 1_000))
+    world.read()
+    assert world.states() == {(CHANNEL_A, 1_000): ("confirmed", "", False)}
+    assert sum(searched) < 3 * blocks

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from masques_pipelines.sandbox.world.landing import moment
-from masques_pipelines.sandbox.world.troubles import gate, holds, money, nodes, people
+from masques_pipelines.sandbox.world.troubles import channels, gate, holds, money, nodes, people
 from masques_pipelines.sandbox.world.troubles.observed import Hit, Observed, Trouble
 
 Apply = Callable[[Observed, Trouble], Hit | None]
@@ -21,6 +21,7 @@ KINDS: Final[dict[str, Apply]] = {
     "damaged_file": gate.damaged_file,
     "duplicate_file": gate.duplicate_file,
     "exit_scam": people.exit_scam,
+    "expired_vouchers": channels.expired_vouchers,
     "facilitator_lies": money.facilitator_lies,
     "failed_payout": money.failed_payout,
     "framing": people.framing,
@@ -42,6 +43,7 @@ KINDS: Final[dict[str, Apply]] = {
     "served_not_paid": holds.served_not_paid,
     holds.STUCK_HOLD: holds.stuck_hold,
     "unbooked_payment": money.unbooked_payment,
+    "unclaimed_vouchers": channels.unclaimed_vouchers,
     "unfollowed_voucher": money.unfollowed_voucher,
     "unknown_ending": gate.unknown_ending,
     "unknown_identity": gate.unknown_identity,

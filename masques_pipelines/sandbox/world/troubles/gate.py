@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final
 
@@ -199,15 +199,18 @@ def _without_slice(seen: Observed, trouble: Trouble, comes_after_ns: int | None)
         )
     paid = rows[rows["status"] == PAID]
     transfers = sorted({text(each) for each in paid["transfer"]} - {text((0, 0))})
-    if comes_after_ns is not None:
-        also = (
-            *is_break("unexplained_charge", *transfers),
-            *is_break("amount_mismatch", *transfers),
-        )
-        return Hit({"late_transfers": transfers}, end, also=also)
     # A token's other rides may be in another file: they say that it charged nothing.
     classes = ("unexplained_charge", "amount_mismatch")
-    return Hit({"transfers": transfers}, end, classes=classes)
+    if comes_after_ns is not None:
+        return Hit({"late_transfers": transfers}, end, also=_breaks(classes, transfers))
+    # What was not served is given back: nothing is missing of it.
+    given_back = {text(each) for each in paid["transfer"][paid["http"] >= 500]}
+    lost = [each for each in transfers if each not in given_back]
+    return Hit({"transfers": lost}, end, also=_breaks(classes, given_back), classes=classes)
+
+
+def _breaks(classes: Iterable[str], ids: Iterable[str]) -> tuple[Finding, ...]:
+    return tuple(found for class_ in classes for found in is_break(class_, *sorted(ids)))
 
 
 def lost_don(seen: Observed, trouble: Trouble) -> Hit | None:

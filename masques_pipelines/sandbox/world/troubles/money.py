@@ -9,6 +9,7 @@ from masques_pipelines.rails.settlement_ids import (
     base_authorization,
     lightning_payment,
     solana_transfer,
+    voucher,
 )
 from masques_pipelines.rails.solana.addresses import associated_token_account
 from masques_pipelines.sandbox.nodes import base, lightning, solana
@@ -23,13 +24,12 @@ from masques_pipelines.sandbox.world.shape import (
     PAYMENT,
     PAYOUT,
     PLAIN,
-    POLYGON,
     SECOND,
     SETTLE,
     SOLANA,
     SUCCESS,
+    VOUCHER,
     Rows,
-    place_of,
 )
 from masques_pipelines.sandbox.world.troubles.gate import deliver, file_name
 from masques_pipelines.sandbox.world.troubles.observed import (
@@ -56,8 +56,9 @@ def settlement_of(seen: Observed, payment: Rows) -> str:
     (fact,) = facts(seen.wallets, payment)
     seed, rail = seen.people.shape.seed, int(payment["rail"][0])
     if rail == BASE:
-        place = place_of(rail, fact.number, is_out=bool(payment["out"][0]))
-        chain = base.POLYGON if place == POLYGON else base.BASE
+        chain = base.POLYGON if payment["polygon"][0] else base.BASE
+        if fact.channel:
+            return str(voucher(chain.network, fact.channel, fact.total))
         nonce = base.nonce(seed, fact)
         return str(base_authorization(chain.network, chain.token, fact.sender, nonce))
     if rail == SOLANA:
@@ -72,6 +73,8 @@ def line_of(
 ) -> tuple[Rows, int, Rows] | None:
     """Returns a line that alone names one transfer, and the places of its payment and transfer.
 
+    Vouchers are left out: what becomes of them is their channel's.
+
     Args:
         seen: The day.
         trouble: What hits the line.
@@ -85,7 +88,7 @@ def line_of(
     _, places, counts = np.unique(named[fits], return_inverse=True, return_counts=True)
     fits[fits] = counts[places] == 1
     fits &= np.isin(lines["rail"], rails)
-    lasting = seen.moved[seen.moved["valid_s"] >= valid_s]
+    lasting = seen.moved[(seen.moved["valid_s"] >= valid_s) & (seen.moved["kind"] != VOUCHER)]
     known = set(lasting[["rail", "number"]].tolist())
     fits &= [key in known for key in lines[["rail", "number"]].tolist()]
     place = seen.first("lines", fits, trouble)

@@ -37,7 +37,7 @@ def reorg(seen: Observed, trouble: Trouble) -> Hit | None:
     row = seen.moved[found[1] : found[1] + 1]
     first = int(row["t"][0])
     number = int(row["number"][0])
-    place = place_of(BASE, number, is_out=bool(row["out"][0]))
+    place = place_of(BASE, is_on_polygon=bool(row["polygon"][0]))
     seen.nodes.append(NodeChange(place, first, first + _GONE_S * SECOND, number))
     # What was signed stays: until when it is valid.
     row["t"] += _AGAIN_S * SECOND

@@ -125,6 +125,7 @@ class Observed:
         nodes: What nodes show otherwise for a while.
         slice_of: Names the slice that a time is in.
         hit: Rows that troubles hit already: each is hit once.
+        ended: Agents whose payment channels end with the day.
     """
 
     people: Population
@@ -136,6 +137,7 @@ class Observed:
     extra: list[ExtraFile] = field(default_factory=list)
     nodes: list[NodeChange] = field(default_factory=list)
     hit: set[Id] = field(default_factory=set)
+    ended: set[int] = field(default_factory=set)
 
     @property
     def rows(self) -> dict[str, Rows]:
