@@ -76,7 +76,8 @@ WITH
             settlement_id AS target_id,
             argMax(
                 (toString(rail), toString(status), tx_hash, toString(finality), asset, to_address, amount,
-                    toString(direction), toString(network), mapContains(attributes, 'charged_total')),
+                    toString(direction), toString(network),
+                    mapContains(attributes, 'charged_total') OR attributes['batch_hash'] != ''),
                 (revision, recorded_at)) AS newest
         FROM masques.settlements
         WHERE settlement_id IN (SELECT arrayJoin([announced_id, other_id]) FROM announced)
@@ -92,7 +93,8 @@ SELECT
     t.newest.3 AS tx_hash,
     a.announced_id AS announced_id,
     c.claimed_at AS claimed_at,
-    -- A voucher is accepted without a transaction; its channel is claimed by one later.
+    -- A voucher is accepted without a transaction, and its channel is claimed by one later; so is a
+    -- payment by Circle Gateway, and its batch.
     (claimed_hash = t.newest.3 OR (t.newest.10 AND claimed_hash = ''))
         AND c.asset = t.newest.5
         AND (c.to_address = '' OR c.to_address = t.newest.6

@@ -818,6 +818,45 @@ LEFT JOIN (SELECT rail, network, read_to FROM masques_ops.rail_cursors FINAL) AS
     ON r.rail = v.rail AND r.network = v.network
 COMMENT 'Payments by voucher that nobody has claimed yet, by payment channel, with the last minute to claim them. One row per channel.';
 
+-- The batches of Circle Gateway that settled payments: what each brought, and what of it no line names.
+CREATE OR REPLACE VIEW masques_marts.gateway_batches
+(
+    rail LowCardinality(String) COMMENT 'base',
+    network LowCardinality(String) COMMENT 'CAIP-2 id of the chain',
+    batch String COMMENT 'transaction of the batch: settlements.tx_hash of its payments',
+    to_address String COMMENT 'whose balance in Circle Gateway grew',
+    currency String COMMENT 'asset that was paid',
+    settled_at DateTime64(9, 'UTC') COMMENT 'time of its block',
+    payments UInt64 COMMENT 'confirmed payments of it',
+    amount Decimal(76, 18) COMMENT 'their sum',
+    brought Nullable(Decimal(76, 18)) COMMENT 'what the call of the batch changed the balance by; NULL when the call cannot be read',
+    unnamed Nullable(Decimal(76, 18)) COMMENT 'brought less amount: payments that no line of the journal names, or less what was paid from the same balance; NULL when the call cannot be read'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+SELECT
+    rail,
+    network,
+    batch,
+    to_address,
+    any(s.currency) AS currency,
+    max(s.timestamp) AS settled_at,
+    count() AS payments,
+    sum(s.amount) AS amount,
+    CAST(toDecimal256OrNull(max(s.net), 18), 'Nullable(Decimal(76, 18))') AS brought,
+    CAST(brought - amount, 'Nullable(Decimal(76, 18))') AS unnamed
+FROM
+(
+    SELECT
+        rail, network, to_address, currency, timestamp, amount,
+        attributes['batch_hash'] AS batch,
+        attributes['batch_net'] AS net
+    FROM masques_marts.settlements_current
+    WHERE status = 'confirmed' AND attributes['batch_hash'] != ''
+) AS s
+GROUP BY rail, network, batch, to_address
+COMMENT 'Batches of Circle Gateway that settled payments to us, with what of each no line of the journal names. One row per transaction and address.';
+
 -- What the chain says: per rail and asset the opening balance, what the settlements moved since, and what
 -- is there. Each node of Lightning is a row of its own. Each address counts from its first reading to its last one, so that one that is added brings
 -- what it has, and one that is dropped takes it away: the check goes on for the others. Other lines of a

@@ -71,14 +71,21 @@ SUPERSEDED_BY: Final = "superseded_by"
 CHANNEL: Final = "channel_id"
 CHARGED_TOTAL: Final = "charged_total"
 WITHDRAW_DELAY: Final = "withdraw_delay_s"
+# A payment by Circle Gateway: Gateway's own id of it, what Gateway says of it, the transaction of
+# the batch that settled it, and what that changed our balance by, in whole units.
+GATEWAY_TRANSFER: Final = "gateway_transfer"
+GATEWAY_STATUS: Final = "gateway_status"
+BATCH_HASH: Final = "batch_hash"
+BATCH_NET: Final = "batch_net"
 # What a channel paid that no voucher is known of: the first and the last unit of it.
 CLAIM_FROM: Final = "claim_from"
 CLAIM_TO: Final = "claim_to"
 # What an intent may add to a settlement: anything else of a line never becomes an attribute.
 INTENT_ATTRIBUTES: Final = frozenset(
     {
-        AMOUNT_MAX, ANSWER, ASKED, CHANNEL, CHARGED_TOTAL, DEADLINE, FACILITATOR_SAID, JOURNAL_AT,
-        OFFER, PAYMENT_IDENTIFIER, RECEIPT, RECEIPT_AT, WITHDRAW_DELAY, "event",
+        AMOUNT_MAX, ANSWER, ASKED, CHANNEL, CHARGED_TOTAL, DEADLINE, FACILITATOR_SAID,
+        GATEWAY_TRANSFER, JOURNAL_AT, OFFER, PAYMENT_IDENTIFIER, RECEIPT, RECEIPT_AT,
+        WITHDRAW_DELAY, "event",
         "facilitator_transaction", "memo", "method", "payout_id", "proof", "reference", "resource",
         "scheme",
     }
@@ -335,7 +342,10 @@ class FollowedChannel:
 
 
 class Channels(Protocol):
-    """What is recorded of the payment channels of one rail and network."""
+    """What is recorded of payments that settle later, on one rail and network.
+
+    By a payment channel, or in a batch of Circle Gateway.
+    """
 
     def followed(self, first: int, last: int) -> Sequence[FollowedChannel]:
         """Returns channels with money to claim, and those with claims in blocks first…last."""
@@ -349,9 +359,26 @@ class Channels(Protocol):
         """Returns the claims that are recorded of channels."""
         ...
 
+    def deferred(
+        self, *, after: str, limit: int, closed_since_s: int | None
+    ) -> Sequence[OpenSettlement]:
+        """Returns payments by Circle Gateway that no batch has settled, by id around a circle.
+
+        Args:
+            after: The last one that was looked at.
+            limit: How many at most.
+            closed_since_s: Also those whose deadline passed since then without a batch; None for
+                none of them.
+        """
+        ...
+
+    def in_batches(self, hashes: Sequence[str]) -> Sequence[Observation]:
+        """Returns the payments by Circle Gateway that batches are recorded to have settled."""
+        ...
+
 
 class NoChannels:
-    """Payment channels of a rail that has none."""
+    """Payments that settle later, of a rail that has none."""
 
     def followed(self, _first: int, _last: int) -> Sequence[FollowedChannel]:
         """Returns none."""
@@ -362,6 +389,17 @@ class NoChannels:
         return ()
 
     def claims(self, _channel_ids: Sequence[str]) -> Sequence[ChannelClaim]:
+        """Returns none."""
+        return ()
+
+    def deferred(
+        self, *, after: str, limit: int, closed_since_s: int | None
+    ) -> Sequence[OpenSettlement]:
+        """Returns none."""
+        del after, limit, closed_since_s
+        return ()
+
+    def in_batches(self, _hashes: Sequence[str]) -> Sequence[Observation]:
         """Returns none."""
         return ()
 

@@ -5,15 +5,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from masques_pipelines.rails.protocol import (
+    BATCH_HASH,
     CHANNEL,
     CHARGED_TOTAL,
+    DEADLINE,
     ChannelClaim,
     ChannelState,
     FetchResult,
     FollowedChannel,
     Observation,
+    OpenSettlement,
 )
-from masques_pipelines.rails.revisions import Revision
+from masques_pipelines.rails.revisions import Revision, open_of
 
 
 @dataclass
@@ -63,6 +66,35 @@ class MemoryChannels:
 
     def claims(self, channel_ids: Sequence[str]) -> Sequence[ChannelClaim]:
         return [each for each in self.recorded.values() if each.channel_id in channel_ids]
+
+    def deferred(
+        self, *, after: str, limit: int, closed_since_s: int | None
+    ) -> Sequence[OpenSettlement]:
+        late = ("not_settled_until_deadline", "batch_not_proved")
+        found = [
+            open_of(seen)
+            for seen in (each.seen for each in self.revisions.values())
+            if CHARGED_TOTAL not in seen.attributes
+            and len(seen.payment_ref) == 66
+            and (
+                seen.status == "off_chain"
+                or (
+                    closed_since_s is not None
+                    and seen.status == "unknown"
+                    and seen.failure_reason in late
+                    and int(seen.attributes.get(DEADLINE, "0")) >= closed_since_s
+                )
+            )
+        ]
+        found.sort(key=lambda each: (str(each.settlement_id) <= after, str(each.settlement_id)))
+        return found[:limit]
+
+    def in_batches(self, hashes: Sequence[str]) -> Sequence[Observation]:
+        return [
+            each.seen
+            for each in self.revisions.values()
+            if each.seen.status == "confirmed" and each.seen.attributes.get(BATCH_HASH) in hashes
+        ]
 
     def _of(self) -> Iterable[Observation]:
         return [e.seen for e in self.revisions.values() if CHANNEL in e.seen.attributes]
