@@ -1,6 +1,6 @@
 """Reads back what is recorded of payments that settle later, for the rail that follows them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,15 +38,21 @@ class RecordedChannels:
             for each in records
         ]
 
-    def settlements(self, channel_ids: Sequence[str]) -> Sequence[Observation]:
-        """Returns the latest revisions of all vouchers and claims of channels."""
+    def settled_to(self, channel_ids: Sequence[str]) -> Mapping[str, int]:
+        """Returns up to which unit everything of channels is settled, at the end of a claim."""
         parameters = {**self._of, "channels": list(channel_ids)}
+        records = self.warehouse.records(sql("rails/channels_settled_to"), parameters)
+        return {each["channel_id"]: int(each["settled_to"]) for each in records}
+
+    def settlements(self, above: Mapping[str, int]) -> Sequence[Observation]:
+        """Returns the latest revisions of vouchers and claims above a unit of each channel."""
+        parameters = {**self._of, **_floors(above)}
         records = self.warehouse.records(sql("rails/channel_settlements"), parameters)
         return [seen_of(each) for each in records]
 
-    def claims(self, channel_ids: Sequence[str]) -> Sequence[ChannelClaim]:
-        """Returns the claims that are recorded of channels."""
-        parameters = {**self._of, "channels": list(channel_ids)}
+    def claims(self, above: Mapping[str, int]) -> Sequence[ChannelClaim]:
+        """Returns the claims that are recorded above a unit of each channel."""
+        parameters = {**self._of, **_floors(above)}
         records = self.warehouse.records(sql("rails/channel_claims"), parameters)
         return [ChannelClaim(**each) for each in records]
 
@@ -72,3 +78,8 @@ class RecordedChannels:
     @property
     def _of(self) -> dict[str, str]:
         return {"rail": self.rail, "network": self.network}
+
+
+def _floors(above: Mapping[str, int]) -> dict[str, list[str]]:
+    """Returns channels and units as two arrays of one order; units are larger than any integer."""
+    return {"channels": list(above), "floors": [str(each) for each in above.values()]}

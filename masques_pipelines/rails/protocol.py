@@ -77,6 +77,8 @@ GATEWAY_TRANSFER: Final = "gateway_transfer"
 GATEWAY_STATUS: Final = "gateway_status"
 BATCH_HASH: Final = "batch_hash"
 BATCH_NET: Final = "batch_net"
+# One of several payers of a transaction: the settlement that it would be with one payer.
+PART_OF: Final = "part_of"
 # What a channel paid that no voucher is known of: the first and the last unit of it.
 CLAIM_FROM: Final = "claim_from"
 CLAIM_TO: Final = "claim_to"
@@ -176,6 +178,8 @@ class Observation:
         transaction_ids: The ledger transfers that a line of the journal names; a claim, and a
             link only when it is proved (revisions.py, attribution.py). Empty on the chain's own.
         attributes: Everything else; keys are stable, values are text.
+        payers_id: Of an intent: the settlement of this payer alone, where the transaction turns out
+            to have several; the zero UUID where a transaction has one.
     """
 
     settlement_id: uuid.UUID
@@ -203,6 +207,7 @@ class Observation:
     facilitator_fee: Decimal = Decimal(0)
     transaction_ids: tuple[uuid.UUID, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
+    payers_id: uuid.UUID = NO_ID
 
     @property
     def answer_rank(self) -> int:
@@ -351,12 +356,19 @@ class Channels(Protocol):
         """Returns channels with money to claim, and those with claims in blocks first…last."""
         ...
 
-    def settlements(self, channel_ids: Sequence[str]) -> Sequence[Observation]:
-        """Returns the latest revisions of all vouchers and claims of channels."""
+    def settled_to(self, channel_ids: Sequence[str]) -> Mapping[str, int]:
+        """Returns up to which unit everything of channels is settled, at the end of a claim.
+
+        The newest voucher of a channel is always above it.
+        """
         ...
 
-    def claims(self, channel_ids: Sequence[str]) -> Sequence[ChannelClaim]:
-        """Returns the claims that are recorded of channels."""
+    def settlements(self, above: Mapping[str, int]) -> Sequence[Observation]:
+        """Returns the latest revisions of vouchers and claims above a unit of each channel."""
+        ...
+
+    def claims(self, above: Mapping[str, int]) -> Sequence[ChannelClaim]:
+        """Returns the claims that are recorded above a unit of each channel."""
         ...
 
     def deferred(
@@ -384,11 +396,15 @@ class NoChannels:
         """Returns none."""
         return ()
 
-    def settlements(self, _channel_ids: Sequence[str]) -> Sequence[Observation]:
+    def settled_to(self, _channel_ids: Sequence[str]) -> Mapping[str, int]:
+        """Returns none."""
+        return {}
+
+    def settlements(self, _above: Mapping[str, int]) -> Sequence[Observation]:
         """Returns none."""
         return ()
 
-    def claims(self, _channel_ids: Sequence[str]) -> Sequence[ChannelClaim]:
+    def claims(self, _above: Mapping[str, int]) -> Sequence[ChannelClaim]:
         """Returns none."""
         return ()
 

@@ -8,6 +8,7 @@ from masques_pipelines.rails.protocol import (
     BATCH_HASH,
     CHANNEL,
     CHARGED_TOTAL,
+    CLAIM_TO,
     DEADLINE,
     ChannelClaim,
     ChannelState,
@@ -61,11 +62,35 @@ class MemoryChannels:
             return min(each.timestamp_ns for each in vouchers)
         return None
 
-    def settlements(self, channel_ids: Sequence[str]) -> Sequence[Observation]:
-        return [seen for seen in self._of() if seen.payment_ref in channel_ids]
+    def settled_to(self, channel_ids: Sequence[str]) -> Mapping[str, int]:
+        found: dict[str, int] = {}
+        for channel in channel_ids:
+            ours = [
+                each
+                for each in self._of()
+                if each.payment_ref == channel and CHARGED_TOTAL in each.attributes
+            ]
+            totals = [int(each.attributes[CHARGED_TOTAL]) for each in ours]
+            is_open = ("off_chain", "claimable")
+            open_ones = [t for t, e in zip(totals, ours, strict=True) if e.status in is_open]
+            first = min([*open_ones, max(totals, default=0)])
+            ends = [total for known, total in self.recorded if known == channel and total < first]
+            found[channel] = max(ends, default=0)
+        return found
 
-    def claims(self, channel_ids: Sequence[str]) -> Sequence[ChannelClaim]:
-        return [each for each in self.recorded.values() if each.channel_id in channel_ids]
+    def settlements(self, above: Mapping[str, int]) -> Sequence[Observation]:
+        return [
+            seen
+            for seen in self._of()
+            if seen.payment_ref in above and _end_of(seen) > above[seen.payment_ref]
+        ]
+
+    def claims(self, above: Mapping[str, int]) -> Sequence[ChannelClaim]:
+        return [
+            each
+            for each in self.recorded.values()
+            if each.channel_id in above and each.total > above[each.channel_id]
+        ]
 
     def deferred(
         self, *, after: str, limit: int, closed_since_s: int | None
@@ -98,3 +123,7 @@ class MemoryChannels:
 
     def _of(self) -> Iterable[Observation]:
         return [e.seen for e in self.revisions.values() if CHANNEL in e.seen.attributes]
+
+
+def _end_of(seen: Observation) -> int:
+    return int(seen.attributes.get(CHARGED_TOTAL) or seen.attributes[CLAIM_TO])

@@ -66,7 +66,9 @@ CURSOR_VERSION: Final = 1
 BLOCKS_PER_FETCH: Final = 10_000
 _TRANSACTION: Final = re.compile("0x[0-9a-f]{64}$")
 # Parts of the cursor that each fetch writes anew.
-_OF_ONE_FETCH: Final = ("waiting", "looked", "limit", "channels", "gateway_asked", "minted")
+_OF_ONE_FETCH: Final = (
+    *("waiting", "looked", "limit", "channels", "channel_looked", "gateway_asked", "minted"),
+)
 _GET_BLOCK: Final = "eth_getBlockByNumber"
 
 logger = logging.getLogger(__name__)
@@ -122,7 +124,9 @@ class BaseRail:
         is_caught_up = last == window.head
         open_now = self._open_settlements(after=start.get("looked", ""))
         window.reread_to = start.get("reread_to", -1)
-        vouchers = VoucherReader(self._rpc, self._config, self._channels, window)
+        vouchers = VoucherReader(
+            self._rpc, self._config, self._channels, window, start.get("channel_looked", "")
+        )
         deferred = GatewayReader(self._rpc, self._gateway, self._config, self._channels, window)
         searches = [*vouchers.searches(first, last), *deferred.searches()]
         events = self._scanner.scan(window, first, last, open_now, _waiting_of(start), searches)
@@ -158,6 +162,7 @@ class BaseRail:
                 **self._next_cursor(start, window, header, looked),
                 "ours": ours,
                 **({"channels": channels} if channels else {}),
+                **({"channel_looked": vouchers.looked} if vouchers.looked else {}),
                 **({"gateway_asked": asked} if asked else {}),
                 **({"minted": [list(astuple(each)) for each in minted]} if minted else {}),
             },

@@ -58,6 +58,7 @@ from masques_pipelines.rails.protocol import (
     FACILITATOR_SAID,
     GATEWAY_TRANSFER,
     JOURNAL_AT,
+    NO_ID,
     WITHDRAW_DELAY,
     Asset,
     AssetAllowList,
@@ -371,6 +372,9 @@ def _on_solana(case: _Case, event: str, intent: Observation) -> Observation | No
         intent,
         settlement_id=solana_transfer(intent.network, intent.tx_hash, account),
         payment_ref=intent.tx_hash,
+        payers_id=solana_transfer(intent.network, intent.tx_hash, account, intent.payer)
+        if intent.payer
+        else NO_ID,
     )
 
 
