@@ -165,6 +165,7 @@ class PlainEvm:
     inputs: dict[str, str] = field(default_factory=dict)
     receiver: str = TREASURY
     targets: dict[str, str] = field(default_factory=dict)
+    chain_id: int = 8453
     in_gateway: list[tuple[int, str, int]] = field(default_factory=list)
 
     def time_s(self, block: int) -> int:
@@ -217,7 +218,7 @@ class PlainEvm:
         return {"latest": self.head, "finalized": self.final}.get(tag) or int(tag, 16)
 
     def _chainId(self) -> str:  # noqa: N802 - the node's name
-        return hex(8453)
+        return hex(self.chain_id)
 
     def _blockNumber(self) -> str:  # noqa: N802 - the node's name
         return hex(self.head)

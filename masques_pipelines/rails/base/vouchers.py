@@ -74,6 +74,7 @@ class VoucherReader:
         self._followed: Sequence[FollowedChannel] = ()
         self._span = (0, 0)
         self._taken_back: dict[str, int] = {}
+        self._unbacked: set[str] = set()
         self.looked = looked
 
     def searches(self, first: int, last: int) -> list[dict[str, Any]]:
@@ -243,7 +244,10 @@ class VoucherReader:
         if doubted:
             self._window.count("withdrawals_searched", len(doubted))
             earliest_ns, last = min(doubted.values()), self._window.final_number
+            before = self._window.notes.get("channels_not_searched", 0)
             self._note_taken_back(self._search(logs, sorted(doubted), earliest_ns, last))
+            if self._window.notes.get("channels_not_searched", 0) == before:
+                self._unbacked = doubted.keys() - self._taken_back.keys()
 
     def _decide(
         self,
@@ -296,6 +300,7 @@ class VoucherReader:
             claim_until_s=until_s,
             taken_back_ns=self._taken_back.get(channel),
             claims=claims,
+            is_unbacked=channel in self._unbacked,
         )
         final = self._window.final
         read = ReadTo(

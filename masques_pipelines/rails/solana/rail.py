@@ -73,6 +73,7 @@ from masques_pipelines.rails.solana.transfers import (
     PAYERS,
     Account,
     TransactionContext,
+    is_ambiguous,
     is_paid_elsewhere,
     movements,
     network_fee,
@@ -480,7 +481,7 @@ class SolanaRail:
         raw = json.dumps({"slot": slot, "problem": problem[:200]})
         return Rejected(f"{self.network}/{name}", 1, reason, raw)
 
-    def _observe(
+    def _observe(  # noqa: PLR0911 - each is another reason
         self,
         seen: _Fetch,
         transaction: Transaction | Unreadable | None,
@@ -502,14 +503,24 @@ class SolanaRail:
         if time_s is None:
             return Unreadable("unanswered:blockTime", "the node does not know the block's time")
         made = self._movements(seen, transaction, expected.signature, time_s)
+        if made and is_ambiguous(transaction, self._accounts):
+            again = self._node.transaction(expected.signature)
+            if self._movements(seen, again, expected.signature, time_s) != made:
+                return Unreadable("contradicts:transaction", "two answers name other sides of it")
         seen.observations.extend(made)
         seen.ids.update(each.settlement_id for each in made)
         seen.count("nothing_moved", int(not made))
         return None
 
     def _movements(
-        self, seen: _Fetch, transaction: Transaction, signature: str, time_s: int
+        self,
+        seen: _Fetch,
+        transaction: Transaction | Unreadable | None,
+        signature: str,
+        time_s: int,
     ) -> list[Observation]:
+        if not isinstance(transaction, Transaction):
+            return []
         context = TransactionContext(
             signature=signature,
             time_s=time_s,

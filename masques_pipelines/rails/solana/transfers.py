@@ -101,6 +101,22 @@ def _by_payer(whole: Observation, account: Account) -> list[Observation]:
     ]
 
 
+def is_ambiguous(transaction: Transaction, accounts: Sequence[Account]) -> bool:
+    """Returns whether the sides of a payment need a second answer of the node.
+
+    The balances prove the sum and nothing proves who paid it: with one transfer of exactly the sum
+    that is plain. Of several, of another sum or of nobody known one answer alone may be wrong.
+    """
+    if transaction.meta.err is not None:
+        return False
+    for account, units in _legs(transaction, accounts):
+        others, _signers, _count = _others(transaction, accounts, account, units)
+        names = list(others)
+        if len(names) != 1 or not names[0] or others[names[0]] != abs(units):
+            return True
+    return False
+
+
 def is_paid_elsewhere(transaction: Transaction, owner: str, mint: str) -> bool:
     """Returns whether any token account of a wallet changed, of whichever program."""
     changes: dict[int, int] = {}
@@ -217,6 +233,24 @@ def _sides(
     unless the transfers add up to what came.
     """
     is_in = units > 0
+    others, signers, count = _others(transaction, accounts, account, units)
+    other = next(iter(others)) if len(others) == 1 else ""
+    delegate = next(iter(signers)) if len(signers) == 1 else ""
+    return {
+        "payer": other if is_in else account.owner,
+        "receiver": account.owner if is_in else other,
+        "delegate": delegate if is_in and delegate != other and len(others) == 1 else "",
+        "parties": str(len(others)) if len(others) > 1 else "",
+        PAYERS: _told_apart(others, units) if is_in else "",
+        "transfers": str(count) if count > 1 else "",
+    }
+
+
+def _others(
+    transaction: Transaction, accounts: Sequence[Account], account: Account, units: int
+) -> tuple[dict[str, int | None], dict[str, None], int]:
+    """Returns the other sides with what each moved, who signed for it, and how many transfers."""
+    is_in = units > 0
     near, far = ("destination", "source") if is_in else ("source", "destination")
     ours = {each.address for each in accounts}
     owners = _owners(transaction, account.mint.address)
@@ -234,16 +268,7 @@ def _sides(
             paid, before = _amount(info), others.get(owner, 0)
             others[owner] = None if paid is None or before is None else before + paid
             signers[_text(info.get("authority")) or _text(info.get("multisigAuthority"))] = None
-    other = next(iter(others)) if len(others) == 1 else ""
-    delegate = next(iter(signers)) if len(signers) == 1 else ""
-    return {
-        "payer": other if is_in else account.owner,
-        "receiver": account.owner if is_in else other,
-        "delegate": delegate if is_in and delegate != other and len(others) == 1 else "",
-        "parties": str(len(others)) if len(others) > 1 else "",
-        PAYERS: _told_apart(others, units) if is_in else "",
-        "transfers": str(count) if count > 1 else "",
-    }
+    return others, signers, count
 
 
 def _told_apart(paid: Mapping[str, int | None], units: int) -> str:
