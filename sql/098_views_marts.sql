@@ -857,6 +857,143 @@ FROM
 GROUP BY rail, network, batch, to_address
 COMMENT 'Batches of Circle Gateway that settled payments to us, with what of each no line of the journal names. One row per transaction and address.';
 
+-- What each payment that a facilitator settled should have cost by the chart. Basis points of an amount
+-- in another asset than the fee count where the chart books one 1:1 in the other; else the fee is not
+-- known. What is free in a month is the first of it, by time.
+CREATE OR REPLACE VIEW masques_marts.settlement_fees
+(
+    settlement_id UUID COMMENT 'the settlement',
+    facilitator String COMMENT 'name in the chart, by the address that sent the transaction',
+    timestamp DateTime64(9, 'UTC') COMMENT 'time of its block',
+    month Date COMMENT 'first day of its month, UTC',
+    rail LowCardinality(String) COMMENT 'solana or base; base means any EVM network: see network',
+    network LowCardinality(String) COMMENT 'CAIP-2 id of the chain',
+    amount Decimal(76, 18) COMMENT 'amount paid, in whole units of the currency',
+    currency LowCardinality(String) COMMENT 'asset that was paid',
+    fee_asset String COMMENT 'what the fee is in; empty when the chart has none for its day',
+    is_free UInt8 COMMENT '1 when it is one of the payments of its month that cost nothing',
+    estimated Nullable(Decimal(76, 18)) COMMENT 'the fee by the chart; NULL when the chart has none for its day, or its basis points are of an asset that is not booked 1:1'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+WITH
+    booked AS
+    (
+        SELECT groupUniqArray((asset, arrayJoin(rail_assets))) AS pairs FROM masques_ops.chart_ledgers
+    ),
+    known AS
+    (
+        SELECT
+            s.settlement_id AS settlement_id, a.facilitator AS facilitator, s.timestamp AS timestamp,
+            toStartOfMonth(toDate(s.timestamp)) AS month, s.rail AS rail, s.network AS network,
+            s.amount AS amount, s.currency AS currency,
+            arrayLast(each -> each.1 <= toDate(s.timestamp), f.fees) AS fee,
+            arrayExists(each -> each.1 <= toDate(s.timestamp), f.fees) AS has_fee,
+            row_number() OVER
+                (PARTITION BY a.facilitator, month ORDER BY s.timestamp, s.settlement_id) AS place
+        FROM
+        (
+            SELECT settlement_id, timestamp, rail, network, amount, currency,
+                attributes['submitted_by'] AS submitted_by
+            FROM masques_marts.settlements_current
+            WHERE status = 'confirmed' AND direction = 'in' AND protocol = 'x402'
+                AND attributes['submitted_by'] IN
+                    (SELECT address FROM masques_ops.chart_facilitators WHERE role = 'facilitator')
+        ) AS s
+        INNER JOIN (SELECT address, facilitator FROM masques_ops.chart_facilitators WHERE role = 'facilitator') AS a
+            ON a.address = s.submitted_by
+        LEFT JOIN masques_ops.chart_facilitator_fees AS f ON f.facilitator = a.facilitator
+    )
+SELECT
+    settlement_id, facilitator, timestamp, month, rail, network, amount, currency,
+    if(has_fee, fee.asset, '') AS fee_asset,
+    toUInt8(has_fee AND place <= fee.free_per_month) AS is_free,
+    CAST(multiIf(
+        NOT has_fee, NULL,
+        is_free, toDecimal256(0, 18),
+        fee.basis_points = 0, CAST(fee.flat, 'Decimal(76, 18)'),
+        (currency != fee.asset AND NOT has((SELECT pairs FROM booked), (fee.asset, toString(currency))))
+            OR amount > toDecimal256('1e50', 18), NULL,
+        fee.flat + divideDecimal(
+            multiplyDecimal(least(amount, toDecimal256('1e50', 18)), CAST(fee.basis_points, 'Decimal(76, 4)'), 18),
+            toDecimal256(10000, 0), 18)),
+        'Nullable(Decimal(76, 18))') AS estimated
+FROM known
+COMMENT 'What payments that a facilitator settled should have cost by the chart. One row per confirmed payment of a known facilitator.';
+
+-- What facilitators should have charged and did charge. What was paid to them on a rail counts where it
+-- is in the fee's asset, or booked 1:1 in it.
+CREATE OR REPLACE VIEW masques_marts.facilitator_fees
+(
+    facilitator String COMMENT 'name in the chart',
+    month Date COMMENT 'first day of the month, UTC',
+    fee_asset String COMMENT 'what the fees are in',
+    payments UInt64 COMMENT 'confirmed payments that it settled',
+    free UInt64 COMMENT 'payments of them that cost nothing',
+    not_estimated UInt64 COMMENT 'payments of them whose fee the chart does not say',
+    estimated Decimal(76, 18) COMMENT 'what it should have charged, by the chart',
+    stated Nullable(Decimal(76, 18)) COMMENT 'what its statement charged; NULL when the chart has none of the month',
+    paid Decimal(76, 18) COMMENT 'what was paid to its addresses on the rails in the month',
+    difference Nullable(Decimal(76, 18)) COMMENT 'stated, else paid, less estimated; NULL when neither is known',
+    state String COMMENT 'agrees, differs, not_known: nothing says what was charged, or not_estimated: the chart does not say what should have been'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+WITH
+    booked AS
+    (
+        SELECT groupUniqArray((asset, arrayJoin(rail_assets))) AS pairs FROM masques_ops.chart_ledgers
+    ),
+    assets AS
+    (
+        SELECT facilitator, groupUniqArray(fee.asset) AS known
+        FROM (SELECT facilitator, arrayJoin(fees) AS fee FROM masques_ops.chart_facilitator_fees)
+        GROUP BY facilitator
+    ),
+    sides AS
+    (
+        SELECT facilitator, month, fee_asset, count() AS payments, countIf(e.is_free = 1) AS free,
+            countIf(e.estimated IS NULL) AS not_estimated, sum(ifNull(e.estimated, toDecimal256(0, 18))) AS estimated,
+            CAST(NULL, 'Nullable(Decimal(76, 18))') AS stated, toDecimal256(0, 18) AS paid
+        FROM masques_marts.settlement_fees AS e
+        GROUP BY facilitator, month, fee_asset
+        UNION ALL
+        SELECT facilitator, month, fee_asset, 0, 0, 0, toDecimal256(0, 18), charged, toDecimal256(0, 18)
+        FROM masques_ops.chart_facilitator_statements
+        UNION ALL
+        SELECT
+            a.facilitator AS facilitator, toStartOfMonth(toDate(s.timestamp)) AS month,
+            ifNull(arrayFirst(
+                name -> name = s.currency OR has((SELECT pairs FROM booked), (name, toString(s.currency))),
+                k.known), '') AS fee_asset,
+            0, 0, 0, toDecimal256(0, 18), NULL, sum(s.amount)
+        FROM
+        (
+            SELECT timestamp, to_address, currency, amount FROM masques_marts.settlements_current
+            WHERE status = 'confirmed' AND direction = 'out' AND to_address IN
+                (SELECT address FROM masques_ops.chart_facilitators WHERE role = 'facilitator_account')
+        ) AS s
+        INNER JOIN (SELECT address, facilitator FROM masques_ops.chart_facilitators WHERE role = 'facilitator_account') AS a
+            ON a.address = s.to_address
+        LEFT JOIN assets AS k ON k.facilitator = a.facilitator
+        GROUP BY facilitator, month, fee_asset
+    )
+SELECT
+    facilitator, month, fee_asset,
+    sum(s.payments) AS payments,
+    sum(s.free) AS free,
+    sum(s.not_estimated) AS not_estimated,
+    CAST(sum(s.estimated), 'Decimal(76, 18)') AS estimated,
+    CAST(max(s.stated), 'Nullable(Decimal(76, 18))') AS stated,
+    CAST(sum(s.paid), 'Decimal(76, 18)') AS paid,
+    CAST(multiIf(stated IS NOT NULL, stated - estimated, paid != 0, paid - estimated, NULL),
+        'Nullable(Decimal(76, 18))') AS difference,
+    multiIf(not_estimated > 0, 'not_estimated', difference IS NULL, 'not_known', difference = 0, 'agrees', 'differs')
+        AS state
+FROM sides AS s
+GROUP BY facilitator, month, fee_asset
+COMMENT 'What facilitators should have charged by the chart, and did charge by their statements or what was paid to them. One row per facilitator, month and asset.';
+
 -- What the chain says: per rail and asset the opening balance, what the settlements moved since, and what
 -- is there. Each node of Lightning is a row of its own. Each address counts from its first reading to its last one, so that one that is added brings
 -- what it has, and one that is dropped takes it away: the check goes on for the others. Other lines of a
