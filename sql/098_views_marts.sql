@@ -1025,11 +1025,21 @@ CREATE OR REPLACE VIEW masques_marts.chain_balances
     read_at DateTime64(9, 'UTC') COMMENT 'time of that reading',
     added_addresses Array(String) COMMENT 'addresses that were added since the opening, and from which block on',
     dropped_addresses Array(String) COMMENT 'addresses that were dropped since the opening, and up to which block',
-    problem String COMMENT 'why the newest reading is not known; empty when it is'
+    problem String COMMENT 'why the newest reading is not known; empty when it is',
+    no_longer_read_since Nullable(DateTime64(9, 'UTC')) COMMENT 'time of the last reading of a network or node that the newest run does not read: it is out of the settings; NULL while it is read'
 )
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS
 WITH
+    -- What the newest run reads; a node of Lightning by its key, where its cursor has it already.
+    (
+        SELECT groupUniqArray((toString(r.rail), toString(r.network), JSONExtractString(c.cursor, 'pubkey')))
+        FROM masques_ops.rail_runs_now AS r
+        LEFT JOIN (SELECT rail, network, node, cursor FROM masques_ops.rail_cursors FINAL) AS c
+            ON c.rail = r.rail AND c.network = r.network AND c.node = r.node
+        WHERE r.state != 'off'
+    ) AS read_now,
+    (SELECT count() FROM masques_ops.rail_runs_now) AS runs,
     parts AS
     (
         SELECT
@@ -1164,7 +1174,9 @@ SELECT
     u.ends.2 AS read_at,
     u.added_addresses AS added_addresses,
     u.dropped_addresses AS dropped_addresses,
-    n.newest_why AS problem
+    n.newest_why AS problem,
+    if(runs = 0 OR has(read_now, (toString(n.rail), toString(n.network), n.node))
+        OR has(read_now, (toString(n.rail), toString(n.network), '')), NULL, u.ends.2) AS no_longer_read_since
 FROM newest AS n
 LEFT JOIN sums AS u ON u.rail = n.rail AND u.network = n.network AND u.node = n.node AND u.asset = n.asset
 LEFT JOIN moved AS m ON m.rail = n.rail AND m.network = n.network AND m.node = n.node AND m.asset = n.asset
@@ -1663,7 +1675,7 @@ CREATE OR REPLACE VIEW masques_ops.position_now
     settled Decimal(76, 18) COMMENT 'what final settlements brought, less what they took',
     vouchers Decimal(76, 18) COMMENT 'accepted and not on the rail yet: vouchers to claim, and payments off the chain',
     vouchers_until DateTime('UTC') COMMENT 'until when the first of them has to be claimed; 1970 when none says',
-    on_rails Decimal(76, 18) COMMENT 'what the nodes say is there, at the blocks of sides',
+    on_rails Decimal(76, 18) COMMENT 'what the nodes say is there, at the blocks of sides; without networks that are no longer read',
     opening Decimal(76, 18) COMMENT 'what was there when the rails were first read',
     unbooked Decimal(76, 18) COMMENT 'settled less treasury: what moved and is not booked, or the reverse',
     in_time Decimal(76, 18) COMMENT 'of unbooked, what payments explain that are expected to be settled or booked yet',
@@ -1758,12 +1770,16 @@ WITH
     (
         SELECT
             s.ledger_asset AS name,
-            sum(b.balance) AS on_rails,
-            sum(b.opening) AS opening,
-            sumIf(b.difference, b.state IN ('agrees', 'differs')) AS difference,
-            countIf(b.state NOT IN ('agrees', 'differs') OR b.problem != '') AS unread,
-            arraySort(groupArray(concat(b.rail, ' ', b.network, ' ', b.asset, b.node, ' block ',
-                toString(b.block), ': ', b.state, ' ', toString(b.difference))))
+            -- What nobody looks at any more may be gone: it is shown, and not counted as there.
+            sumIf(b.balance, b.no_longer_read_since IS NULL) AS on_rails,
+            sumIf(b.opening, b.no_longer_read_since IS NULL) AS opening,
+            sumIf(b.difference, b.state IN ('agrees', 'differs') AND b.no_longer_read_since IS NULL) AS difference,
+            countIf((b.state NOT IN ('agrees', 'differs') OR b.problem != '') AND b.no_longer_read_since IS NULL)
+                + (countIf(b.no_longer_read_since IS NULL) = 0) AS unread,
+            arraySort(groupArray(concat(b.rail, ' ', b.network, ' ', b.asset, b.node, ' block ', toString(b.block), ': ',
+                if(b.no_longer_read_since IS NULL, concat(b.state, ' ', toString(b.difference)),
+                    concat('no longer read since ', formatDateTime(b.no_longer_read_since, '%F %T'), ', had ',
+                        toString(b.balance))))))
                 AS sides
         FROM masques_marts.chain_balances AS b
         INNER JOIN assets AS s ON s.other = toString(b.currency)
