@@ -27,6 +27,7 @@ ONE_NETWORK: Final = ("MASQUES_BASE_", "MASQUES_SOLANA_", "MASQUES_LND_")
 # Names of fields whose variable is not the kind's prefix and the field in capitals.
 _VARIABLES: Final[Mapping[tuple[str, str], str]] = {
     ("base", "credential_file"): "MASQUES_BASE_BEARER_FILE",
+    ("base", "gateway"): "MASQUES_BASE_GATEWAY_URL",
     ("base", "start"): "MASQUES_BASE_START_BLOCK",
     ("solana", "credential_file"): "MASQUES_SOLANA_BEARER_FILE",
     ("solana", "assets"): "MASQUES_SOLANA_MINTS",
@@ -73,6 +74,7 @@ class RailSettings:
         assets: `address:symbol:decimals` of each token that counts as money.
         finality: The rail's own name of the finality that decides.
         start: First block or slot to read, or None: from now on.
+        gateway: URL of Circle Gateway's API, or None: its payments are not followed.
         credential_file: File of the bearer token, or of the macaroon.
         tls_cert_file: The node's certificate, when no authority signed it.
         transport: Opens what answers instead of the network; None: the network. Only the sandbox
@@ -89,6 +91,7 @@ class RailSettings:
     assets: tuple[str, ...] = ()
     finality: str = ""
     start: int | None = None
+    gateway: str | None = None
     credential_file: Path | None = None
     tls_cert_file: Path | None = None
     transport: "Callable[[], httpx2.BaseTransport] | None" = None

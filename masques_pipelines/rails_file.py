@@ -111,6 +111,7 @@ class BaseEntry(_Node):
     treasury: _Texts
     assets: _Texts | None = None
     finality: Literal["finalized", "safe"] = "finalized"
+    gateway: _Url | None = None
     start: _Height | None = None
 
 
@@ -271,6 +272,7 @@ def _settings_of(path: Path, name: str, each: Any, *, is_one_of_several: bool) -
         assets=assets if each.kind != "lightning" else (),
         finality=getattr(each, "finality", ""),
         start=getattr(each, "start", None),
+        gateway=getattr(each, "gateway", None),
         credential_file=files["credential_file"],
         tls_cert_file=files["tls_cert_file"],
         file=path,

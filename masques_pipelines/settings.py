@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
@@ -142,6 +142,14 @@ _Certificate = Annotated[
 _List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
+def _is_web_url(url: str) -> str:
+    parts = urlsplit(url)
+    is_url = parts.scheme in ("http", "https") and bool(parts.hostname)
+    if not is_url or parts.username or parts.password or parts.query:
+        raise ValueError("must be an http:// or https:// URL without credentials")
+    return url
+
+
 def _are_limits(given: tuple[str, ...]) -> tuple[str, ...]:
     for each in given:
         _limit(each)
@@ -251,6 +259,12 @@ class Variables(BaseSettings):
     base_finality: Literal["finalized", "safe"] = Field("finalized", description="What decides.")
     base_start_block: _Height | None = Field(
         None, description="First block to read; from now on when unset."
+    )
+
+    base_gateway_url: Annotated[str, AfterValidator(_is_web_url)] | None = Field(
+        None,
+        description="API of Circle Gateway, as https://gateway-api.circle.com; unset: payments by "
+        "it stay off the chain.",
     )
 
     solana_rpc_url: str | None = Field(None, description="JSON-RPC node; unset: the rail is off.")
@@ -399,6 +413,7 @@ def _one_network_each(read: Variables) -> tuple[RailSettings, ...]:
             assets=_assets(base_url, read.base_assets, read.base_network, "BASE_ASSETS"),
             finality=read.base_finality,
             start=read.base_start_block,
+            gateway=read.base_gateway_url,
             credential_file=read.base_bearer_file,
             tls_cert_file=read.base_tls_cert_file,
         ),

@@ -1,6 +1,6 @@
 """Reads YAML as people mean it: a key that is there twice is an error."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import yaml
@@ -28,3 +28,32 @@ def load_yaml(text: str) -> Any:
         yaml.YAMLError: It is not YAML, or has a key twice; one with a mark says where.
     """
     return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader's subclass
+
+
+def line_of(text: str, place: Sequence[int | str]) -> int:
+    """Returns the line of a place in a YAML text that can be read, of what is nearest around it.
+
+    Args:
+        text: The text.
+        place: Keys and positions, from the outside in; what is not there is passed over.
+    """
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    line = 1
+    for step in place:
+        inner = _inner(node, step)
+        if inner is None:
+            continue
+        mark, node = inner
+        line = mark.line + 1
+    return line
+
+
+def _inner(node: yaml.Node | None, step: int | str) -> tuple[yaml.Mark, yaml.Node] | None:
+    """Returns where one step leads, and the mark of its key or item."""
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return node.value[step].start_mark, node.value[step]
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == str(step):
+                return key.start_mark, value
+    return None

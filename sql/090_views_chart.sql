@@ -68,6 +68,63 @@ WHERE kind = 'resource_type' AND version IN (SELECT max(version) FROM masques_op
 GROUP BY code
 COMMENT 'The resource types of the chart in force.';
 
+CREATE OR REPLACE VIEW masques_ops.chart_facilitators
+(
+    address String COMMENT 'address of a chain, EVM addresses in lower case',
+    facilitator String COMMENT 'name of the facilitator',
+    role LowCardinality(String) COMMENT 'facilitator: it sends transactions; facilitator_account: its fees are paid to it'
+)
+AS
+SELECT address, any(name) AS facilitator, role
+FROM
+(
+    SELECT arrayJoin(addresses) AS address, name, toString(kind) AS role
+    FROM masques_ops.chart_entries
+    WHERE kind IN ('facilitator', 'facilitator_account')
+        AND version IN (SELECT max(version) FROM masques_ops.chart_entries)
+)
+GROUP BY address, role
+COMMENT 'The addresses of facilitators, by the chart in force.';
+
+-- The fees of each facilitator in the order of their days: the last one that is not later than a payment
+-- is the one of that payment.
+CREATE OR REPLACE VIEW masques_ops.chart_facilitator_fees
+(
+    facilitator String COMMENT 'name of the facilitator',
+    fees Array(Tuple(fee_from Date, asset String, flat Decimal(76, 18), basis_points Decimal(18, 4), free_per_month UInt32))
+        COMMENT 'first day, asset, fee of each payment, hundredths of a percent of the amount, and free payments of a month; by day'
+)
+AS
+SELECT
+    facilitator,
+    arraySort(each -> each.1, groupUniqArray(fee)) AS fees
+FROM
+(
+    SELECT
+        name AS facilitator,
+        CAST(tuple(fee_from, toString(fee_asset), fee_flat, fee_basis_points, fee_free_per_month),
+            'Tuple(fee_from Date, asset String, flat Decimal(76, 18), basis_points Decimal(18, 4), free_per_month UInt32)')
+            AS fee
+    FROM masques_ops.chart_entries
+    WHERE kind = 'facilitator_fee' AND version IN (SELECT max(version) FROM masques_ops.chart_entries)
+)
+GROUP BY facilitator
+COMMENT 'What facilitators charge and from when, by the chart in force. One row per facilitator.';
+
+CREATE OR REPLACE VIEW masques_ops.chart_facilitator_statements
+(
+    facilitator String COMMENT 'name of the facilitator',
+    month Date COMMENT 'first day of the month',
+    fee_asset LowCardinality(String) COMMENT 'what the statement is in',
+    charged Decimal(76, 18) COMMENT 'what it charged, in whole units'
+)
+AS
+SELECT name AS facilitator, fee_from AS month, toString(fee_asset) AS fee_asset, any(fee_charged) AS charged
+FROM masques_ops.chart_entries
+WHERE kind = 'facilitator_statement' AND version IN (SELECT max(version) FROM masques_ops.chart_entries)
+GROUP BY facilitator, month, fee_asset
+COMMENT 'What statements of facilitators charged, by month and asset, by the chart in force.';
+
 -- A verdict is made again under the chart of its time by the version that was recorded with it.
 CREATE OR REPLACE VIEW masques_ops.chart_at AS
 SELECT

@@ -56,8 +56,16 @@ AS
 WITH
     claims AS
     (
-        SELECT settlement_id, tx_hash, transaction_ids, asset, to_address, amount, is_exact, claimed_at
+        SELECT settlement_id, payers_id, tx_hash, transaction_ids, asset, to_address, amount, is_exact, claimed_at
         FROM masques_ops.settlement_claims FINAL
+    ),
+    -- Of a transaction with several payers each claim is about what its own payer paid.
+    parts AS
+    (
+        SELECT DISTINCT settlement_id AS part_id
+        FROM masques.settlements
+        WHERE settlement_id IN
+            (SELECT payers_id FROM claims WHERE payers_id != toUUID('00000000-0000-0000-0000-000000000000'))
     ),
     announced AS
     (
@@ -76,10 +84,12 @@ WITH
             settlement_id AS target_id,
             argMax(
                 (toString(rail), toString(status), tx_hash, toString(finality), asset, to_address, amount,
-                    toString(direction), toString(network), mapContains(attributes, 'charged_total')),
+                    toString(direction), toString(network),
+                    mapContains(attributes, 'charged_total') OR attributes['batch_hash'] != ''),
                 (revision, recorded_at)) AS newest
         FROM masques.settlements
-        WHERE settlement_id IN (SELECT arrayJoin([announced_id, other_id]) FROM announced)
+        WHERE settlement_id IN
+            (SELECT arrayJoin([announced_id, other_id]) FROM announced UNION ALL SELECT part_id FROM parts)
         GROUP BY settlement_id
     )
 SELECT
@@ -92,7 +102,8 @@ SELECT
     t.newest.3 AS tx_hash,
     a.announced_id AS announced_id,
     c.claimed_at AS claimed_at,
-    -- A voucher is accepted without a transaction; its channel is claimed by one later.
+    -- A voucher is accepted without a transaction, and its channel is claimed by one later; so is a
+    -- payment by Circle Gateway, and its batch.
     (claimed_hash = t.newest.3 OR (t.newest.10 AND claimed_hash = ''))
         AND c.asset = t.newest.5
         AND (c.to_address = '' OR c.to_address = t.newest.6
@@ -101,14 +112,19 @@ SELECT
         AND (c.amount = t.newest.7
             -- What we paid out ourselves is exactly known.
             OR (t.newest.8 = 'in' AND NOT c.is_exact AND c.amount < t.newest.7)
-            OR (t.newest.8 = 'in' AND t.target_id != a.announced_id AND c.amount > t.newest.7))
+            OR (t.newest.8 = 'in' AND t.target_id != a.announced_id AND t.target_id != c.payers_id
+                AND c.amount > t.newest.7))
         AND ((t.newest.4 != '' AND t.newest.2 != 'superseded' AND (claimed_hash != '' OR t.newest.10))
             OR t.newest.2 IN ('off_chain', 'claimable', 'not_followed'))
         AS is_proved
 FROM claims AS c
 INNER JOIN announced AS a ON a.announced_id = c.settlement_id
+LEFT JOIN parts AS p ON p.part_id = c.payers_id
 INNER JOIN targets AS t
-    ON t.target_id = if(a.other_id = toUUID('00000000-0000-0000-0000-000000000000'), a.announced_id, a.other_id)
+    ON t.target_id = multiIf(
+        p.part_id != toUUID('00000000-0000-0000-0000-000000000000'), p.part_id,
+        a.other_id = toUUID('00000000-0000-0000-0000-000000000000'), a.announced_id,
+        a.other_id)
 COMMENT 'Claims of the journal about settlements, and whether the chain proves them.';
 
 -- What a person decided about claims, as it holds now.

@@ -818,6 +818,182 @@ LEFT JOIN (SELECT rail, network, read_to FROM masques_ops.rail_cursors FINAL) AS
     ON r.rail = v.rail AND r.network = v.network
 COMMENT 'Payments by voucher that nobody has claimed yet, by payment channel, with the last minute to claim them. One row per channel.';
 
+-- The batches of Circle Gateway that settled payments: what each brought, and what of it no line names.
+CREATE OR REPLACE VIEW masques_marts.gateway_batches
+(
+    rail LowCardinality(String) COMMENT 'base',
+    network LowCardinality(String) COMMENT 'CAIP-2 id of the chain',
+    batch String COMMENT 'transaction of the batch: settlements.tx_hash of its payments',
+    to_address String COMMENT 'whose balance in Circle Gateway grew',
+    currency String COMMENT 'asset that was paid',
+    settled_at DateTime64(9, 'UTC') COMMENT 'time of its block',
+    payments UInt64 COMMENT 'confirmed payments of it',
+    amount Decimal(76, 18) COMMENT 'their sum',
+    brought Nullable(Decimal(76, 18)) COMMENT 'what the call of the batch changed the balance by; NULL when the call cannot be read',
+    unnamed Nullable(Decimal(76, 18)) COMMENT 'brought less amount: payments that no line of the journal names, or less what was paid from the same balance; NULL when the call cannot be read'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+SELECT
+    rail,
+    network,
+    batch,
+    to_address,
+    any(s.currency) AS currency,
+    max(s.timestamp) AS settled_at,
+    count() AS payments,
+    sum(s.amount) AS amount,
+    CAST(toDecimal256OrNull(max(s.net), 18), 'Nullable(Decimal(76, 18))') AS brought,
+    CAST(brought - amount, 'Nullable(Decimal(76, 18))') AS unnamed
+FROM
+(
+    SELECT
+        rail, network, to_address, currency, timestamp, amount,
+        attributes['batch_hash'] AS batch,
+        attributes['batch_net'] AS net
+    FROM masques_marts.settlements_current
+    WHERE status = 'confirmed' AND attributes['batch_hash'] != ''
+) AS s
+GROUP BY rail, network, batch, to_address
+COMMENT 'Batches of Circle Gateway that settled payments to us, with what of each no line of the journal names. One row per transaction and address.';
+
+-- What each payment that a facilitator settled should have cost by the chart. Basis points of an amount
+-- in another asset than the fee count where the chart books one 1:1 in the other; else the fee is not
+-- known. What is free in a month is the first of it, by time.
+CREATE OR REPLACE VIEW masques_marts.settlement_fees
+(
+    settlement_id UUID COMMENT 'the settlement',
+    facilitator String COMMENT 'name in the chart, by the address that sent the transaction',
+    timestamp DateTime64(9, 'UTC') COMMENT 'time of its block',
+    month Date COMMENT 'first day of its month, UTC',
+    rail LowCardinality(String) COMMENT 'solana or base; base means any EVM network: see network',
+    network LowCardinality(String) COMMENT 'CAIP-2 id of the chain',
+    amount Decimal(76, 18) COMMENT 'amount paid, in whole units of the currency',
+    currency LowCardinality(String) COMMENT 'asset that was paid',
+    fee_asset String COMMENT 'what the fee is in; empty when the chart has none for its day',
+    is_free UInt8 COMMENT '1 when it is one of the payments of its month that cost nothing',
+    estimated Nullable(Decimal(76, 18)) COMMENT 'the fee by the chart; NULL when the chart has none for its day, or its basis points are of an asset that is not booked 1:1'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+WITH
+    booked AS
+    (
+        SELECT groupUniqArray((asset, arrayJoin(rail_assets))) AS pairs FROM masques_ops.chart_ledgers
+    ),
+    known AS
+    (
+        SELECT
+            s.settlement_id AS settlement_id, a.facilitator AS facilitator, s.timestamp AS timestamp,
+            toStartOfMonth(toDate(s.timestamp)) AS month, s.rail AS rail, s.network AS network,
+            s.amount AS amount, s.currency AS currency,
+            arrayLast(each -> each.1 <= toDate(s.timestamp), f.fees) AS fee,
+            arrayExists(each -> each.1 <= toDate(s.timestamp), f.fees) AS has_fee,
+            row_number() OVER
+                (PARTITION BY a.facilitator, month ORDER BY s.timestamp, s.settlement_id) AS place
+        FROM
+        (
+            SELECT settlement_id, timestamp, rail, network, amount, currency,
+                attributes['submitted_by'] AS submitted_by
+            FROM masques_marts.settlements_current
+            WHERE status = 'confirmed' AND direction = 'in' AND protocol = 'x402'
+                AND attributes['submitted_by'] IN
+                    (SELECT address FROM masques_ops.chart_facilitators WHERE role = 'facilitator')
+        ) AS s
+        INNER JOIN (SELECT address, facilitator FROM masques_ops.chart_facilitators WHERE role = 'facilitator') AS a
+            ON a.address = s.submitted_by
+        LEFT JOIN masques_ops.chart_facilitator_fees AS f ON f.facilitator = a.facilitator
+    )
+SELECT
+    settlement_id, facilitator, timestamp, month, rail, network, amount, currency,
+    if(has_fee, fee.asset, '') AS fee_asset,
+    toUInt8(has_fee AND place <= fee.free_per_month) AS is_free,
+    CAST(multiIf(
+        NOT has_fee, NULL,
+        is_free, toDecimal256(0, 18),
+        fee.basis_points = 0, CAST(fee.flat, 'Decimal(76, 18)'),
+        (currency != fee.asset AND NOT has((SELECT pairs FROM booked), (fee.asset, toString(currency))))
+            OR amount > toDecimal256('1e50', 18), NULL,
+        fee.flat + divideDecimal(
+            multiplyDecimal(least(amount, toDecimal256('1e50', 18)), CAST(fee.basis_points, 'Decimal(76, 4)'), 18),
+            toDecimal256(10000, 0), 18)),
+        'Nullable(Decimal(76, 18))') AS estimated
+FROM known
+COMMENT 'What payments that a facilitator settled should have cost by the chart. One row per confirmed payment of a known facilitator.';
+
+-- What facilitators should have charged and did charge. What was paid to them on a rail counts where it
+-- is in the fee's asset, or booked 1:1 in it.
+CREATE OR REPLACE VIEW masques_marts.facilitator_fees
+(
+    facilitator String COMMENT 'name in the chart',
+    month Date COMMENT 'first day of the month, UTC',
+    fee_asset String COMMENT 'what the fees are in',
+    payments UInt64 COMMENT 'confirmed payments that it settled',
+    free UInt64 COMMENT 'payments of them that cost nothing',
+    not_estimated UInt64 COMMENT 'payments of them whose fee the chart does not say',
+    estimated Decimal(76, 18) COMMENT 'what it should have charged, by the chart',
+    stated Nullable(Decimal(76, 18)) COMMENT 'what its statement charged; NULL when the chart has none of the month',
+    paid Decimal(76, 18) COMMENT 'what was paid to its addresses on the rails in the month',
+    difference Nullable(Decimal(76, 18)) COMMENT 'stated, else paid, less estimated; NULL when neither is known',
+    state String COMMENT 'agrees, differs, not_known: nothing says what was charged, or not_estimated: the chart does not say what should have been'
+)
+DEFINER = CURRENT_USER SQL SECURITY DEFINER
+AS
+WITH
+    booked AS
+    (
+        SELECT groupUniqArray((asset, arrayJoin(rail_assets))) AS pairs FROM masques_ops.chart_ledgers
+    ),
+    assets AS
+    (
+        SELECT facilitator, groupUniqArray(fee.asset) AS known
+        FROM (SELECT facilitator, arrayJoin(fees) AS fee FROM masques_ops.chart_facilitator_fees)
+        GROUP BY facilitator
+    ),
+    sides AS
+    (
+        SELECT facilitator, month, fee_asset, count() AS payments, countIf(e.is_free = 1) AS free,
+            countIf(e.estimated IS NULL) AS not_estimated, sum(ifNull(e.estimated, toDecimal256(0, 18))) AS estimated,
+            CAST(NULL, 'Nullable(Decimal(76, 18))') AS stated, toDecimal256(0, 18) AS paid
+        FROM masques_marts.settlement_fees AS e
+        GROUP BY facilitator, month, fee_asset
+        UNION ALL
+        SELECT facilitator, month, fee_asset, 0, 0, 0, toDecimal256(0, 18), charged, toDecimal256(0, 18)
+        FROM masques_ops.chart_facilitator_statements
+        UNION ALL
+        SELECT
+            a.facilitator AS facilitator, toStartOfMonth(toDate(s.timestamp)) AS month,
+            ifNull(arrayFirst(
+                name -> name = s.currency OR has((SELECT pairs FROM booked), (name, toString(s.currency))),
+                k.known), '') AS fee_asset,
+            0, 0, 0, toDecimal256(0, 18), NULL, sum(s.amount)
+        FROM
+        (
+            SELECT timestamp, to_address, currency, amount FROM masques_marts.settlements_current
+            WHERE status = 'confirmed' AND direction = 'out' AND to_address IN
+                (SELECT address FROM masques_ops.chart_facilitators WHERE role = 'facilitator_account')
+        ) AS s
+        INNER JOIN (SELECT address, facilitator FROM masques_ops.chart_facilitators WHERE role = 'facilitator_account') AS a
+            ON a.address = s.to_address
+        LEFT JOIN assets AS k ON k.facilitator = a.facilitator
+        GROUP BY facilitator, month, fee_asset
+    )
+SELECT
+    facilitator, month, fee_asset,
+    sum(s.payments) AS payments,
+    sum(s.free) AS free,
+    sum(s.not_estimated) AS not_estimated,
+    CAST(sum(s.estimated), 'Decimal(76, 18)') AS estimated,
+    CAST(max(s.stated), 'Nullable(Decimal(76, 18))') AS stated,
+    CAST(sum(s.paid), 'Decimal(76, 18)') AS paid,
+    CAST(multiIf(stated IS NOT NULL, stated - estimated, paid != 0, paid - estimated, NULL),
+        'Nullable(Decimal(76, 18))') AS difference,
+    multiIf(not_estimated > 0, 'not_estimated', difference IS NULL, 'not_known', difference = 0, 'agrees', 'differs')
+        AS state
+FROM sides AS s
+GROUP BY facilitator, month, fee_asset
+COMMENT 'What facilitators should have charged by the chart, and did charge by their statements or what was paid to them. One row per facilitator, month and asset.';
+
 -- What the chain says: per rail and asset the opening balance, what the settlements moved since, and what
 -- is there. Each node of Lightning is a row of its own. Each address counts from its first reading to its last one, so that one that is added brings
 -- what it has, and one that is dropped takes it away: the check goes on for the others. Other lines of a
@@ -849,11 +1025,21 @@ CREATE OR REPLACE VIEW masques_marts.chain_balances
     read_at DateTime64(9, 'UTC') COMMENT 'time of that reading',
     added_addresses Array(String) COMMENT 'addresses that were added since the opening, and from which block on',
     dropped_addresses Array(String) COMMENT 'addresses that were dropped since the opening, and up to which block',
-    problem String COMMENT 'why the newest reading is not known; empty when it is'
+    problem String COMMENT 'why the newest reading is not known; empty when it is',
+    no_longer_read_since Nullable(DateTime64(9, 'UTC')) COMMENT 'time of the last reading of a network or node that the newest run does not read: it is out of the settings; NULL while it is read'
 )
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS
 WITH
+    -- What the newest run reads; a node of Lightning by its key, where its cursor has it already.
+    (
+        SELECT groupUniqArray((toString(r.rail), toString(r.network), JSONExtractString(c.cursor, 'pubkey')))
+        FROM masques_ops.rail_runs_now AS r
+        LEFT JOIN (SELECT rail, network, node, cursor FROM masques_ops.rail_cursors FINAL) AS c
+            ON c.rail = r.rail AND c.network = r.network AND c.node = r.node
+        WHERE r.state != 'off'
+    ) AS read_now,
+    (SELECT count() FROM masques_ops.rail_runs_now) AS runs,
     parts AS
     (
         SELECT
@@ -988,7 +1174,9 @@ SELECT
     u.ends.2 AS read_at,
     u.added_addresses AS added_addresses,
     u.dropped_addresses AS dropped_addresses,
-    n.newest_why AS problem
+    n.newest_why AS problem,
+    if(runs = 0 OR has(read_now, (toString(n.rail), toString(n.network), n.node))
+        OR has(read_now, (toString(n.rail), toString(n.network), '')), NULL, u.ends.2) AS no_longer_read_since
 FROM newest AS n
 LEFT JOIN sums AS u ON u.rail = n.rail AND u.network = n.network AND u.node = n.node AND u.asset = n.asset
 LEFT JOIN moved AS m ON m.rail = n.rail AND m.network = n.network AND m.node = n.node AND m.asset = n.asset
@@ -1498,7 +1686,7 @@ CREATE OR REPLACE VIEW masques_ops.position_now
     settled Decimal(76, 18) COMMENT 'what final settlements brought, less what they took',
     vouchers Decimal(76, 18) COMMENT 'accepted and not on the rail yet: vouchers to claim, and payments off the chain',
     vouchers_until DateTime('UTC') COMMENT 'until when the first of them has to be claimed; 1970 when none says',
-    on_rails Decimal(76, 18) COMMENT 'what the nodes say is there, at the blocks of sides',
+    on_rails Decimal(76, 18) COMMENT 'what the nodes say is there, at the blocks of sides; without networks that are no longer read',
     opening Decimal(76, 18) COMMENT 'what was there when the rails were first read',
     unbooked Decimal(76, 18) COMMENT 'settled less treasury: what moved and is not booked, or the reverse',
     in_time Decimal(76, 18) COMMENT 'of unbooked, what payments explain that are expected to be settled or booked yet',
@@ -1593,12 +1781,16 @@ WITH
     (
         SELECT
             s.ledger_asset AS name,
-            sum(b.balance) AS on_rails,
-            sum(b.opening) AS opening,
-            sumIf(b.difference, b.state IN ('agrees', 'differs')) AS difference,
-            countIf(b.state NOT IN ('agrees', 'differs') OR b.problem != '') AS unread,
-            arraySort(groupArray(concat(b.rail, ' ', b.network, ' ', b.asset, b.node, ' block ',
-                toString(b.block), ': ', b.state, ' ', toString(b.difference))))
+            -- What nobody looks at any more may be gone: it is shown, and not counted as there.
+            sumIf(b.balance, b.no_longer_read_since IS NULL) AS on_rails,
+            sumIf(b.opening, b.no_longer_read_since IS NULL) AS opening,
+            sumIf(b.difference, b.state IN ('agrees', 'differs') AND b.no_longer_read_since IS NULL) AS difference,
+            countIf((b.state NOT IN ('agrees', 'differs') OR b.problem != '') AND b.no_longer_read_since IS NULL)
+                + (countIf(b.no_longer_read_since IS NULL) = 0) AS unread,
+            arraySort(groupArray(concat(b.rail, ' ', b.network, ' ', b.asset, b.node, ' block ', toString(b.block), ': ',
+                if(b.no_longer_read_since IS NULL, concat(b.state, ' ', toString(b.difference)),
+                    concat('no longer read since ', formatDateTime(b.no_longer_read_since, '%F %T'), ', had ',
+                        toString(b.balance))))))
                 AS sides
         FROM masques_marts.chain_balances AS b
         INNER JOIN assets AS s ON s.other = toString(b.currency)

@@ -48,6 +48,18 @@ def _place(settings: Settings, name: str) -> RailPlace:
         raise click.BadParameter(str(error)) from error
 
 
+def _network(settings: Settings, rail: str, text: str) -> str:
+    """Returns the network of a rail that a name or a CAIP-2 id is of."""
+    known = {
+        each.name: each.key.network for each in catalog.places(settings) if each.key.rail == rail
+    }
+    found = known.get(text, text)
+    if found not in known.values():
+        names = ", ".join(f"{name} ({network})" for name, network in known.items())
+        raise click.BadParameter(f"{text!r} is no network of {rail} in the settings: {names}")
+    return found
+
+
 @click.group()
 def rails() -> None:
     """Look after the settlement rails; docs/rails.md describes how to connect them."""
@@ -218,13 +230,17 @@ def _joined(ids: Sequence[uuid.UUID]) -> str:
 
 @rails.command()
 @click.option("--rail", callback=_with("normalize_payer"), required=True)
+@click.option(
+    "--network", default="", help="Name or CAIP-2 id of one network; without it all of the rail."
+)
 @click.option("--address", required=True, help="As in settlements.payer.")
 @click.option("--account", type=click.UUID, required=True, help="The ledger account of its owner.")
 @click.option("--from", "valid_from", type=_DATE, required=True, help="UTC, inclusive.")
 @click.option("--to", "valid_to", type=_DATE, help="UTC, exclusive; without it there is no end.")
-def register(
+def register(  # noqa: PLR0913 - its options
     *,
     rail: str,
+    network: str,
     address: str,
     account: uuid.UUID,
     valid_from: datetime,
@@ -232,7 +248,10 @@ def register(
 ) -> None:
     """Register whose address pays: the second way from a settlement to an account."""
     until = valid_to.replace(tzinfo=UTC) if valid_to else _FOREVER
-    entry = Payer(rail, address, account, valid_from.replace(tzinfo=UTC), until)
-    with opened_warehouse(command_settings(), "rails register", writes=True) as warehouse:
+    settings = command_settings()
+    of_network = _network(settings, rail, network) if network else ""
+    entry = Payer(rail, address, account, valid_from.replace(tzinfo=UTC), until, of_network)
+    with opened_warehouse(settings, "rails register", writes=True) as warehouse:
         register_payer(warehouse, entry)
-    click.echo(f"{rail} {address}: account {account} from {valid_from:%Y-%m-%d %H:%M:%S}")
+    where = f"{rail} {of_network}".strip()
+    click.echo(f"{where} {address}: account {account} from {valid_from:%Y-%m-%d %H:%M:%S}")

@@ -6,6 +6,8 @@ becomes a new version as one insert, so that the views change from one row to th
 
 import importlib.resources
 import time
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
@@ -13,8 +15,9 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from masques_pipelines.errors import PermanentError
+from masques_pipelines.ledger.facilitators import Facilitator, have_each_address_once, rows_of
 from masques_pipelines.money import SCALE_MAX
-from masques_pipelines.strict_yaml import load_yaml
+from masques_pipelines.strict_yaml import line_of, load_yaml
 from masques_pipelines.warehouse.client import Warehouse
 
 # What an entry says, as columns of masques_ops.chart_entries. 020_ledger_chart.sql has the defaults
@@ -22,6 +25,8 @@ from masques_pipelines.warehouse.client import Warehouse
 _COLUMNS: Final = (
     *("kind", "code", "name", "scale", "needs", "within_s"),
     *("is_rail_side", "rail_assets", "hold_days_max"),
+    *("addresses", "fee_from", "fee_asset", "fee_flat", "fee_basis_points"),
+    *("fee_free_per_month", "fee_charged"),
 )
 _IN_FORCE: Final = (
     f"SELECT DISTINCT {', '.join(_COLUMNS)}, version FROM masques_ops.chart_entries "  # noqa: S608 - constants
@@ -74,6 +79,13 @@ class Row(NamedTuple):
     is_rail_side: int = 0
     rail_assets: tuple[str, ...] = ()
     hold_days_max: int = 0
+    addresses: tuple[str, ...] = ()
+    fee_from: date = date(1970, 1, 1)
+    fee_asset: str = ""
+    fee_flat: Decimal = Decimal(0)
+    fee_basis_points: Decimal = Decimal(0)
+    fee_free_per_month: int = 0
+    fee_charged: Decimal = Decimal(0)
 
 
 class LedgerEntry(BaseModel):
@@ -164,6 +176,10 @@ class Chart(BaseModel):
     account_codes: dict[Code, AccountCode]
     transfer_codes: dict[Code, TransferCode]
     resource_types: dict[ResourceType, Name]
+    facilitators: Annotated[
+        dict[Name, Facilitator],
+        AfterValidator(have_each_address_once),
+    ] = Field(default_factory=dict)
 
     def entries(self) -> set[Row]:
         """Returns the chart as rows of masques_ops.chart_entries."""
@@ -171,6 +187,7 @@ class Chart(BaseModel):
         return {
             *(entry.row(number) for entries in coded for number, entry in entries.items()),
             *(Row("resource_type", number, name) for number, name in self.resource_types.items()),
+            *(Row(**each) for each in rows_of(self.facilitators)),
         }
 
     def parameters(self, version: int) -> dict[str, Any]:
@@ -232,8 +249,10 @@ def read_chart(path: Path | None) -> Chart:
         place = ".".join(str(part) for part in first["loc"] if part != "[key]") or "the file"
         more = error.error_count() - 1
         others = f" (and {more} more)" if more else ""
+        line = line_of(text, first["loc"])
         raise ChartError(
-            f"{source}: {place}: {first['msg']}, got {first['input']!r}{others}: correct the chart"
+            f"{source}: line {line}: {place}: {first['msg']}, got {first['input']!r}{others}: "
+            "correct the chart"
         ) from error
 
 
@@ -248,8 +267,8 @@ def load_chart(warehouse: Warehouse, chart: Chart) -> int:
     """
     rows = warehouse.rows(_IN_FORCE)
     loaded = {
-        Row._make((*others, tuple(rail_assets), hold_days_max))
-        for *others, rail_assets, hold_days_max, _version in rows
+        Row._make(tuple(each) if isinstance(each, list) else each for each in row)
+        for *row, _version in rows
     }
     in_force = int(rows[0][-1]) if rows else 0
     wanted = chart.entries()

@@ -26,6 +26,7 @@ class Payer:
         account_id: The ledger account of its owner.
         valid_from: Inclusive.
         valid_to: Exclusive.
+        network: CAIP-2 id of the network that it is of, '' for all networks of the rail.
     """
 
     rail: str
@@ -33,10 +34,11 @@ class Payer:
     account_id: uuid.UUID
     valid_from: datetime
     valid_to: datetime
+    network: str = ""
 
 
 def register(warehouse: Warehouse, entry: Payer) -> None:
-    """Writes an entry; one with the same rail, address and start is replaced.
+    """Writes an entry; one with the same rail, network, address and start is replaced.
 
     Raises:
         RegistryError: It ends before it starts, or no payer of its rail has an address.
@@ -51,10 +53,11 @@ def register(warehouse: Warehouse, entry: Payer) -> None:
         )
     warehouse.insert_rows(
         "masques_ops.payer_addresses",
-        ("rail", "address", "account_id", "valid_from", "valid_to", "recorded_at"),
+        ("rail", "network", "address", "account_id", "valid_from", "valid_to", "recorded_at"),
         [
             (
                 entry.rail,
+                entry.network,
                 normalize(entry.address),
                 entry.account_id,
                 entry.valid_from,

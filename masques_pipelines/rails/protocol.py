@@ -71,14 +71,23 @@ SUPERSEDED_BY: Final = "superseded_by"
 CHANNEL: Final = "channel_id"
 CHARGED_TOTAL: Final = "charged_total"
 WITHDRAW_DELAY: Final = "withdraw_delay_s"
+# A payment by Circle Gateway: Gateway's own id of it, what Gateway says of it, the transaction of
+# the batch that settled it, and what that changed our balance by, in whole units.
+GATEWAY_TRANSFER: Final = "gateway_transfer"
+GATEWAY_STATUS: Final = "gateway_status"
+BATCH_HASH: Final = "batch_hash"
+BATCH_NET: Final = "batch_net"
+# One of several payers of a transaction: the settlement that it would be with one payer.
+PART_OF: Final = "part_of"
 # What a channel paid that no voucher is known of: the first and the last unit of it.
 CLAIM_FROM: Final = "claim_from"
 CLAIM_TO: Final = "claim_to"
 # What an intent may add to a settlement: anything else of a line never becomes an attribute.
 INTENT_ATTRIBUTES: Final = frozenset(
     {
-        AMOUNT_MAX, ANSWER, ASKED, CHANNEL, CHARGED_TOTAL, DEADLINE, FACILITATOR_SAID, JOURNAL_AT,
-        OFFER, PAYMENT_IDENTIFIER, RECEIPT, RECEIPT_AT, WITHDRAW_DELAY, "event",
+        AMOUNT_MAX, ANSWER, ASKED, CHANNEL, CHARGED_TOTAL, DEADLINE, FACILITATOR_SAID,
+        GATEWAY_TRANSFER, JOURNAL_AT, OFFER, PAYMENT_IDENTIFIER, RECEIPT, RECEIPT_AT,
+        WITHDRAW_DELAY, "event",
         "facilitator_transaction", "memo", "method", "payout_id", "proof", "reference", "resource",
         "scheme",
     }
@@ -169,6 +178,8 @@ class Observation:
         transaction_ids: The ledger transfers that a line of the journal names; a claim, and a
             link only when it is proved (revisions.py, attribution.py). Empty on the chain's own.
         attributes: Everything else; keys are stable, values are text.
+        payers_id: Of an intent: the settlement of this payer alone, where the transaction turns out
+            to have several; the zero UUID where a transaction has one.
     """
 
     settlement_id: uuid.UUID
@@ -196,6 +207,7 @@ class Observation:
     facilitator_fee: Decimal = Decimal(0)
     transaction_ids: tuple[uuid.UUID, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
+    payers_id: uuid.UUID = NO_ID
 
     @property
     def answer_rank(self) -> int:
@@ -335,33 +347,75 @@ class FollowedChannel:
 
 
 class Channels(Protocol):
-    """What is recorded of the payment channels of one rail and network."""
+    """What is recorded of payments that settle later, on one rail and network.
+
+    By a payment channel, or in a batch of Circle Gateway.
+    """
 
     def followed(self, first: int, last: int) -> Sequence[FollowedChannel]:
         """Returns channels with money to claim, and those with claims in blocks first…last."""
         ...
 
-    def settlements(self, channel_ids: Sequence[str]) -> Sequence[Observation]:
-        """Returns the latest revisions of all vouchers and claims of channels."""
+    def settled_to(self, channel_ids: Sequence[str]) -> Mapping[str, int]:
+        """Returns up to which unit everything of channels is settled, at the end of a claim.
+
+        The newest voucher of a channel is always above it.
+        """
         ...
 
-    def claims(self, channel_ids: Sequence[str]) -> Sequence[ChannelClaim]:
-        """Returns the claims that are recorded of channels."""
+    def settlements(self, above: Mapping[str, int]) -> Sequence[Observation]:
+        """Returns the latest revisions of vouchers and claims above a unit of each channel."""
+        ...
+
+    def claims(self, above: Mapping[str, int]) -> Sequence[ChannelClaim]:
+        """Returns the claims that are recorded above a unit of each channel."""
+        ...
+
+    def deferred(
+        self, *, after: str, limit: int, closed_since_s: int | None
+    ) -> Sequence[OpenSettlement]:
+        """Returns payments by Circle Gateway that no batch has settled, by id around a circle.
+
+        Args:
+            after: The last one that was looked at.
+            limit: How many at most.
+            closed_since_s: Also those whose deadline passed since then without a batch; None for
+                none of them.
+        """
+        ...
+
+    def in_batches(self, hashes: Sequence[str]) -> Sequence[Observation]:
+        """Returns the payments by Circle Gateway that batches are recorded to have settled."""
         ...
 
 
 class NoChannels:
-    """Payment channels of a rail that has none."""
+    """Payments that settle later, of a rail that has none."""
 
     def followed(self, _first: int, _last: int) -> Sequence[FollowedChannel]:
         """Returns none."""
         return ()
 
-    def settlements(self, _channel_ids: Sequence[str]) -> Sequence[Observation]:
+    def settled_to(self, _channel_ids: Sequence[str]) -> Mapping[str, int]:
+        """Returns none."""
+        return {}
+
+    def settlements(self, _above: Mapping[str, int]) -> Sequence[Observation]:
         """Returns none."""
         return ()
 
-    def claims(self, _channel_ids: Sequence[str]) -> Sequence[ChannelClaim]:
+    def claims(self, _above: Mapping[str, int]) -> Sequence[ChannelClaim]:
+        """Returns none."""
+        return ()
+
+    def deferred(
+        self, *, after: str, limit: int, closed_since_s: int | None
+    ) -> Sequence[OpenSettlement]:
+        """Returns none."""
+        del after, limit, closed_since_s
+        return ()
+
+    def in_batches(self, _hashes: Sequence[str]) -> Sequence[Observation]:
         """Returns none."""
         return ()
 

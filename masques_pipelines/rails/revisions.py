@@ -50,18 +50,20 @@ QUARANTINED: Final = "settlements"
 TIME_MIN_NS: Final = 1_231_006_505 * 10**9
 TIME_MAX_NS: Final = 9_214_646_400 * 10**9
 
-_CLAIM_COLUMNS: Final = ("settlement_id", "tx_hash", "asset", "to_address", "amount", "is_exact")
+_CLAIM_COLUMNS: Final = (
+    *("settlement_id", "payers_id", "tx_hash", "asset", "to_address", "amount", "is_exact"),
+)
 # A payer may sign any validBefore up to 2**256.
 _DEADLINE_DIGITS_MAX: Final = 78
 _FINAL_STATUSES: Final = ("confirmed", "failed", "superseded")
 # These cannot change for one payment; they are fields of Observation.
 _FACTS: Final = ("asset", "to_address", "amount")
 # A change of these alone makes no revision: they depend on the time of reading.
-_NOT_COMPARED: Final = ("confirmations", "source", "timestamp_ns", "transaction_ids")
+_NOT_COMPARED: Final = ("confirmations", "source", "timestamp_ns", "transaction_ids", "payers_id")
 _STORED: Final = tuple(
     each.name
     for each in fields(Observation)
-    if each.name not in ("source", "timestamp_ns", "transaction_ids")
+    if each.name not in ("source", "timestamp_ns", "transaction_ids", "payers_id")
 )
 
 
@@ -93,6 +95,7 @@ class Claim:
 
     Attributes:
         settlement_id: The payment.
+        payers_id: The payment of this payer, where the transaction has several.
         tx_hash: The transaction that the answer names, '' when it names none.
         transaction_ids: The ledger transfers that the line names, sorted.
         asset: What was paid.
@@ -103,6 +106,7 @@ class Claim:
     """
 
     settlement_id: uuid.UUID
+    payers_id: uuid.UUID
     tx_hash: str
     transaction_ids: tuple[uuid.UUID, ...]
     asset: str
@@ -164,6 +168,7 @@ def _claim(seen: Observation) -> Claim | None:
     named = tuple(sorted(set(seen.transaction_ids)))
     return Claim(
         settlement_id=seen.settlement_id,
+        payers_id=seen.payers_id,
         tx_hash=seen.tx_hash,
         transaction_ids=named,
         asset=seen.asset,
@@ -197,6 +202,8 @@ def _with_intent(before: Revision, seen: Observation) -> tuple[Revision | None, 
     if not known.finality:  # only the journal has reported it so far
         merged = _announced(known, seen)
         return (None if merged == known else replace(before, seen=merged)), []
+    if known.status == "superseded":
+        return None, []  # what the line claims is about the settlement that has the money
     if JOURNAL_AT in known.attributes and not _proves_more(seen, known, ADDED_TO_CHAIN):
         return None, []  # the same line again, or one that proves less
     kept = {k: v for k, v in known.attributes.items() if k not in ADDED_TO_CHAIN}

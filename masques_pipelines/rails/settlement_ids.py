@@ -66,9 +66,16 @@ def base_transfer(network: str, tx_hash: str, ordinal: int) -> uuid.UUID:
     return settlement_id("base", network, tx_hash.lower(), str(ordinal))
 
 
-def solana_transfer(network: str, signature: str, token_account: str) -> uuid.UUID:
-    """Identifies what one transaction did to one of our token accounts."""
-    return settlement_id("solana", network, signature, token_account)
+def solana_transfer(network: str, signature: str, token_account: str, payer: str = "") -> uuid.UUID:
+    """Identifies what one transaction did to one of our token accounts.
+
+    Args:
+        network: CAIP-2 id.
+        signature: Names the transaction.
+        token_account: Our account.
+        payer: One of several wallets that paid in it; empty for the only one.
+    """
+    return settlement_id("solana", network, signature, token_account, *filter(None, [payer]))
 
 
 def lightning_payment(payment_hash: str, set_id: str = "") -> uuid.UUID:

@@ -46,16 +46,21 @@ WITH
     ),
     by_registry AS
     (
-        SELECT o.settlement_id AS linked_id, any(p.account_id) AS account_id
+        -- An entry of the payment's network comes before one of all networks.
+        SELECT
+            o.settlement_id AS linked_id,
+            if(countIf(p.network != '') > 0, anyIf(p.account_id, p.network != ''), any(p.account_id)) AS account_id
         FROM open AS o
         INNER JOIN
         (
-            SELECT rail, address, account_id, valid_from, valid_to
+            SELECT rail, network, address, account_id, valid_from, valid_to
             FROM masques_ops.payer_addresses FINAL
         ) AS p ON p.rail = o.rail AND p.address = o.payer
         WHERE o.payer != '' AND o.timestamp >= p.valid_from AND o.timestamp < p.valid_to
+            AND p.network IN ('', o.network)
         GROUP BY o.settlement_id
-        HAVING uniqExact(p.account_id) = 1
+        HAVING if(countIf(p.network != '') > 0, uniqExactIf(p.account_id, p.network != ''),
+            uniqExact(p.account_id)) = 1
     ),
     wanted AS
     (

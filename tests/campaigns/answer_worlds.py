@@ -5,20 +5,24 @@ gate's journal would have: payments that come, that fail with a proof, that expi
 """
 
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
+from itertools import starmap
 from typing import Any
 
 import httpx2
 from solders.keypair import Keypair
 
+from masques_pipelines.rails.base.gateway_api import TransferApi
 from masques_pipelines.rails.base.rail import BaseRail
 from masques_pipelines.rails.base.window import BaseConfig
 from masques_pipelines.rails.lightning.rail import CAIP2, LightningRail
 from masques_pipelines.rails.node import HttpNode, JsonRpc
 from masques_pipelines.rails.protocol import (
     ANSWER,
+    CHARGED_TOTAL,
     DEADLINE,
     FACILITATOR_SAID,
     JOURNAL_AT,
@@ -33,8 +37,10 @@ from masques_pipelines.rails.settlement_ids import (
     base_authorization,
     lightning_payment,
     solana_transfer,
+    voucher,
 )
 from masques_pipelines.rails.solana.rail import SolanaConfig, SolanaRail
+from tests.campaigns.gateway_world import GatewayWorld
 from tests.campaigns.mutations import BEARER, URL_KEY
 from tests.support.anvil import TREASURY as BASE_TREASURY
 from tests.support.anvil import USDC as BASE_USDC
@@ -54,12 +60,11 @@ from tests.support.plain_evm import (
 from tests.support.solana_rpc import FIRST_SLOT, NETWORK, USDC, Solana, token_account
 from tests.support.voucher_lines import CHANNEL_A, DELAY_S, line
 
-BASE = "eip155:8453"
 URL = f"http://node.test/v2/{URL_KEY}"
 HEADERS = {"Authorization": f"Bearer {BEARER}"}
 FAR_S = 4_000_000_000
 BUYER, OTHER, ALSO_OURS = ("0x" + each * 20 for each in ("b1", "07", "aa"))
-SOL_BUYER, SOL_OURS = (Keypair.from_seed(bytes([each] * 32)) for each in (7, 11))
+SOL_BUYER, SOL_OURS, SOL_OTHER = (Keypair.from_seed(bytes([each] * 32)) for each in (7, 11, 17))
 SOL_WALLET = str(SOL_OURS.pubkey())
 LND_NOW_S = 1_795_000_000
 
@@ -92,7 +97,7 @@ class World:
 
 def world_of(rail: str) -> World:
     """Returns a world of its own for a rail."""
-    return {"base": _base, "solana": _solana, "lightning": _lightning}[rail]()
+    return RAILS[rail]()
 
 
 def _node(client: httpx2.Client) -> HttpNode:
@@ -114,9 +119,10 @@ def _intent(
     )  # fmt: skip
 
 
-def _base() -> World:
-    chain = PlainEvm(head=30, final=20)
+def _base(chain_id: int = 8453) -> World:
+    network, chain = f"eip155:{chain_id}", PlainEvm(head=30, final=20, chain_id=chain_id)
     announced = []
+    gateway = GatewayWorld(chain, network, BUYER)
 
     def authorization(name: str, units: int, **more: Any) -> str:
         nonce = digest(name)
@@ -125,7 +131,7 @@ def _base() -> World:
         }  # fmt: skip
         announced.append(
             _intent(
-                base_authorization(BASE, BASE_USDC, BUYER, nonce), rail="base", network=BASE,
+                base_authorization(network, BASE_USDC, BUYER, nonce), rail="base", network=network,
                 amount=Decimal(units).scaleb(-6), currency="USDC", asset=BASE_USDC, payer=BUYER,
                 to_address=BASE_TREASURY, payment_ref=nonce, protocol="x402", **fields,
             )
@@ -147,16 +153,25 @@ def _base() -> World:
         chain.land(34, asks_back(channel, 600, chain.time_s(34) + DELAY_S))
         chain.land(41, *sweeps(BASE_TREASURY, 150), takes_back(channel, 600))
         chain.land(52, deposits(CHANNEL_A, 500, 500))
+        gateway.settles(37, "batched 2", "batched 3")
+        gateway.settles(50, "batched late")
+        gateway.transfers["batched never"]["status"] = "batched"
 
+    names = ("batched", "batched 2", "batched 3", "batched late", "batched never")
+    announced += gateway.accepted(*names, without_id="batched 3")
+    gateway.settles(7, "batched")
     # One channel with a claim before and one after, and what is lost; one that is not there yet.
     channel = digest("channel")
     chain.land(6, deposits(channel, 1_000, 1_000))
-    announced += [line(total, 100, channel, 7) for total in (100, 200, 350, 500)]
-    announced.append(line(50, 50, CHANNEL_A, 8))
+    lines = [line(total, 100, channel, 7) for total in (100, 200, 350, 500)]
+    for each in [*lines, line(50, 50, CHANNEL_A, 8)]:
+        key = voucher(network, each.payment_ref, int(each.attributes[CHARGED_TOTAL]))
+        announced.append(replace(each, network=network, settlement_id=key))
     chain.land(10, claims(channel, 200, 200))
     chain.land(14, *sweeps(BASE_TREASURY, 200))
-    pending, pending_2 = authorization("pending", 300), authorization("pending 2", 301)
-    first = authorization("first", 1_000)
+    pending, pending_2, first = starmap(
+        authorization, (("pending", 300), ("pending 2", 301), ("first", 1_000))
+    )
     tx = chain.land(5, *pays(first, 1_000))
     announced[-1] = Observation(**{**vars(announced[-1]), "tx_hash": tx})
     canceled, elsewhere = authorization("canceled", 70), authorization("elsewhere", 500)
@@ -164,8 +179,8 @@ def _base() -> World:
     call = "0xe3ee160e" + BUYER[2:].zfill(64) + reverted[2:]
     tx = chain.land(8, status=0, call=call)
     announced[-1] = Observation(**{**vars(announced[-1]), "tx_hash": tx})
-    authorization("expired", 90, answer="verified")
-    authorization("expired and sent", 91, answer="pending")
+    for name, units, said in (("expired", 90, "verified"), ("expired and sent", 91, "pending")):
+        authorization(name, units, answer=said)
     authorization("open", 95, deadline_s=FAR_S)
     chain.land(9, moves(OTHER, BASE_TREASURY, 5_000), moves(BASE_TREASURY, ALSO_OURS, 1_500))
     chain.land(11, moves(BASE_TREASURY, OTHER, 700))
@@ -173,12 +188,14 @@ def _base() -> World:
     chain.land(13, moves(OTHER, BASE_TREASURY, 0))
     chain.land(25, moves(OTHER, BASE_TREASURY, 77))
     config = BaseConfig(
-        BASE, frozenset({BASE_TREASURY, ALSO_OURS}), (Asset(BASE_USDC, "USDC", 6),), start_block=1
-    )
+        network, frozenset({BASE_TREASURY, ALSO_OURS}), (Asset(BASE_USDC, "USDC", 6),),
+        start_block=1, reads_gateway=True,
+    )  # fmt: skip
     return World(
-        "base", chain.answer, False, lambda: "", announced,
+        "base", gateway.answer, False, lambda: "", announced,
         lambda client, open_now, channels: BaseRail(
-            JsonRpc(_node(client)), config, open_now, channels=channels
+            JsonRpc(_node(client)), config, open_now, channels=channels,
+            gateway=TransferApi(_node(client)),
         ),
         grow,
     )  # fmt: skip
@@ -189,8 +206,10 @@ def _solana() -> World:
     buyer, also = str(SOL_BUYER.pubkey()), str(Keypair.from_seed(bytes([13] * 32)).pubkey())
     for each in (buyer, SOL_WALLET):
         chain.airdrop(each)
+    chain.airdrop(str(SOL_OTHER.pubkey()))
     for each, units in ((buyer, 50_000_000), (SOL_WALLET, 0), (also, 0)):
         chain.fund(each, units)
+    chain.fund(str(SOL_OTHER.pubkey()), 1_000)
 
     def announce(tx: str, units: int, to: str = SOL_WALLET, **more: Any) -> None:
         fields = {"at_s": chain.start_s, "deadline_s": chain.start_s + 100, "answer": "success"}
@@ -203,6 +222,7 @@ def _solana() -> World:
         )  # fmt: skip
 
     def grow() -> None:
+        chain.transfer_together(SOL_WALLET, {SOL_BUYER: 31, SOL_OTHER: 32})
         chain.transfer(SOL_BUYER, SOL_WALLET, 40)
         chain.transfer(SOL_OURS, buyer, 15)
         chain.transfer(SOL_OURS, also, 5)  # to another wallet of ours
@@ -287,3 +307,11 @@ def _lightning() -> World:
         lambda client, open_now, _channels: LightningRail(_node(client), "mainnet", open_now),
         grow,
     )  # fmt: skip
+
+
+RAILS: Mapping[str, Callable[[], World]] = {
+    "base": _base,
+    "polygon": partial(_base, 137),
+    "solana": _solana,
+    "lightning": _lightning,
+}

@@ -5,15 +5,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from masques_pipelines.rails.protocol import (
+    BATCH_HASH,
     CHANNEL,
     CHARGED_TOTAL,
+    CLAIM_TO,
+    DEADLINE,
     ChannelClaim,
     ChannelState,
     FetchResult,
     FollowedChannel,
     Observation,
+    OpenSettlement,
 )
-from masques_pipelines.rails.revisions import Revision
+from masques_pipelines.rails.revisions import Revision, open_of
 
 
 @dataclass
@@ -58,11 +62,68 @@ class MemoryChannels:
             return min(each.timestamp_ns for each in vouchers)
         return None
 
-    def settlements(self, channel_ids: Sequence[str]) -> Sequence[Observation]:
-        return [seen for seen in self._of() if seen.payment_ref in channel_ids]
+    def settled_to(self, channel_ids: Sequence[str]) -> Mapping[str, int]:
+        found: dict[str, int] = {}
+        for channel in channel_ids:
+            ours = [
+                each
+                for each in self._of()
+                if each.payment_ref == channel and CHARGED_TOTAL in each.attributes
+            ]
+            totals = [int(each.attributes[CHARGED_TOTAL]) for each in ours]
+            is_open = ("off_chain", "claimable")
+            open_ones = [t for t, e in zip(totals, ours, strict=True) if e.status in is_open]
+            first = min([*open_ones, max(totals, default=0)])
+            ends = [total for known, total in self.recorded if known == channel and total < first]
+            found[channel] = max(ends, default=0)
+        return found
 
-    def claims(self, channel_ids: Sequence[str]) -> Sequence[ChannelClaim]:
-        return [each for each in self.recorded.values() if each.channel_id in channel_ids]
+    def settlements(self, above: Mapping[str, int]) -> Sequence[Observation]:
+        return [
+            seen
+            for seen in self._of()
+            if seen.payment_ref in above and _end_of(seen) > above[seen.payment_ref]
+        ]
+
+    def claims(self, above: Mapping[str, int]) -> Sequence[ChannelClaim]:
+        return [
+            each
+            for each in self.recorded.values()
+            if each.channel_id in above and each.total > above[each.channel_id]
+        ]
+
+    def deferred(
+        self, *, after: str, limit: int, closed_since_s: int | None
+    ) -> Sequence[OpenSettlement]:
+        late = ("not_settled_until_deadline", "batch_not_proved")
+        found = [
+            open_of(seen)
+            for seen in (each.seen for each in self.revisions.values())
+            if CHARGED_TOTAL not in seen.attributes
+            and len(seen.payment_ref) == 66
+            and (
+                seen.status == "off_chain"
+                or (
+                    closed_since_s is not None
+                    and seen.status == "unknown"
+                    and seen.failure_reason in late
+                    and int(seen.attributes.get(DEADLINE, "0")) >= closed_since_s
+                )
+            )
+        ]
+        found.sort(key=lambda each: (str(each.settlement_id) <= after, str(each.settlement_id)))
+        return found[:limit]
+
+    def in_batches(self, hashes: Sequence[str]) -> Sequence[Observation]:
+        return [
+            each.seen
+            for each in self.revisions.values()
+            if each.seen.status == "confirmed" and each.seen.attributes.get(BATCH_HASH) in hashes
+        ]
 
     def _of(self) -> Iterable[Observation]:
         return [e.seen for e in self.revisions.values() if CHANNEL in e.seen.attributes]
+
+
+def _end_of(seen: Observation) -> int:
+    return int(seen.attributes.get(CHARGED_TOTAL) or seen.attributes[CLAIM_TO])

@@ -204,14 +204,25 @@ class PaymentFacts:
                 {"s": str(item(settlement)), "t": str(self._id(transfer)), "w": int(withdrawn)},
             )
 
-    def balance(self, amount: str, block: int) -> None:
+    def rail_run(self, *networks: str) -> None:
+        """Says which networks of Base the newest run read."""
+        now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+        self._insert(
+            "masques_ops.rail_runs",
+            [
+                {"rail": "base", "network": each, "finished_at": now, "state": "read"}
+                for each in networks
+            ],
+        )
+
+    def balance(self, amount: str, block: int, network: str = "") -> None:
         """Says what Base's node has at a block, one a minute."""
         self._insert(
             "masques_ops.rail_balances",
             [
                 {
                     "rail": "base",
-                    "network": "",
+                    "network": network,
                     "asset": "usdc",
                     "address": "ours",
                     "line": "balance",

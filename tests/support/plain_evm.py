@@ -21,6 +21,14 @@ from masques_pipelines.rails.base.escrow import (
     WITHDRAW_FINALIZED,
     WITHDRAW_INITIATED,
 )
+from masques_pipelines.rails.base.gateway_contracts import (
+    BURNED,
+    MINTED,
+    Contracts,
+)
+from masques_pipelines.rails.base.gateway_contracts import (
+    DEPOSITED as GATEWAY_DEPOSITED,
+)
 from masques_pipelines.rails.base.transfers import (
     AUTHORIZATION_CANCELED,
     AUTHORIZATION_USED,
@@ -105,6 +113,48 @@ def sweeps(receiver: str, units: int, token: str = USDC) -> tuple[dict[str, Any]
     return moves(ESCROW, receiver, units), _escrow(SETTLED, *topics, amounts=(units,))
 
 
+GATEWAY = Contracts("eip155:8453")
+ZERO = "0x" + "0" * 40
+
+
+def _words(*numbers: int) -> str:
+    return "".join(f"{each % 2**256:064x}" for each in numbers)
+
+
+def batch_call(changes: dict[str, int], token: str = USDC) -> str:
+    """The call that changes balances in Circle Gateway by what is left of many payments."""
+    entries = [n for address, units in changes.items() for n in (int(address, 16), units)]
+    wallet = int(GATEWAY.wallet, 16)
+    batch = _words(0xA0, 7, 6, int(token, 16), wallet, len(changes), *entries)
+    size = len(batch) // 2
+    return "0xc9486c8b" + _words(64, 96 + size, size) + batch + _words(1) + "00" * 32
+
+
+def gateway_deposit(owner: str, units: int, token: str = USDC) -> tuple[dict[str, Any], ...]:
+    topics = [GATEWAY_DEPOSITED, *map(address_topic, (token, owner, owner))]
+    booked = {"address": GATEWAY.wallet, "topics": topics, "data": "0x" + _words(units)}
+    return moves(owner, GATEWAY.wallet, units, token), booked
+
+
+def gateway_mint(
+    owner: str, units: int, spec: str, domain: int = 6, token: str = USDC
+) -> tuple[dict[str, Any], ...]:
+    """A withdrawal: tokens are minted before the balance that they come from is burned."""
+    topics = [MINTED, address_topic(token), address_topic(owner), spec]
+    words = _words(domain, int(owner, 16), int(owner, 16), units)
+    used = {"address": GATEWAY.minter, "topics": topics, "data": "0x" + words}
+    return moves(ZERO, owner, units, token), used
+
+
+def gateway_burn(
+    owner: str, units: int, fee: int, spec: str, domain: int = 6, token: str = USDC
+) -> dict[str, Any]:
+    topics = [BURNED, address_topic(token), address_topic(owner), spec]
+    who = int(owner, 16)
+    words = _words(domain, who, who, units, fee, units + fee, 0)
+    return {"address": GATEWAY.wallet, "topics": topics, "data": "0x" + words}
+
+
 @dataclass
 class PlainEvm:
     """One chain: transactions in blocks of two seconds, the newest of which are not final."""
@@ -114,6 +164,9 @@ class PlainEvm:
     receipts: list[dict[str, Any]] = field(default_factory=list)
     inputs: dict[str, str] = field(default_factory=dict)
     receiver: str = TREASURY
+    targets: dict[str, str] = field(default_factory=dict)
+    chain_id: int = 8453
+    in_gateway: list[tuple[int, str, int]] = field(default_factory=list)
 
     def time_s(self, block: int) -> int:
         return START_S + 2 * block
@@ -148,6 +201,13 @@ class PlainEvm:
         self.inputs[tx] = call
         return tx
 
+    def settle(self, block: int, changes: dict[str, int]) -> str:
+        """Settles payments by Circle Gateway in a batch; returns the hash of its transaction."""
+        tx = self.land(block, call=batch_call(changes))
+        self.targets[tx] = GATEWAY.wallet
+        self.in_gateway += [(block, address, units) for address, units in changes.items()]
+        return tx
+
     def answer(self, method: str, params: list[Any]) -> Any:
         return getattr(self, f"_{method.removeprefix('eth_')}")(*params)
 
@@ -158,7 +218,7 @@ class PlainEvm:
         return {"latest": self.head, "finalized": self.final}.get(tag) or int(tag, 16)
 
     def _chainId(self) -> str:  # noqa: N802 - the node's name
-        return hex(8453)
+        return hex(self.chain_id)
 
     def _blockNumber(self) -> str:  # noqa: N802 - the node's name
         return hex(self.head)
@@ -181,7 +241,9 @@ class PlainEvm:
         return [each for each in self.receipts if each["blockNumber"] == hex(self._number(tag))]
 
     def _getTransactionByHash(self, tx: str) -> Any:  # noqa: N802 - the node's name
-        return {"hash": tx, "input": self.inputs[tx]} if tx in self.inputs else None
+        if tx not in self.inputs:
+            return None
+        return {"hash": tx, "input": self.inputs[tx], "to": self.targets.get(tx, USDC)}
 
     def _getLogs(self, query: dict[str, Any]) -> Any:  # noqa: N802 - the node's name
         first, last = int(query["fromBlock"], 16), int(query["toBlock"], 16)
@@ -195,6 +257,10 @@ class PlainEvm:
         if call["to"] == ESCROW:
             return self._escrow_says(call["data"], self._number(tag))
         upto = self._number(tag)
+        if call["to"] == GATEWAY.wallet:
+            owner = "0x" + call["data"][-40:]
+            held = sum(u for at, who, u in self.in_gateway if at <= upto and who == owner)
+            return "0x" + _words(held)
         logs = [
             log
             for log in self._logs()

@@ -144,6 +144,28 @@ class Solana:
         message = MessageV0.try_compile(sender.pubkey(), made, [], blockhash)
         return self.land(VersionedTransaction(message, [sender]))
 
+    def transfer_together(self, receiver: str, paid: dict[Keypair, int], mint: str = USDC) -> str:
+        """Lands one transaction in which each of several wallets pays; returns its signature."""
+        made = [
+            Instruction(
+                TOKEN_PROGRAM,
+                bytes([12]) + struct.pack("<QB", units, self.mints[mint]),
+                [
+                    AccountMeta(
+                        Pubkey.from_string(token_account(str(payer.pubkey()), mint)), False, True
+                    ),
+                    AccountMeta(Pubkey.from_string(mint), False, False),
+                    AccountMeta(Pubkey.from_string(token_account(receiver, mint)), False, True),
+                    AccountMeta(payer.pubkey(), True, False),
+                ],
+            )
+            for payer, units in paid.items()
+        ]
+        made.append(Instruction(MEMO_PROGRAM, str(len(self.landed)).encode(), []))
+        first = next(iter(paid))
+        message = MessageV0.try_compile(first.pubkey(), made, [], self.svm.latest_blockhash())
+        return self.land(VersionedTransaction(message, list(paid)))
+
     def land(self, transaction: VersionedTransaction) -> str:
         message = transaction.message
         keys = [str(each) for each in message.account_keys]

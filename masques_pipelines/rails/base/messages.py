@@ -131,3 +131,4 @@ class Transaction(_Answer):
 
     hash: Hash
     input: Data
+    to: Address | None = None

@@ -41,6 +41,8 @@ from masques_pipelines.rails.base.window import BaseConfig, Window, block_before
 from masques_pipelines.rails.node import JsonRpc
 from masques_pipelines.rails.protocol import (
     ANSWER,
+    BATCH_HASH,
+    BATCH_NET,
     Finding,
     Observation,
     OpenSettlement,
@@ -164,6 +166,9 @@ class OpenSettlementResolver:
                 if each.settlement_id in self._window.seen or each.latest.tx_hash in receipts:
                     continue
                 if self._left_its_block(each.latest):
+                    if BATCH_HASH in each.latest.attributes:
+                        self._window.observations.append(_accepted_again(each.latest))
+                        continue
                     gone = _gone(each.latest)
                     self._window.observations.append(gone)
                     opened.append(replace(each, latest=gone))
@@ -519,6 +524,22 @@ def _gone(latest: Observation) -> Observation:
         confirmations=0,
         finality="",
         attributes={REORGED_FROM: latest.block_hash, **latest.attributes},
+    )
+
+
+def _accepted_again(latest: Observation) -> Observation:
+    """Returns a payment by Circle Gateway whose batch is gone: it waits for one again."""
+    return replace(
+        latest,
+        source="chain",
+        status="off_chain",
+        failure_reason="",
+        tx_hash="",
+        block_height=None,
+        block_hash="",
+        confirmations=0,
+        finality="",
+        attributes={**latest.attributes, BATCH_HASH: "", BATCH_NET: ""},
     )
 
 

@@ -24,13 +24,16 @@ import logging
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any, Final
 
 from masques_pipelines.errors import SettingError
 from masques_pipelines.rail_settings import RailSettings
 from masques_pipelines.rails.answers import nonsense, read_answer
 from masques_pipelines.rails.base.balances import read_balances
+from masques_pipelines.rails.base.gateway import GatewayReader
+from masques_pipelines.rails.base.gateway_api import TransferApi
+from masques_pipelines.rails.base.gateway_contracts import Mint
 from masques_pipelines.rails.base.logs import LogReader
 from masques_pipelines.rails.base.messages import SERVER, Header, is_address, quantity
 from masques_pipelines.rails.base.open_settlements import OpenSettlementResolver
@@ -39,7 +42,7 @@ from masques_pipelines.rails.base.vouchers import VoucherReader
 from masques_pipelines.rails.base.window import NAME, BaseConfig, Wanted, Window
 from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
 from masques_pipelines.rails.endpoint import bearer_headers, open_endpoint, parse_assets
-from masques_pipelines.rails.node import JsonRpc, RpcError
+from masques_pipelines.rails.node import JsonRpc, RpcError, open_node
 from masques_pipelines.rails.protocol import (
     NO_CHANNELS,
     OPEN_MAX,
@@ -63,7 +66,9 @@ CURSOR_VERSION: Final = 1
 BLOCKS_PER_FETCH: Final = 10_000
 _TRANSACTION: Final = re.compile("0x[0-9a-f]{64}$")
 # Parts of the cursor that each fetch writes anew.
-_OF_ONE_FETCH: Final = ("waiting", "looked", "limit", "channels")
+_OF_ONE_FETCH: Final = (
+    *("waiting", "looked", "limit", "channels", "channel_looked", "gateway_asked", "minted"),
+)
 _GET_BLOCK: Final = "eth_getBlockByNumber"
 
 logger = logging.getLogger(__name__)
@@ -74,13 +79,14 @@ class BaseRail:
 
     name = NAME
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what the network is read with
         self,
         rpc: JsonRpc,
         config: BaseConfig,
         open_settlements: OpenSettlements,
         recorded: RecordedSettlements = nothing_recorded,
         channels: Channels = NO_CHANNELS,
+        gateway: TransferApi | None = None,
     ) -> None:
         self.network = config.network
         self.description = rpc.node.description
@@ -89,6 +95,7 @@ class BaseRail:
         self._open_settlements = open_settlements
         self._recorded = recorded
         self._channels = channels
+        self._gateway = gateway
         self._logs = LogReader(rpc, config.setting("url"))
         self._scanner = Scanner(rpc, config, self._logs)
         self._is_checked = False
@@ -96,7 +103,7 @@ class BaseRail:
     @property
     def calls(self) -> int:
         """Requests made so far."""
-        return self._rpc.node.calls
+        return self._rpc.node.calls + (self._gateway.calls if self._gateway else 0)
 
     def fetch(self, cursor: Cursor | None) -> FetchResult:
         """Returns the transfers after the cursor and the open settlements that were resolved.
@@ -117,10 +124,14 @@ class BaseRail:
         is_caught_up = last == window.head
         open_now = self._open_settlements(after=start.get("looked", ""))
         window.reread_to = start.get("reread_to", -1)
-        vouchers = VoucherReader(self._rpc, self._config, self._channels, window)
-        events = self._scanner.scan(
-            window, first, last, open_now, _waiting_of(start), vouchers.searches(first, last)
+        vouchers = VoucherReader(
+            self._rpc, self._config, self._channels, window, start.get("channel_looked", "")
         )
+        deferred = GatewayReader(self._rpc, self._gateway, self._config, self._channels, window)
+        searches = [*vouchers.searches(first, last), *deferred.searches()]
+        events = self._scanner.scan(window, first, last, open_now, _waiting_of(start), searches)
+        deferred.burns(events)
+        asked = start.get("gateway_asked", "")
         channels = vouchers.resolve(
             events, start.get("channels", ()), self._logs, since_block=start["since"]["block"]
         )
@@ -136,9 +147,11 @@ class BaseRail:
             looked, is_caught_up = resolver.resolve(
                 pages, self._logs, since_s=start["since"]["time_s"]
             )
+            asked = deferred.resolve(asked)
         done = min(last, window.final_number)
         header = self._done_header(start, window, done)
         is_at_final = last == window.head
+        minted = window.minted = _minted_after(start, window)
         balances = self._balances(cursor, start, window, header, is_at_final=is_at_final)
         if anchor is not None:
             balances += self._dropped_balances(start, anchor)
@@ -149,6 +162,9 @@ class BaseRail:
                 **self._next_cursor(start, window, header, looked),
                 "ours": ours,
                 **({"channels": channels} if channels else {}),
+                **({"channel_looked": vouchers.looked} if vouchers.looked else {}),
+                **({"gateway_asked": asked} if asked else {}),
+                **({"minted": [list(astuple(each)) for each in minted]} if minted else {}),
             },
             is_caught_up=is_caught_up,
             position=done,
@@ -335,7 +351,11 @@ class BaseRail:
             ]
         # With a payment that waits for its receipt the sums cannot agree yet.
         if is_at_final and header is not None and not window.waiting:
-            readings += read_balances(self._rpc, self._config, header)
+            left: dict[tuple[str, str], int] = {}
+            for each in window.minted:
+                key = each.token, each.depositor
+                left[key] = left.get(key, 0) + each.units
+            readings += read_balances(self._rpc, self._config, header, left)
         return readings
 
     def _ours(self, cursor: Cursor) -> dict[str, int]:
@@ -386,6 +406,13 @@ def _ours_after(
     return {each: window.ours.get(each, window.final_number) for each in sorted(config.treasury)}
 
 
+def _minted_after(start: Mapping[str, Any], window: Window) -> list[Mint]:
+    """Returns the withdrawals from Circle Gateway whose balance is not burned yet."""
+    known = {mint.spec: mint for mint in (Mint(*each) for each in start.get("minted", ()))}
+    known |= {each.spec: each for each in window.minted}
+    return [each for spec, each in sorted(known.items()) if spec not in window.burned]
+
+
 def _waiting_of(cursor: Mapping[str, Any]) -> dict[str, Wanted]:
     waiting = cursor.get("waiting", {})
     return {tx: Wanted(number, tries=tries) for tx, (number, tries) in waiting.items()}
@@ -414,17 +441,25 @@ def _open(context: RailContext) -> Iterator[BaseRail]:
         assets=_tokens(configured),
         finality=configured.finality,
         start_block=configured.start,
+        reads_gateway=configured.gateway is not None,
         name=configured.name,
         setting=configured.place,
     )
     headers = bearer_headers(configured.credential_file, configured.place("credential_file"))
-    with open_endpoint(configured, headers=headers) as node:
+    with contextlib.ExitStack() as opened:
+        node = opened.enter_context(open_endpoint(configured, headers=headers))
+        gateway = None
+        if configured.gateway is not None:
+            # Its transfers are public: no credential belongs to it.
+            gateway = TransferApi(open_node(configured.gateway))
+            opened.enter_context(contextlib.closing(gateway))
         yield BaseRail(
             JsonRpc(node),
             config,
             context.open_settlements,
             context.recorded,
             context.channels,
+            gateway,
         )
 
 

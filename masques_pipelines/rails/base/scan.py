@@ -14,6 +14,7 @@ from typing import Any, Final
 from masques_pipelines.money import is_representable, whole_units
 from masques_pipelines.rails.answers import ShapeError, item_of, item_or_none
 from masques_pipelines.rails.base.escrow import ESCROW, is_sweep
+from masques_pipelines.rails.base.gateway_contracts import Contracts, mint_of, own_move
 from masques_pipelines.rails.base.logs import LogReader
 from masques_pipelines.rails.base.messages import (
     FoundLog,
@@ -56,6 +57,8 @@ class Scanner:
         self._config = config
         self._assets = {asset.address: asset for asset in config.assets}
         self._logs = logs
+        self._gateway = Contracts(config.network) if config.reads_gateway else None
+        self._of_contracts = {ESCROW, *([self._gateway.wallet] if self._gateway else [])}
 
     def scan(  # noqa: PLR0913, PLR0917 - what one fetch has read before
         self,
@@ -74,7 +77,7 @@ class Scanner:
             last: Last block.
             open_now: Open settlements: what is recorded in the same block is not read again.
             waiting: Transactions that earlier fetches wait for.
-            more: Further searches in the same blocks, for events of the escrow contract.
+            more: Further searches in the same blocks, for events of other contracts.
 
         Returns:
             The events that the further searches found.
@@ -83,7 +86,7 @@ class Scanner:
         for range_first, upto, logs in self._logs.read([*self._queries(), *more], first, last):
             for log in logs:
                 event = item_or_none(FoundLog, log) if more else None
-                if event is not None and event.address == ESCROW:
+                if event is not None and event.address in self._of_contracts:
                     found += [event] if not event.removed else []
                     continue
                 self._want(window, log, (range_first, upto), wanted)
@@ -239,7 +242,7 @@ class Scanner:
             if is_sweep(receipt, moved):
                 window.count("sweeps_skipped")  # its claims are the payments: vouchers.py
                 continue
-            if self._is_internal(window, receipt, moved):
+            if self._is_internal(window, receipt, moved) or self._is_own(window, receipt, moved):
                 window.count("internal_skipped")  # no money came in or went out
                 continue
             amount = whole_units(units, moved.asset.decimals)
@@ -258,6 +261,15 @@ class Scanner:
         if not sides <= self._config.treasury:
             return False
         return len({window.is_ours(each, receipt.block_number) for each in sides}) == 1
+
+    def _is_own(self, window: Window, receipt: Receipt, moved: Transfer) -> bool:
+        """Returns whether our own money went to Circle Gateway or came back from there."""
+        if self._gateway is None or not own_move(receipt, moved, self._gateway):
+            return False
+        mint = mint_of(receipt, moved, self._gateway)
+        if mint is not None and receipt.block_number <= window.final_number:
+            window.minted.append(mint)
+        return True
 
     def _is_in(self, window: Window, receipt: Receipt, moved: Transfer) -> bool:
         treasury = self._config.treasury

@@ -48,6 +48,8 @@ class ChannelNow:
         claim_until_s: When the payer can take that; None when nothing was asked back.
         taken_back_ns: When the payer last took money back, where an event of that is known.
         claims: The claims that are known, by total.
+        is_unbacked: Whether no event is found that took the money of what was claimable: then an
+            answer of the contract was wrong, and it was never there.
     """
 
     channel_id: str
@@ -58,6 +60,7 @@ class ChannelNow:
     claim_until_s: int | None
     taken_back_ns: int | None
     claims: Sequence[ChannelClaim]
+    is_unbacked: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,12 @@ class VoucherStates:
             return self._open(each, total)
         if each.status == "off_chain" and (self._now.taken_back_ns or 0) <= each.timestamp_ns:
             return self._without_deposit(each)
+        return self._not_backed(each)
+
+    def _not_backed(self, each: Observation) -> Observation:
+        """Returns a voucher whose money the contract does not hold any more, or never held."""
+        if each.status == "claimable" and self._now.is_unbacked:
+            return self._seen(each, status="off_chain", finality="", attributes=_with(each, {}))
         # What the contract says is not enough: an event has to say that money left.
         if each.status in {"failed", "unknown"} or self._now.taken_back_ns is None:
             return each

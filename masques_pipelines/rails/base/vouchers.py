@@ -8,6 +8,7 @@ anywhere does the same again.
 A withdrawal is read at the newest block: its delay may be shorter than the time to finality.
 """
 
+import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -45,6 +46,8 @@ from masques_pipelines.rails.protocol import (
     RailUnavailableError,
 )
 
+# Channels that a fetch looks at although nothing happened to them, in turn.
+IN_TURN_MAX: Final = 20
 # Channels in one search: providers limit the values of a list.
 CHANNELS_PER_QUERY: Final = 100
 # Ranges of blocks that a search for missed events may take.
@@ -57,16 +60,22 @@ _NOTHING: Final = (0, 0)
 
 
 class VoucherReader:
-    """Reads the payment channels of one fetch."""
+    """Reads the payment channels of one fetch.
+
+    Attributes:
+        looked: The last channel that was looked at in turn, without an event.
+    """
 
     def __init__(
-        self, rpc: JsonRpc, config: BaseConfig, channels: Channels, window: Window
+        self, rpc: JsonRpc, config: BaseConfig, channels: Channels, window: Window, looked: str = ""
     ) -> None:
         self._rpc, self._config, self._channels, self._window = rpc, config, channels, window
         self._assets = {asset.address: asset for asset in config.assets}
         self._followed: Sequence[FollowedChannel] = ()
         self._span = (0, 0)
         self._taken_back: dict[str, int] = {}
+        self._unbacked: set[str] = set()
+        self.looked = looked
 
     def searches(self, first: int, last: int) -> list[dict[str, Any]]:
         """Returns the searches for events of the channels to follow in blocks first…last."""
@@ -104,7 +113,10 @@ class VoucherReader:
         self._window.claims.extend(made)
         if last < final:
             return sorted(touched)
-        due = sorted(touched | {e.channel_id for e in self._followed if e.search_from_ns})
+        again = self._in_turn()
+        due = sorted(
+            {*touched, *again, *(e.channel_id for e in self._followed if e.search_from_ns)}
+        )
         if self._is_read_again(first, last):
             due = sorted({*due, *(each.channel_id for each in self._followed)})
         self._note_taken_back(found)
@@ -113,6 +125,14 @@ class VoucherReader:
             chunk = due[start : start + CHANNELS_PER_QUERY]
             undecided += self._decide(chunk, made, logs, since_block)
         return undecided
+
+    def _in_turn(self) -> list[str]:
+        """Returns some channels with money to claim: an answer about them may have been wrong."""
+        followed = sorted(each.channel_id for each in self._followed)
+        place = bisect.bisect_right(followed, self.looked)
+        chosen = followed[place : place + IN_TURN_MAX]
+        self.looked = chosen[-1] if place + IN_TURN_MAX < len(followed) else ""
+        return chosen
 
     def _is_read_again(self, first: int, last: int) -> bool:
         return first <= min(last, self._window.reread_to)
@@ -227,7 +247,10 @@ class VoucherReader:
         if doubted:
             self._window.count("withdrawals_searched", len(doubted))
             earliest_ns, last = min(doubted.values()), self._window.final_number
+            before = self._window.notes.get("channels_not_searched", 0)
             self._note_taken_back(self._search(logs, sorted(doubted), earliest_ns, last))
+            if self._window.notes.get("channels_not_searched", 0) == before:
+                self._unbacked = doubted.keys() - self._taken_back.keys()
 
     def _decide(
         self,
@@ -238,9 +261,10 @@ class VoucherReader:
     ) -> list[str]:
         """Decides the vouchers of channels; returns the channels that the node said nothing of."""
         rows: dict[str, list[Observation]] = {}
-        for row in self._channels.settlements(channel_ids):
+        above = self._above(channel_ids, made)
+        for row in self._channels.settlements(above):
             rows.setdefault(row.payment_ref, []).append(row)
-        claims = self._known_claims(channel_ids, made)
+        claims = self._known_claims(above, made)
         states = self._states(channel_ids)
         self._look_for_withdrawals(logs, rows, states)
         undecided: list[str] = []
@@ -279,6 +303,7 @@ class VoucherReader:
             claim_until_s=until_s,
             taken_back_ns=self._taken_back.get(channel),
             claims=claims,
+            is_unbacked=channel in self._unbacked,
         )
         final = self._window.final
         read = ReadTo(
@@ -312,15 +337,31 @@ class VoucherReader:
             )
         )
 
+    def _above(self, channel_ids: Sequence[str], made: Sequence[ChannelClaim]) -> dict[str, int]:
+        """Returns the unit of each channel above which something may change.
+
+        What a channel has settled before the claim that its open vouchers come after stays as it
+        is, unless its claims are read again: a channel may have years of vouchers.
+        """
+        if self._is_read_again(*self._span):
+            return dict.fromkeys(channel_ids, 0)
+        settled = self._channels.settled_to(channel_ids)
+        found = {each: settled.get(each, 0) for each in channel_ids}
+        for each in made:
+            if each.channel_id in found:
+                start = each.total - each.units
+                found[each.channel_id] = min(found[each.channel_id], start)
+        return found
+
     def _known_claims(
-        self, channel_ids: Sequence[str], made: Sequence[ChannelClaim]
+        self, above: Mapping[str, int], made: Sequence[ChannelClaim]
     ) -> dict[str, list[ChannelClaim]]:
-        """Returns all claims of channels; recorded ones that the chain has no more are gone."""
+        """Returns claims of channels above a unit; recorded ones that the chain lacks are gone."""
         first, last = self._span
         upto = min(last, self._window.final_number)
         by_key = {(each.channel_id, each.total): each for each in made}
         known = dict(by_key)
-        for each in self._channels.claims(channel_ids):
+        for each in self._channels.claims(above):
             key = each.channel_id, each.total
             is_read = self._is_read_again(first, last) and first <= each.block_height <= upto
             if key not in by_key and is_read:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Final
 
 from masques_pipelines.rail_settings import variable
+from masques_pipelines.rails.base.gateway_contracts import Mint
 from masques_pipelines.rails.base.messages import Header, Log
 from masques_pipelines.rails.protocol import (
     Asset,
@@ -52,6 +53,8 @@ class BaseConfig:
         assets: Tokens that count as money.
         finality: The block tag from which on a payment is final: finalized or safe.
         start_block: First block to read; None starts at the block that is final in the first fetch.
+        reads_gateway: Whether payments by Circle Gateway are followed, and what its wallet contract
+            holds for us counts as ours.
         name: What the settings call the network.
         setting: Where a person finds one of these, in messages.
     """
@@ -61,6 +64,7 @@ class BaseConfig:
     assets: tuple[Asset, ...]
     finality: str = "finalized"
     start_block: int | None = None
+    reads_gateway: bool = False
     name: str = NAME
     setting: Callable[[str], str] = SETTING
 
@@ -102,6 +106,8 @@ class Window:
         findings: Contradictions.
         claims: What was claimed of payment channels.
         channels: Payment channels that were looked at.
+        minted: Withdrawals from Circle Gateway whose balance is not burned yet, of final blocks.
+        burned: Withdrawals whose balance was burned, by what identifies them.
         waiting: Transactions at final heights that the node has no readable receipt of yet.
         seen: Ids of all settlements seen on the chain, including the unchanged ones.
         notes: Counts.
@@ -116,6 +122,8 @@ class Window:
     findings: list[Finding] = field(default_factory=list)
     claims: list[ChannelClaim] = field(default_factory=list)
     channels: list[ChannelState] = field(default_factory=list)
+    minted: list[Mint] = field(default_factory=list)
+    burned: set[str] = field(default_factory=set)
     waiting: dict[str, Wanted] = field(default_factory=dict)
     seen: set[Any] = field(default_factory=set)
     notes: dict[str, int] = field(default_factory=dict)

@@ -5,7 +5,7 @@ The scheme decides how a payment is identified and whether a chain can be asked 
 - `exact` by EIP-3009 and on Solana: by what the chain itself shows.
 - `exact` and `upto` by Permit2: by the attempt; the chain's own row is found by its transaction.
 - batch-settlement: by the channel and what it has paid; the chain shows the claim of many of them.
-- Circle Gateway: by payer and nonce; its batches bring no transfer of one payment.
+- Circle Gateway: by payer and nonce; a batch settles many, and names none of them.
 - Unknown schemes, networks that are not read: by the attempt, and not followed.
 
 The gate's own requirements come before what the client repeats of them.
@@ -56,7 +56,9 @@ from masques_pipelines.rails.protocol import (
     CHARGED_TOTAL,
     DEADLINE,
     FACILITATOR_SAID,
+    GATEWAY_TRANSFER,
     JOURNAL_AT,
+    NO_ID,
     WITHDRAW_DELAY,
     Asset,
     AssetAllowList,
@@ -88,6 +90,8 @@ _RESOURCE_CHARACTERS: Final = 500
 _NO_URL: Final = re.compile(r"[\s\"'{}<>\\^`|]")
 _MEMO_CHARACTERS: Final = 256
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
+# Gateway answers its own id of a transfer, where other facilitators answer a transaction.
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -368,6 +372,9 @@ def _on_solana(case: _Case, event: str, intent: Observation) -> Observation | No
         intent,
         settlement_id=solana_transfer(intent.network, intent.tx_hash, account),
         payment_ref=intent.tx_hash,
+        payers_id=solana_transfer(intent.network, intent.tx_hash, account, intent.payer)
+        if intent.payer
+        else NO_ID,
     )
 
 
@@ -378,11 +385,20 @@ def _by_gateway(case: _Case, intent: Observation) -> Observation:
         return found
     signed = parsed(Authorization, case.signed["authorization"], name="authorization")
     case.facts.reference = signed.nonce
+    transfer = case.answer.transaction or ""
+    attributes = {**found.attributes, DEADLINE: str(signed.valid_before)}
+    attributes.pop("facilitator_transaction", None)
+    if _UUID.fullmatch(transfer):
+        attributes[GATEWAY_TRANSFER] = transfer.lower()
     return replace(
         found,
         settlement_id=gateway_transfer(intent.network, signed.from_, signed.nonce),
         payer=signed.from_,
         payment_ref=signed.nonce,
+        # Gateway does what was signed, not what was asked for.
+        to_address=signed.to,
+        amount=amount_of(signed.value, case.decimals, "value"),
+        attributes=attributes,
     )
 
 

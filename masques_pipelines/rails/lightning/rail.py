@@ -326,6 +326,9 @@ class LightningRail:
         else:
             seen.open_now.pop(invoice.add_index, None)
         known = seen.announced.get(invoice.r_hash)
+        if known is not None and invoice.state == "OPEN" and known.latest.status == "unknown":
+            # An answer named no state that there is: the next one does.
+            seen.observations.append(_waits_again(known.latest))
         try:
             seen.observations += of_invoice(
                 invoice,
@@ -471,6 +474,11 @@ class LightningRail:
         deadline_s = known.deadline_s if known.deadline_s is not None else announced_s + DAY_S
         own_s = min(deadline_s, announced_s + DEADLINE_DAYS_MAX * DAY_S)
         return own_s + DAY_S * self._has_siblings
+
+
+def _waits_again(latest: Observation) -> Observation:
+    """Returns a payment whose state could not be read as one that nobody has paid yet."""
+    return replace(latest, source="chain", status="pending", failure_reason="")
 
 
 def _place_of(error: ShapeError, kind: str) -> str:

@@ -26,7 +26,10 @@ from masques_pipelines.rails.descriptor import RailContext, RailDescriptor
 from masques_pipelines.rails.endpoint import bearer_headers, open_endpoint, parse_assets
 from masques_pipelines.rails.node import JsonRpc
 from masques_pipelines.rails.protocol import (
+    ADDED_TO_CHAIN,
     OPEN_MAX,
+    PART_OF,
+    SUPERSEDED_BY,
     Asset,
     BalanceReading,
     Cursor,
@@ -67,8 +70,10 @@ from masques_pipelines.rails.solana.messages import (
 )
 from masques_pipelines.rails.solana.node import SolanaNode, Unreadable
 from masques_pipelines.rails.solana.transfers import (
+    PAYERS,
     Account,
     TransactionContext,
+    is_ambiguous,
     is_paid_elsewhere,
     movements,
     network_fee,
@@ -476,7 +481,7 @@ class SolanaRail:
         raw = json.dumps({"slot": slot, "problem": problem[:200]})
         return Rejected(f"{self.network}/{name}", 1, reason, raw)
 
-    def _observe(
+    def _observe(  # noqa: PLR0911 - each is another reason
         self,
         seen: _Fetch,
         transaction: Transaction | Unreadable | None,
@@ -498,14 +503,24 @@ class SolanaRail:
         if time_s is None:
             return Unreadable("unanswered:blockTime", "the node does not know the block's time")
         made = self._movements(seen, transaction, expected.signature, time_s)
+        if made and is_ambiguous(transaction, self._accounts):
+            again = self._node.transaction(expected.signature)
+            if self._movements(seen, again, expected.signature, time_s) != made:
+                return Unreadable("contradicts:transaction", "two answers name other sides of it")
         seen.observations.extend(made)
         seen.ids.update(each.settlement_id for each in made)
         seen.count("nothing_moved", int(not made))
         return None
 
     def _movements(
-        self, seen: _Fetch, transaction: Transaction, signature: str, time_s: int
+        self,
+        seen: _Fetch,
+        transaction: Transaction | Unreadable | None,
+        signature: str,
+        time_s: int,
     ) -> list[Observation]:
+        if not isinstance(transaction, Transaction):
+            return []
         context = TransactionContext(
             signature=signature,
             time_s=time_s,
@@ -540,16 +555,41 @@ class SolanaRail:
         )
         transactions = dict(zip(landed, self._node.transactions(landed), strict=True))
         final_time_s = self._node.time_before(seen.final_slot)
+        known = self._known_otherwise(chosen, statuses, final_time_s)
         for each in chosen:
             tx_hash = each.latest.tx_hash
             if tx_hash in transactions:
                 resolved = self._by_status(each, statuses[tx_hash], transactions[tx_hash], seen)
-            elif tx_hash in statuses:
-                resolved = None  # not final yet
+            elif tx_hash in statuses or tx_hash in known:
+                resolved = None  # not final yet, or one of two answers is wrong
             else:
                 resolved = self._by_absence(each, seen, final_time_s)
             if resolved is not None:
                 seen.observations.append(resolved)
+
+    def _known_otherwise(
+        self,
+        chosen: Sequence[OpenSettlement],
+        statuses: Mapping[str, SignatureStatus],
+        final_time_s: int | None,
+    ) -> set[str]:
+        """Returns announced transactions without a status that the node has all the same.
+
+        Its indexes of statuses and of history differ; what neither has is closed.
+        """
+        signatures = sorted(
+            {
+                each.latest.tx_hash
+                for each in chosen
+                if is_signature(each.latest.tx_hash)
+                and each.latest.tx_hash not in statuses
+                and not each.latest.finality
+                and _is_over(each, final_time_s)
+            }
+        )
+        answers = self._node.transactions(signatures)
+        found = zip(signatures, answers, strict=True)
+        return {tx for tx, answer in found if answer is not None}
 
     def _by_status(
         self,
@@ -582,7 +622,35 @@ class SolanaRail:
         problem = self._observe(seen, found, in_no_list, None)
         if problem is not None or each.settlement_id in seen.ids:
             return None
-        return self._paid_otherwise(each, found, seen)
+        return self._in_parts(each, seen) or self._paid_otherwise(each, found, seen)
+
+    def _in_parts(self, each: OpenSettlement, seen: _Fetch) -> Observation | None:
+        """Returns what was announced or recorded as one payment and is one of each payer, if so.
+
+        The part of the payer that the line names takes over what the line says.
+        """
+        latest = each.latest
+        parts = [
+            one
+            for one in seen.observations
+            if one.attributes.get(PART_OF) == str(each.settlement_id)
+        ]
+        if not parts:
+            return None
+        own = next((one for one in parts if one.payer == latest.payer), parts[0])
+        if own.payer == latest.payer:
+            said = {key: v for key, v in latest.attributes.items() if key in ADDED_TO_CHAIN}
+            attributes = {**said, **own.attributes}
+            seen.observations.append(replace(own, protocol=latest.protocol, attributes=attributes))
+        return replace(
+            latest,
+            source="chain",
+            status="superseded",
+            failure_reason="",
+            finality=self._config.finality,
+            block_height=own.block_height,
+            attributes={**latest.attributes, SUPERSEDED_BY: str(own.settlement_id)},
+        )
 
     def _paid_otherwise(
         self, each: OpenSettlement, found: Transaction, seen: _Fetch
@@ -633,6 +701,16 @@ class SolanaRail:
         missing = [each for each in signatures if each not in statuses]
         answers = dict(zip(missing, self._node.transactions(missing), strict=True))
         available = self._node.first_available() or 0
+        # Written before the payers of a transaction were told apart.
+        whole = [each for each in unseen if PAYERS in each.latest.attributes]
+        for each, found in zip(
+            whole, self._node.transactions([e.latest.tx_hash for e in whole]), strict=True
+        ):
+            slot = each.latest.block_height or UNKNOWN_SLOT
+            expected = Expected(each.latest.tx_hash, slot, frozenset())
+            self._observe(seen, found, expected, None)
+            if parts := self._in_parts(each, seen):
+                seen.observations.append(parts)
         for each in unseen:
             is_gone = each.latest.tx_hash in answers and answers[each.latest.tx_hash] is None
             if is_gone and available <= (each.latest.block_height or 0):
@@ -651,12 +729,7 @@ class SolanaRail:
             # Asked once more in another way: the indexes of statuses and of history differ.
             is_known = self._node.transaction(latest.tx_hash) is not None
             return None if is_known else each.closed("forked_away", block_height=None)
-        announced_s = latest.timestamp_ns // 10**9
-        if (
-            final_time_s is None
-            or final_time_s <= announced_s + BLOCKHASH_LIFE_S
-            or final_time_s <= min(each.deadline_s or 0, announced_s + DEADLINE_MAX_S)
-        ):
+        if not _is_over(each, final_time_s):
             return None
         if latest.tx_hash and not is_signature(latest.tx_hash):
             return each.closed("not_a_signature")
@@ -688,6 +761,14 @@ class SolanaRail:
             )
             for each in self._accounts
         ]
+
+
+def _is_over(each: OpenSettlement, final_time_s: int | None) -> bool:
+    """Returns whether an announced transaction cannot land any more."""
+    announced_s = each.latest.timestamp_ns // 10**9
+    return final_time_s is not None and final_time_s > max(
+        announced_s + BLOCKHASH_LIFE_S, min(each.deadline_s or 0, announced_s + DEADLINE_MAX_S)
+    )
 
 
 def _units_of(account: Account, held: Mapping[str, tuple[str, str, int]]) -> int:

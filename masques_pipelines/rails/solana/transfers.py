@@ -7,18 +7,20 @@ signed for it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
 from masques_pipelines.money import whole_units
-from masques_pipelines.rails.protocol import Asset, Observation
+from masques_pipelines.rails.protocol import PART_OF, Asset, Observation
 from masques_pipelines.rails.settlement_ids import solana_transfer
 from masques_pipelines.rails.solana.messages import Instruction, TokenBalance, Transaction
 
 LAMPORT_DECIMALS: Final = 9
 # Payers of one transaction that are told apart.
 PAYERS_MAX: Final = 10
+# Attribute of a transaction whose payers are told apart, before it is one settlement for each.
+PAYERS: Final = "payers"
 _TRANSFERS: Final = ("transfer", "transferChecked", "transferCheckedWithFee")
 _UNITS_DIGITS_MAX: Final = 20
 
@@ -64,6 +66,8 @@ def movements(
 ) -> list[Observation]:
     """Returns what a transaction added to and took from our token accounts, one for each.
 
+    Where several wallets paid and what each of them did adds up to it, one for each of them.
+
     What it moved between them is left out, so that the sum is exactly what came from others or went
     to them. The fee is recorded once.
     """
@@ -72,8 +76,45 @@ def movements(
     made: list[Observation] = []
     for account, units in _legs(transaction, accounts):
         fee = Decimal(0) if made else network_fee(transaction)
-        made.append(_observation(transaction, accounts, account, units, context, fee))
+        whole = _observation(transaction, accounts, account, units, context, fee)
+        made += _by_payer(whole, account)
     return made
+
+
+def _by_payer(whole: Observation, account: Account) -> list[Observation]:
+    """Returns what each of several payers paid, as settlements of their own, or the whole."""
+    text = whole.attributes.get(PAYERS, "")
+    if not text:
+        return [whole]
+    kept = {key: value for key, value in whole.attributes.items() if key != PAYERS}
+    paid = sorted(each.split(" ") for each in text.split(", "))
+    return [
+        replace(
+            whole,
+            settlement_id=solana_transfer(whole.network, whole.tx_hash, account.address, payer),
+            payer=payer,
+            amount=whole_units(int(units), account.mint.decimals),
+            network_fee=whole.network_fee if number == 0 else Decimal(0),
+            attributes={**kept, PART_OF: str(whole.settlement_id)},
+        )
+        for number, (payer, units) in enumerate(paid)
+    ]
+
+
+def is_ambiguous(transaction: Transaction, accounts: Sequence[Account]) -> bool:
+    """Returns whether the sides of a payment need a second answer of the node.
+
+    The balances prove the sum and nothing proves who paid it: with one transfer of exactly the sum
+    that is plain. Of several, of another sum or of nobody known one answer alone may be wrong.
+    """
+    if transaction.meta.err is not None:
+        return False
+    for account, units in _legs(transaction, accounts):
+        others, _signers, _count = _others(transaction, accounts, account, units)
+        names = list(others)
+        if len(names) != 1 or not names[0] or others[names[0]] != abs(units):
+            return True
+    return False
 
 
 def is_paid_elsewhere(transaction: Transaction, owner: str, mint: str) -> bool:
@@ -188,9 +229,27 @@ def _sides(
 ) -> dict[str, str]:
     """Returns payer and receiver: wallets where the chain names them, else token accounts.
 
-    Several payers in one transaction are nobody: the sum cannot be attributed to one of them. What
-    each paid is told apart where the transfers add up to what came.
+    Several payers in one transaction are nobody: the sum cannot be attributed to one of them,
+    unless the transfers add up to what came.
     """
+    is_in = units > 0
+    others, signers, count = _others(transaction, accounts, account, units)
+    other = next(iter(others)) if len(others) == 1 else ""
+    delegate = next(iter(signers)) if len(signers) == 1 else ""
+    return {
+        "payer": other if is_in else account.owner,
+        "receiver": account.owner if is_in else other,
+        "delegate": delegate if is_in and delegate != other and len(others) == 1 else "",
+        "parties": str(len(others)) if len(others) > 1 else "",
+        PAYERS: _told_apart(others, units) if is_in else "",
+        "transfers": str(count) if count > 1 else "",
+    }
+
+
+def _others(
+    transaction: Transaction, accounts: Sequence[Account], account: Account, units: int
+) -> tuple[dict[str, int | None], dict[str, None], int]:
+    """Returns the other sides with what each moved, who signed for it, and how many transfers."""
     is_in = units > 0
     near, far = ("destination", "source") if is_in else ("source", "destination")
     ours = {each.address for each in accounts}
@@ -209,16 +268,7 @@ def _sides(
             paid, before = _amount(info), others.get(owner, 0)
             others[owner] = None if paid is None or before is None else before + paid
             signers[_text(info.get("authority")) or _text(info.get("multisigAuthority"))] = None
-    other = next(iter(others)) if len(others) == 1 else ""
-    delegate = next(iter(signers)) if len(signers) == 1 else ""
-    return {
-        "payer": other if is_in else account.owner,
-        "receiver": account.owner if is_in else other,
-        "delegate": delegate if is_in and delegate != other and len(others) == 1 else "",
-        "parties": str(len(others)) if len(others) > 1 else "",
-        "payers": _told_apart(others, units) if is_in else "",
-        "transfers": str(count) if count > 1 else "",
-    }
+    return others, signers, count
 
 
 def _told_apart(paid: Mapping[str, int | None], units: int) -> str:

@@ -40,11 +40,13 @@ def transfer(warehouse: Warehouse, debit: uuid.UUID, credit: uuid.UUID) -> None:
     )
 
 
-def register(warehouse: Warehouse, account: uuid.UUID, valid: tuple[datetime, datetime]) -> None:
+def register(
+    warehouse: Warehouse, account: uuid.UUID, valid: tuple[datetime, datetime], network: str = ""
+) -> None:
     warehouse.insert_rows(
         "masques_ops.payer_addresses",
-        ("rail", "address", "account_id", "valid_from", "valid_to", "recorded_at"),
-        [("base", BUYER, account, *valid, datetime.now(UTC))],
+        ("rail", "network", "address", "account_id", "valid_from", "valid_to", "recorded_at"),
+        [("base", network, BUYER, account, *valid, datetime.now(UTC))],
     )
 
 
@@ -150,3 +152,19 @@ def test_the_registry_is_asked_second_and_only_for_its_time(
         "SELECT from_account_id FROM masques_marts.settlements_current WHERE amount = 0.002"
     ) == [(UNATTRIBUTED,)]
     assert link_settlements(polls.warehouse) == 0
+
+
+def test_an_entry_of_the_network_comes_before_one_of_all_networks(
+    polls: Polls, payments: Payments, chain: Anvil
+) -> None:
+    payments.send(payments.sign(1_000))
+    chain.finalize()
+    register(polls.warehouse, AUTHOR, ALWAYS, "eip155:137")  # somebody else's, on Polygon
+    polls.poll()
+    account = "SELECT from_account_id FROM masques_marts.settlements_current"
+    assert polls.warehouse.rows(account) == [(UNATTRIBUTED,)]
+    register(polls.warehouse, PREPAID, ALWAYS, "eip155:8453")
+    register(polls.warehouse, AUTHOR, ALWAYS)
+    polls.poll()
+    assert polls.warehouse.rows(account) == [(PREPAID,)]
+    assert polls.warehouse.scalar("SELECT count() FROM masques_ops.payer_addresses FINAL") == 3

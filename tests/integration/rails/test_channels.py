@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from masques_pipelines.rails.channels import RecordedChannels
 from masques_pipelines.warehouse.sql import sql
-from tests.integration.rails.conftest import Polls
+from tests.integration.rails.conftest import NETWORK, Polls
 from tests.support.anvil import Anvil
 from tests.support.x402_channels import DELAY_S, ChannelShop, escrow_holds
 from tests.support.x402_evm import BUYER, Payments
@@ -191,5 +192,29 @@ def test_two_channels_of_one_buyer_whose_lines_come_last(
         polls.poll()
     assert sorted(rows(polls)) == [
         ("confirmed", "", 70, 3), ("confirmed", "", 500, 1), ("confirmed", "", 500, 2),
+    ]  # fmt: skip
+    agrees(polls)
+
+
+def test_a_long_lived_channel_is_read_from_its_last_claim_on(
+    polls: Polls, shop: ChannelShop
+) -> None:
+    settle(polls)
+    for number in range(1, 4):
+        shop.pay(100 * number, number)
+        shop.claim()
+        settle(polls)
+    shop.pay(50, 4)
+    settle(polls)
+    channels = RecordedChannels(polls.warehouse, "base", NETWORK)
+    (settled,) = channels.settled_to([shop.channel_id]).values()
+    assert settled == 600
+    above = {shop.channel_id: settled}
+    assert [row.attributes["charged_total"] for row in channels.settlements(above)] == ["650"]
+    assert channels.claims(above) == []
+    whole = {shop.channel_id: 0}
+    assert (len(channels.settlements(whole)), len(channels.claims(whole))) == (4, 3)
+    assert [row[:3] for row in rows(polls)] == [
+        *(("confirmed", "", 100 * number) for number in range(1, 4)), ("claimable", "", 50),
     ]  # fmt: skip
     agrees(polls)

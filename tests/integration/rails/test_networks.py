@@ -348,3 +348,37 @@ def test_what_a_node_rejects_is_found_again_at_that_node(
         (f"{MAINNET}:alice/invoices/1",),
         (f"{MAINNET}:bob/invoices/1",),
     ]
+
+
+def test_a_network_that_is_taken_out_is_no_longer_read_and_its_balance_says_since_when(
+    warehouse: Warehouse, plain: Settings
+) -> None:
+    world = World({"base": 2, "polygon": 3})
+    outcomes(warehouse, world.settings(plain))
+    since = (
+        "SELECT network, no_longer_read_since FROM masques_marts.chain_balances ORDER BY network"
+    )
+    assert [each for _, each in warehouse.rows(since)] == [None, None]
+    world.names = ("base",)
+    outcomes(warehouse, world.settings(plain))
+    (polygon, ended), (base, read) = warehouse.rows(since)
+    assert (polygon, base, read) == ("eip155:137", "eip155:8453", None)
+    assert ended is not None
+    assert ended.timestamp() <= NOW_S
+    # A node that fails is read; it comes back as it was.
+    world.names, world.down = ("base", "polygon"), ("polygon",)
+    outcomes(warehouse, world.settings(plain))
+    assert [each for _, each in warehouse.rows(since)] == [None, None]
+
+
+def test_one_of_two_nodes_that_is_taken_out_is_no_longer_read(
+    warehouse: Warehouse, plain: Settings
+) -> None:
+    alice, bob = FakeLnd(NOW_S, pubkey=ALICE), FakeLnd(NOW_S, pubkey=BOB)
+    rails = [lnd_rail("alice", alice, "alice"), lnd_rail("bob", bob, "bob")]
+    outcomes(warehouse, dataclasses.replace(plain, rails=tuple(rails)))
+    outcomes(warehouse, dataclasses.replace(plain, rails=(rails[0],)))
+    found = warehouse.rows(
+        "SELECT node, no_longer_read_since IS NULL FROM masques_marts.chain_balances ORDER BY node"
+    )
+    assert sorted(found) == sorted([(ALICE, 1), (BOB, 0)])

@@ -64,6 +64,10 @@ def test_status_rewind_and_register(warehouse: Warehouse, monkeypatch: pytest.Mo
     assert warehouse.rows(
         "SELECT address, toString(account_id) FROM masques_ops.payer_addresses FINAL"
     ) == [(payer, ACCOUNT)]
+    invoke("register", *options, "--from", "2020-01-01", "--network", "polygon")
+    assert warehouse.rows(
+        "SELECT network FROM masques_ops.payer_addresses FINAL ORDER BY network"
+    ) == [("",), ("eip155:137",)]
     with pytest.raises(RegistryError, match="give --to a later time"):
         invoke("register", *options, "--from", "2020-01-01", "--to", "2019-01-01")
     done = ingest_all(warehouse, settings)

@@ -1,5 +1,6 @@
 """Solana believes no single answer: items, versions, pages, lags, gaps, times and mutations."""
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -503,6 +504,7 @@ def test_a_delegate_s_payment_is_the_owner_s_and_many_payers_are_nobody(chain: S
 
     def by_two(method: str, _asked: Any, answer: Any) -> Any:
         if method == "getTransaction":
+            answer = copy.deepcopy(answer)  # asked for twice
             message = answer["transaction"]["message"]
             one = next(each for each in message["instructions"] if "program" in each)
             info = {**one["parsed"]["info"], "source": OWNER.pubkey().__str__()}

@@ -295,6 +295,42 @@ def test_money_that_moved_unseen_is_named_by_the_next_run(facts: PaymentFacts) -
     assert _position(facts, f"position_at(as_of = '{seen_at}')")[0] == "proved"
 
 
+def test_a_network_that_is_no_longer_read_is_shown_and_not_counted_as_there(
+    facts: PaymentFacts,
+) -> None:
+    facts.balance("0", 1)
+    facts.balance("0", 1, "eip155:137")
+    facts.transfer("paid in", "deposit", "10", 2, sides=(TREASURY, AGENT))
+    facts.books("10")
+    facts.settlement("moved", "10", 3, of=["paid in"], asset="usdc", to_address="ours")
+    facts.balance("10", 4)
+    facts.balance("0", 4, "eip155:137")
+    facts.read_to(5)
+    facts.rail_run("", "eip155:137")
+    compare_payments(facts.warehouse)
+    assert _position(facts) == ("proved", "0", "0", "0", "0", "0")
+
+    # The money went to Polygon, and then Polygon was taken out of the settings.
+    facts.balance("4", 7, "eip155:137")
+    facts.balance("6", 7)
+    before = facts.warehouse.rows(_SIDES)
+    assert [each.rsplit(" ", 2)[-2] for each in before[0][1]] == ["differs", "differs"]
+    assert before[0][0] == 10
+    facts.rail_run("")
+    ((on_rails, sides),) = facts.warehouse.rows(_SIDES)
+    assert on_rails == 6
+    assert [each.split(": ", 1)[1] for each in sides] == [
+        sides[0].split(": ", 1)[1],
+        f"no longer read since {moment(7)[:19]}, had 4",
+    ]
+    compare_payments(facts.warehouse)
+    state, *_, uncovered = _position(facts)
+    assert (state, uncovered) == ("differs", "4")
+
+
+_SIDES = "SELECT on_rails, sides FROM masques_ops.position_now WHERE asset = 'USD'"
+
+
 def _position(facts: PaymentFacts, view: str = "position") -> tuple[str, ...]:
     [row] = facts.warehouse.rows(
         "SELECT state, toString(unbooked), toString(in_time), toString(broken), "

@@ -3,10 +3,11 @@
 import pytest
 
 from tests.campaigns import answers
+from tests.campaigns.answer_worlds import RAILS
 from tests.support.campaign import rounds, seeded
 
 
-@pytest.mark.parametrize("rail", ["base", "solana", "lightning"])
+@pytest.mark.parametrize("rail", RAILS)
 def test_no_changed_answer_ends_a_run_or_is_believed(rail: str) -> None:
     outcome = answers.run(rail, size=rounds(100), seed=seeded().randrange(10**6))
     assert outcome.faults == {}

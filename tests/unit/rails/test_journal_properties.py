@@ -345,7 +345,7 @@ def test_what_is_not_one_transaction_is_never_pending_or_failed_and_counts_what_
     assert settled(voucher(), None) == ("not_followed", "unanswered", "0.020000", "")
     batch = gateway(body()["request"]["paymentPayload"])
     accepted = {"success": True, "transaction": TRANSFER}
-    assert settled(batch, accepted) == ("off_chain", "", "0.020000", "")
+    assert settled(batch, accepted) == ("off_chain", "", "0.012345", "")
     unknown = permitted("auth-capture")
     sent = {"success": True, "transaction": "0x" + "2" * 64}
     assert settled(unknown, sent) == ("not_followed", "", "0.020000", "")

@@ -147,6 +147,7 @@ def test_a_kind_without_an_entry_is_off(tmp_path: Path) -> None:
 def test_each_variable_of_one_network_is_refused_beside_the_file(tmp_path: Path, name: str) -> None:
     path = written(tmp_path, f"rails:{POLYGON}")
     values = {"FINALITY": "finalized", "NETWORK": "mainnet", "BLOCK": "1", "SLOT": "1"}
+    values["URL"] = "https://node.test"
     value = values.get(name.rsplit("_", 1)[1], str(path))
     with pytest.raises(SettingError) as raised:
         read_settings({"MASQUES_RAILS_FILE": str(path), name: value})
