@@ -13,18 +13,32 @@ COMMENT 'The reputation model in force at a moment. Parameters: known_at - the m
 CREATE OR REPLACE VIEW masques_ops.account_owners
 (
     account_id UUID COMMENT 'the ledger account',
-    account_type String COMMENT 'account code by the chart; code_<n> when unknown',
-    party_id UUID COMMENT 'the identity that owns the account, or the account when nobody does'
+    party_id UUID COMMENT 'the identity that owns it, the account when nobody does, zero for the platform'
 )
 AS
+WITH
+    (SELECT m.lists FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m) AS lists,
+    toUUID('00000000-0000-0000-0000-000000000000') AS nobody
 SELECT
     account_id,
-    any(account_type) AS account_type,
-    if(any(identity_id) = toUUID('00000000-0000-0000-0000-000000000000'), account_id,
-        any(identity_id)) AS party_id
+    multiIf(has(lists['platform_account_types'], any(account_type)), nobody,
+        any(identity_id) = nobody, account_id, any(identity_id)) AS party_id
 FROM masques.accounts
 GROUP BY account_id
-COMMENT 'Who owns each ledger account.';
+COMMENT 'Who owns each ledger account. The platform is nobody: no payer, funder or counterparty.';
+
+-- What currencies were worth. A rate holds until the next, and not longer than the model says.
+CREATE OR REPLACE VIEW masques_ops.reputation_rates AS
+WITH (SELECT m.numbers FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m) AS n
+SELECT
+    toString(r.currency) AS currency, r.quoted_at AS quoted_at, n['rate_age_max_days'] * 86400 AS holds_s,
+    toFloat64(argMin(r.usd, r.ingested_at)) AS usd
+FROM masques_ops.exchange_rates AS r
+WHERE r.currency != 'USD'
+GROUP BY currency, quoted_at
+UNION ALL
+SELECT 'USD', toDateTime64(0, 9, 'UTC'), inf, 1.0
+COMMENT 'What a unit of each currency was worth. Parameters: known_at - the model in force then. Columns: currency - the currency; quoted_at - from when on; holds_s - for so many seconds at most; usd - USD for one whole unit.';
 
 -- Where the references of the batch lead.
 CREATE OR REPLACE VIEW masques_ops.reputation_links
@@ -62,11 +76,10 @@ COMMENT 'Where the references of the batch lead.';
 -- The posted payments of the batch, by their own id and by that of the hold that they posted. What was
 -- given back is known by masques_ops.payment_links; else a refund goes to the account that paid, under
 -- the same trace, and payments of one trace share it. A payment whose settlement failed on its rail, and
--- has no other that is confirmed, is failed. The platform is nobody: no counterparty.
+-- has no other that is confirmed, is failed.
 CREATE OR REPLACE VIEW masques_ops.reputation_payments AS
 WITH
-    (SELECT (m.numbers, m.lists) FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m)
-        AS model,
+    (SELECT m.lists FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m) AS lists,
     toUUID('00000000-0000-0000-0000-000000000000') AS nobody,
     wanted AS (SELECT l.payment_id AS id FROM masques_ops.reputation_links AS l WHERE l.payment_id != nobody),
     posted AS
@@ -74,49 +87,37 @@ WITH
         SELECT
             t.transaction_id AS transaction_id, ifNull(t.pending_id, nobody) AS hold_id,
             t.timestamp AS timestamp, t.debit_account_id AS debit_account_id,
-            t.credit_account_id AS credit_account_id, t.amount AS amount,
-            toString(t.currency) AS currency, t.trace_id AS trace_id
+            t.credit_account_id AS credit_account_id, toFloat64(t.amount) AS amount,
+            toString(t.currency) AS currency, (debit_account_id, t.trace_id, currency) AS under_trace
         FROM masques.transactions AS t
-        WHERE has(model.2['purchase_types'], t.transaction_type)
+        WHERE has(lists['purchase_types'], t.transaction_type)
             AND t.event_type IN ('single_phase', 'two_phase_posted')
             AND (t.transaction_id IN wanted OR ifNull(t.pending_id, nobody) IN wanted)
     ),
+    -- By what is given back: a payment or its hold, or what an account paid under a trace.
     refunds AS
     (
         SELECT
-            l.refund_of AS refund_of, t.credit_account_id AS account_id, t.trace_id AS trace_id,
-            toString(t.currency) AS currency, sum(t.amount) AS amount
+            if(l.refund_of != nobody, (l.refund_of, '', ''),
+                (t.credit_account_id, t.trace_id, toString(t.currency))) AS given_back,
+            toFloat64(sum(t.amount)) AS amount
         FROM masques.transactions AS t
         LEFT ANY JOIN masques_ops.payment_links AS l ON l.transaction_id = t.transaction_id
         WHERE t.transaction_type = 'refund' AND t.event_type IN ('single_phase', 'two_phase_posted')
-        GROUP BY refund_of, account_id, trace_id, currency
-    ),
-    linked AS
-    (
-        SELECT r.refund_of AS refund_of, sum(r.amount) AS amount
-        FROM refunds AS r
-        WHERE r.refund_of != nobody
-        GROUP BY refund_of
+        GROUP BY given_back
     ),
     traced AS
     (
         SELECT
-            p.debit_account_id AS account_id, p.trace_id AS trace_id, toString(p.currency) AS currency,
-            toFloat64(any(r.amount)) / toFloat64(sum(p.amount)) AS share
+            (p.debit_account_id, p.trace_id, toString(p.currency)) AS under_trace,
+            any(r.amount) / toFloat64(sum(p.amount)) AS share
         FROM masques.transactions AS p
-        INNER JOIN refunds AS r ON r.account_id = p.debit_account_id AND r.trace_id = p.trace_id
-            AND r.currency = toString(p.currency) AND r.refund_of = nobody
-        WHERE has(model.2['purchase_types'], p.transaction_type) AND p.trace_id != ''
+        INNER JOIN refunds AS r ON r.given_back = (p.debit_account_id, p.trace_id, toString(p.currency))
+        WHERE has(lists['purchase_types'], p.transaction_type) AND p.trace_id != ''
             AND p.event_type IN ('single_phase', 'two_phase_posted')
-            AND p.trace_id IN (SELECT x.trace_id FROM refunds AS x)
-        GROUP BY account_id, trace_id, currency
+            AND p.trace_id IN (SELECT x.given_back.2 FROM refunds AS x)
+        GROUP BY under_trace
         HAVING sum(p.amount) > 0
-    ),
-    rates AS
-    (
-        SELECT toString(r.currency) AS currency, quoted_at, toFloat64(argMin(usd, ingested_at)) AS usd
-        FROM masques_ops.exchange_rates AS r
-        GROUP BY currency, quoted_at
     ),
     failed AS
     (
@@ -129,24 +130,20 @@ WITH
 SELECT
     arrayJoin(arrayFilter(x -> x != nobody, [p.transaction_id, p.hold_id])) AS id,
     p.transaction_id AS payment_id,
-    if(has(model.2['platform_account_types'], payer.account_type), nobody, payer.party_id) AS payer_id,
-    if(has(model.2['platform_account_types'], payee.account_type), nobody, payee.party_id) AS payee_id,
-    if(p.amount = 0, 1.0, greatest(0.0, 1.0 - s.share
-        - (toFloat64(own.amount) + toFloat64(held.amount)) / toFloat64(p.amount))) AS kept_share,
-    multiIf(
-        p.currency = 'USD', toFloat64(p.amount) * kept_share,
-        rate.currency = '' OR dateDiff('second', rate.quoted_at, p.timestamp)
-            > model.1['rate_age_max_days'] * 86400, -1.0,
-        toFloat64(p.amount) * rate.usd * kept_share) AS usd,
+    payer.party_id AS payer_id,
+    payee.party_id AS payee_id,
+    if(p.amount = 0, 1.0, greatest(0.0, 1.0 - s.share - (own.amount + held.amount) / p.amount)) AS kept_share,
+    if(dateDiff('second', rate.quoted_at, p.timestamp) <= rate.holds_s,
+        p.amount * rate.usd * kept_share, -1.0) AS usd,
     p.transaction_id IN failed OR p.hold_id IN failed AS is_failed
 FROM posted AS p
 LEFT ANY JOIN masques_ops.account_owners AS payer ON payer.account_id = p.debit_account_id
 LEFT ANY JOIN masques_ops.account_owners AS payee ON payee.account_id = p.credit_account_id
-LEFT ANY JOIN traced AS s ON s.account_id = p.debit_account_id AND s.trace_id = p.trace_id
-    AND s.currency = p.currency
-LEFT ANY JOIN linked AS own ON own.refund_of = p.transaction_id
-LEFT ANY JOIN linked AS held ON held.refund_of = p.hold_id AND p.hold_id != nobody
-ASOF LEFT JOIN rates AS rate ON rate.currency = p.currency AND p.timestamp >= rate.quoted_at
+LEFT ANY JOIN traced AS s ON s.under_trace = p.under_trace
+LEFT ANY JOIN refunds AS own ON own.given_back = (p.transaction_id, '', '')
+LEFT ANY JOIN refunds AS held ON held.given_back = (p.hold_id, '', '')
+ASOF LEFT JOIN masques_ops.reputation_rates(known_at = {known_at:DateTime64(9, 'UTC')}) AS rate
+    ON rate.currency = p.currency AND p.timestamp >= rate.quoted_at
 COMMENT 'The posted payments that the events of the batch refer to. Parameters: known_at - the model in force then. Columns: id - the payment, or the hold that it posted; payment_id - the payment; payer_id, payee_id - the sides, zero for the platform; kept_share - the share that was not given back; usd - that in USD, -1 when there is no rate; is_failed - 1 when its settlement failed and no other is confirmed.';
 
 -- Every party's payer cluster and the hashes of its external ids. Short ids ("7") are ids within their
