@@ -129,9 +129,7 @@ WITH
     )
 SELECT
     arrayJoin(arrayFilter(x -> x != nobody, [p.transaction_id, p.hold_id])) AS id,
-    p.transaction_id AS payment_id,
-    payer.party_id AS payer_id,
-    payee.party_id AS payee_id,
+    p.transaction_id AS payment_id, payer.party_id AS payer_id, payee.party_id AS payee_id,
     if(p.amount = 0, 1.0, greatest(0.0, 1.0 - s.share - (own.amount + held.amount) / p.amount)) AS kept_share,
     if(dateDiff('second', rate.quoted_at, p.timestamp) <= rate.holds_s,
         p.amount * rate.usd * kept_share, -1.0) AS usd,
@@ -155,23 +153,20 @@ CREATE OR REPLACE VIEW masques_ops.reputation_parties_now
     id_hashes Array(UInt64) COMMENT 'hashes of its external ids'
 )
 AS
-WITH toUUID('00000000-0000-0000-0000-000000000000') AS nobody
 SELECT
-    p.party_id AS party_id,
-    if(max(p.funded_by) = nobody, party_id, max(p.funded_by)) AS cluster_id,
-    max(p.ids) AS id_hashes
-FROM
+    party_id,
+    if(k.party_id = party_id, k.cluster_id, party_id) AS cluster_id,
+    i.id_hashes AS id_hashes
+FROM masques_ops.payer_clusters AS k
+FULL JOIN
 (
-    SELECT k.party_id AS party_id, k.cluster_id AS funded_by, CAST([], 'Array(UInt64)') AS ids
-    FROM masques_ops.payer_clusters AS k
-    UNION ALL
-    SELECT i.identity_id, nobody,
+    SELECT
+        identity_id AS party_id,
         arrayMap(
             id -> sipHash64(if(length(id.2) < 8, id.1, ''), lower(id.2)),
-            arrayFilter(id -> id.2 != '', CAST(i.external_ids, 'Array(Tuple(String, String))')))
-    FROM masques.identities AS i FINAL
-) AS p
-GROUP BY party_id
+            arrayFilter(id -> id.2 != '', CAST(external_ids, 'Array(Tuple(String, String))'))) AS id_hashes
+    FROM masques.identities FINAL
+) AS i USING (party_id)
 COMMENT 'The payer cluster and the external ids of each party that has any.';
 
 -- The signals that are due whose keys are known, and the rows that have the id of such a signal. Rows are
@@ -207,75 +202,59 @@ WITH
         AS model,
     toUUID('00000000-0000-0000-0000-000000000000') AS nobody,
     attesting AS (SELECT c.channel FROM masques_ops.landing_channels_current AS c WHERE c.attests = 1),
-    sided AS
-    (
-        SELECT
-            e.event_id AS event_id, e.timestamp AS timestamp, e.identity_id AS identity_id,
-            e.category_code AS category_code, e.event_type AS event_type, e.delta AS delta,
-            e.quality AS quality, e.reference_type AS reference_type, e.reference_id AS reference_id,
-            e.reference AS reference, e.reported_id AS reported_id, e.channel AS channel,
-            p.payment_id != nobody AS is_paid, p.usd AS usd,
-            if(is_paid, p.payment_id, l.payment_id) AS payment_id,
-            if(p.payer_id != nobody, p.payer_id, l.payer_id) AS payer_id,
-            if(p.payee_id != nobody, p.payee_id, l.payee_id) AS payee_id,
-            multiIf(
-                l.status = 'failed' OR p.is_failed, 'reorged',
-                is_paid AND p.kept_share <= 0, 'refunded',
-                l.kind = 'settlement' AND l.status != 'confirmed', 'settling',
-                is_paid, 'money',
-                l.kind = 'settlement', 'settled',
-                '') AS state,
-            has([payer_id, payee_id], e.identity_id) AS is_side,
-            multiIf(
-                e.identity_id = payer_id AND payee_id != nobody, payee_id,
-                e.identity_id = payee_id AND payer_id != nobody, payer_id,
-                e.reported_id) AS counterparty_id,
-            (e.channel = 'pipeline' OR e.channel IN attesting)
-                AND has(model.2['attestors'], toString(e.reported_id)) AS is_attested
-        FROM masques_ops.reputation_batch AS e
-        LEFT ANY JOIN masques_ops.reputation_links AS l ON l.kind = e.reference_type AND l.id = e.reference
-        LEFT ANY JOIN masques_ops.reputation_payments(known_at = {known_at:DateTime64(9, 'UTC')}) AS p
-            ON p.id = l.payment_id
-    )
-SELECT
-    s.identity_id AS identity_id,
-    s.category_code AS category_code,
-    multiIf(reason_code = 1, cityHash64(cluster_id), reason_code = 2, 1, 0) AS voice,
-    s.timestamp AS timestamp,
+    p.payment_id != nobody AS is_paid,
+    if(p.payer_id != nobody, p.payer_id, l.payer_id) AS payer_id,
+    if(p.payee_id != nobody, p.payee_id, l.payee_id) AS payee_id,
     multiIf(
-        has([s.reported_id, s.counterparty_id], s.identity_id) OR (NOT s.is_attested AND (
-            cluster_id = s.identity_id
-            OR (own.cluster_id != nobody AND has([s.counterparty_id, cluster_id], own.cluster_id))
+        l.status = 'failed' OR p.is_failed, 'reorged',
+        is_paid AND p.kept_share <= 0, 'refunded',
+        l.kind = 'settlement' AND l.status != 'confirmed', 'settling',
+        is_paid, 'money',
+        l.kind = 'settlement', 'settled',
+        '') AS state,
+    (e.channel = 'pipeline' OR e.channel IN attesting)
+        AND has(model.2['attestors'], toString(e.reported_id)) AS is_attested
+SELECT
+    e.identity_id AS identity_id, e.category_code AS category_code,
+    multiIf(reason_code = 1, cityHash64(cluster_id), reason_code = 2, 1, 0) AS voice,
+    e.timestamp AS timestamp,
+    multiIf(
+        has([e.reported_id, counterparty_id], e.identity_id) OR (NOT is_attested AND (
+            cluster_id = e.identity_id
+            OR (own.cluster_id != nobody AND has([counterparty_id, cluster_id], own.cluster_id))
             OR hasAny(own.id_hashes, other.id_hashes))), 5,
-        s.channel = 'pipeline' AND s.event_type IN ('hold_expired', 'refund', 'double_pay_suspect'), 9,
-        s.is_attested AND s.delta < 0 AND s.reference_type = 'settlement'
-            AND s.state IN ('money', 'settled'), 8,
-        s.is_attested AND (s.delta < 0 OR s.state NOT IN ('reorged', 'refunded', 'settling')), 2,
-        s.state = 'reorged', 7,
-        s.state = 'refunded', 6,
+        e.channel = 'pipeline' AND e.event_type IN ('hold_expired', 'refund', 'double_pay_suspect'), 9,
+        is_attested AND e.delta < 0 AND e.reference_type = 'settlement' AND state IN ('money', 'settled'), 8,
+        is_attested AND (e.delta < 0 OR state NOT IN ('reorged', 'refunded', 'settling')), 2,
+        state = 'reorged', 7,
+        state = 'refunded', 6,
         -- Who was paid lost nothing, and who names a third did not pay either.
-        s.state != 'money' OR NOT s.is_side OR s.payer_id = nobody OR s.payee_id = nobody
-            OR (s.identity_id = s.payer_id AND s.delta < 0)
-            OR NOT has([nobody, s.counterparty_id], s.reported_id), 3,
-        s.usd < 0, 4,
+        state != 'money' OR has([payer_id, payee_id], nobody) OR NOT has([payer_id, payee_id], e.identity_id)
+            OR (e.identity_id = payer_id AND e.delta < 0)
+            OR NOT has([nobody, counterparty_id], e.reported_id), 3,
+        p.usd < 0, 4,
         1) AS reason_code,
-    s.delta AS delta,
-    s.quality * multiIf(
-        reason_code = 1, s.usd / model.1['usd_per_event']
-            / sum(reason_code = 1) OVER (PARTITION BY s.payment_id, s.identity_id),
+    e.delta AS delta,
+    e.quality * multiIf(
+        reason_code = 1, p.usd / model.1['usd_per_event']
+            / sum(reason_code = 1) OVER (PARTITION BY payment_id, e.identity_id),
         reason_code = 2, 1.0,
         reason_code IN (3, 4), model.1['weight_free'],
         0.0) AS weight,
-    if(s.is_paid, s.usd, 0.0) AS usd,
-    s.event_id AS event_id,
-    s.event_type AS event_type,
-    s.reference_type AS reference_type,
-    s.reference_id AS reference_id,
-    sipHash64(toString(s.reference_type), s.reference) AS reference_key,
-    s.payment_id AS payment_id,
-    s.counterparty_id AS counterparty_id,
-    if(other.party_id = s.counterparty_id, other.cluster_id, s.counterparty_id) AS cluster_id
-FROM sided AS s
-LEFT ANY JOIN masques_ops.reputation_parties_now AS own ON own.party_id = s.identity_id
-LEFT ANY JOIN masques_ops.reputation_parties_now AS other ON other.party_id = s.counterparty_id
+    if(is_paid, p.usd, 0.0) AS usd,
+    e.event_id AS event_id, e.event_type AS event_type,
+    e.reference_type AS reference_type, e.reference_id AS reference_id,
+    sipHash64(toString(e.reference_type), e.reference) AS reference_key,
+    if(is_paid, p.payment_id, l.payment_id) AS payment_id,
+    multiIf(
+        e.identity_id = payer_id AND payee_id != nobody, payee_id,
+        e.identity_id = payee_id AND payer_id != nobody, payer_id,
+        e.reported_id) AS counterparty_id,
+    if(other.party_id = counterparty_id, other.cluster_id, counterparty_id) AS cluster_id
+FROM masques_ops.reputation_batch AS e
+LEFT ANY JOIN masques_ops.reputation_links AS l ON l.kind = e.reference_type AND l.id = e.reference
+LEFT ANY JOIN masques_ops.reputation_payments(known_at = {known_at:DateTime64(9, 'UTC')}) AS p
+    ON p.id = l.payment_id
+LEFT ANY JOIN masques_ops.reputation_parties_now AS own ON own.party_id = e.identity_id
+LEFT ANY JOIN masques_ops.reputation_parties_now AS other ON other.party_id = counterparty_id
 COMMENT 'What each event of the batch weighs before it ages. Parameters: known_at - the model in force then. Columns: identity_id .. cluster_id - as in masques_ops.reputation_evidence.';

@@ -173,23 +173,16 @@ WITH
 SELECT
     e.identity_id AS identity_id,
     ['task_quality', 'economic', 'identity_hygiene'][e.category_code] AS category,
-    e.event_type AS event_type,
-    e.timestamp AS timestamp,
-    e.age_days AS age_days,
-    e.event_id AS event_id,
-    e.delta AS delta,
+    e.event_type AS event_type, e.timestamp AS timestamp, e.age_days AS age_days,
+    e.event_id AS event_id, e.delta AS delta,
     ['money', 'attested', 'free', 'unpriced', 'self_dealing', 'refunded', 'reorged', 'contradicted',
         'not_theirs'][e.reason_code] AS reason,
-    e.usd AS usd,
-    e.aged_weight AS weight,
-    v.standing AS standing,
+    e.usd AS usd, e.aged_weight AS weight, v.standing AS standing,
     -- Each event has its share of what counts of all that its voice says.
     if(v.said[1] = 0, 0.0, v.counted[1] / v.said[1])
         * if(v.voice > 1 AND v.said[1] > 0, c.believed[1], 1.0) AS counted_share,
-    e.counterparty_id AS counterparty_id,
-    e.cluster_id AS cluster_id,
-    e.reference_type AS reference_type,
-    e.reference_id AS reference_id,
+    e.counterparty_id AS counterparty_id, e.cluster_id AS cluster_id,
+    e.reference_type AS reference_type, e.reference_id AS reference_id,
     c.good[1] + c.bad[1] AS category_evidence,
     [n['share_task_quality'], n['share_economic'], n['share_identity_hygiene']][e.category_code]
         * counted_share * weight * delta * if(v.said[1] > 0, 1 - n['prior_score'], n['prior_score'])

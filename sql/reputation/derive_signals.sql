@@ -6,6 +6,7 @@
 -- a payment took the signature back. What expires, fails, is refunded or is paid twice blames nobody.
 INSERT INTO masques_ops.signals_due
 WITH
+    {since:DateTime64(6, 'UTC')} AS since,
     (SELECT (m.numbers, m.lists) FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m) AS model,
     toUUID('00000000-0000-0000-0000-000000000000') AS nobody,
     now64(9, 'UTC') - toIntervalSecond((model.1['window_days'] + 30) * 86400) AS oldest,
@@ -15,7 +16,7 @@ WITH
             0.25 AS delta, 'transaction' AS reference_type, toString(t.pending_id) AS reference_id
         FROM masques.transactions AS t
         INNER JOIN masques_ops.account_owners AS payer ON payer.account_id = t.debit_account_id
-        WHERE t.ingested_at >= {since:DateTime64(6, 'UTC')} AND t.timestamp > oldest
+        WHERE t.ingested_at >= since AND t.timestamp > oldest
             AND t.event_type = 'two_phase_posted' AND has(model.2['purchase_types'], t.transaction_type)
         UNION ALL
         -- A deposit is paid by who gets the credit.
@@ -29,20 +30,17 @@ WITH
         WHERE s.timestamp > oldest AND s.direction = 'in'
             AND (s.status = 'confirmed'
                 OR (s.status = 'failed' AND s.failure_reason = 'authorization_canceled'))
-            AND s.settlement_id IN (SELECT n.settlement_id FROM masques.settlements AS n
-                WHERE n.ingested_at >= {since:DateTime64(6, 'UTC')})
+            AND s.settlement_id IN
+                (SELECT n.settlement_id FROM masques.settlements AS n WHERE n.ingested_at >= since)
         LIMIT 1 BY s.settlement_id
         UNION ALL
         -- At most one a month, or turning keys would be a way to climb.
-        SELECT 'key_rotated', min(seen_at), identity_id, 0.3, 'attestation', ''
-        FROM
-        (
-            SELECT identity_id, seen_at,
-                row_number() OVER (PARTITION BY identity_id ORDER BY seen_at, key) AS number
-            FROM masques_ops.identity_keys FINAL
-        )
-        WHERE number > 1 AND seen_at > oldest
-        GROUP BY identity_id, toYYYYMM(seen_at)
+        SELECT 'key_rotated', arrayJoin(arrayPopFront(arraySort(groupArray(seen_at)))) AS rotated_at,
+            identity_id, 0.3, 'attestation', ''
+        FROM masques_ops.identity_keys FINAL
+        GROUP BY identity_id
+        ORDER BY rotated_at
+        LIMIT 1 BY identity_id, toYYYYMM(rotated_at)
     ),
     event_type = 'key_rotated' AS is_rotation,
     if(is_rotation, concat(toString(identity_id), '|', toString(toYYYYMM(timestamp))), reference_id) AS fact,
@@ -57,7 +55,7 @@ SELECT
         map('source', 'pipeline', 'counterparty_id', model.2['attestors'][1])),
     'pipeline'
 FROM signals
-WHERE identity_id != nobody AND event_id NOT IN
+WHERE timestamp > oldest AND identity_id != nobody AND event_id NOT IN
 (
     SELECT e.event_id FROM masques.reputation_events AS e
     WHERE e.channel = 'pipeline' AND e.timestamp > oldest - INTERVAL 1 DAY

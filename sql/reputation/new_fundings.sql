@@ -2,16 +2,15 @@
 -- and when, and the cluster of that funder if it was itself funded before. A deposit from a rail is funded
 -- by the wallet that paid. Purchases, fees, refunds and payouts fund nobody; neither does the platform.
 WITH
+    {since:DateTime64(6, 'UTC')} AS since,
     (SELECT m.lists FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m) AS lists,
     toUUID('00000000-0000-0000-0000-000000000000') AS nobody,
     arrived AS
     (
-        SELECT s.transaction_id AS transaction_id, s.timestamp AS timestamp,
-            reinterpretAsUUID(sipHash128(lower(s.payer))) AS wallet_id
+        SELECT s.transaction_id AS transaction_id, s.payer AS wallet, s.timestamp AS at
         FROM masques_ops.settlements_newest AS s
-        WHERE s.status = 'confirmed' AND s.direction = 'in' AND s.payer != ''
-            AND s.settlement_id IN (SELECT n.settlement_id FROM masques.settlements AS n
-                WHERE n.ingested_at >= {since:DateTime64(6, 'UTC')})
+        WHERE s.status = 'confirmed' AND s.direction = 'in' AND s.payer != '' AND s.settlement_id IN
+            (SELECT n.settlement_id FROM masques.settlements AS n WHERE n.ingested_at >= since)
     ),
     funded AS
     (
@@ -19,12 +18,13 @@ WITH
         FROM masques.transactions AS t
         INNER JOIN masques_ops.account_owners AS payer ON payer.account_id = t.debit_account_id
         INNER JOIN masques_ops.account_owners AS payee ON payee.account_id = t.credit_account_id
-        WHERE t.ingested_at >= {since:DateTime64(6, 'UTC')} AND funder_id NOT IN (nobody, party_id)
+        WHERE t.ingested_at >= since AND NOT has([nobody, party_id], funder_id)
             AND t.event_type IN ('single_phase', 'two_phase_posted')
             AND NOT has(lists['purchase_types'], t.transaction_type)
             AND NOT has(lists['other_unfunding_types'], t.transaction_type)
         UNION ALL
-        SELECT if(payer.party_id = nobody, payee.party_id, payer.party_id), a.wallet_id, a.timestamp
+        SELECT if(payer.party_id = nobody, payee.party_id, payer.party_id),
+            reinterpretAsUUID(sipHash128(lower(a.wallet))), a.at
         FROM masques.transactions AS t
         INNER JOIN arrived AS a ON a.transaction_id = t.transaction_id
         INNER JOIN masques_ops.account_owners AS payer ON payer.account_id = t.debit_account_id
