@@ -1,6 +1,5 @@
 -- Reputation, step 1 of 2: what each event of masques_ops.reputation_batch weighs, as known now.
 
--- The model in force at a moment.
 CREATE OR REPLACE VIEW masques_ops.reputation_model AS
 SELECT m.model_version AS model_version, m.numbers AS numbers, m.lists AS lists
 FROM masques_ops.reputation_model_versions AS m
@@ -40,7 +39,6 @@ UNION ALL
 SELECT 'USD', toDateTime64(0, 9, 'UTC'), inf, 1.0
 COMMENT 'What a unit of each currency was worth. Parameters: known_at - the model in force then. Columns: currency - the currency; quoted_at - from when on; holds_s - for so many seconds at most; usd - USD for one whole unit.';
 
--- Where the references of the batch lead.
 CREATE OR REPLACE VIEW masques_ops.reputation_links
 (
     kind String COMMENT 'session, request, settlement or transaction',
@@ -121,8 +119,7 @@ WITH
     ),
     failed AS
     (
-        SELECT n.transaction_id AS id
-        FROM masques_ops.settlements_newest AS n
+        SELECT n.transaction_id AS id FROM masques_ops.settlements_newest AS n
         WHERE n.transaction_id != nobody
         GROUP BY id
         HAVING countIf(n.status = 'failed') > 0 AND countIf(n.status = 'confirmed') = 0
@@ -190,8 +187,7 @@ CREATE OR REPLACE VIEW masques_ops.signals_written
 AS
 SELECT e.event_id AS event_id, e.channel AS channel
 FROM masques.reputation_events AS e
-WHERE e.event_id IN (SELECT k.event_id FROM masques_ops.signals_known AS k)
-    AND e.timestamp IN (SELECT k.event_at FROM masques_ops.signals_known AS k)
+WHERE (e.event_id, e.timestamp) IN (SELECT k.event_id, k.event_at FROM masques_ops.signals_known AS k)
 COMMENT 'Rows that have the id of a signal that is due.';
 
 -- What each event of the batch weighs, in the columns of masques_ops.reputation_evidence. See

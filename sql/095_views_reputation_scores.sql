@@ -4,7 +4,6 @@
 -- and ages count back from it. known_at is the moment of knowledge: what was written down later is left
 -- out. A run asks with both alike; the same question put later gets the same answer.
 
--- How much the word of each payer cluster counts and what backs each identity, as known at a moment.
 CREATE OR REPLACE VIEW masques_ops.reputation_standing_at AS
 SELECT
     s.voice AS voice, argMax(s.standing, s.known_from) AS standing,
@@ -95,6 +94,9 @@ WITH
     ((good, bad) -> (good + prior * unknown) / (good + bad + prior) - unknown) AS gain,
     unknown * (1 - unknown) / (prior + 1) AS prior_variance,
     [n['share_task_quality'], n['share_economic'], n['share_identity_hygiene']] AS shares,
+    shares[category_code] AS share,
+    gain(good[1], bad[1]) AS moved,
+    good[1] + bad[1] AS evidence,
     known AS
     (
         SELECT identity_id, category_code, good, bad, 0 AS events, 0 AS positive, 0 AS negative, 0 AS excluded
@@ -119,29 +121,26 @@ WITH
 SELECT
     identity_id,
     as_of AS computed_at,
-    unknown + sum(shares[category_code] * gain(good[1], bad[1])) AS overall_score,
-    unknown + sumIf(gain(good[1], bad[1]), category_code = 1) AS task_quality_score,
-    unknown + sumIf(gain(good[1], bad[1]), category_code = 2) AS economic_score,
-    unknown + sumIf(gain(good[1], bad[1]), category_code = 3) AS identity_hygiene_score,
+    unknown + sum(share * moved) AS overall_score,
+    unknown + sumIf(moved, category_code = 1) AS task_quality_score,
+    unknown + sumIf(moved, category_code = 2) AS economic_score,
+    unknown + sumIf(moved, category_code = 3) AS identity_hygiene_score,
     toUInt64(sum(k.events)) AS total_events,
     toUInt64(sum(k.positive)) AS positive_events,
     toUInt64(sum(k.negative)) AS negative_events,
-    sum(shares[category_code] * (good[1] + bad[1]) / (good[1] + bad[1] + prior)) AS confidence,
-    unknown + sum(shares[category_code] * gain(good[2], bad[2])) AS score_7d_ago,
-    unknown + sum(shares[category_code] * gain(good[3], bad[3])) AS score_30d_ago,
+    sum(share * evidence / (evidence + prior)) AS confidence,
+    unknown + sum(share * gain(good[2], bad[2])) AS score_7d_ago,
+    unknown + sum(share * gain(good[3], bad[3])) AS score_30d_ago,
     greatest(0.0, overall_score - n['lower_deviations'] * sqrt(greatest(0.0,
-        prior_variance * arraySum(share -> share * share, shares)
-        + sum(shares[category_code] * shares[category_code] * (
-            (unknown + gain(good[1], bad[1])) * (1 - unknown - gain(good[1], bad[1]))
-                / (good[1] + bad[1] + prior + 1) - prior_variance))))) AS score_lower,
-    sum(good[1] + bad[1]) AS effective_events,
+        prior_variance * arraySum(x -> x * x, shares) + sum(share * share * (
+            (unknown + moved) * (1 - unknown - moved) / (evidence + prior + 1) - prior_variance))))) AS score_lower,
+    sum(evidence) AS effective_events,
     toUInt64(sum(k.excluded)) AS excluded_events,
     model.2 AS model_version
 FROM known AS k
 GROUP BY identity_id
 COMMENT 'The scores of every identity at one moment, by what was known at another. The one computation of scores. Parameters: as_of - the moment of the question: later events are left out; known_at - facts written later are left out. Columns: identity_id .. model_version - as in masques.reputation_scores.';
 
--- What a run at as_of gave: only what was known then.
 CREATE OR REPLACE VIEW masques_ops.reputation_scores_as_of AS
 SELECT
     identity_id, computed_at, overall_score, task_quality_score, economic_score,
@@ -151,25 +150,11 @@ FROM masques_ops.reputation_scores_at(
     as_of = {as_of:DateTime64(9, 'UTC')}, known_at = {as_of:DateTime64(9, 'UTC')})
 COMMENT 'The scores that a run at a moment computed: only what was known then. Parameters: as_of - the moment. Columns: identity_id .. model_version - as in masques_ops.reputation_scores_at.';
 
--- How each event of the window moves the score. For one identity the effects add up to overall_score
--- less the prior. Rows that were taken back, and those that took them back, are left out in pairs.
+-- Rows of the evidence that were taken back, and those that took them back, are left out in pairs.
 CREATE OR REPLACE VIEW masques_ops.reputation_contributions_at AS
 WITH
     (SELECT m.numbers FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m) AS n,
-    {as_of:DateTime64(9, 'UTC')} AS as_of,
-    known AS
-    (
-        SELECT
-            identity_id, category_code, voice, timestamp, reason_code, delta, usd, event_id, event_type,
-            reference_type, reference_id, counterparty_id, cluster_id,
-            (toUnixTimestamp64Nano(as_of) - toUnixTimestamp64Nano(timestamp)) / 86400e9 AS age_days,
-            weight * exp2(-age_days / n['half_life_days']) AS aged_weight
-        FROM masques_ops.reputation_evidence
-        WHERE known_from <= {known_at:DateTime64(9, 'UTC')} AND timestamp <= as_of
-            AND timestamp > as_of - toIntervalSecond(n['window_days'] * 86400)
-        GROUP BY ALL
-        HAVING sum(sign) != 0
-    )
+    {as_of:DateTime64(9, 'UTC')} AS as_of
 SELECT
     e.identity_id AS identity_id,
     ['task_quality', 'economic', 'identity_hygiene'][e.category_code] AS category,
@@ -187,7 +172,19 @@ SELECT
     [n['share_task_quality'], n['share_economic'], n['share_identity_hygiene']][e.category_code]
         * counted_share * weight * delta * if(v.said[1] > 0, 1 - n['prior_score'], n['prior_score'])
         / (category_evidence + n['prior_weight']) AS effect
-FROM known AS e
+FROM
+(
+    SELECT
+        identity_id, category_code, voice, timestamp, reason_code, delta, usd, event_id, event_type,
+        reference_type, reference_id, counterparty_id, cluster_id,
+        (toUnixTimestamp64Nano(as_of) - toUnixTimestamp64Nano(timestamp)) / 86400e9 AS age_days,
+        weight * exp2(-age_days / n['half_life_days']) AS aged_weight
+    FROM masques_ops.reputation_evidence
+    WHERE known_from <= {known_at:DateTime64(9, 'UTC')} AND timestamp <= as_of
+        AND timestamp > as_of - toIntervalSecond(n['window_days'] * 86400)
+    GROUP BY ALL
+    HAVING sum(sign) != 0
+) AS e
 INNER JOIN masques_ops.reputation_voices_at(
     as_of = {as_of:DateTime64(9, 'UTC')}, known_at = {known_at:DateTime64(9, 'UTC')}) AS v
     ON v.identity_id = e.identity_id AND v.category_code = e.category_code AND v.voice = e.voice
