@@ -4,7 +4,6 @@
 -- and ages count back from it. known_at is the moment of knowledge: what was written down later is left
 -- out. A run asks with both alike; the same question put later gets the same answer.
 
--- How much the word of each payer cluster counts and what backs each identity, as known at a moment.
 CREATE OR REPLACE VIEW masques_ops.reputation_standing_at AS
 SELECT
     s.voice AS voice, argMax(s.standing, s.known_from) AS standing,
@@ -14,87 +13,103 @@ WHERE s.known_from <= {known_at:DateTime64(9, 'UTC')}
 GROUP BY voice
 COMMENT 'How much the word of each payer cluster counts, and what trade backs each identity. Parameters: known_at - facts written later are left out. Columns: voice - cityHash64 of the payer cluster, or of the identity; standing - 0 to 1; backed_usd - USD that it was paid, by how much its payers are trusted.';
 
+-- What each voice says of an identity, and what of it counts. The moments 7 and 30 days ago (the second
+-- and third of each array) are the same sums over shifted windows: a weight of then is today's weight
+-- times 2 ^ (days / half-life), so no event is read thrice.
+CREATE OR REPLACE VIEW masques_ops.reputation_voices_at AS
+WITH
+    (SELECT m.numbers FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m) AS n,
+    {as_of:DateTime64(9, 'UTC')} AS as_of,
+    (toUnixTimestamp64Nano(as_of) - toUnixTimestamp64Nano(timestamp)) / 86400e9 AS age_days,
+    sign * weight * delta * exp2(-age_days / n['half_life_days']) AS worth
+SELECT
+    v.identity_id AS identity_id, v.category_code AS category_code, v.voice AS voice, v.said AS said,
+    if(v.voice > 1, s.standing, 1.0) AS standing,
+    -- All without money behind it shares one cap, and so do the attested. Praise of a payer counts by its
+    -- standing, blame by the money at stake alone: the blamed side keeps it.
+    arrayMap(x -> multiIf(
+        v.voice = 0, greatest(-n['cap_free'], least(x, n['cap_free'])),
+        v.voice = 1, greatest(-n['cap_attested'], least(x, n['cap_attested'])),
+        x > 0, s.standing * n['weight_praise'] * least(x, sqrt(x), n['cap_payer']),
+        greatest(n['weight_blame'] * x, -n['cap_blame'])), v.said) AS counted
+FROM
+(
+    SELECT
+        identity_id, category_code, voice,
+        [
+            sumIf(worth, age_days < n['window_days']),
+            sumIf(worth, age_days >= 7 AND age_days < n['window_days'] + 7) * exp2(7 / n['half_life_days']),
+            sumIf(worth, age_days >= 30) * exp2(30 / n['half_life_days'])
+        ] AS said
+    FROM masques_ops.reputation_evidence
+    WHERE known_from <= {known_at:DateTime64(9, 'UTC')} AND timestamp <= as_of
+        AND timestamp > as_of - toIntervalSecond((n['window_days'] + 30) * 86400)
+    GROUP BY identity_id, category_code, voice
+    -- What was taken back leaves no trace, not even a rounding error.
+    HAVING sum(sign) != 0
+) AS v
+LEFT ANY JOIN masques_ops.reputation_standing_at(known_at = {known_at:DateTime64(9, 'UTC')}) AS s
+    ON s.voice = v.voice
+COMMENT 'What each voice says of an identity in a category, and what of it counts, now and 7 and 30 days before. Parameters: as_of - the moment of the question; known_at - facts written later are left out. Columns: identity_id, category_code, voice - as in masques_ops.reputation_evidence; said - evidence for less evidence against; standing - how much praise of the voice counts; counted - what counts of it, before the limit by trade.';
+
+-- What is for and against each identity. All its praise by payers is limited by the trade that backs it,
+-- and what is left is lost to blame.
+CREATE OR REPLACE VIEW masques_ops.reputation_categories_at AS
+WITH
+    (SELECT m.numbers FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m) AS n
+SELECT
+    c.identity_id AS identity_id, c.category_code AS category_code,
+    arrayMap((whole, blame, most) -> most / greatest(whole, 1e-300)
+            * (1 - pow(least(1.0, blame / greatest(n['blame_ruins'] * most, 1e-300)), 3)),
+        sumForEach(c.praise) OVER same AS whole, sumForEach(c.blame) OVER same,
+        arrayMap(x -> least(x, n['limit_per_usd'] * s.backed_usd), whole)) AS believed,
+    arrayMap((plus, praise, share) -> plus + praise * share, c.plus, c.praise, believed) AS good,
+    c.bad AS bad
+FROM
+(
+    SELECT
+        identity_id, category_code,
+        sumForEach(arrayMap(x -> (voice <= 1) * greatest(0.0, x), counted)) AS plus,
+        sumForEach(arrayMap(x -> (voice > 1) * greatest(0.0, x), counted)) AS praise,
+        sumForEach(arrayMap(x -> (voice > 1) * -least(0.0, x), counted)) AS blame,
+        sumForEach(arrayMap(x -> -least(0.0, x), counted)) AS bad
+    FROM masques_ops.reputation_voices_at(
+        as_of = {as_of:DateTime64(9, 'UTC')}, known_at = {known_at:DateTime64(9, 'UTC')})
+    GROUP BY identity_id, category_code
+) AS c
+LEFT ANY JOIN masques_ops.reputation_standing_at(known_at = {known_at:DateTime64(9, 'UTC')}) AS s
+    ON s.voice = cityHash64(c.identity_id)
+WINDOW same AS (PARTITION BY c.identity_id)
+COMMENT 'What is for and against each identity in a category, now and 7 and 30 days before. Parameters: as_of - the moment of the question; known_at - facts written later are left out. Columns: identity_id, category_code - as in masques_ops.reputation_evidence; believed - the share of its praise by payers that counts; good, bad - the evidence for and against it.';
+
 -- The scores of every identity at as_of, by what was known at known_at: the one computation of scores in
 -- the project. Beta reputation with decay; docs/reputation.md has the formula.
---
--- The moments 7 and 30 days ago (the second and third of each array) are the same sums over shifted
--- windows: a weight of then is today's weight times 2 ^ (days / half-life), so no event is read thrice.
 CREATE OR REPLACE VIEW masques_ops.reputation_scores_at AS
 WITH
     (SELECT (m.numbers, m.model_version) FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m) AS model,
     model.1 AS n,
     {as_of:DateTime64(9, 'UTC')} AS as_of,
-    (toUnixTimestamp64Nano(as_of) - toUnixTimestamp64Nano(timestamp)) / 86400e9 AS age_days,
-    age_days < n['window_days'] AS in_0,
-    sign * weight * delta * exp2(-age_days / n['half_life_days']) AS worth,
-    -- What counts of what a voice says: all without money behind it shares one cap, and so do the attested.
-    -- Praise of a payer counts by its standing, blame by the money at stake alone: the blamed side keeps it.
-    (x -> multiIf(
-        voice = 0, greatest(-n['cap_free'], least(x, n['cap_free'])),
-        voice = 1, greatest(-n['cap_attested'], least(x, n['cap_attested'])),
-        x > 0, standing * n['weight_praise'] * least(x, sqrt(x), n['cap_payer']),
-        greatest(n['weight_blame'] * x, -n['cap_blame']))) AS counted,
-    -- All praise of an identity is limited by the trade that backs it, and what is left is lost to blame.
-    ((whole, usd) -> least(whole, n['limit_per_usd'] * usd)) AS limited,
-    ((most, blame) -> most * (1 - pow(least(1.0, blame / greatest(n['blame_ruins'] * most, 1e-300)), 3)))
-        AS unspoilt,
-    ((praise, whole, usd, blame) -> praise / greatest(whole, 1e-300) * unspoilt(limited(whole, usd), blame))
-        AS believed,
     n['prior_weight'] AS prior,
     n['prior_score'] AS unknown,
     ((good, bad) -> (good + prior * unknown) / (good + bad + prior) - unknown) AS gain,
     unknown * (1 - unknown) / (prior + 1) AS prior_variance,
     [n['share_task_quality'], n['share_economic'], n['share_identity_hygiene']] AS shares,
-    by_voice AS
+    shares[category_code] AS share,
+    gain(good[1], bad[1]) AS moved,
+    good[1] + bad[1] AS evidence,
+    known AS
     (
-        SELECT
-            identity_id, category_code, voice,
-            [
-                sumIf(worth, in_0),
-                sumIf(worth, age_days >= 7 AND age_days < n['window_days'] + 7) * exp2(7 / n['half_life_days']),
-                sumIf(worth, age_days >= 30) * exp2(30 / n['half_life_days'])
-            ] AS said
-        FROM masques_ops.reputation_evidence
-        WHERE known_from <= {known_at:DateTime64(9, 'UTC')} AND timestamp <= as_of
-            AND timestamp > as_of - toIntervalSecond((n['window_days'] + 30) * 86400)
-        GROUP BY identity_id, category_code, voice
-        -- What was taken back leaves no trace, not even a rounding error.
-        HAVING sum(sign) != 0
-    ),
-    by_category AS
-    (
-        SELECT
-            v.identity_id AS identity_id, v.category_code AS category_code,
-            sumForEach(arrayMap(x -> (voice > 1) * greatest(0.0, counted(x)), v.said)) AS praise,
-            sumForEach(arrayMap(x -> (voice > 1) * -least(0.0, counted(x)), v.said)) AS blame,
-            sumForEach(arrayMap(x -> (voice <= 1) * greatest(0.0, counted(x)), v.said)) AS plus,
-            sumForEach(arrayMap(x -> (voice <= 1) * -least(0.0, counted(x)), v.said)) AS minus
-        FROM by_voice AS v
-        LEFT ANY JOIN masques_ops.reputation_standing_at(known_at = {known_at:DateTime64(9, 'UTC')}) AS s
-            ON s.voice = v.voice
-        GROUP BY identity_id, category_code
-    ),
-    backed AS
-    (
-        SELECT
-            b.identity_id AS identity_id, b.category_code AS category_code,
-            arrayMap((plus, praise, whole, blame) -> plus + believed(praise, whole, s.backed_usd, blame),
-                b.plus, b.praise, sumForEach(b.praise) OVER same, sumForEach(b.blame) OVER same) AS good,
-            arrayMap((minus, blame) -> minus + blame, b.minus, b.blame) AS bad,
-            0 AS events, 0 AS positive, 0 AS negative, 0 AS excluded
-        FROM by_category AS b
-        LEFT ANY JOIN masques_ops.reputation_standing_at(known_at = {known_at:DateTime64(9, 'UTC')}) AS s
-            ON s.voice = cityHash64(b.identity_id)
-        WINDOW same AS (PARTITION BY b.identity_id)
+        SELECT identity_id, category_code, good, bad, 0 AS events, 0 AS positive, 0 AS negative, 0 AS excluded
+        FROM masques_ops.reputation_categories_at(
+            as_of = {as_of:DateTime64(9, 'UTC')}, known_at = {known_at:DateTime64(9, 'UTC')})
         UNION ALL
         -- Apart: in the groups of voices they would take a fifth of the memory.
         SELECT
             identity_id, 1, [0.0, 0.0, 0.0], [0.0, 0.0, 0.0],
-            sumIf(sign, in_0), sumIf(sign, in_0 AND delta > 0), sumIf(sign, in_0 AND delta < 0),
-            sumIf(sign, in_0 AND weight = 0)
+            sum(sign), sumIf(sign, delta > 0), sumIf(sign, delta < 0), sumIf(sign, weight = 0)
         FROM masques_ops.reputation_evidence
         WHERE known_from <= {known_at:DateTime64(9, 'UTC')} AND timestamp <= as_of
-            AND timestamp > as_of - toIntervalSecond((n['window_days'] + 30) * 86400)
+            AND timestamp > as_of - toIntervalSecond(n['window_days'] * 86400)
         GROUP BY identity_id
         HAVING sum(sign) != 0
         UNION ALL
@@ -106,29 +121,26 @@ WITH
 SELECT
     identity_id,
     as_of AS computed_at,
-    unknown + sum(shares[category_code] * gain(good[1], bad[1])) AS overall_score,
-    unknown + sumIf(gain(good[1], bad[1]), category_code = 1) AS task_quality_score,
-    unknown + sumIf(gain(good[1], bad[1]), category_code = 2) AS economic_score,
-    unknown + sumIf(gain(good[1], bad[1]), category_code = 3) AS identity_hygiene_score,
-    toUInt64(sum(b.events)) AS total_events,
-    toUInt64(sum(b.positive)) AS positive_events,
-    toUInt64(sum(b.negative)) AS negative_events,
-    sum(shares[category_code] * (good[1] + bad[1]) / (good[1] + bad[1] + prior)) AS confidence,
-    unknown + sum(shares[category_code] * gain(good[2], bad[2])) AS score_7d_ago,
-    unknown + sum(shares[category_code] * gain(good[3], bad[3])) AS score_30d_ago,
+    unknown + sum(share * moved) AS overall_score,
+    unknown + sumIf(moved, category_code = 1) AS task_quality_score,
+    unknown + sumIf(moved, category_code = 2) AS economic_score,
+    unknown + sumIf(moved, category_code = 3) AS identity_hygiene_score,
+    toUInt64(sum(k.events)) AS total_events,
+    toUInt64(sum(k.positive)) AS positive_events,
+    toUInt64(sum(k.negative)) AS negative_events,
+    sum(share * evidence / (evidence + prior)) AS confidence,
+    unknown + sum(share * gain(good[2], bad[2])) AS score_7d_ago,
+    unknown + sum(share * gain(good[3], bad[3])) AS score_30d_ago,
     greatest(0.0, overall_score - n['lower_deviations'] * sqrt(greatest(0.0,
-        prior_variance * arraySum(share -> share * share, shares)
-        + sum(shares[category_code] * shares[category_code] * (
-            (unknown + gain(good[1], bad[1])) * (1 - unknown - gain(good[1], bad[1]))
-                / (good[1] + bad[1] + prior + 1) - prior_variance))))) AS score_lower,
-    sum(good[1] + bad[1]) AS effective_events,
-    toUInt64(sum(b.excluded)) AS excluded_events,
+        prior_variance * arraySum(x -> x * x, shares) + sum(share * share * (
+            (unknown + moved) * (1 - unknown - moved) / (evidence + prior + 1) - prior_variance))))) AS score_lower,
+    sum(evidence) AS effective_events,
+    toUInt64(sum(k.excluded)) AS excluded_events,
     model.2 AS model_version
-FROM backed AS b
+FROM known AS k
 GROUP BY identity_id
 COMMENT 'The scores of every identity at one moment, by what was known at another. The one computation of scores. Parameters: as_of - the moment of the question: later events are left out; known_at - facts written later are left out. Columns: identity_id .. model_version - as in masques.reputation_scores.';
 
--- What a run at as_of gave: only what was known then.
 CREATE OR REPLACE VIEW masques_ops.reputation_scores_as_of AS
 SELECT
     identity_id, computed_at, overall_score, task_quality_score, economic_score,
@@ -138,82 +150,47 @@ FROM masques_ops.reputation_scores_at(
     as_of = {as_of:DateTime64(9, 'UTC')}, known_at = {as_of:DateTime64(9, 'UTC')})
 COMMENT 'The scores that a run at a moment computed: only what was known then. Parameters: as_of - the moment. Columns: identity_id .. model_version - as in masques_ops.reputation_scores_at.';
 
--- How each event of the window moves the score. For one identity the effects add up to overall_score
--- less the prior. Rows that were taken back, and those that took them back, are left out in pairs.
+-- Rows of the evidence that were taken back, and those that took them back, are left out in pairs.
 CREATE OR REPLACE VIEW masques_ops.reputation_contributions_at AS
 WITH
     (SELECT m.numbers FROM masques_ops.reputation_model(known_at = {known_at:DateTime64(9, 'UTC')}) AS m) AS n,
-    {as_of:DateTime64(9, 'UTC')} AS as_of,
-    known AS
-    (
-        SELECT
-            identity_id, category_code, voice, timestamp, reason_code, delta, weight, usd, event_id,
-            event_type, reference_type, reference_id, counterparty_id, cluster_id
-        FROM masques_ops.reputation_evidence
-        WHERE known_from <= {known_at:DateTime64(9, 'UTC')} AND timestamp <= as_of
-            AND timestamp > as_of - toIntervalSecond(n['window_days'] * 86400)
-        GROUP BY ALL
-        HAVING sum(sign) != 0
-    ),
-    -- Each event has its share of what counts of all that its voice says.
-    weighed AS
-    (
-        SELECT
-            e.identity_id, e.category_code, e.voice, e.timestamp, e.reason_code, e.delta, e.usd, e.event_id,
-            e.event_type, e.reference_type, e.reference_id, e.counterparty_id, e.cluster_id,
-            (toUnixTimestamp64Nano(as_of) - toUnixTimestamp64Nano(e.timestamp)) / 86400e9 AS age_days,
-            e.weight * exp2(-age_days / n['half_life_days']) AS aged_weight,
-            if(e.voice > 1, s.standing, 1.0) AS standing,
-            sum(aged_weight * e.delta) OVER (PARTITION BY e.identity_id, e.category_code, e.voice) AS said,
-            if(said = 0, 0.0, multiIf(
-                e.voice = 0, least(1.0, n['cap_free'] / abs(said)),
-                e.voice = 1, least(1.0, n['cap_attested'] / abs(said)),
-                said > 0, standing * n['weight_praise'] * least(said, sqrt(said), n['cap_payer']) / said,
-                least(n['weight_blame'], n['cap_blame'] / -said))) AS voice_share
-        FROM known AS e
-        LEFT ANY JOIN masques_ops.reputation_standing_at(known_at = {known_at:DateTime64(9, 'UTC')}) AS s
-            ON s.voice = e.voice
-    ),
-    limited AS
-    (
-        SELECT
-            w.identity_id, w.category_code, w.voice, w.timestamp, w.reason_code, w.delta, w.usd, w.event_id,
-            w.event_type, w.reference_type, w.reference_id, w.counterparty_id, w.cluster_id, w.age_days,
-            w.aged_weight, w.standing, w.said, w.voice_share,
-            sumIf(voice_share * aged_weight * delta, voice > 1 AND said > 0) OVER same AS praise,
-            -sumIf(voice_share * aged_weight * delta, voice > 1 AND said < 0) OVER same AS blame,
-            least(praise, n['limit_per_usd'] * l.backed_usd) AS most,
-            voice_share * if(voice > 1 AND said > 0, most / greatest(praise, 1e-300)
-                * (1 - pow(least(1.0, blame / greatest(n['blame_ruins'] * most, 1e-300)), 3)), 1.0) AS counted_share
-        FROM weighed AS w
-        LEFT ANY JOIN masques_ops.reputation_standing_at(known_at = {known_at:DateTime64(9, 'UTC')}) AS l
-            ON l.voice = cityHash64(w.identity_id)
-        WINDOW same AS (PARTITION BY w.identity_id)
-    )
+    {as_of:DateTime64(9, 'UTC')} AS as_of
 SELECT
-    identity_id,
-    ['task_quality', 'economic', 'identity_hygiene'][category_code] AS category,
-    event_type,
-    timestamp,
-    age_days,
-    event_id,
-    delta,
+    e.identity_id AS identity_id,
+    ['task_quality', 'economic', 'identity_hygiene'][e.category_code] AS category,
+    e.event_type AS event_type, e.timestamp AS timestamp, e.age_days AS age_days,
+    e.event_id AS event_id, e.delta AS delta,
     ['money', 'attested', 'free', 'unpriced', 'self_dealing', 'refunded', 'reorged', 'contradicted',
-        'not_theirs'][reason_code] AS reason,
-    usd,
-    aged_weight AS weight,
-    standing,
-    counted_share,
-    counterparty_id,
-    cluster_id,
-    reference_type,
-    reference_id,
-    sum(if(said > 0, 1, -1) * counted_share * aged_weight * delta) OVER (PARTITION BY identity_id, category_code)
-        AS category_evidence,
-    [n['share_task_quality'], n['share_economic'], n['share_identity_hygiene']][category_code]
-        * counted_share * aged_weight * delta * if(said > 0, 1 - n['prior_score'], n['prior_score'])
+        'not_theirs'][e.reason_code] AS reason,
+    e.usd AS usd, e.aged_weight AS weight, v.standing AS standing,
+    -- Each event has its share of what counts of all that its voice says.
+    if(v.said[1] = 0, 0.0, v.counted[1] / v.said[1])
+        * if(v.voice > 1 AND v.said[1] > 0, c.believed[1], 1.0) AS counted_share,
+    e.counterparty_id AS counterparty_id, e.cluster_id AS cluster_id,
+    e.reference_type AS reference_type, e.reference_id AS reference_id,
+    c.good[1] + c.bad[1] AS category_evidence,
+    [n['share_task_quality'], n['share_economic'], n['share_identity_hygiene']][e.category_code]
+        * counted_share * weight * delta * if(v.said[1] > 0, 1 - n['prior_score'], n['prior_score'])
         / (category_evidence + n['prior_weight']) AS effect
-FROM limited
+FROM
+(
+    SELECT
+        identity_id, category_code, voice, timestamp, reason_code, delta, usd, event_id, event_type,
+        reference_type, reference_id, counterparty_id, cluster_id,
+        (toUnixTimestamp64Nano(as_of) - toUnixTimestamp64Nano(timestamp)) / 86400e9 AS age_days,
+        weight * exp2(-age_days / n['half_life_days']) AS aged_weight
+    FROM masques_ops.reputation_evidence
+    WHERE known_from <= {known_at:DateTime64(9, 'UTC')} AND timestamp <= as_of
+        AND timestamp > as_of - toIntervalSecond(n['window_days'] * 86400)
+    GROUP BY ALL
+    HAVING sum(sign) != 0
+) AS e
+INNER JOIN masques_ops.reputation_voices_at(
+    as_of = {as_of:DateTime64(9, 'UTC')}, known_at = {known_at:DateTime64(9, 'UTC')}) AS v
+    ON v.identity_id = e.identity_id AND v.category_code = e.category_code AND v.voice = e.voice
+INNER JOIN masques_ops.reputation_categories_at(
+    as_of = {as_of:DateTime64(9, 'UTC')}, known_at = {known_at:DateTime64(9, 'UTC')}) AS c
+    ON c.identity_id = e.identity_id AND c.category_code = e.category_code
 COMMENT 'How each event of the window moves the score. For one identity the effects add up to overall_score less the prior. Parameters: as_of - the moment of the question; known_at - facts written later are left out. Columns: identity_id .. effect - as in masques_marts.reputation_contributions.';
 
 -- The refreshable view asks the one computation. Up to a gigabyte of groups stay in memory, about ten

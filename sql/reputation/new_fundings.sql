@@ -2,38 +2,33 @@
 -- and when, and the cluster of that funder if it was itself funded before. A deposit from a rail is funded
 -- by the wallet that paid. Purchases, fees, refunds and payouts fund nobody; neither does the platform.
 WITH
+    {since:DateTime64(6, 'UTC')} AS since,
     (SELECT m.lists FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m) AS lists,
-    owners AS
-    (
-        SELECT account_id, party_id, has(lists['platform_account_types'], account_type) AS is_platform
-        FROM masques_ops.account_owners
-    ),
+    toUUID('00000000-0000-0000-0000-000000000000') AS nobody,
     arrived AS
     (
-        SELECT s.transaction_id AS transaction_id, s.timestamp AS timestamp,
-            reinterpretAsUUID(sipHash128(lower(s.payer))) AS wallet_id
+        SELECT s.transaction_id AS transaction_id, s.payer AS wallet, s.timestamp AS at
         FROM masques_ops.settlements_newest AS s
-        WHERE s.status = 'confirmed' AND s.direction = 'in' AND s.payer != ''
-            AND s.settlement_id IN (SELECT n.settlement_id FROM masques.settlements AS n
-                WHERE n.ingested_at >= {since:DateTime64(6, 'UTC')})
+        WHERE s.status = 'confirmed' AND s.direction = 'in' AND s.payer != '' AND s.settlement_id IN
+            (SELECT n.settlement_id FROM masques.settlements AS n WHERE n.ingested_at >= since)
     ),
     funded AS
     (
         SELECT payee.party_id AS party_id, payer.party_id AS funder_id, t.timestamp AS at
         FROM masques.transactions AS t
-        INNER JOIN owners AS payer ON payer.account_id = t.debit_account_id
-        INNER JOIN owners AS payee ON payee.account_id = t.credit_account_id
-        WHERE t.ingested_at >= {since:DateTime64(6, 'UTC')} AND payer.party_id != payee.party_id
+        INNER JOIN masques_ops.account_owners AS payer ON payer.account_id = t.debit_account_id
+        INNER JOIN masques_ops.account_owners AS payee ON payee.account_id = t.credit_account_id
+        WHERE t.ingested_at >= since AND NOT has([nobody, party_id], funder_id)
             AND t.event_type IN ('single_phase', 'two_phase_posted')
             AND NOT has(lists['purchase_types'], t.transaction_type)
             AND NOT has(lists['other_unfunding_types'], t.transaction_type)
-            AND NOT payer.is_platform AND NOT payee.is_platform
         UNION ALL
-        SELECT if(payer.is_platform, payee.party_id, payer.party_id), a.wallet_id, a.timestamp
+        SELECT if(payer.party_id = nobody, payee.party_id, payer.party_id),
+            reinterpretAsUUID(sipHash128(lower(a.wallet))), a.at
         FROM masques.transactions AS t
         INNER JOIN arrived AS a ON a.transaction_id = t.transaction_id
-        INNER JOIN owners AS payer ON payer.account_id = t.debit_account_id
-        INNER JOIN owners AS payee ON payee.account_id = t.credit_account_id
+        INNER JOIN masques_ops.account_owners AS payer ON payer.account_id = t.debit_account_id
+        INNER JOIN masques_ops.account_owners AS payee ON payee.account_id = t.credit_account_id
         WHERE t.transaction_id IN (SELECT transaction_id FROM arrived)
     ),
     first AS
@@ -41,6 +36,7 @@ WITH
         SELECT f.party_id AS party_id, argMin(f.funder_id, f.at) AS funder_id,
             min(toUnixTimestamp64Nano(f.at)) AS funded_at_ns
         FROM funded AS f
+        WHERE f.party_id != nobody AND f.party_id NOT IN (SELECT party_id FROM masques_ops.payer_clusters)
         GROUP BY party_id
     )
 SELECT
@@ -48,6 +44,5 @@ SELECT
     k.party_id = f.funder_id AND k.funded_at_ns < f.funded_at_ns AS is_funder_funded_before
 FROM first AS f
 LEFT ANY JOIN masques_ops.payer_clusters AS k ON k.party_id = f.funder_id
-WHERE f.party_id NOT IN (SELECT party_id FROM masques_ops.payer_clusters)
 ORDER BY f.funded_at_ns, f.party_id
 LIMIT {page_rows:UInt32}

@@ -1,10 +1,6 @@
 -- The derived signals as rows; sent twice it writes nothing more. An id that is taken is left out, and with
 -- days that have lost rows, all but what was written once on these.
-INSERT INTO masques.reputation_events
-(
-    event_id, timestamp, identity_id, category, event_type, score_delta, confidence, reference_type,
-    reference_id, attributes, channel
-)
+INSERT INTO masques.reputation_events (* EXCEPT (ingested_at))
 SELECT *
 FROM masques_ops.signals_due
 WHERE event_id NOT IN (SELECT event_id FROM masques_ops.signals_written)

@@ -2,8 +2,7 @@
 -- new to it, whether the last full one is too long ago or was by another model; and since when events
 -- count at any moment (and a day more).
 WITH
-    assumeNotNull((SELECT (m.numbers, m.model_version) FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m))
-        AS model,
+    (SELECT (m.numbers, m.model_version) FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m) AS model,
     now64(6, 'UTC') AS now
 SELECT
     toString(now) AS began_at,

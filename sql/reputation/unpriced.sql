@@ -1,7 +1,7 @@
 -- Payments behind the newest scores' events that have no exchange rate: their judgements count as free.
 -- Several events of one payment are one payment.
 WITH
-    assumeNotNull((SELECT m.numbers FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m)) AS n,
+    (SELECT m.numbers FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m) AS n,
     (SELECT max(computed_at) FROM masques.reputation_scores) AS as_of
 SELECT count() AS unpriced
 FROM
