@@ -205,6 +205,9 @@ def _without_slice(seen: Observed, trouble: Trouble, comes_after_ns: int | None)
             *is_break("amount_mismatch", *transfers),
         )
         return Hit({"late_transfers": transfers}, end, also=also)
+    # What was given back is owed by nobody, asked for or not.
+    refunded = {text(each) for each in seen.rows["links"]["of"]}
+    transfers = [each for each in transfers if each not in refunded]
     # A token's other rides may be in another file: they say that it charged nothing.
     classes = ("unexplained_charge", "amount_mismatch")
     return Hit({"transfers": transfers}, end, classes=classes)
