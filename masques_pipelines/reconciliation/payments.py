@@ -266,7 +266,7 @@ class _Run:
         self._run_step("stage_rail", is_full=is_full, **part)
         self._run_step("say_payments", **run)
         self._run_step("read_said")
-        self._run_step("write_payments")
+        self._run_step("write_payments", began_at=run["began_at"], **part)
         if self._count(_WRONG):
             self._run_step("take_back", began_at=run["began_at"])
 

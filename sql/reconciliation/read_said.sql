@@ -5,5 +5,7 @@ SELECT item_id, content, sum(sign) AS net
 FROM masques_ops.payments_log
 WHERE item_order IN (SELECT toUInt64(bitShiftRight(toUInt128(item_id), 64)) FROM compared)
     AND item_id IN compared
+    -- Sent twice, it inserts once.
+    AND (SELECT count() FROM masques_ops.payments_unsaid) = 0
 GROUP BY item_id, content
 HAVING net != 0

@@ -5,8 +5,9 @@ INSERT INTO masques_ops.payments_booked
     state)
 WITH
     {is_full:UInt8} AS is_full,
+    (SELECT {is_full:UInt8} AND count() > 0 FROM masques_ops.payments_booked) AS is_begun,
     hours AS (SELECT hour FROM masques_ops.payments_touched_hours),
-    -- A second time after a part was read: what belongs to other parts.
+    -- A second time after a part was read: what belongs to other parts. Sent twice, it inserts once.
     touched AS
     (
         SELECT item_id FROM masques_ops.payments_touched
@@ -32,7 +33,7 @@ SELECT
     transaction_id, timestamp, timestamp, transaction_type, code, ledger, debit_account_id, credit_account_id,
     currency, amount, toDecimal256(0, 18), timeout_s, 'posted'
 FROM masques.transactions
-WHERE event_type = 'single_phase' AND ({is_full:UInt8} OR toStartOfHour(timestamp) IN hours)
+WHERE event_type = 'single_phase' AND is_begun = 0 AND ({is_full:UInt8} OR toStartOfHour(timestamp) IN hours)
     AND toUInt128(transaction_id) BETWEEN {first_id:UInt128} AND {last_id:UInt128}
     AND if(is_full,
         code IN codes OR debit_account_id IN rail_accounts OR credit_account_id IN rail_accounts
@@ -51,7 +52,7 @@ SELECT
         countIf(e.event_type = 'two_phase_voided') > 0, 'voided',
         'open')
 FROM masques.transactions AS e
-WHERE e.event_type != 'single_phase' AND ({is_full:UInt8} OR toStartOfHour(e.timestamp) IN hours)
+WHERE e.event_type != 'single_phase' AND is_begun = 0 AND ({is_full:UInt8} OR toStartOfHour(e.timestamp) IN hours)
     AND toUInt128(item_id) BETWEEN {first_id:UInt128} AND {last_id:UInt128} AND (is_full OR item_id IN touched)
 GROUP BY item_id
 SETTINGS use_skip_indexes = 0

@@ -37,3 +37,5 @@ FULL JOIN
     UNION DISTINCT
     SELECT item_id FROM masques_ops.payments_touched WHERE is_full = 0
 ) AS s ON s.settlement_id = l.settlement_id
+-- Sent twice, it inserts once.
+WHERE (SELECT count() FROM masques_ops.payments_links) = 0

@@ -1,6 +1,7 @@
 """What is said of payments: hand-made facts, one run after the other."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
@@ -129,6 +130,37 @@ def test_damaged_runs_are_made_good(warehouse: Warehouse) -> None:
     campaign.run(3)
     said = campaign.said()
     assert said
+    assert said == campaign.recomputed()
+
+
+_NOT_ONCE = """
+SELECT count() FROM (
+    SELECT sum(sign) AS net FROM masques_ops.payments_log GROUP BY item_id, content
+    HAVING net NOT IN (0, 1))
+"""
+
+
+@pytest.mark.parametrize("rows", [15, 2_000_000])
+def test_a_statement_that_is_sent_twice_counts_once(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """As when the answer to the first was lost, of every statement of a run."""
+    monkeypatch.setattr(payments, "PART_ROWS", rows)
+    campaign = Campaign(warehouse, seed=3)
+    run_step = payments._Run._run_step  # noqa: SLF001
+
+    def twice(run: Any, name: str, **parameters: Any) -> None:
+        run_step(run, name, **parameters)
+        run_step(run, name, **parameters)
+
+    with monkeypatch.context() as changed:
+        changed.setattr(payments._Run, "_run_step", twice)  # noqa: SLF001
+        for number in range(12):
+            campaign._add_facts(number)  # noqa: SLF001
+            compare_payments(warehouse, full=number % 4 == 0)
+            assert warehouse.scalar(_NOT_ONCE) == 0
+            said = campaign.said()
+    assert len(said) > 5
     assert said == campaign.recomputed()
 
 

@@ -1,5 +1,6 @@
 """A world agrees with itself before any pipeline sees it, and is the same however it is made."""
 
+import gzip
 import hashlib
 from collections import defaultdict
 from functools import cache
@@ -185,8 +186,8 @@ def test_a_fee_follows_its_payment_within_its_linked_chain() -> None:
     assert (np.diff(events["t"]) > 0).all()
 
 
-def made(root: Path, now_ns: int, **values: Any) -> Path:
-    shape = shape_of(7, START, 0.02)
+def made(root: Path, now_ns: int, scale: float = 0.02, **values: Any) -> Path:
+    shape = shape_of(7, START, scale)
     make_world(root, World(shape, START + DAY + DAY // 3, now_ns, **values))
     return root
 
@@ -218,6 +219,22 @@ def test_each_trouble_delivers_a_file_of_its_own(tmp_path: Path) -> None:
     # A copy of another file is a trouble itself.
     copies = sum(each["kind"] == "duplicate_file" for each in read_troubles(root))
     assert len(set(files)) >= len(files) - copies
+
+
+def test_a_lost_file_breaks_nothing_that_was_given_back(tmp_path: Path) -> None:
+    troubles = tuple(
+        Trouble(number, "lost_file", START + number * DAY // 12) for number in range(48)
+    )
+    root = made(tmp_path, START + 4 * DAY, scale=1, troubles=troubles)
+    lost = {id_ for each in read_troubles(root) for id_ in each.get("ids", {}).get("transfers", ())}
+    links = [
+        line.split(",")
+        for path in (root / "landing" / "payment_links").iterdir()
+        for line in gzip.decompress(path.read_bytes()).decode().splitlines()[1:]
+    ]
+    assert len(lost) > 20
+    assert len(links) > 20
+    assert lost.isdisjoint(of for _, of, *_ in links)
 
 
 def test_the_ledger_shows_what_is_past_and_its_accounts_as_they_are_then(tmp_path: Path) -> None:

@@ -203,9 +203,10 @@ def _without_slice(seen: Observed, trouble: Trouble, comes_after_ns: int | None)
     classes = ("unexplained_charge", "amount_mismatch")
     if comes_after_ns is not None:
         return Hit({"late_transfers": transfers}, end, also=_breaks(classes, transfers))
-    # What was not served is given back: nothing is missing of it.
+    # What was not served is given back, and nothing is missing of it or of what is refunded already.
     given_back = {text(each) for each in paid["transfer"][paid["http"] >= 500]}
-    lost = [each for each in transfers if each not in given_back]
+    refunded = given_back | {text(each) for each in seen.rows["links"]["of"]}
+    lost = [each for each in transfers if each not in refunded]
     return Hit({"transfers": lost}, end, also=_breaks(classes, given_back), classes=classes)
 
 
