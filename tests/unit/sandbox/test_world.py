@@ -194,11 +194,22 @@ def made(root: Path, now_ns: int, scale: float = 0.02, **values: Any) -> Path:
 
 def test_the_same_bytes_are_shown_however_the_clock_moves(tmp_path: Path) -> None:
     end = START + 4 * DAY
-    whole = made(tmp_path / "whole", end, slice_s=14_400)
-    steps = made(tmp_path / "steps", START + DAY + DAY // 3, slice_s=14_400)
+    # What ends a channel on one day is known on the next.
+    lost = tuple(
+        Trouble(number, kind, START + day * DAY)
+        for number, (day, kind) in enumerate(
+            [(0, "expired_vouchers"), (2, "unclaimed_vouchers")], start=1
+        )
+    )
+    whole = made(tmp_path / "whole", end, slice_s=14_400, troubles=lost)
+    steps = made(tmp_path / "steps", START + DAY + DAY // 3, slice_s=14_400, troubles=lost)
     for at in (*range(START + 2 * DAY, end, DAY // 3 + 11 * SECOND), end):
         advance(steps, at)
     assert digest(whole) == digest(steps)
+    assert read_troubles(whole) == read_troubles(steps)
+    assert "done" in {each["state"] for each in read_troubles(whole)}
+    channels = [each["ids"]["channels"] for each in read_troubles(whole) if "ids" in each]
+    assert len(channels) == len({each for (each,) in channels})
     names = sorted(path.name for path in (whole / "landing" / "api_requests").iterdir())
     assert names[:3] == [
         "20260921-000000-000000.parquet",

@@ -203,7 +203,7 @@ def _without_slice(seen: Observed, trouble: Trouble, comes_after_ns: int | None)
     classes = ("unexplained_charge", "amount_mismatch")
     if comes_after_ns is not None:
         return Hit({"late_transfers": transfers}, end, also=_breaks(classes, transfers))
-    # What was not served is given back, and nothing is missing of it or of what is refunded already.
+    # Nothing is missing of what is refunded; what was not served will be.
     given_back = {text(each) for each in paid["transfer"][paid["http"] >= 500]}
     refunded = given_back | {text(each) for each in seen.rows["links"]["of"]}
     lost = [each for each in transfers if each not in refunded]
