@@ -405,7 +405,10 @@ def _changed(now: Observation, really: Observation) -> Iterator[str]:
         if was == is_now:
             continue
         is_once = (now.rail, now.direction, name) == SAID_ONCE
-        if is_now == "" and name in ("payer", "to_address"):
+        if now.status == "failed" and name == "tx_hash":
+            # A node that named an old block as final: unused there, and ended otherwise since.
+            yield "failed either way, by another transaction or by none"
+        elif is_now == "" and name in ("payer", "to_address"):
             yield f"left empty: {name}, which one answer says"
         elif is_once or was == "":
             yield f"known from one answer: {name}"

@@ -181,7 +181,7 @@ def test_a_numbered_file_applies_every_view_after_it(warehouse: Warehouse) -> No
 
 def test_half_applied_views_are_named_and_applied_again(warehouse: Warehouse) -> None:
     broken = edited(CHART, "CREATE OR REPLACE VIEW masques_ops.broken AS SELECT oops;")
-    with pytest.raises(MigrationError, match=r"^090_views_chart\.sql: statement 6: .*oops"):
+    with pytest.raises(MigrationError, match=r"^090_views_chart\.sql: statement 9: .*oops"):
         migrated(warehouse, [*NUMBERED, broken], newer=2)
 
     (line,) = planned(warehouse, [*NUMBERED, CHART], newer=2).half_applied
