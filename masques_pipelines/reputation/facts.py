@@ -23,7 +23,9 @@ LEASE_S: Final = 120.0
 _BATCH: Final = "masques_ops.reputation_batch"
 _TRADE: Final = "masques_ops.reputation_trade"
 _TRACES: Final = "masques_ops.reputation_traces"
-_EVENTS_TOTAL: Final = "SELECT count() FROM masques.reputation_events"
+_EVENTS_TOTAL: Final = (
+    "SELECT count() FROM masques.reputation_events WHERE timestamp > {oldest:DateTime64(9, 'UTC')}"
+)
 _BATCH_TOTAL: Final = "SELECT count() FROM masques_ops.reputation_batch"
 _FACTS_TOTAL: Final = """
 SELECT
@@ -101,7 +103,8 @@ class _FactsRun:
         self._empty(_TRACES)
 
     def _write_all_evidence(self) -> None:
-        parts = 1 + int(self.warehouse.scalar(_EVENTS_TOTAL)) // runs.PART_ROWS
+        events = int(self.warehouse.scalar(_EVENTS_TOTAL, {"oldest": self.run.oldest}))
+        parts = 1 + events // runs.PART_ROWS
         for part in range(parts):
             self._empty(_BATCH)
             self._fill_batch(part=part, parts=parts)

@@ -10,6 +10,7 @@ WITH
     (SELECT (m.numbers, m.lists) FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m) AS model,
     toUUID('00000000-0000-0000-0000-000000000000') AS nobody,
     now64(9, 'UTC') - toIntervalSecond((model.1['window_days'] + 30) * 86400) AS oldest,
+    came_in AS (SELECT n.settlement_id FROM masques.settlements AS n WHERE n.ingested_at >= since),
     signals AS
     (
         SELECT 'hold_posted' AS event_type, t.timestamp AS timestamp, payer.party_id AS identity_id,
@@ -32,8 +33,8 @@ WITH
         WHERE s.timestamp > oldest AND s.direction = 'in'
             AND (s.status = 'confirmed'
                 OR (s.status = 'failed' AND s.failure_reason = 'authorization_canceled'))
-            AND s.settlement_id IN
-                (SELECT n.settlement_id FROM masques.settlements AS n WHERE n.ingested_at >= since)
+            AND s.settlement_id IN came_in AND t.transaction_id IN
+                (SELECT n.transaction_id FROM masques.settlements AS n WHERE n.settlement_id IN came_in)
         LIMIT 1 BY s.settlement_id
         UNION ALL
         -- At most one a month, or turning keys would be a way to climb.

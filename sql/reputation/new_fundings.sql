@@ -5,13 +5,7 @@ WITH
     {since:DateTime64(6, 'UTC')} AS since,
     (SELECT m.lists FROM masques_ops.reputation_model(known_at = now64(9, 'UTC')) AS m) AS lists,
     toUUID('00000000-0000-0000-0000-000000000000') AS nobody,
-    arrived AS
-    (
-        SELECT s.transaction_id AS transaction_id, s.payer AS wallet, s.timestamp AS at
-        FROM masques_ops.settlements_newest AS s
-        WHERE s.status = 'confirmed' AND s.direction = 'in' AND s.payer != '' AND s.settlement_id IN
-            (SELECT n.settlement_id FROM masques.settlements AS n WHERE n.ingested_at >= since)
-    ),
+    came_in AS (SELECT n.settlement_id FROM masques.settlements AS n WHERE n.ingested_at >= since),
     funded AS
     (
         SELECT payee.party_id AS party_id, payer.party_id AS funder_id, t.timestamp AS at
@@ -24,12 +18,14 @@ WITH
             AND NOT has(lists['other_unfunding_types'], t.transaction_type)
         UNION ALL
         SELECT if(payer.party_id = nobody, payee.party_id, payer.party_id),
-            reinterpretAsUUID(sipHash128(lower(a.wallet))), a.at
-        FROM masques.transactions AS t
-        INNER JOIN arrived AS a ON a.transaction_id = t.transaction_id
+            reinterpretAsUUID(sipHash128(lower(s.payer))), s.timestamp
+        FROM masques_ops.settlements_newest AS s
+        INNER JOIN masques.transactions AS t ON t.transaction_id = s.transaction_id
         INNER JOIN masques_ops.account_owners AS payer ON payer.account_id = t.debit_account_id
         INNER JOIN masques_ops.account_owners AS payee ON payee.account_id = t.credit_account_id
-        WHERE t.transaction_id IN (SELECT transaction_id FROM arrived)
+        WHERE s.status = 'confirmed' AND s.direction = 'in' AND s.payer != ''
+            AND s.settlement_id IN came_in AND t.transaction_id IN
+                (SELECT n.transaction_id FROM masques.settlements AS n WHERE n.settlement_id IN came_in)
     ),
     first AS
     (

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from masques_pipelines.reputation import runs
 from masques_pipelines.reputation.compaction import compact_evidence
 from masques_pipelines.reputation.facts import write_facts
 from masques_pipelines.warehouse.client import Warehouse
@@ -210,3 +211,24 @@ def test_a_run_that_died_half_way_is_made_whole_by_the_next(
     )
     assert write_facts(warehouse).evidence == 1
     assert sql_scores(warehouse, NOW)[ident("subject")].excluded == 1
+
+
+def test_events_that_count_no_more_make_no_more_parts(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each part reads the ledger once.
+    monkeypatch.setattr(runs, "PART_ROWS", 10)
+    world = World()
+    world.events += [Event(ident(f"new {n}"), ago(n)) for n in range(15)]
+    world.events += [Event(ident(f"old {n}"), ago(200 + n)) for n in range(95)]
+    world.load(warehouse, with_facts=False)
+    filled: list[str] = []
+    command = Warehouse.command
+
+    def seen(self: Warehouse, sql: str, *args: object, **rest: object) -> None:
+        filled.extend(["part"] * ("INSERT INTO masques_ops.reputation_batch" in sql))
+        command(self, sql, *args, **rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Warehouse, "command", seen)
+    assert write_facts(warehouse).evidence == 15
+    assert len(filled) == 2
