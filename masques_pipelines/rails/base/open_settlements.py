@@ -60,6 +60,9 @@ UNDECIDED_S: Final = 7 * 24 * 3600
 # Authorizations in one search for their events, and ranges of blocks that it may take.
 EVENTS_PER_QUERY: Final = 50
 EVENT_RANGES_MAX: Final = 50
+# Payments of before these ranges that one fetch searches for, in the blocks of their time.
+EARLIER_MAX: Final = 50
+_PLACING_STEPS: Final = 8
 # So many ranges prove that an authorization was not used, beside what the contract says.
 UNUSED_RANGES_MAX: Final = 5
 # After its deadline an authorization is looked at so long before it is closed as used by nobody
@@ -91,6 +94,11 @@ class _Ended:
     is_spent: bool
     is_searched: bool = False
     log: FoundLog | None = None
+
+    @property
+    def announced_s(self) -> int:
+        """When the payment was announced."""
+        return self.each.latest.timestamp_ns // 10**9
 
 
 class OpenSettlementResolver:
@@ -326,7 +334,7 @@ class OpenSettlementResolver:
             ended_ones.append(_Ended(each, bool(state)))
         spent = [one for one in ended_ones if one.is_spent]
         unused = [one for one in ended_ones if not one.is_spent]
-        self._find_events(spent, logs, EVENT_RANGES_MAX)
+        self._find_earlier(spent, logs, self._find_events(spent, logs, EVENT_RANGES_MAX))
         self._find_events(unused, logs, UNUSED_RANGES_MAX)
         self._expire([o.each for o in unused if o.is_searched and o.log is None], receipts)
         self._end_spent([*spent, *(one for one in unused if one.log)])
@@ -402,6 +410,8 @@ class OpenSettlementResolver:
         for one in spent:
             if one.each.settlement_id in self._window.seen:
                 self._window.count("found_by_event")  # the scan's search for logs was incomplete
+            elif one.log is None and not one.is_searched:
+                continue  # nothing is known of it: the next runs search again
             elif one.log is None or one.log.transaction_hash not in accepted:
                 self._unseen(one.each)
             else:
@@ -441,40 +451,73 @@ class OpenSettlementResolver:
         if self._final_s > (each.deadline_s or 0) + UNSEEN_S:
             self._unknown(each, "used_unseen")
 
-    def _find_events(self, spent: Sequence[_Ended], logs: LogReader, ranges_max: int) -> None:
-        if not spent:
-            return
-        first = self._first_block(spent, ranges_max * logs.size)
-        by_key = {_key_of(one.each.latest): one for one in spent}
-        for start in range(0, len(spent), EVENTS_PER_QUERY):
-            ones = spent[start : start + EVENTS_PER_QUERY]
-            chunk = [one.each.latest for one in ones]
-            query = {
-                "address": sorted({each.asset for each in chunk}),
-                "topics": [
-                    [AUTHORIZATION_USED, AUTHORIZATION_CANCELED],
-                    sorted({address_topic(each.payer) for each in chunk}),
-                    sorted({each.payment_ref for each in chunk}),
-                ],
-            }
-            try:
-                for _first, _last, found in logs.read([query], first, self._window.final_number):
-                    for answer in found:
-                        log = item_or_none(FoundLog, answer)
-                        if log and not log.removed and (one := by_key.get(_key_of_log(log))):
-                            one.log = log
-            except RailUnavailableError:
-                self._window.count("events_not_searched")
-                continue
-            for one in ones:
-                one.is_searched = True
-
-    def _first_block(self, spent: Sequence[_Ended], blocks_max: int) -> int:
-        """Returns the block to search events from: before the first announcement, within limits."""
+    def _find_events(self, ended: Sequence[_Ended], logs: LogReader, ranges_max: int) -> int:
+        """Searches the newest blocks for what ended authorizations; returns the first of them."""
         final = self._window.final_number
-        announced_s = min(one.each.latest.timestamp_ns for one in spent) // 10**9
-        earliest_s = announced_s - EVENT_MARGIN_S
-        return max(final - blocks_max, block_before(self._window.final, self._header, earliest_s))
+        if not ended:
+            return final
+        announced_s = min(one.announced_s for one in ended) - EVENT_MARGIN_S
+        at = block_before(self._window.final, self._header, announced_s)
+        first = max(final - ranges_max * logs.size, at)
+        for start in range(0, len(ended), EVENTS_PER_QUERY):
+            self._search(ended[start : start + EVENTS_PER_QUERY], logs, first, final)
+        return first
+
+    def _find_earlier(self, spent: Sequence[_Ended], logs: LogReader, searched_from: int) -> None:
+        """Searches for what was announced before the newest blocks, each in the blocks of its time.
+
+        A run that catches up meets payments of months ago. An authorization is used between its
+        announcement and its deadline.
+        """
+        header = self._header(searched_from)
+        searched_from_s = header.timestamp if header else self._final_s
+        earlier = [
+            one
+            for one in spent
+            if one.log is None and one.announced_s - EVENT_MARGIN_S < searched_from_s
+        ]
+        for place, one in enumerate(earlier):
+            one.is_searched = False
+            if place < EARLIER_MAX:
+                first = self._block_at(one.announced_s - EVENT_MARGIN_S)
+                last = self._block_at((one.each.deadline_s or 0) + EVENT_MARGIN_S)
+                last = min(last, first + EVENT_RANGES_MAX * logs.size, self._window.final_number)
+                self._search([one], logs, first, last)
+
+    def _search(self, ended: Sequence[_Ended], logs: LogReader, first: int, last: int) -> None:
+        by_key = {_key_of(one.each.latest): one for one in ended}
+        chunk = [one.each.latest for one in ended]
+        query = {
+            "address": sorted({each.asset for each in chunk}),
+            "topics": [
+                [AUTHORIZATION_USED, AUTHORIZATION_CANCELED],
+                sorted({address_topic(each.payer) for each in chunk}),
+                sorted({each.payment_ref for each in chunk}),
+            ],
+        }
+        try:
+            for _first, _last, found in logs.read([query], first, last):
+                for answer in found:
+                    log = item_or_none(FoundLog, answer)
+                    if log and not log.removed and (one := by_key.get(_key_of_log(log))):
+                        one.log = log
+        except RailUnavailableError:
+            self._window.count("events_not_searched")
+            return
+        for one in ended:
+            one.is_searched = True
+
+    def _block_at(self, time_s: int) -> int:
+        """Returns a block that is a little earlier than a time, whatever the pace was since."""
+        number, final = block_before(self._window.final, self._header, time_s), self._window.final
+        for _ in range(_PLACING_STEPS):
+            header = self._header(number)
+            if header is None or abs(header.timestamp - time_s) < EVENT_MARGIN_S // 2:
+                break
+            pace = (final.number - number) / max(1, final.timestamp - header.timestamp)
+            number -= int((header.timestamp - time_s) * pace)
+            number = min(max(number, 0), final.number)
+        return number
 
     # Results ----------------------------------------------------------------------------------
 

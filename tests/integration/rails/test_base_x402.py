@@ -11,6 +11,8 @@ import pytest
 
 from masques_pipelines.rails import settlement_ids
 from masques_pipelines.rails.base import open_settlements, rail
+from masques_pipelines.rails.base.logs import LogReader
+from masques_pipelines.rails.protocol import RailUnavailableError
 from masques_pipelines.rails.rewind import rewind
 from masques_pipelines.settings import read_settings
 from tests.integration.rails.conftest import NETWORK, Polls
@@ -18,6 +20,7 @@ from tests.support.anvil import TREASURY, USDC, Anvil
 from tests.support.x402_evm import BUYER, FACILITATOR, RESOURCE, Payments
 
 ZERO = Decimal(0)
+OTHER = "0x00000000000000000000000000000000000000aa"
 
 
 @pytest.fixture(autouse=True)
@@ -315,6 +318,50 @@ def test_a_settlement_without_an_answer_is_unknown_until_the_chain_decides(
     chain.finalize()
     polls.poll()
     assert polls.statuses() == [("unknown", "no_answer"), ("confirmed", "")]
+
+
+def test_a_run_that_catches_up_finds_what_was_paid_elsewhere_long_ago(
+    polls: Polls, payments: Payments, chain: Anvil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More payments, and earlier ones, than the search through the newest blocks reaches."""
+    monkeypatch.setattr(open_settlements, "EVENT_RANGES_MAX", 1)
+    monkeypatch.setattr(open_settlements, "EARLIER_MAX", 2)
+    signed = [payments.sign(units, pay_to=OTHER) for units in (1, 2, 3)]
+    for payload in signed:
+        tx_hash = payments.send(payload)
+        # The line names no transaction: only the event of the authorization leads to it.
+        payments.note("settle", payload, {"success": True, "transaction": ""})
+        assert tx_hash
+    chain.rpc("anvil_mine", hex(9_000), hex(2))
+    expected = {id_of(payload): ("unknown", "paid_outside_treasury") for payload in signed}
+    for closed in (2, 3):
+        polls.poll()
+        last = {r["settlement_id"]: (r["status"], r["failure_reason"]) for r in polls.history()}
+        found = {key: value for key, value in last.items() if value[0] != "pending"}
+        assert len(found) == closed
+        assert found.items() <= expected.items()
+
+
+def test_what_could_not_be_searched_for_is_not_closed(
+    polls: Polls, payments: Payments, chain: Anvil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload = payments.sign(1, pay_to=OTHER)
+    payments.send(payload)
+    payments.note("settle", payload, {"success": True, "transaction": ""})
+    chain.rpc("anvil_mine", hex(9_000), hex(2))
+    read = LogReader.read
+
+    def refuse(reader: LogReader, queries: Any, first: int, last: int) -> Any:
+        if any(len(query["topics"]) == 3 and len(query["topics"][0]) == 2 for query in queries):
+            raise RailUnavailableError("busy")
+        return read(reader, queries, first, last)
+
+    with monkeypatch.context() as busy:
+        busy.setattr(LogReader, "read", refuse)
+        assert polls.poll().findings == 0
+    assert polls.statuses() == [("pending", "")]
+    polls.poll()
+    assert polls.statuses()[-1] == ("unknown", "paid_outside_treasury")
 
 
 def test_what_was_announced_before_the_scan_began_is_decided_by_the_contract(
