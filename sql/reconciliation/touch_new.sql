@@ -39,6 +39,14 @@ SELECT DISTINCT item_id, 1 FROM
     WHERE recorded_at >= since
         OR settlement_id IN (SELECT settlement_id FROM masques.settlements WHERE ingested_at >= since)
     UNION ALL
+    -- What a run that did not end wrote of it may be a part: it may have taken back what waited.
+    SELECT item_id
+    FROM masques_ops.payments_log
+    WHERE known_from < {began_at:DateTime64(6, 'UTC')} AND known_from >
+    (
+        SELECT max(began_at) FROM masques_ops.reconciliation_runs WHERE ended_at > toDateTime64(0, 6, 'UTC')
+    )
+    UNION ALL
     SELECT item_id
     FROM masques_ops.payments_log
     PREWHERE gate_waits_for != '' OR rail_waits_for != ''
