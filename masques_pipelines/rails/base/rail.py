@@ -133,7 +133,7 @@ class BaseRail:
         deferred.burns(events)
         asked = start.get("gateway_asked", "")
         channels = vouchers.resolve(
-            events, start.get("channels", ()), self._logs, since_block=start["since"]["block"]
+            events, _channels_of(start), self._logs, since_block=start["since"]["block"]
         )
         looked = start.get("looked", "")
         resolver = OpenSettlementResolver(
@@ -411,6 +411,12 @@ def _minted_after(start: Mapping[str, Any], window: Window) -> list[Mint]:
     known = {mint.spec: mint for mint in (Mint(*each) for each in start.get("minted", ()))}
     known |= {each.spec: each for each in window.minted}
     return [each for spec, each in sorted(known.items()) if spec not in window.burned]
+
+
+def _channels_of(cursor: Mapping[str, Any]) -> dict[str, int]:
+    """Returns the channels to decide; cursors of before named them only."""
+    kept = cursor.get("channels", {})
+    return dict(kept) if isinstance(kept, dict) else dict.fromkeys(kept, 0)
 
 
 def _waiting_of(cursor: Mapping[str, Any]) -> dict[str, Wanted]:

@@ -9,7 +9,7 @@ A withdrawal is read at the newest block: its delay may be shorter than the time
 """
 
 import bisect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
@@ -86,21 +86,22 @@ class VoucherReader:
     def resolve(
         self,
         events: Sequence[FoundLog],
-        waiting: Sequence[str],
+        waiting: Mapping[str, int],
         logs: LogReader,
         *,
         since_block: int,
-    ) -> list[str]:
+    ) -> dict[str, int]:
         """Adds claims, channels and what became of their vouchers to the window.
 
         Args:
             events: What the scan found of the searches.
-            waiting: Channels that earlier fetches could not decide.
+            waiting: Channels that earlier fetches could not decide, each with when its payer last
+                took money back, 0 when no event says that.
             logs: Searches for events that were missed.
             since_block: First block that was ever read.
 
         Returns:
-            Channels that the next fetch has to decide.
+            Channels that the next fetch has to decide, in the same way.
         """
         first, last = self._span
         final = self._window.final_number
@@ -111,20 +112,24 @@ class VoucherReader:
         touched = {*waiting, *filter(None, map(channel_of, found))}
         made = self._claims([each for each in found if each.block_number <= final])
         self._window.claims.extend(made)
+        self._taken_back.update({channel: at_ns for channel, at_ns in waiting.items() if at_ns})
+        self._note_taken_back(found)
         if last < final:
-            return sorted(touched)
+            return self._with_taken_back(touched)
         again = self._in_turn()
         due = sorted(
             {*touched, *again, *(e.channel_id for e in self._followed if e.search_from_ns)}
         )
         if self._is_read_again(first, last):
             due = sorted({*due, *(each.channel_id for each in self._followed)})
-        self._note_taken_back(found)
         undecided: list[str] = []
         for start in range(0, len(due), CHANNELS_PER_QUERY):
             chunk = due[start : start + CHANNELS_PER_QUERY]
             undecided += self._decide(chunk, made, logs, since_block)
-        return undecided
+        return self._with_taken_back(undecided)
+
+    def _with_taken_back(self, channel_ids: Iterable[str]) -> dict[str, int]:
+        return {each: self._taken_back.get(each, 0) for each in sorted(channel_ids)}
 
     def _in_turn(self) -> list[str]:
         """Returns some channels with money to claim: an answer about them may have been wrong."""
@@ -226,7 +231,8 @@ class VoucherReader:
         headers = {number: self._header(number) for number in sorted(set(newest.values()))}
         for channel, number in newest.items():
             if header := headers[number]:
-                self._taken_back[channel] = header.timestamp * 10**9
+                at_ns = header.timestamp * 10**9
+                self._taken_back[channel] = max(at_ns, self._taken_back.get(channel, 0))
 
     def _look_for_withdrawals(
         self,

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 # The chains begin a while before the world.
 _GENESIS_BEFORE_S = 3_600
+# What a treasury on an EVM network begins with: on one of the two more is paid out than comes in,
+# and a node has no balance below zero to show.
+FLOAT_UNITS = 10**11
 
 
 def open_node(root: Path, place: str) -> "httpx2.BaseTransport":
@@ -59,7 +62,7 @@ def open_node(root: Path, place: str) -> "httpx2.BaseTransport":
     moved = list(facts(Wallets(Population(world.shape)), chosen))
     now_s = now_ns // SECOND
     begins_s = world.shape.start_ns // SECOND - _GENESIS_BEFORE_S
-    funds = dict.fromkeys(TREASURY["base"], 0)
+    funds = dict.fromkeys(TREASURY["base"], FLOAT_UNITS)
     genesis = Genesis(begins_s, world.shape.seed, funds, tuple(forks_s))
 
     def clock() -> int:

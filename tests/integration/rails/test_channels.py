@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from masques_pipelines.rails.base import rail, vouchers
 from masques_pipelines.rails.channels import RecordedChannels
 from masques_pipelines.warehouse.sql import sql
 from tests.integration.rails.conftest import NETWORK, Polls
@@ -99,6 +100,27 @@ def test_each_voucher_is_one_settlement_from_its_line_to_its_claim(
     polls.poll()
     settle(polls)
     assert polls.history() == before
+
+
+def test_a_run_that_catches_up_knows_what_was_taken_back_long_ago(
+    polls: Polls, shop: ChannelShop, chain: Anvil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The contract has nothing of it any more, and no search reaches back to the event."""
+    monkeypatch.setattr(rail, "BLOCKS_PER_FETCH", 5)
+    monkeypatch.setattr(vouchers, "SEARCH_RANGES_MAX", 0)
+    shop.pay(1_000, 1)
+    shop.pay(900, 2)
+    shop.start_withdrawal(10_000)
+    chain.pass_time(DELAY_S + 60)
+    shop.end_withdrawal()
+    chain.mine(20)
+    chain.pass_time(8 * 24 * 3_600)
+    settle(polls)
+    assert rows(polls) == [
+        ("failed", "claim_expired", 1_000, 1),
+        ("failed", "claim_expired", 900, 2),
+    ]
+    assert polls.findings() == []
 
 
 def unclaimed(polls: Polls) -> list[tuple[int, int, int, int | None, int | None]]:

@@ -23,7 +23,7 @@ from masques_pipelines.sandbox.nodes.lightning import OPENING_MSAT
 from masques_pipelines.sandbox.parties import BASE_TREASURY, PLACES, SOLANA_TREASURY
 from masques_pipelines.sandbox.world.day import next_day
 from masques_pipelines.sandbox.world.landing import moment
-from masques_pipelines.sandbox.world.nodes import open_node
+from masques_pipelines.sandbox.world.nodes import FLOAT_UNITS, open_node
 from masques_pipelines.sandbox.world.population import Population
 from masques_pipelines.sandbox.world.shape import DAY, LEDGERS, SECOND, Shape, shape_of
 from masques_pipelines.sandbox.world.state import first_state
@@ -89,7 +89,7 @@ def asked(node: Any, method: str, path: str = "/", **values: Any) -> Any:
 
 
 def on_rails(root: Path) -> dict[str, int]:
-    """What the nodes say that the treasury has, in the smallest unit of its ledger."""
+    """What the nodes say that came to the treasury, in the smallest unit of its ledger."""
 
     def call(rail: str, method: str, *parameters: Any) -> Any:
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}
@@ -109,6 +109,7 @@ def on_rails(root: Path) -> dict[str, int]:
     (held,) = call("solana", "getMultipleAccounts", [account], options)["value"]
     on_solana = int.from_bytes(base64.b64decode(held["data"][0])[64:72], "little")
     said = asked(open_node(root, "lightning"), "GET", "/v1/balance/channels")
+    on_base -= 2 * FLOAT_UNITS
     return {"USD": on_base + on_solana, "BTC": int(said["local_balance"]["msat"]) - OPENING_MSAT}
 
 
