@@ -469,13 +469,12 @@ class OpenSettlementResolver:
         A run that catches up meets payments of months ago. An authorization is used between its
         announcement and its deadline.
         """
+        not_found = [one for one in spent if one.log is None]
+        if not not_found:
+            return
         header = self._header(searched_from)
         searched_from_s = header.timestamp if header else self._final_s
-        earlier = [
-            one
-            for one in spent
-            if one.log is None and one.announced_s - EVENT_MARGIN_S < searched_from_s
-        ]
+        earlier = [o for o in not_found if o.announced_s - EVENT_MARGIN_S < searched_from_s]
         for place, one in enumerate(earlier):
             one.is_searched = False
             if place < EARLIER_MAX:
