@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import functools
 import json
 import time
 from decimal import Decimal
@@ -326,13 +327,14 @@ def test_a_run_that_catches_up_finds_what_was_paid_elsewhere_long_ago(
     """More payments, and earlier ones, than the search through the newest blocks reaches."""
     monkeypatch.setattr(open_settlements, "EVENT_RANGES_MAX", 1)
     monkeypatch.setattr(open_settlements, "EARLIER_MAX", 2)
+    monkeypatch.setattr(rail, "LogReader", functools.partial(LogReader, size=50, ceiling=50))
     signed = [payments.sign(units, pay_to=OTHER) for units in (1, 2, 3)]
     for payload in signed:
         tx_hash = payments.send(payload)
         # The line names no transaction: only the event of the authorization leads to it.
         payments.note("settle", payload, {"success": True, "transaction": ""})
         assert tx_hash
-    chain.rpc("anvil_mine", hex(9_000), hex(2))
+    chain.rpc("anvil_mine", hex(300), hex(60))
     expected = {id_of(payload): ("unknown", "paid_outside_treasury") for payload in signed}
     for closed in (2, 3):
         polls.poll()
@@ -348,7 +350,7 @@ def test_what_could_not_be_searched_for_is_not_closed(
     payload = payments.sign(1, pay_to=OTHER)
     payments.send(payload)
     payments.note("settle", payload, {"success": True, "transaction": ""})
-    chain.rpc("anvil_mine", hex(9_000), hex(2))
+    chain.rpc("anvil_mine", hex(300), hex(60))
     read = LogReader.read
 
     def refuse(reader: LogReader, queries: Any, first: int, last: int) -> Any:
