@@ -24,8 +24,8 @@ demo: $(VENV)/.ready ## Build the ClickHouse copy from a made world and show it
 # itself, the slowest few would run alone at the end. A failure is shown when it happens.
 # TEST_PATIENCE=5 makes every time limit five times as long.
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --instafail -q
-test: $(VENV)/.ready-dev $(VENV)/.ready-anvil $(VENV)/.ready-node ## Run all tests (about 12 minutes on two cores)
-	@echo "All tests: about 12 minutes on two cores; make quick takes less than one."
+test: $(VENV)/.ready-dev $(VENV)/.ready-anvil $(VENV)/.ready-node ## Run all tests (about 10 minutes on two cores)
+	@echo "All tests: about 10 minutes on two cores; make quick takes less than one."
 	$(PYTEST) $(ARGS)
 
 quick: $(VENV)/.ready-dev ## Run the unit tests (less than a minute)
