@@ -114,17 +114,16 @@ class KeptBook:
 
     A full disk, a quota or a lost right is no reason to tell nobody. What the file does not know is
     told again by the next process.
+
+    Attributes:
+        folder: Where the book is.
+        problem: Why it could not be written last, or ''.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder: Final = folder
+        self.problem = ""
         self._unwritten: Book | None = None
-        self._problem = ""
-
-    @property
-    def problem(self) -> str:
-        """Why the book could not be written last, or ''."""
-        return self._problem
 
     def read(self) -> Book:
         """Returns the book as it was last known."""
@@ -137,9 +136,9 @@ class KeptBook:
         except OSError as error:
             if self._unwritten is None:
                 logger.warning("%s: it cannot be written (%s)", self.folder / NAME, error)
-            self._unwritten, self._problem = book, error.strerror or str(error)
+            self._unwritten, self.problem = book, error.strerror or str(error)
         else:
-            self._unwritten, self._problem = None, ""
+            self._unwritten, self.problem = None, ""
 
 
 def problem_of_writing(folder: Path) -> str:

@@ -15,6 +15,7 @@ from masques_pipelines.commands.dagster import running_dagster
 from masques_pipelines.commands.sandbox import show_comparison
 from masques_pipelines.commands.settings import announce
 from masques_pipelines.commands.warehouse import opened_warehouse
+from masques_pipelines.defs.run_log import FAILED
 from masques_pipelines.errors import PermanentError, SettingError
 from masques_pipelines.ledger.proofs.suite import prove_all
 from masques_pipelines.sandbox.stand_ins import (
@@ -32,7 +33,6 @@ TABLES_TITLE: Final = (
 _LOG_LINE: Final = re.compile(
     r" - dagster - (?P<level>[A-Z]+) - (?P<job>\w+) - (?P<run>[0-9a-f-]{36}) - (?P<rest>.*)$"
 )
-_FAILURE_LINE: Final = re.compile(r"^failed: (?P<reason>.*)$")
 _SHOWN_LEVELS: Final = ("INFO", "WARNING", "ERROR")
 _SANDBOX: Final = "MASQUES_SANDBOX"
 _SHOWS: Final = (
@@ -129,5 +129,5 @@ def _condensed(line: str) -> str | None:
 
 def _failure_lines(lines: Sequence[str]) -> list[str]:
     """Returns what Dagster gives as the reason, else the end of its output."""
-    reasons = [match["reason"] for line in lines if (match := _FAILURE_LINE.match(line))]
+    reasons = [line.removeprefix(FAILED) for line in lines if line.startswith(FAILED)]
     return reasons[-1:] or list(lines[-5:])

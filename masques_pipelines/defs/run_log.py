@@ -13,6 +13,8 @@ from typing import Any, Final
 NOT_BEGUN: Final = "Dependencies for step "
 # Why steps of this process failed, in their order, by run.
 REASONS: Final[dict[str, list[str]]] = defaultdict(list)
+# Begins the last line of a terminal's run that failed.
+FAILED: Final = "failed: "
 # It prints a line of its own for each attempt whose error we raise anyway.
 _DRIVER: Final = "clickhouse_connect"
 
@@ -45,7 +47,7 @@ def show_failures_in_lines() -> None:
 def last_line(status: int) -> str:
     """Returns the last line of a terminal's run that failed, or ''."""
     reasons = _joined(*REASONS)
-    return f"failed: {reasons}" if status and reasons else ""
+    return f"{FAILED}{reasons}" if status and reasons else ""
 
 
 def _failure(meta: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 -- Finds, for transfers that settlements name and that have no rail side, the transfer of the same linked
--- chain that has one. Of transfers that came before `since` none is looked for. The ledger stamps a chain one nanosecond apart; all but its last are flagged linked.
+-- chain that has one. Of transfers that came before `since` none is looked for. The ledger stamps a chain
+-- one nanosecond apart; all but its last are flagged linked.
 INSERT INTO masques_ops.payment_chains (transaction_id, rail_transaction_id)
 WITH
     toUUID('00000000-0000-0000-0000-000000000000') AS none,

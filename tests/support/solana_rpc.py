@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, TypeVar
 
 from solders.account import Account
@@ -25,6 +26,8 @@ from solders.message import MessageV0
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction
 from solders.transaction_metadata import FailedTransactionMetadata, SimulatedTransactionInfo
+
+from masques_pipelines.settings import Settings, read_settings
 
 USDC = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
 TREASURY = "9hSR6S7WPtxmTojgo6GG3k4yDPecgJY292j7xrsUGWBu"
@@ -422,6 +425,19 @@ def _parsed(instruction: Any, keys: list[str]) -> dict[str, Any]:
     if program == str(MEMO_PROGRAM):
         return {"program": "spl-memo", "programId": program, "parsed": data.decode()}
     return {"programId": program, "accounts": accounts, "data": ""}
+
+
+def settings_of(chain: "Solana", home: Path, **more: str) -> Settings:
+    """Returns settings that read the chain from its beginning."""
+    return read_settings(
+        {
+            "MASQUES_HOME": str(home),
+            "MASQUES_SOLANA_RPC_URL": chain.url,
+            "MASQUES_SOLANA_TREASURY": TREASURY,
+            "MASQUES_SOLANA_START_SLOT": str(FIRST_SLOT),
+            **more,
+        }
+    )
 
 
 @contextlib.contextmanager

@@ -30,7 +30,7 @@ from masques_pipelines.rails.base.gateway_contracts import (
     net_of_batch,
 )
 from masques_pipelines.rails.base.messages import FoundLog, Header, Receipt, Transaction
-from masques_pipelines.rails.base.window import NAME, BaseConfig, Window
+from masques_pipelines.rails.base.window import NAME, BaseConfig, Window, headers_of
 from masques_pipelines.rails.node import JsonRpc
 from masques_pipelines.rails.protocol import (
     BATCH_HASH,
@@ -54,7 +54,6 @@ ASKED_AFTER_S: Final = 30 * 24 * 3600
 _SETTLED: Final = ("confirmed", "completed")
 _GET_RECEIPT: Final = "eth_getTransactionReceipt"
 _GET_TRANSACTION: Final = "eth_getTransactionByHash"
-_GET_BLOCK: Final = "eth_getBlockByNumber"
 
 logger = logging.getLogger(__name__)
 
@@ -156,20 +155,13 @@ class GatewayReader:
             item_or_none(Transaction, answer)
             for answer in self._rpc.many([(_GET_TRANSACTION, [tx]) for tx in hashes])
         ]
-        numbers = sorted({each.block_number for each in receipts if each is not None})
-        headers = dict(
-            zip(
-                numbers,
-                self._rpc.many([(_GET_BLOCK, [hex(number), False]) for number in numbers]),
-                strict=True,
-            )
-        )
+        headers = headers_of(self._rpc, (each.block_number for each in receipts if each))
         found: dict[str, _Batch] = {}
         for tx, receipt, transaction in zip(hashes, receipts, transactions, strict=True):
             if receipt is None or transaction is None:
                 self._window.count("batches_not_found")
                 continue
-            header = item_or_none(Header, headers[receipt.block_number])
+            header = headers[receipt.block_number]
             if self._is_proved(tx, receipt, transaction, header) and header is not None:
                 found[tx] = _Batch(receipt, header.timestamp * 10**9, transaction)
         return found
@@ -287,11 +279,9 @@ class GatewayReader:
             and burn.depositor in self._config.treasury
             and burn.token in self._assets
         ]
-        numbers = sorted({each.block_number for each, _ in found})
-        answers = self._rpc.many([(_GET_BLOCK, [hex(number), False]) for number in numbers])
-        headers = dict(zip(numbers, answers, strict=True))
+        headers = headers_of(self._rpc, (each.block_number for each, _ in found))
         for log, burn in found:
-            header = item_or_none(Header, headers[log.block_number])
+            header = headers[log.block_number]
             if header is None or header.hash != log.block_hash:
                 raise RailUnavailableError(
                     f"{self._rpc.node.description}: it has another block {log.block_number} than "

@@ -37,7 +37,7 @@ from masques_pipelines.rails.base.transfers import (
     ended,
     network_fee,
 )
-from masques_pipelines.rails.base.window import BaseConfig, Window, block_before
+from masques_pipelines.rails.base.window import BaseConfig, Window, block_before, headers_of
 from masques_pipelines.rails.node import JsonRpc
 from masques_pipelines.rails.protocol import (
     ANSWER,
@@ -285,8 +285,7 @@ class OpenSettlementResolver:
     def _header(self, number: int) -> Header | None:
         """Returns a block's header, None when the node does not answer one now."""
         if number not in self._headers:
-            (answer,) = self._rpc.many([("eth_getBlockByNumber", [hex(number), False])])
-            self._headers[number] = item_or_none(Header, answer)
+            self._headers |= headers_of(self._rpc, [number])
         return self._headers[number]
 
     # Announcements after their deadline -------------------------------------------------------
@@ -556,32 +555,26 @@ class OpenSettlementResolver:
 
 def _gone(latest: Observation) -> Observation:
     """Returns a payment that was in a block as one that is in none."""
-    return replace(
-        latest,
-        source="chain",
-        status="pending",
-        failure_reason="",
-        block_height=None,
-        block_hash="",
-        confirmations=0,
-        finality="",
-        attributes={REORGED_FROM: latest.block_hash, **latest.attributes},
-    )
+    attributes = {REORGED_FROM: latest.block_hash, **latest.attributes}
+    return _in_no_block(latest, status="pending", attributes=attributes)
 
 
 def _accepted_again(latest: Observation) -> Observation:
     """Returns a payment by Circle Gateway whose batch is gone: it waits for one again."""
+    attributes = {**latest.attributes, BATCH_HASH: "", BATCH_NET: ""}
+    return _in_no_block(latest, status="off_chain", tx_hash="", attributes=attributes)
+
+
+def _in_no_block(latest: Observation, **changes: Any) -> Observation:
     return replace(
         latest,
         source="chain",
-        status="off_chain",
         failure_reason="",
-        tx_hash="",
         block_height=None,
         block_hash="",
         confirmations=0,
         finality="",
-        attributes={**latest.attributes, BATCH_HASH: "", BATCH_NET: ""},
+        **changes,
     )
 
 

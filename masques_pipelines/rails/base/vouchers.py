@@ -32,7 +32,13 @@ from masques_pipelines.rails.base.logs import LogReader
 from masques_pipelines.rails.base.messages import FoundLog, Header, Receipt
 from masques_pipelines.rails.base.transfers import network_fee
 from masques_pipelines.rails.base.voucher_states import ChannelNow, ReadTo, VoucherStates
-from masques_pipelines.rails.base.window import NAME, BaseConfig, Window, block_before
+from masques_pipelines.rails.base.window import (
+    NAME,
+    BaseConfig,
+    Window,
+    block_before,
+    headers_of,
+)
 from masques_pipelines.rails.node import JsonRpc
 from masques_pipelines.rails.protocol import (
     CHARGED_TOTAL,
@@ -55,7 +61,6 @@ SEARCH_RANGES_MAX: Final = 50
 # A clock of a gate may be wrong, and a line late.
 SEARCH_MARGIN_S: Final = 3_600
 _GET_RECEIPT: Final = "eth_getTransactionReceipt"
-_GET_BLOCK: Final = "eth_getBlockByNumber"
 _NOTHING: Final = (0, 0)
 
 
@@ -172,8 +177,7 @@ class VoucherReader:
         return found
 
     def _header(self, number: int) -> Header | None:
-        (answer,) = self._rpc.many([(_GET_BLOCK, [hex(number), False])])
-        return item_or_none(Header, answer)
+        return headers_of(self._rpc, [number])[number]
 
     def _claims(self, found: Sequence[FoundLog]) -> list[ChannelClaim]:
         """Returns claims that receipts and blocks have too; what differs is searched again."""
@@ -183,17 +187,10 @@ class VoucherReader:
                 by_tx.setdefault(log.transaction_hash, []).append(log)
         answers = self._rpc.many([(_GET_RECEIPT, [tx]) for tx in by_tx])
         receipts = [item_or_none(Receipt, answer) for answer in answers]
-        numbers = sorted({each.block_number for each in receipts if each is not None})
-        headers = dict(
-            zip(
-                numbers,
-                self._rpc.many([(_GET_BLOCK, [hex(number), False]) for number in numbers]),
-                strict=True,
-            )
-        )
+        headers = headers_of(self._rpc, (each.block_number for each in receipts if each))
         made: dict[tuple[str, int], ChannelClaim] = {}
         for (tx, logs), receipt in zip(by_tx.items(), receipts, strict=True):
-            header = item_or_none(Header, headers.get(receipt.block_number)) if receipt else None
+            header = headers[receipt.block_number] if receipt else None
             if receipt is None or header is None or not _holds(receipt, tx, logs, header):
                 self._window.count("claims_disagree")
                 continue
@@ -228,7 +225,7 @@ class VoucherReader:
                 channel = channel_of(log)
                 if channel and log.block_number <= self._window.final_number:
                     newest[channel] = max(newest.get(channel, 0), log.block_number)
-        headers = {number: self._header(number) for number in sorted(set(newest.values()))}
+        headers = headers_of(self._rpc, newest.values())
         for channel, number in newest.items():
             if header := headers[number]:
                 at_ns = header.timestamp * 10**9

@@ -1,13 +1,15 @@
 """Holds the state of one fetch on Base, and the rail's configuration."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
 from masques_pipelines.rail_settings import variable
+from masques_pipelines.rails.answers import item_or_none
 from masques_pipelines.rails.base.gateway_contracts import Mint
 from masques_pipelines.rails.base.messages import Header, Log
+from masques_pipelines.rails.node import JsonRpc
 from masques_pipelines.rails.protocol import (
     Asset,
     ChannelClaim,
@@ -140,6 +142,13 @@ class Window:
     def count(self, note: str, number: int = 1) -> None:
         """Adds to a count worth plotting."""
         self.notes[note] = self.notes.get(note, 0) + number
+
+
+def headers_of(rpc: JsonRpc, numbers: Iterable[int]) -> dict[int, Header | None]:
+    """Returns headers by number, in one request; None for a block that the node does not answer."""
+    wanted = sorted(set(numbers))
+    answers = rpc.many([("eth_getBlockByNumber", [hex(number), False]) for number in wanted])
+    return {n: item_or_none(Header, each) for n, each in zip(wanted, answers, strict=True)}
 
 
 def block_before(final: Header, header_of: Callable[[int], Header | None], time_s: int) -> int:

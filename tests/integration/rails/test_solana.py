@@ -27,7 +27,7 @@ from masques_pipelines.rails.revisions import open_settlements, recorded_settlem
 from masques_pipelines.rails.rewind import rewind
 from masques_pipelines.rails.solana import rail as solana
 from masques_pipelines.rails.solana.addresses import associated_token_account, is_on_curve
-from masques_pipelines.settings import Settings, read_settings
+from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Warehouse
 from tests.support.solana_rpc import (
     FIRST_SLOT,
@@ -37,6 +37,7 @@ from tests.support.solana_rpc import (
     USDC,
     Solana,
     running_solana,
+    settings_of,
     token_account,
 )
 
@@ -61,18 +62,6 @@ def chain() -> Iterator[Solana]:
 @pytest.fixture
 def settings(chain: Solana, tmp_path: Path) -> Settings:
     return settings_of(chain, tmp_path)
-
-
-def settings_of(chain: Solana, home: Path, **more: str) -> Settings:
-    return read_settings(
-        {
-            "MASQUES_HOME": str(home),
-            "MASQUES_SOLANA_RPC_URL": chain.url,
-            "MASQUES_SOLANA_TREASURY": TREASURY,
-            "MASQUES_SOLANA_START_SLOT": str(FIRST_SLOT),
-            **more,
-        }
-    )
 
 
 def poll(warehouse: Warehouse, settings: Settings) -> RailRun:
@@ -367,14 +356,8 @@ def test_two_transfers_in_one_transaction_are_their_sum_and_what_leaves_is_out(
     warehouse: Warehouse, settings: Settings, chain: Solana
 ) -> None:
     owner = Keypair.from_seed(bytes([11] * 32))
-    settings = read_settings(
-        {
-            "MASQUES_HOME": str(settings.home),
-            "MASQUES_SOLANA_RPC_URL": chain.url,
-            "MASQUES_SOLANA_TREASURY": str(owner.pubkey()),
-            "MASQUES_SOLANA_START_SLOT": str(FIRST_SLOT),
-        }
-    )
+    treasury = str(owner.pubkey())
+    settings = settings_of(chain, settings.home, MASQUES_SOLANA_TREASURY=treasury)
     chain.airdrop(str(owner.pubkey()))
     chain.fund(str(owner.pubkey()), 0)
     chain.transfer(BUYER, str(owner.pubkey()), 100, 200)

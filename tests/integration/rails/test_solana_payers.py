@@ -20,10 +20,18 @@ from masques_pipelines.rails.ingest import ingest
 from masques_pipelines.rails.revisions import open_settlements, recorded_settlements
 from masques_pipelines.rails.rewind import rewind
 from masques_pipelines.rails.solana import transfers
-from masques_pipelines.settings import Settings, read_settings
+from masques_pipelines.settings import Settings
 from masques_pipelines.warehouse.client import Warehouse
 from masques_pipelines.warehouse.sql import sql
-from tests.support.solana_rpc import FIRST_SLOT, NETWORK, TREASURY, USDC, Solana, running_solana
+from tests.support.solana_rpc import (
+    FIRST_SLOT,
+    NETWORK,
+    TREASURY,
+    USDC,
+    Solana,
+    running_solana,
+    settings_of,
+)
 
 ONE, TWO = (Keypair.from_seed(bytes([each] * 32)) for each in (21, 22))
 Row = tuple[str, str, int, int | None, str]
@@ -42,14 +50,7 @@ def chain() -> Iterator[Solana]:
 
 @pytest.fixture
 def settings(chain: Solana, tmp_path: Path) -> Settings:
-    return read_settings(
-        {
-            "MASQUES_HOME": str(tmp_path),
-            "MASQUES_SOLANA_RPC_URL": chain.url,
-            "MASQUES_SOLANA_TREASURY": TREASURY,
-            "MASQUES_SOLANA_START_SLOT": str(FIRST_SLOT),
-        }
-    )
+    return settings_of(chain, tmp_path)
 
 
 def write_line(
